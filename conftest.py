@@ -1,0 +1,3 @@
+"""Plugins of the project's own tests; everything else of theirs is in tests/conftest.py."""
+
+pytest_plugins = ["pytester"]

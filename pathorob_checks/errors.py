@@ -1,0 +1,53 @@
+"""Errors that a user can act on.
+
+Every error of this package says, in one sentence, what is wrong and where, and carries a remedy. The
+pytest plugin shows that sentence instead of a traceback.
+"""
+
+from __future__ import annotations
+
+
+class PathorobChecksError(Exception):
+    """Base class.
+
+    Parameters
+    ----------
+    problem : what is wrong and where, without a final period.
+    remedy : what to do about it, as a clause that can follow a semicolon or stand alone.
+    """
+
+    def __init__(self, problem: str, *, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}."
+
+
+class SpecError(PathorobChecksError):
+    """A `--fm` value that names no foundation model."""
+
+
+class ModelError(PathorobChecksError):
+    """A foundation model that cannot be reached, read or run."""
+
+
+class CohortError(PathorobChecksError):
+    """A cohort whose table or images cannot be used."""
+
+
+class EmbeddingError(PathorobChecksError):
+    """Embeddings that no metric may be computed from."""
+
+
+class MetricError(PathorobChecksError):
+    """Input for which a metric has no defined value."""
+
+
+class CriteriaError(PathorobChecksError):
+    """A profile or criteria file that cannot be used."""
+
+
+class CacheError(PathorobChecksError):
+    """A cache folder or result file that cannot be read or written."""

@@ -1,0 +1,44 @@
+"""The three robustness metrics as pure functions: arrays in, frozen result out.
+
+The names are resolved on first use, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
+    from pathorob_checks.metrics.general_schedule import general_schedule
+    from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
+    from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
+    from pathorob_checks.metrics.schedules import published_schedule
+
+_HOMES = {
+    "robustness_index": "neighborhoods",
+    "RobustnessIndex": "neighborhoods",
+    "performance_drop": "performance",
+    "PerformanceDrop": "performance",
+    "clustering_score": "clusters",
+    "ClusteringScore": "clusters",
+    "general_schedule": "general_schedule",
+    "published_schedule": "schedules",
+}
+
+__all__ = [
+    "ClusteringScore",
+    "PerformanceDrop",
+    "RobustnessIndex",
+    "clustering_score",
+    "general_schedule",
+    "performance_drop",
+    "published_schedule",
+    "robustness_index",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

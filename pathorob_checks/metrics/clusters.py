@@ -1,0 +1,218 @@
+"""Clustering score: do clusters of embeddings follow biology or medical centers?
+
+Source: PathoROB, Nature Communications 17, 5218 (2026). For every pair of classes x pair of centers, k-means (K by
+the best cosine silhouette) is compared with both labels: score = ARI(class) - ARI(center).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import adjusted_rand_score
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.inputs import Float32, Labels, as_embeddings, labels, refuse_zero_rows
+from pathorob_checks.metrics.measurement import Measurement, Weakness
+from pathorob_checks.numerics.kmeans import Run, cluster, cosine_silhouettes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC = "clustering_score"
+SEED = 1337
+STARTS_TO_CHOOSE_K = 20
+STARTS_PER_TRIAL = 5
+Float64 = npt.NDArray[np.float64]
+Pair = tuple[str, str]
+Progress = Callable[[Iterable[tuple[Pair, Pair]], int, str], Iterable[tuple[Pair, Pair]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """One pair of classes x pair of centers.
+
+    `silhouettes` maps every K to the mean cosine silhouette; `ari_class`, `ari_center` are (trials,) float64.
+    """
+
+    classes: Pair
+    centers: Pair
+    K: int
+    silhouettes: dict[int, float]
+    ari_class: Float64
+    ari_center: Float64
+
+    @property
+    def score(self) -> float:
+        return float((self.ari_class - self.ari_center).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusteringScore:
+    """Result of `clustering_score`.
+
+    Attributes
+    ----------
+    value : mean over combinations; +1 clusters are biology, -1 clusters are centers.
+    deviation : standard deviation over trials of the mean over combinations.
+    combinations : one `Combination` per pair of classes x pair of centers.
+    """
+
+    value: float
+    deviation: float
+    combinations: tuple[Combination, ...]
+    trials: int
+    rows: int
+
+    def measurement(self) -> Measurement:
+        return Measurement(
+            metric=METRIC,
+            value=self.value,
+            interval=None,
+            support=None,
+            rows=self.rows,
+            protocol={
+                "trials": self.trials,
+                "deviation_over_trials": self.deviation,
+                "combinations": [
+                    {
+                        "classes": list(c.classes),
+                        "centers": list(c.centers),
+                        "K": c.K,
+                        "ari_class": float(c.ari_class.mean()),
+                        "ari_center": float(c.ari_center.mean()),
+                    }
+                    for c in self.combinations
+                ],
+            },
+            weakest=_cells(self.combinations),
+        )
+
+
+def clustering_score(
+    embeddings: Any,
+    patches: pd.DataFrame,
+    *,
+    trials: int = 50,
+    clusters: Sequence[int] = range(2, 31),
+    progress: Progress | None = None,
+) -> ClusteringScore:
+    """Clustering score of embeddings on a cohort.
+
+    Parameters
+    ----------
+    embeddings : (N, D) array or tensor, raw (they are L2-normalised here).
+    patches : N rows with `biological_class` and `medical_center`.
+    trials : number of k-means runs with different seeds at the chosen K.
+    clusters : the K to choose from; the first with the best silhouette wins.
+    progress : wraps the combinations (iterable, total, description), to show a bar.
+
+    Raises
+    ------
+    MetricError
+        One class or center only, no pair of classes x pair of centers with four filled cells, a
+        combination with too few or identical patches.
+    """
+    raw = as_embeddings(embeddings, patches, METRIC)
+    refuse_zero_rows(raw, METRIC)
+    array: Float32 = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    classes = labels(patches, "biological_class", METRIC, at_least=2)
+    centers = labels(patches, "medical_center", METRIC, at_least=2)
+    if trials < 1 or len(clusters) == 0 or min(clusters) < 2:
+        raise MetricError(
+            f"{METRIC}: {trials} trials over K in {list(clusters)} measure nothing",
+            remedy="ask for at least one trial and for K of 2 or more",
+        )
+    filled = set(zip(classes.codes.tolist(), centers.codes.tolist(), strict=True))
+    pairs = [
+        ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
+        for (a, b), (p, q) in product(combinations(_first_seen(classes), 2), combinations(_first_seen(centers), 2))
+        if {(a, p), (a, q), (b, p), (b, q)} <= filled
+    ]
+    if not pairs:
+        raise MetricError(
+            f"{METRIC}: no two classes occur together in two medical centers",
+            remedy="add patches so that two centers share two classes",
+        )
+    todo: Iterable[tuple[Pair, Pair]] = pairs if progress is None else progress(pairs, len(pairs), "clustering")
+    done = tuple(
+        _combination(array, classes, centers, class_pair, center_pair, trials, clusters)
+        for class_pair, center_pair in todo
+    )
+    by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
+    return ClusteringScore(
+        value=float(by_trial.mean()),
+        deviation=float(by_trial.std()),
+        combinations=done,
+        trials=trials,
+        rows=len(array),
+    )
+
+
+def _combination(
+    array: Float32,
+    classes: Labels,
+    centers: Labels,
+    class_pair: Pair,
+    center_pair: Pair,
+    trials: int,
+    clusters: Sequence[int],
+) -> Combination:
+    # k-means draws its initial centers by row number: the order is the benchmark's, cell after cell.
+    rows = np.concatenate(
+        [
+            np.flatnonzero(
+                (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
+            )
+            for cls, center in product(class_pair, center_pair)
+        ]
+    )
+    points = array[rows]
+    distinct = len(np.unique(points, axis=0))
+    if distinct <= max(clusters):
+        raise MetricError(
+            f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "
+            f"embeddings, too few for {max(clusters)} clusters",
+            remedy="add patches, or ask for fewer clusters",
+        )
+    choices = cluster(points, [Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters])
+    silhouettes = cosine_silhouettes(points, dict(zip(clusters, choices, strict=True)))
+    best = max(silhouettes, key=lambda K: silhouettes[K])
+    runs = cluster(points, [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + t) for t in range(trials)])
+    return Combination(
+        classes=class_pair,
+        centers=center_pair,
+        K=best,
+        silhouettes=silhouettes,
+        ari_class=np.array([adjusted_rand_score(classes.codes[rows], run) for run in runs]),
+        ari_center=np.array([adjusted_rand_score(centers.codes[rows], run) for run in runs]),
+    )
+
+
+def _first_seen(column: Labels) -> list[int]:
+    """Codes in the order in which their labels first occur."""
+    return list(dict.fromkeys(column.codes.tolist()))
+
+
+def _cells(done: tuple[Combination, ...]) -> tuple[Weakness, ...]:
+    """Mean score of the combinations in which a center and a class take part, lowest first."""
+    taking_part: dict[Pair, list[Combination]] = {}
+    for combination in done:
+        for cell in product(combination.centers, combination.classes):
+            taking_part.setdefault(cell, []).append(combination)
+    cells = [
+        Weakness(
+            medical_center=center,
+            biological_class=cls,
+            value=float(np.mean([c.score for c in parts])),
+            meaning=f"in the {len(parts)} combination(s) with it, clusters agree with the class at "
+            f"{np.mean([c.ari_class.mean() for c in parts]):.3f} and with the center at "
+            f"{np.mean([c.ari_center.mean() for c in parts]):.3f} (adjusted Rand index)",
+        )
+        for (center, cls), parts in taking_part.items()
+    ]
+    return tuple(sorted(cells, key=lambda cell: cell.value))

@@ -1,0 +1,292 @@
+"""A training schedule for any cohort: each class moves to its home center, step by step.
+
+Design (also in docs/metrics.md). With C in-domain centers, every class trains on C * m slides in every split.
+At split 0 each center gives m of them (share 1/C, Cramér's V 0); the home center's share rises to 1
+at the last split (Cramér's V 1), the other centers giving way evenly. In every center, whole slides are set
+aside for testing and for validation before training slides are drawn, so that no slide (case) is ever on two
+sides, even when it gives patches to several classes. m is as large as the cohort allows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.inputs import Int64
+from pathorob_checks.metrics.schedules import METRIC, Counts, Repetition, ood_rows, seeds, slide_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST_STEPS = 5
+MOST_STEPS = 8
+TEST_SLIDES = (2, 1)  # test slides per center x class: two as in the benchmark, one where slides are few
+VALIDATION_SLIDES = 1
+ATTEMPTS = 50
+
+Cell = tuple[str, str]
+Cells = Mapping[Cell, Mapping[str, Int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draw:
+    """One repetition's slides: which test, which validate, and the training order of every cell."""
+
+    test: frozenset[str]
+    validation: frozenset[str]
+    training: Mapping[Cell, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralSchedule:
+    """Schedule built for one patch table by `general_schedule`.
+
+    Attributes
+    ----------
+    home : class -> its home center.
+    training_slides : splits x centers x classes.
+    patches_per_slide : how many patches of a class each training slide gives, so that the size of
+        the training set is the same in every split and repetition.
+    """
+
+    name: str
+    centers: tuple[str, ...]
+    classes: tuple[str, ...]
+    home: Mapping[str, str]
+    training_slides: Counts
+    patches_per_slide: int
+    draws: tuple[_Draw, ...]
+
+    def repetitions(self, patches: pd.DataFrame, count: int) -> Iterator[Repetition]:
+        """See `Schedule`; `patches` is the table the schedule was built for."""
+        if count > len(self.draws):
+            raise MetricError(
+                f"{METRIC}: the schedule has {len(self.draws)} repetitions, {count} are asked for",
+                remedy="build it with as many repetitions",
+            )
+        cells = _cells(patches, self.centers, self.classes)
+        outside = ood_rows(patches)
+        for draw in self.draws[:count]:
+            test = [rows for cell in cells.values() for slide, rows in cell.items() if slide in draw.test]
+            validation = [rows for cell in cells.values() for slide, rows in cell.items() if slide in draw.validation]
+            yield Repetition(
+                training=tuple(self._training(cells, draw, counts) for counts in self.training_slides),
+                validation=(np.concatenate(validation),) * len(self.training_slides),
+                id_test=np.concatenate(test),
+                ood_test=outside,
+            )
+
+    def _training(self, cells: Cells, draw: _Draw, counts: tuple[tuple[int, ...], ...]) -> Int64:
+        return np.concatenate(
+            [
+                cells[center, cls][slide][: self.patches_per_slide]
+                for i, center in enumerate(self.centers)
+                for j, cls in enumerate(self.classes)
+                for slide in draw.training[center, cls][: counts[i][j]]
+            ]
+        )
+
+
+def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> GeneralSchedule:
+    """Build the schedule with the most training patches that the in-domain slides allow.
+
+    Parameters
+    ----------
+    patches : table with `subset`, `slide_id`, `biological_class`, `medical_center`.
+    repetitions : number of draws to prepare.
+
+    Raises
+    ------
+    MetricError
+        One center or class only, or too few slides for `FEWEST_STEPS` steps; the message names each
+        center x class and how many slides it lacks.
+    """
+    inside = patches[patches.subset != "OOD"]
+    centers = tuple(sorted(map(str, inside.medical_center.unique())))
+    classes = tuple(sorted(map(str, patches.biological_class.unique())))
+    if len(centers) < 2 or len(classes) < 2:
+        raise MetricError(
+            f"{METRIC}: {len(classes)} class(es) in {len(centers)} in-domain medical center(s)",
+            remedy="give at least two classes in at least two in-domain centers",
+        )
+    cells = _cells(patches, centers, classes)
+    sizes = sorted({len(rows) for cell in cells.values() for rows in cell.values()})
+    for test_slides in TEST_SLIDES:
+        pools = [_pools(cells, centers, random.Random(seed), test_slides) for seed in seeds(repetitions)]
+        # Slides with fewer patches than the size do not train: few large slides or many small ones?
+        plans = [
+            (size * plan[0], plan[0], size, plan[1])
+            for size in sizes
+            if (plan := _largest_design(_available(cells, pools, size), centers, classes)) is not None
+        ]
+        if plans:
+            _, m, size, home = max(plans, key=lambda plan: plan[:3])
+            return GeneralSchedule(
+                name="general",
+                centers=centers,
+                classes=classes,
+                home=home,
+                training_slides=_counts(m, centers, classes, home),
+                patches_per_slide=size,
+                draws=tuple(
+                    _draw(cells, test, validation, size, random.Random(seed))
+                    for seed, (test, validation) in zip(seeds(repetitions), pools, strict=True)
+                ),
+            )
+    raise _too_few(cells, centers, classes)
+
+
+def _cells(patches: pd.DataFrame, centers: tuple[str, ...], classes: tuple[str, ...]) -> Cells:
+    return {(center, cls): slide_rows(patches, center, cls) for center in centers for cls in classes}
+
+
+def _pools(
+    cells: Cells, centers: tuple[str, ...], generator: random.Random, test_slides: int
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Whole slides set aside for testing and validation in every center.
+
+    Where slides are shared by classes a random choice can set aside more than needed, so the best of several
+    is taken.
+    """
+    test: set[str] = set()
+    validation: set[str] = set()
+    for center in centers:
+        holders = [set(cell) for (where, _), cell in cells.items() if where == center]
+        slides = sorted(set().union(*holders))
+        shared = sum(map(len, holders)) > len(slides)
+        candidates = [
+            _set_aside(holders, slides, generator, test_slides) for _ in range(ATTEMPTS if shared else 1)
+        ]
+        chosen = max(
+            candidates,
+            key=lambda pair: sorted(len(holder - pair[0] - pair[1]) for holder in holders),
+        )
+        test |= chosen[0]
+        validation |= chosen[1]
+    return frozenset(test), frozenset(validation)
+
+
+def _set_aside(
+    holders: list[set[str]], slides: list[str], generator: random.Random, test_slides: int
+) -> tuple[set[str], set[str]]:
+    order = generator.sample(slides, len(slides))
+    chosen: list[set[str]] = []
+    for needed in (test_slides, VALIDATION_SLIDES):
+        pool: set[str] = set()
+        for slide in order:
+            if any(slide in holder and len(holder & pool) < needed for holder in holders):
+                pool.add(slide)
+        chosen.append(pool)
+        order = [slide for slide in order if slide not in pool]
+    return chosen[0], chosen[1]
+
+
+def _available(
+    cells: Cells, pools: list[tuple[frozenset[str], frozenset[str]]], size: int
+) -> dict[Cell, int]:
+    """Training slides that every repetition can have, counting slides with at least `size` patches."""
+    return {
+        key: min(
+            sum(len(rows) >= size and slide not in test and slide not in validation for slide, rows in cell.items())
+            for test, validation in pools
+        )
+        for key, cell in cells.items()
+    }
+
+
+def _largest_design(
+    available: Mapping[Cell, int], centers: tuple[str, ...], classes: tuple[str, ...]
+) -> tuple[int, dict[str, str]] | None:
+    """The largest m with enough steps, and each class's home center; None if there is none."""
+    smallest = _smallest_m(len(centers))
+    for m in range(min(available.values()), smallest - 1, -1):
+        home = _homes(available, centers, classes, m * len(centers))
+        if home is not None:
+            return m, home
+    return None
+
+
+def _smallest_m(centers: int) -> int:
+    """Fewest slides per cell of the balanced split that leave room for `FEWEST_STEPS` whole-slide steps."""
+    return -(-(FEWEST_STEPS - 1) // (centers - 1))
+
+
+def _homes(
+    available: Mapping[Cell, int], centers: tuple[str, ...], classes: tuple[str, ...], needed: int
+) -> dict[str, str] | None:
+    """Home centers with `needed` slides each, spread evenly over the centers; None if impossible."""
+    rounds = -(-len(classes) // len(centers))
+    cost = np.zeros((len(classes), len(centers) * rounds))
+    for j, cls in enumerate(classes):
+        for slot in range(cost.shape[1]):
+            turn, i = divmod(slot, len(centers))
+            cost[j, slot] = 10 * turn + (i != j % len(centers))
+            if available[centers[i], cls] < needed:
+                cost[j, slot] = 1e6
+    rows, slots = linear_sum_assignment(cost)
+    if cost[rows, slots].max() >= 1e6:
+        return None
+    return {classes[j]: centers[slot % len(centers)] for j, slot in zip(rows, slots, strict=True)}
+
+
+def _counts(m: int, centers: tuple[str, ...], classes: tuple[str, ...], home: Mapping[str, str]) -> Counts:
+    total, others = m * len(centers), len(centers) - 1
+    steps = min(others * m, MOST_STEPS - 1)
+    at_home = [round(m + (total - m) * step / steps) for step in range(steps + 1)]
+    splits = []
+    for split in at_home:
+        split_counts = []
+        for i, center in enumerate(centers):
+            row = []
+            for j, cls in enumerate(classes):
+                if home[cls] == center:
+                    row.append(split)
+                    continue
+                # The remainder of an uneven division starts at a different center for every class.
+                share, extra = divmod(total - split, others)
+                turn = (i - centers.index(home[cls]) - 1 + j) % len(centers) % others
+                row.append(share + (turn < extra))
+            split_counts.append(tuple(row))
+        splits.append(tuple(split_counts))
+    return tuple(splits)
+
+
+def _draw(
+    cells: Cells, test: frozenset[str], validation: frozenset[str], size: int, generator: random.Random
+) -> _Draw:
+    training = {}
+    for key, cell in cells.items():
+        slides = [s for s, rows in cell.items() if len(rows) >= size and s not in test and s not in validation]
+        training[key] = tuple(generator.sample(slides, len(slides)))
+    return _Draw(test=test, validation=validation, training=training)
+
+
+def _too_few(cells: Cells, centers: tuple[str, ...], classes: tuple[str, ...]) -> MetricError:
+    """What the smallest design needs in each cell, against what is there."""
+    m = _smallest_m(len(centers))
+    aside = min(TEST_SLIDES) + VALIDATION_SLIDES
+    have = {key: len(cell) for key, cell in cells.items()}
+    best_home = {
+        cls: max(centers, key=lambda center, cls=cls: (have[center, cls], -centers.index(center)))  # type: ignore[misc]
+        for cls in classes
+    }
+    by_turn = {cls: centers[j % len(centers)] for j, cls in enumerate(classes)}
+    home = _homes(have, centers, classes, m * len(centers) + aside) or (
+        by_turn if len(classes) >= len(centers) else best_home
+    )
+    lacking = []
+    for (center, cls), slides in have.items():
+        needed = (m * len(centers) if home[cls] == center else m) + aside
+        if slides < needed:
+            lacking.append(f"{cls} in {center} has {slides} and lacks {needed - slides}")
+    found = "; ".join(lacking) or "too many slides are shared by classes, so setting some aside for testing leaves too few"
+    return MetricError(
+        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to confounded: {found}",
+        remedy="add slides, or mark centers with few slides as OOD in the subset column so that they only test",
+    )

@@ -1,0 +1,98 @@
+"""Checks that every metric makes before it computes anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pathorob_checks.errors import MetricError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One label column as integer codes: `names[codes[i]]` is row i's label; names are sorted."""
+
+    codes: Int64
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float32:
+    """Return `embeddings` as a C-contiguous (N, D) float32 array that matches `patches`.
+
+    Accepts arrays and tensors of any float dtype.
+
+    Raises
+    ------
+    MetricError
+        Not two-dimensional, not one row per patch, no rows, or rows with NaN or infinity.
+    """
+    if hasattr(embeddings, "detach"):  # a tensor, perhaps on a device
+        embeddings = embeddings.detach().cpu().float().numpy()
+    array = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise MetricError(
+            f"{metric}: the embeddings have shape {array.shape} instead of (patches, dimensions)",
+            remedy="give one row of numbers for each patch",
+        )
+    if len(array) != len(patches):
+        raise MetricError(
+            f"{metric}: {len(array)} embeddings do not match {len(patches)} rows of the patch table",
+            remedy="pass the table whose row i describes embedding i",
+        )
+    if len(array) == 0:
+        raise MetricError(f"{metric}: there are no patches to read", remedy="check the cohort's subset column")
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise MetricError(
+            f"{metric}: {int((~finite).sum())} embeddings have NaN or infinity, the first in row "
+            f"{int(np.flatnonzero(~finite)[0])}",
+            remedy="extract them again in fp32, or leave out the patches that cause it",
+        )
+    return array
+
+
+def refuse_zero_rows(array: Float32, metric: str) -> None:
+    """Raise MetricError for rows without a direction, which cannot be normalised."""
+    zero = np.flatnonzero(~array.any(axis=1))
+    if zero.size:
+        raise MetricError(
+            f"{metric}: {zero.size} embeddings are all zero, the first in row {int(zero[0])}",
+            remedy="check the model's preprocessing, or leave out these patches",
+        )
+
+
+def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1) -> Labels:
+    """Integer codes of a label column.
+
+    Raises
+    ------
+    MetricError
+        The column is missing, has empty cells, or fewer than `at_least` different values.
+    """
+    if column not in patches.columns:
+        raise MetricError(
+            f"{metric}: the patch table has no column {column!r}", remedy="name the column as the cohort's tables do"
+        )
+    values = patches[column]
+    if values.isna().any():
+        row = int(np.flatnonzero(values.isna())[0])
+        raise MetricError(f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row")
+    names, codes = np.unique(values.astype(str).to_numpy(dtype=object), return_inverse=True)
+    if len(names) < at_least:
+        raise MetricError(
+            f"{metric}: column {column!r} has only the value {', '.join(map(repr, names))}",
+            remedy=f"give patches of at least {at_least} different values",
+        )
+    return Labels(codes.astype(np.int64), tuple(map(str, names)))

@@ -1,0 +1,179 @@
+"""The value of `--fm`: which foundation model a run is about.
+
+Read while pytest parses its options, so this module imports nothing heavy and asks no network. What a
+spec names is looked up later, by `loading.resolve`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathorob_checks.errors import SpecError
+
+DEMO_NAMES = ("stain-invariant", "color-sensitive")
+"""Names behind `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
+
+FORMS = (
+    "hf-hub:org/model[@revision]",
+    "local-dir:PATH",
+    "python:module:factory",
+    *(f"demo:{name}" for name in DEMO_NAMES),
+)
+_KINDS = ("hf-hub", "local-dir", "python", "demo")
+_HUB_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
+_WEB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/(?P<repo>[^/\s]+/[^/\s]+?)/?")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A `--fm` value, taken apart.
+
+    Attributes
+    ----------
+    text : the value as the user wrote it.
+    kind : `hf-hub`, `local-dir`, `python` or `demo`.
+    target : what the kind's loader needs: `org/model`, a folder, `module:factory`, a demo's name.
+    revision : branch, tag or commit after `@`, for `hf-hub` only.
+    """
+
+    text: str
+    kind: str
+    target: str
+    revision: str | None = None
+
+
+def parse_spec(text: str) -> ModelSpec:
+    """Take a `--fm` value apart.
+
+    Raises
+    ------
+    SpecError : when it names no foundation model; tells the forms that exist and the nearest one.
+    """
+    text = text.strip()
+    kind, colon, target = text.partition(":")
+    if not colon or kind not in _KINDS:
+        raise _unknown(text)
+    if kind == "hf-hub":
+        return _parse_hub(text, target)
+    if kind == "demo":
+        return _parse_demo(text, target)
+    if kind == "python":
+        return _parse_python(text, target)
+    if not target.strip():
+        raise SpecError(f"--fm={text} names no folder", remedy="write local-dir:PATH with the model's folder")
+    return ModelSpec(text, kind, target)
+
+
+def short_names(specs: Sequence[ModelSpec]) -> list[str]:
+    """Readable names for test ids, one per spec and in its order, no two alike.
+
+    A name is as short as the others allow: `vit_tiny`, else `org/vit_tiny`, else `org/vit_tiny@v2`.
+
+    Raises
+    ------
+    SpecError : when two specs name the same model.
+    """
+    first: dict[tuple[str, str, str | None], ModelSpec] = {}
+    for spec in specs:
+        target = str(Path(spec.target).expanduser().resolve()) if spec.kind == "local-dir" else spec.target
+        twin = first.setdefault((spec.kind, target, spec.revision), spec)
+        if twin is not spec:
+            both = spec.text if spec.text == twin.text else f"{twin.text} and {spec.text}"
+            raise SpecError(f"--fm names the same foundation model twice ({both})", remedy="give it once")
+    forms = [_name_forms(spec) for spec in specs]
+    lengths = [0] * len(forms)
+    while True:
+        names = [form[length] for form, length in zip(forms, lengths, strict=True)]
+        counts = Counter(names)
+        # The last form is the whole spec, which the check above made unique: this ends.
+        longer = [i for i, name in enumerate(names) if counts[name] > 1 and lengths[i] + 1 < len(forms[i])]
+        if not longer:
+            return names
+        for i in longer:
+            lengths[i] += 1
+
+
+def _name_forms(spec: ModelSpec) -> list[str]:
+    """Names of a spec from shortest to fullest; the last one is the spec itself."""
+    if spec.kind == "hf-hub":
+        # Without a revision the third repeats the second, so that only the twin with one gets longer.
+        full = spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"
+        return [spec.target.partition("/")[2], spec.target, full, f"hf-hub:{full}"]
+    if spec.kind == "local-dir":
+        # Not resolved: a link's own name is the one that the user knows.
+        path = Path(os.path.normpath(Path(spec.target).expanduser().absolute())).as_posix()
+        parts = [part for part in path.split("/") if part]
+        forms = ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        return [*forms, path, f"local-dir:{path}"]
+    if spec.kind == "python":
+        return [spec.target.partition(":")[2], spec.target, f"python:{spec.target}"]
+    return [spec.target, f"{spec.kind}:{spec.target}"]
+
+
+def _parse_hub(text: str, target: str) -> ModelSpec:
+    repo, at, revision = target.partition("@")
+    parts = repo.split("/")
+    # The hub refuses `..` and `--` as well: one climbs folders, the other is its cache's separator.
+    legal = len(parts) == 2 and all(_HUB_PART.fullmatch(part) for part in parts)
+    if not legal or ".." in repo or "--" in repo:
+        raise SpecError(
+            f"--fm={text} has no repository of the form org/model",
+            remedy="write hf-hub:org/model or hf-hub:org/model@revision with the id from the model's page",
+        )
+    if at and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
+        raise SpecError(
+            f"--fm={text} has no usable revision after the @",
+            remedy="name a branch, a tag or a commit, or leave the @ out",
+        )
+    return ModelSpec(text, "hf-hub", repo, revision if at else None)
+
+
+def _parse_demo(text: str, name: str) -> ModelSpec:
+    if name not in DEMO_NAMES:
+        near = difflib.get_close_matches(name.lower(), DEMO_NAMES, n=1, cutoff=0.5)
+        hint = f"did you mean demo:{near[0]}" if near else f"there are {' and '.join(DEMO_NAMES)}"
+        raise SpecError(f"--fm={text} names no built-in demo model", remedy=hint)
+    return ModelSpec(text, "demo", name)
+
+
+def _parse_python(text: str, target: str) -> ModelSpec:
+    module, colon, factory = target.partition(":")
+    names = [*module.split("."), *factory.split(".")]
+    if not colon or not all(name.isidentifier() for name in names):
+        raise SpecError(
+            f"--fm={text} names no Python factory",
+            remedy="write python:module:factory, for example python:my_project.encoders:build",
+        )
+    return ModelSpec(text, "python", target)
+
+
+def _unknown(text: str) -> SpecError:
+    near = _nearest(text)
+    hint = f"did you mean {near}? The forms are " if near else "the forms are "
+    return SpecError(f"--fm={text or repr(text)} names no foundation model", remedy=hint + ", ".join(FORMS))
+
+
+def _nearest(text: str) -> str | None:
+    """The valid spec that the user most likely meant, if any is near."""
+    if web := _WEB_ADDRESS.fullmatch(text):
+        return f"hf-hub:{web['repo']}"
+    kind, colon, target = text.partition(":")
+    if colon:
+        kinds = difflib.get_close_matches(kind.lower().replace("_", "-"), _KINDS, n=1)
+        candidates = [f"{kinds[0]}:{target}"] if kinds else []
+    else:
+        demos = [f"demo:{name}" for name in difflib.get_close_matches(text.lower(), DEMO_NAMES, n=1)]
+        candidates = [f"hf-hub:{text}", *demos] if "/" in text else demos
+    for candidate in candidates:
+        try:
+            return parse_spec(candidate).text
+        except SpecError:
+            continue
+    return None

@@ -1,0 +1,256 @@
+"""The user's own encoder: whatever `python:module:factory` returns."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+_DEFAULT_BATCH_SIZE = {"cpu": 32, "cuda": 128}
+_PROBE_SIZE = 256
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def import_factory(target: str) -> Callable[..., Any]:
+    """The callable that `module:factory` names; the working directory is importable, as under pytest.
+
+    Raises
+    ------
+    ModelError : when the module cannot be imported or has no such callable.
+    """
+    module_name, _, factory_name = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # importing runs the user's code
+        raise ModelError(
+            f"module {module_name} of python:{target} cannot be imported ({_brief(error)})",
+            remedy="run pytest where it can be imported, or install it",
+        ) from error
+    for name in factory_name.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise ModelError(
+                f"module {module_name} has no {factory_name}",
+                remedy="name a function in it that returns an object with preprocess and embed",
+            ) from error
+    if not callable(found):
+        raise ModelError(
+            f"{factory_name} of module {module_name} cannot be called",
+            remedy="name a function that returns an object with preprocess and embed",
+        )
+    result: Callable[..., Any] = found
+    return result
+
+
+def build(target: str, device: str) -> Any:
+    """Call the factory, with `device=` if it takes one, and check what it returns.
+
+    A `torch.nn.Module` that it is, or has as `.model`, is moved to the device and put in evaluation mode.
+
+    Raises
+    ------
+    ModelError : when the factory raises, or its product has no `preprocess` or `embed`.
+    """
+    factory = import_factory(target)
+    try:
+        takes_device = "device" in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # builtins have no signature
+        takes_device = False
+    try:
+        product = factory(device=device) if takes_device else factory()
+    except Exception as error:  # the user's code may raise anything; chained, so that it can be debugged
+        raise ModelError(
+            f"python:{target} raised {_brief(error)}", remedy="call it in a Python shell and mend it"
+        ) from error
+    lacking = [name for name in ("preprocess", "embed") if not callable(getattr(product, name, None))]
+    if lacking:
+        raise ModelError(
+            f"python:{target} returned a {type(product).__name__} without {' and '.join(lacking)}",
+            remedy="return an object with preprocess(PIL image) -> tensor and embed(batch) -> (B, D)",
+        )
+    if (module := module_of(product)) is not None:
+        module.to(device).eval()
+    return product
+
+
+def module_of(product: Any) -> torch.nn.Module | None:
+    """The network in a factory's product, where there is one to be found."""
+    import torch
+
+    for candidate in (product, getattr(product, "model", None)):
+        if isinstance(candidate, torch.nn.Module):
+            return candidate
+    return None
+
+
+def digest_of_weights(module: torch.nn.Module) -> str:
+    """SHA-256 (hex) of a network's layers and of the names, types, shapes and bytes of its tensors."""
+    import torch
+
+    digest = hashlib.sha256(_ADDRESS.sub("", repr(module)).encode())
+    # Buffers as well: those that are not saved with the weights decide embeddings like any other.
+    for name, tensor in sorted({**dict(module.named_buffers()), **module.state_dict()}.items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+        else:
+            digest.update(f"{name} {tensor!r}\n".encode())
+    return digest.hexdigest()
+
+
+def digest_of_sources(target: str) -> str:
+    """SHA-256 (hex) of the factory's module and of the user's other modules that it draws on.
+
+    Followed are the modules that a module's globals come from, outside the standard library and
+    installed packages. What is imported inside a function only is not seen.
+    """
+    digest = hashlib.sha256()
+    pending, seen = [target.partition(":")[0]], set[str]()
+    sources: dict[str, bytes] = {}
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        first = len(seen) == 1
+        if module is None or not file or not (first or _is_users(file)):
+            continue
+        try:
+            sources[name] = Path(file).read_bytes()
+        except OSError:
+            sources[name] = os.urandom(16)  # unknown is never equal
+        for value in vars(module).values():
+            origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(origin, str):
+                pending.append(origin)
+    for name, source in sorted(sources.items()):
+        digest.update(f"{name} {hashlib.sha256(source).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_users(file: str) -> bool:
+    path = Path(file).resolve()
+    installed = {Path(folder).resolve() for folder in sysconfig.get_paths().values()}
+    return not any(path.is_relative_to(folder) for folder in installed)
+
+
+class UserModel:
+    """A factory's product as a `FoundationModel`.
+
+    Parameters
+    ----------
+    product : object with `preprocess(PIL image) -> tensor` and `embed(batch) -> (B, D)`.
+    target : `module:factory`, for messages.
+    identity : see `FoundationModel.identity`; kept as given.
+    device : where a network found in the product lives; batches are handed over there. A product
+        without one gets its batches on the CPU and moves them as it likes.
+    batch_size : None is the product's own `batch_size`, else 32 on the CPU and 128 on a GPU.
+
+    Raises
+    ------
+    ModelError : when a blank image cannot be embedded.
+    """
+
+    def __init__(
+        self,
+        product: Any,
+        *,
+        target: str,
+        identity: Mapping[str, object],
+        device: str = "cpu",
+        batch_size: int | None = None,
+    ) -> None:
+        import torch
+        from PIL import Image
+
+        self.identity = identity
+        self._product = product
+        self._target = target
+        self._device = torch.device(device if module_of(product) is not None else "cpu")
+        default = _DEFAULT_BATCH_SIZE.get(self._device.type, 32)
+        self.batch_size = int(batch_size or getattr(product, "batch_size", None) or default)
+        blank = Image.new("RGB", (_PROBE_SIZE, _PROBE_SIZE), (200, 160, 190))
+        try:
+            self.dimension = int(self.embed(self.preprocess(blank).unsqueeze(0)).shape[1])
+        except ModelError:
+            raise
+        except Exception as error:  # the user's code; chained, so that it can be debugged
+            raise ModelError(
+                f"python:{target} cannot embed a blank RGB image ({_brief(error)})",
+                remedy="check that preprocess and embed work together",
+            ) from error
+        self.description: dict[str, object] = {
+            "library": "python",
+            "architecture": type(product).__name__,
+            "dimension": self.dimension,
+        }
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """RGB image of any size -> (C, H, W) float32 tensor on the CPU, by the user's `preprocess`.
+
+        Raises
+        ------
+        ModelError : when that returns something else.
+        """
+        import torch
+
+        tensor = self._product.preprocess(image)
+        if not isinstance(tensor, torch.Tensor) or tensor.ndim != 3:
+            raise ModelError(
+                f"preprocess of python:{self._target} returned {_kind(tensor)}",
+                remedy="return a tensor of shape (C, H, W), without a batch dimension",
+            )
+        return tensor.detach().float().cpu()
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, `dimension`) float32 tensor on the CPU, by the user's `embed`.
+
+        Raises
+        ------
+        ModelError : when that returns something else.
+        """
+        import torch
+
+        with torch.inference_mode():
+            result = self._product.embed(batch.to(self._device))
+        if not isinstance(result, torch.Tensor):
+            with contextlib.suppress(TypeError, ValueError, RuntimeError):
+                result = torch.as_tensor(result)
+        if not isinstance(result, torch.Tensor) or result.ndim != 2 or len(result) != len(batch):
+            raise ModelError(
+                f"embed of python:{self._target} returned {_kind(result)} for {len(batch)} images",
+                remedy="return a tensor of shape (B, D), one row per image",
+            )
+        return result.detach().float().cpu()
+
+
+def _kind(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _brief(error: BaseException) -> str:
+    line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,0 +1,82 @@
+"""From a metric's name, embeddings and a cohort to a measurement, by the cohort's protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.errors import MetricError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.embeddings.extraction import Embeddings
+    from pathorob_checks.metrics.measurement import Measurement
+
+Progress = Any  # the three metrics wrap different things; what comes back is what went in
+
+
+def measure(
+    metric: str, embeddings: Embeddings, cohort: Cohort, progress: Progress = None, **overrides: Any
+) -> dict[str, Measurement]:
+    """Measure one metric; the two performance drops come together because they share every fit.
+
+    `overrides` replace what the cohort's view says (`k`, `schedule`, `repetitions`, `trials`, ...).
+    """
+    return _MEASURES[metric](embeddings, cohort, progress, overrides)
+
+
+def _robustness_index(
+    embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
+) -> dict[str, Measurement]:
+    from pathorob_checks.cohorts.registry import view
+    from pathorob_checks.metrics import robustness_index
+
+    reading = view(cohort, "robustness_index")
+    settings = {"k": reading.k, "paired": reading.paired, **overrides}
+    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
+    result = robustness_index(embeddings.values[reading.rows], patches, **settings)
+    return {"robustness_index": result.measurement()}
+
+
+def _performance_drop(
+    embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
+) -> dict[str, Measurement]:
+    from pathorob_checks.cohorts.registry import view
+    from pathorob_checks.metrics import performance_drop
+
+    reading = view(cohort, "performance_drop")
+    settings = {"schedule": reading.schedule, "progress": progress, **overrides}
+    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
+    return performance_drop(embeddings.values[reading.rows], patches, **settings).measurements()
+
+
+def _clustering_score(
+    embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
+) -> dict[str, Measurement]:
+    from pathorob_checks.cohorts.registry import view
+    from pathorob_checks.metrics import clustering_score
+
+    reading = view(cohort, "clustering_score")
+    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
+    settings = {"progress": progress, **overrides}
+    return {
+        "clustering_score": clustering_score(embeddings.values[reading.rows], patches, **settings).measurement()
+    }
+
+
+_MEASURES: dict[str, Callable[[Embeddings, Cohort, Progress, dict[str, Any]], dict[str, Measurement]]] = {
+    "robustness_index": _robustness_index,
+    "performance_drop_id": _performance_drop,
+    "performance_drop_ood": _performance_drop,
+    "clustering_score": _clustering_score,
+}
+
+
+def not_measurable(metric: str, cohort: Cohort) -> MetricError:
+    """Why a metric that was asked for did not come back."""
+    return MetricError(
+        f"{metric}: cohort {cohort.name!r} has no out-of-domain patches",
+        remedy="mark the patches of a medical center that never trains as OOD in the manifest's subset column, or "
+        "make the criterion 'required = false' in a criteria file",
+    )

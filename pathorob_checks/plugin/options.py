@@ -1,0 +1,182 @@
+"""The command line: one table of options, each also an ini value and most an environment variable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathorob_checks.models.spec import ModelSpec
+
+POOLINGS = ("cls", "mean", "clsmean", "pooled")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def batch_size(text: str) -> int:
+    """A positive number of patches."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A parser for one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option: `--fm-cache`, ini value `fm_cache`, environment variable `PATHOROB_CHECKS_CACHE`."""
+
+    flag: str
+    metavar: str
+    help: str
+    parse: Callable[[str], Any] = str
+    repeatable: bool = False
+    default: Any = None
+    environment: str | None = None
+
+    @property
+    def ini(self) -> str:
+        return self.flag.lstrip("-").replace("-", "_")
+
+
+OPTIONS = (
+    Option(
+        flag="--fm",
+        metavar="SPEC",
+        repeatable=True,
+        help="foundation model to check; repeat to compare several. SPEC is hf-hub:org/model[@revision], "
+        "local-dir:PATH, python:module:factory, demo:stain-invariant or demo:color-sensitive. Without a path on "
+        "the command line the packaged checks run",
+    ),
+    Option(
+        flag="--fm-cohort",
+        metavar="NAME|PATH",
+        repeatable=True,
+        help="cohort to check on; repeat for several. 'demo' (the default for demo: models), or a folder with "
+        "manifest.csv (image_path, slide_id, patch_id, biological_class, medical_center[, subset])",
+    ),
+    Option(
+        flag="--fm-criteria",
+        metavar="PROFILE|FILE",
+        default="floor",
+        environment="PATHOROB_CHECKS_CRITERIA",
+        help="what must hold: floor (default), median, frontier, or a TOML file of criteria",
+    ),
+    Option(
+        flag="--fm-device",
+        metavar="DEVICE",
+        default="auto",
+        environment="PATHOROB_CHECKS_DEVICE",
+        help="auto (default: CUDA where there is one), cpu, cuda or cuda:N",
+    ),
+    Option(
+        flag="--fm-batch-size",
+        metavar="N",
+        parse=batch_size,
+        environment="PATHOROB_CHECKS_BATCH_SIZE",
+        help="patches per batch (default: what suits the device)",
+    ),
+    Option(
+        flag="--fm-precision",
+        metavar="fp32|bf16|fp16",
+        parse=one_of(*PRECISIONS),
+        default="fp32",
+        environment="PATHOROB_CHECKS_PRECISION",
+        help="precision of the forward pass (default: fp32); it belongs to a result's identity",
+    ),
+    Option(
+        flag="--fm-pooling",
+        metavar="|".join(POOLINGS),
+        parse=one_of(*POOLINGS),
+        environment="PATHOROB_CHECKS_POOLING",
+        help="how tokens become one embedding (default: clsmean where the model has a class token, as the "
+        "benchmark; else the model's own pooling)",
+    ),
+    Option(
+        flag="--fm-cache",
+        metavar="DIR",
+        environment="PATHOROB_CHECKS_CACHE",
+        help="folder for embeddings, keyed by content (default: the user's cache folder)",
+    ),
+    Option(
+        flag="--fm-json",
+        metavar="FILE",
+        help="write the results file (schema pathorob-checks/results/1)",
+    ),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option and its ini value."""
+    group = parser.getgroup("pathorob-checks", "robustness of pathology foundation models")
+    for option in OPTIONS:
+        group.addoption(
+            option.flag,
+            action="append" if option.repeatable else "store",
+            metavar=option.metavar,
+            default=None,
+            dest="pathorob_" + option.ini,
+            help=option.help + (f" [env: {option.environment}]" if option.environment else ""),
+        )
+        parser.addini(option.ini, f"default for {option.flag}", type="linelist" if option.repeatable else "string")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of one run, validated; `fm` is empty when the plugin has nothing to do."""
+
+    fm: tuple[str, ...]
+    fm_cohort: tuple[str, ...]
+    fm_criteria: str
+    fm_device: str
+    fm_batch_size: int | None
+    fm_precision: str
+    fm_pooling: str | None
+    fm_cache: str | None
+    fm_json: str | None
+
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        from pathorob_checks.models.spec import parse_spec
+
+        return tuple(parse_spec(text) for text in self.fm)
+
+
+def settings(config: pytest.Config) -> Settings:
+    """Command line, then environment, then ini file, then default.
+
+    Raises
+    ------
+    pytest.UsageError
+        A value that its option does not take.
+    """
+    return Settings(**{option.ini: _value(config, option) for option in OPTIONS})
+
+
+def _value(config: pytest.Config, option: Option) -> Any:
+    given = config.getoption("pathorob_" + option.ini)
+    if option.repeatable:
+        return tuple(given if given is not None else config.getini(option.ini))
+    source = option.flag
+    if given is None and option.environment and os.environ.get(option.environment):
+        given, source = os.environ[option.environment], option.environment
+    if given is None and config.getini(option.ini):
+        given, source = config.getini(option.ini), f"ini value {option.ini}"
+    if given is None:
+        return option.default
+    try:
+        return option.parse(given)
+    except ValueError as error:
+        raise pytest.UsageError(f"{source}: {error}; it takes {option.metavar}.") from None

@@ -1,0 +1,251 @@
+"""What a check's outcome means, in words: the message of a failing test.
+
+All wording about the metrics is in one table, so that terminal, test message and page say the same.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pathorob_checks.criteria.profile import METRIC_RANGES
+from pathorob_checks.criteria.verdict import Verdict, written
+from pathorob_checks.report.record import CheckRecord
+
+WIDTH = 80
+_WEAKEST_SHOWN = 3
+_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricText:
+    """How a metric is spoken of.
+
+    Attributes
+    ----------
+    label : short name for tables.
+    lowest, highest : the ends of the scale; of a drop, which has no upper end, the largest sensible bound.
+    scale : what the ends mean, in a clause.
+    meaning : value -> what this number says, in a sentence without its period.
+    advice : what to do about a value on the wrong side of the bound, in sentences.
+    """
+
+    label: str
+    lowest: float
+    highest: float
+    scale: str
+    meaning: Callable[[float], str]
+    advice: str
+
+
+def _percent(share: float) -> str:
+    """Per cent with as few decimals as leave 0, 50 and 100 to the values that are exactly that."""
+    percent = 100 * share
+    fewest = 0 if abs(percent) >= 10 or percent == round(percent) else 1
+    for digits in range(fewest, 4):
+        text = f"{percent:.{digits}f}"
+        if float(text) not in (0, 50, 100) or float(text) == percent:
+            return f"{text} %"
+    return f"{percent:.4g} %"
+
+
+def _robustness(value: float) -> str:
+    # Only the informative neighbors count: SO (same class, other center) and OS (the reverse).
+    if value < 0.5:
+        balance = "the medical center outweighs the biology"
+    elif value > 0.5:
+        balance = "the biology outweighs the medical center"
+    else:
+        balance = "biology and medical center weigh the same"
+    return (
+        "of the nearest neighbors that share exactly one of class and center with the patch, "
+        f"{_percent(value)} share the class: {balance}"
+    )
+
+
+def _drop(where: str) -> Callable[[float], str]:
+    def meaning(value: float) -> str:
+        training = "when class and center go together in the training data, a classifier on these embeddings"
+        if value < 0:
+            change = f"loses {_percent(-value)} of the accuracy that balanced training gives"
+        elif value > 0:
+            change = f"gains {_percent(value)} over the accuracy that balanced training gives"
+        else:
+            change = "keeps the accuracy that balanced training gives"
+        return f"{training} {change}, on average over the training splits, {where}"
+
+    return meaning
+
+
+def _clustering(value: float) -> str:
+    if value < 0:
+        follows = "the medical centers more than the biological classes"
+    elif value > 0:
+        follows = "the biological classes more than the medical centers"
+    else:
+        follows = "the biological classes and the medical centers alike"
+    return (
+        f"the clusters of the embeddings follow {follows} "
+        f"(agreement with the classes less agreement with the centers: {value:+.2f})"
+    )
+
+
+_DROP_SCALE = "0: no accuracy lost to confounded training data; -1: all of it"
+_DROP_ADVICE = (
+    "Do not train on data in which class and center go together: balance the centers within each class. "
+    "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the loss; "
+    "otherwise use another FM."
+)
+
+
+def _text(metric: str, label: str, scale: str, meaning: Callable[[float], str], advice: str) -> MetricText:
+    lowest, highest = METRIC_RANGES[metric]
+    return MetricText(
+        label=label, lowest=lowest, highest=highest, scale=scale, meaning=meaning, advice=advice
+    )
+
+
+METRIC_TEXTS: Mapping[str, MetricText] = {
+    "robustness_index": _text(
+        "robustness_index",
+        "robustness index",
+        "0: neighbors share only the center; 1: neighbors share only the class",
+        _robustness,
+        "Look at the images of that medical center beside another's (stain, scanner, sharpness). Stain "
+        "normalization (Reinhard) before embedding usually raises the index; check that the classes stay "
+        "separable. Otherwise retrain with data of more centers or use another FM.",
+    ),
+    "performance_drop_id": _text(
+        "performance_drop_id",
+        "drop in-domain",
+        _DROP_SCALE,
+        _drop("tested at the medical centers of the training data"),
+        _DROP_ADVICE,
+    ),
+    "performance_drop_ood": _text(
+        "performance_drop_ood",
+        "drop out-of-domain",
+        _DROP_SCALE,
+        _drop("tested at medical centers that gave no training data"),
+        _DROP_ADVICE,
+    ),
+    "clustering_score": _text(
+        "clustering_score",
+        "clustering score",
+        "-1: clusters are medical centers; +1: clusters are biological classes",
+        _clustering,
+        "Do not sort or search slides by clusters of these embeddings. Stain normalization of the images can "
+        "help, and so can a correction of the embeddings per center where every center has every class; "
+        "otherwise use another FM.",
+    ),
+}
+
+
+def label(metric: str) -> str:
+    """The short name of a metric; an unknown one is shown as it is."""
+    text = METRIC_TEXTS.get(metric)
+    return text.label if text else printable(metric)
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without anything that steers a terminal.
+
+    Names come from files and model repositories: an escape sequence in one must not repaint the table and
+    a direction mark must not reverse it. Line breaks become blanks, the rest of Unicode's control, format,
+    surrogate and private characters a backslash escape.
+    """
+    return "".join(map(_printable, text))
+
+
+def _printable(char: str) -> str:
+    if char in "\t\n\r":
+        return " "
+    return _escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def wrapped(text: str, *, width: int = WIDTH, lead: str = "", indent: str = "") -> str:
+    """`text`, made printable, in lines of at most `width`; `lead` opens the first, `indent` the others."""
+    lines = textwrap.wrap(
+        " ".join(printable(text).split()),
+        width=max(width, 20),
+        initial_indent=lead,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """`[0.301, 0.322]`."""
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def explain(record: CheckRecord) -> str:
+    """What happened, what it means, where it is worst and what to do: lines of at most 80 columns.
+
+    It tells every verdict, not only failures; a record without a value says why there is none.
+    """
+    text = METRIC_TEXTS.get(record.metric)
+    name = f"{label(record.metric)} of {record.fm} on {record.cohort}"
+    if record.value is None:
+        kind = "skipped" if record.verdict is Verdict.SKIPPED else "not measured"
+        parts = [
+            wrapped(f"{name}: {kind}: {record.reason}"),
+            _line("Asked for", f"{record.direction} {record.bound:.3f}. {record.rationale}"),
+        ]
+        return "\n".join(parts)
+    value, bound = written(record.value, record.bound, record.direction)
+    wrong_side = "below" if record.direction == ">=" else "above"
+    sides = {Verdict.FAIL: wrong_side, Verdict.PASS: f"not {wrong_side}"}
+    side = sides.get(record.verdict, "with no verdict against")
+    head = f"{name} is {value}, {side} the bound {bound}"
+    if record.interval is not None:
+        head += f" (95 % interval {interval_text(record.interval)})"
+    parts = [wrapped(head + ".")]
+    if record.verdict not in (Verdict.PASS, Verdict.FAIL) and record.reason:
+        parts.append(_line("Reason", record.reason))
+    if text is not None:
+        parts.append(_line("Meaning", f"{text.meaning(record.value)}. Scale: {text.scale}."))
+    if record.support is not None:
+        parts.append(_line("Support", f"{_percent(record.support)} of the patches say something about it."))
+    parts += _weakest_lines(record)
+    # The advice is about too little robustness; who sets an upper limit has a question of their own.
+    if text is not None and record.verdict is not Verdict.PASS and record.direction == ">=":
+        parts.append(_line("What to do", _where_to_look(record) + text.advice))
+    parts.append(_line("Bound", record.rationale))
+    return "\n".join(parts)
+
+
+def _line(title: str, sentence: str) -> str:
+    return wrapped(sentence, lead=f"{title + ':':<12}", indent=" " * 12)
+
+
+def _place(weakness: Mapping[str, object]) -> str:
+    center, kind = weakness.get("medical_center", "?"), weakness.get("biological_class", "?")
+    return f"medical center {center}, biological class {kind}"
+
+
+def _weakest_lines(record: CheckRecord) -> list[str]:
+    lines = []
+    for number, weakness in enumerate(record.weakest[:_WEAKEST_SHOWN]):
+        value = weakness.get("value")
+        said = f"{value:.3f}" if isinstance(value, (int, float)) else "no value"
+        meaning = str(weakness.get("meaning") or "").strip()
+        sentence = f"{_place(weakness)}: {said}" + (f" ({meaning})" if meaning and number == 0 else "")
+        lines.append(_line("Weakest" if number == 0 else "then", sentence))
+    return lines
+
+
+def _where_to_look(record: CheckRecord) -> str:
+    """The first step of the advice names the place, if one is known."""
+    if not record.weakest:
+        return ""
+    center = record.weakest[0].get("medical_center")
+    return f"Start with the slides of {center}. " if center else ""

@@ -1,0 +1,276 @@
+"""The table and the one line that a run ends with, as plain text."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tabulate import tabulate
+
+from pathorob_checks.criteria.verdict import Verdict, written
+from pathorob_checks.metrics.measurement import METRICS
+from pathorob_checks.report.explain import interval_text, label, printable, wrapped
+from pathorob_checks.report.record import CheckRecord
+
+_HEADERS = ("FM", "cohort", "metric", "value", "95 %\ninterval", "bound", "verdict")
+_ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
+_GAP = 2
+_NARROW_COHORT = 12
+_NARROW_METRIC = 13
+_LEAST_FM = 8
+_LINES = 3
+_PIECES = re.compile(r"[^/:@._-]*[/:@._-]|[^/:@._-]+")
+_COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
+_NAMED_FAILURES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One record as the cells of the table; `interval` may hold a line break."""
+
+    fm: str
+    cohort: str
+    metric: str
+    value: str
+    interval: str
+    bound: str
+    verdict: str
+
+    def cells(self) -> tuple[str, ...]:
+        return (self.fm, self.cohort, self.metric, self.value, self.interval, self.bound, self.verdict)
+
+
+def render_table(records: Sequence[CheckRecord], width: int, profile: str | None = None) -> str:
+    """The table of all checks, the bounds with their reasons, and why anything was not measured.
+
+    Parameters
+    ----------
+    records : one FM's stay in this order; several FMs stand beside each other per cohort and metric.
+    width : columns of the terminal; 80 holds typical names, below about 70 long names are shortened.
+    profile : the name of the profile the bounds come from.
+    """
+    if not records:
+        return "No criterion was checked."
+    ordered = _side_by_side(records)
+    names = _short_names(records)
+    rows = [_row(record, names) for record in ordered]
+    if _width(rows) > width:
+        rows, names = _narrowed(rows, names, width)
+    blocks = [_table(rows)]
+    unbroken = {fm: name.replace("\n", "") for fm, name in names.items()}
+    legend = [f"{name}: {fm}" for fm, name in unbroken.items() if name != printable(fm)]
+    if legend:
+        blocks.append("\n".join(wrapped(line, width=width, indent="  ") for line in legend))
+    blocks.append(_bounds(ordered, width, profile))
+    blocks += _reasons(ordered, width)
+    return "\n\n".join(blocks)
+
+
+def summary_line(records: Sequence[CheckRecord], planned: int | None, crashed: bool) -> str:
+    """The run in one line; its first word is the run's outcome.
+
+    FAIL (a criterion is known not to be met) comes before ERROR (something could not be measured, or a
+    worker crashed), that before INCONCLUSIVE, that before PARTIAL (skipped or never run). PASS is said only
+    where every planned criterion was measured and met.
+
+    Parameters
+    ----------
+    planned : number of criteria the run set out to check; None when unknown, then those recorded.
+    crashed : a worker was lost.
+    """
+    count = Counter(record.verdict for record in records)
+    total = max(planned or 0, len(records))
+    measured = sum(record.verdict.is_measured for record in records)
+    missing = total - len(records)
+    open_ends = [
+        said
+        for number, said in (
+            (count[Verdict.ERROR], f"{count[Verdict.ERROR]} could not be measured"),
+            (count[Verdict.INCONCLUSIVE], f"{count[Verdict.INCONCLUSIVE]} inconclusive"),
+            (count[Verdict.SKIPPED], f"{count[Verdict.SKIPPED]} skipped"),
+            (missing, f"{missing} never ran"),
+            (crashed, "a worker crashed"),
+        )
+        if number
+    ]
+    rest = "".join(f"; {said}" for said in open_ends)
+    if count[Verdict.FAIL]:
+        failures = _named(record for record in records if record.verdict is Verdict.FAIL)
+        return f"FAIL: {count[Verdict.FAIL]} of {_criteria(total)} not met: {failures}{rest}"
+    if not total:
+        return "ERROR: no criterion was checked" + ("; a worker crashed" if crashed else "")
+    if count[Verdict.ERROR] or crashed:
+        return f"ERROR: {measured} of {_criteria(total)} measured{rest}"
+    if count[Verdict.INCONCLUSIVE]:
+        undecided = _named(record for record in records if record.verdict is Verdict.INCONCLUSIVE)
+        others = "".join(f"; {said}" for said in open_ends if "inconclusive" not in said)
+        return f"INCONCLUSIVE: {count[Verdict.INCONCLUSIVE]} of {_criteria(total)}: {undecided}{others}"
+    if measured < total:
+        met = f", {count[Verdict.PASS]} met" if measured else ""
+        return f"PARTIAL: {measured} of {_criteria(total)} measured{met}{rest}"
+    fms, cohorts = len({record.fm for record in records}), len({record.cohort for record in records})
+    return (
+        f"PASS: {total} of {_criteria(total)} met "
+        f"({fms} FM{'s' * (fms > 1)}, {cohorts} cohort{'s' * (cohorts > 1)})"
+    )
+
+
+def _criteria(number: int) -> str:
+    return "1 criterion" if number == 1 else f"{number} criteria"
+
+
+def _named(records: Iterable[CheckRecord]) -> str:
+    """The first few failures by name: all of them would be a second table."""
+    records = list(records)
+    short = _short_names(records)
+    names = []
+    for record in records:
+        against = _OPPOSITE[record.direction] if record.verdict is Verdict.FAIL else record.direction
+        value, bound = _value_and_bound(record)
+        where = f"{short[record.fm]}, {printable(record.cohort)}"
+        names.append(f"{label(record.metric)} {value} {against} {bound} ({where})")
+    more = len(names) - _NAMED_FAILURES
+    return ", ".join(names[:_NAMED_FAILURES]) + (f", and {more} more" if more > 0 else "")
+
+
+_OPPOSITE = {">=": "<", "<=": ">"}
+
+
+def _value_and_bound(record: CheckRecord) -> tuple[str, str]:
+    if record.value is None:
+        return "-", f"{record.bound:.3f}"
+    return written(record.value, record.bound, record.direction)
+
+
+def _side_by_side(records: Sequence[CheckRecord]) -> list[CheckRecord]:
+    fms = list(dict.fromkeys(record.fm for record in records))
+    if len(fms) == 1:
+        return list(records)
+    cohorts = list(dict.fromkeys(record.cohort for record in records))
+    criteria = list(dict.fromkeys(record.criterion for record in records))
+
+    def place(record: CheckRecord) -> tuple[int, int, int, int]:
+        known = METRICS.index(record.metric) if record.metric in METRICS else len(METRICS)
+        return (
+            cohorts.index(record.cohort),
+            known,
+            criteria.index(record.criterion),
+            fms.index(record.fm),
+        )
+
+    return sorted(records, key=place)
+
+
+def _short_names(records: Iterable[CheckRecord]) -> dict[str, str]:
+    """Each FM's name for tables: a commit is told by its first eight digits, where that stays distinct."""
+    full = {record.fm: printable(record.fm) for record in records}
+    short = {fm: _COMMIT.sub(r"\1", name) for fm, name in full.items()}
+    return short if len(set(short.values())) == len(short) else full
+
+
+def _row(record: CheckRecord, names: Mapping[str, str]) -> _Row:
+    value, bound = _value_and_bound(record)
+    return _Row(
+        fm=names[record.fm],
+        cohort=printable(record.cohort),
+        metric=label(record.metric),
+        value=value,
+        interval=interval_text(record.interval) if record.interval is not None else "-",
+        bound=f"{record.direction} {bound}",
+        verdict=record.verdict.upper(),
+    )
+
+
+def _table(rows: Sequence[_Row]) -> str:
+    """The heading is a row like the others, because tabulate widens every heading of its own by two."""
+    text = tabulate(
+        [_HEADERS, *(row.cells() for row in rows)], tablefmt="plain", disable_numparse=True, colalign=_ALIGNED
+    )
+    lines = [line.rstrip() for line in text.splitlines()]
+    lines.insert(
+        max(header.count("\n") for header in _HEADERS) + 1, "  ".join("-" * one for one in _widths(rows))
+    )
+    return "\n".join(lines)
+
+
+def _widths(rows: Sequence[_Row]) -> list[int]:
+    columns = zip(_HEADERS, *(row.cells() for row in rows), strict=True)
+    return [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+
+
+def _width(rows: Sequence[_Row]) -> int:
+    return sum(_widths(rows)) + _GAP * (len(_HEADERS) - 1)
+
+
+def _narrowed(
+    rows: Sequence[_Row], names: Mapping[str, str], width: int
+) -> tuple[list[_Row], dict[str, str]]:
+    """The rows in several lines each, and each FM's name as they show it."""
+    slim = [
+        replace(
+            row,
+            cohort="\n".join(_folded(row.cohort, _NARROW_COHORT)),
+            metric="\n".join(textwrap.wrap(row.metric, _NARROW_METRIC, break_on_hyphens=False)),
+            interval=row.interval.replace(", ", ",\n"),
+        )
+        for row in rows
+    ]
+    room = max(width - (_width(slim) - _widths(slim)[0]), _LEAST_FM)
+    folded = {fm: "\n".join(_folded(name, room)) for fm, name in names.items()}
+    if len(set(folded.values())) < len(folded):
+        # Two variants of one model must not look alike: as many lines as the names take.
+        folded = {fm: "\n".join(_folded(name, room, None)) for fm, name in names.items()}
+    shown = {names[fm]: text for fm, text in folded.items()}
+    return [replace(row, fm=shown[row.fm]) for row in slim], folded
+
+
+def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
+    """`name` in lines of at most `width`, broken after separators; beyond `lines` its middle is left out."""
+    folded = [""]
+    for piece in _PIECES.findall(name):
+        rest = piece
+        if folded[-1] and len(folded[-1]) + len(rest) > width:
+            folded.append("")
+        while len(rest) > width:
+            folded[-1], rest = rest[:width], rest[width:]
+            folded.append("")
+        folded[-1] += rest
+    if lines is None or len(folded) <= lines:
+        return folded
+    # Both ends tell models apart: the organisation in front, the variant or revision behind.
+    return [name[: width - 3] + "...", name[-width:]]
+
+
+def _bounds(records: Sequence[CheckRecord], width: int, profile: str | None) -> str:
+    """Each bound once with its reason; cohorts are named where they are held to different bounds."""
+    cohorts: dict[tuple[str, str, str, str], list[str]] = {}
+    for record in records:
+        bound = f"{record.direction} {record.bound:.3f}"
+        held = cohorts.setdefault((record.metric, record.criterion, bound, record.rationale), [])
+        if record.cohort not in held:
+            held.append(record.cohort)
+    every = {record.cohort for record in records}
+    lines = [f"Bounds (profile {printable(profile)}):" if profile else "Bounds:"]
+    for (metric, _, bound, rationale), held in cohorts.items():
+        where = "" if set(held) == every else f" ({', '.join(held)})"
+        lines.append(wrapped(f"- {label(metric)} {bound}{where}: {rationale}", width=width, indent="  "))
+    return "\n".join(lines)
+
+
+def _reasons(records: Sequence[CheckRecord], width: int) -> list[str]:
+    """Why a criterion has no plain verdict; the same reason for several criteria is told once."""
+    told: dict[tuple[Verdict, str], list[str]] = {}
+    for record in records:
+        if record.verdict not in (Verdict.PASS, Verdict.FAIL):
+            where = f"{label(record.metric)} of {record.fm} on {record.cohort}"
+            told.setdefault((record.verdict, record.reason), []).append(where)
+    if not told:
+        return []
+    lines = ["Without a verdict:"]
+    for (verdict, reason), places in told.items():
+        sentence = f"- {verdict.upper()} {', '.join(places)}: {reason or 'no reason was given'}"
+        lines.append(wrapped(sentence, width=width, indent="  "))
+    return ["\n".join(lines)]

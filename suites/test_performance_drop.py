@@ -1,0 +1,13 @@
+"""A classifier trained on confounded slides should keep its accuracy."""
+
+import pytest
+
+
+@pytest.mark.fm_metric("performance_drop_id")
+def test_performance_drop_id(measure, check, criterion):
+    check(measure("performance_drop_id"), criterion)
+
+
+@pytest.mark.fm_metric("performance_drop_ood")
+def test_performance_drop_ood(measure, check, criterion):
+    check(measure("performance_drop_ood"), criterion)

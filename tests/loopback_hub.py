@@ -1,0 +1,243 @@
+"""A Hugging Face Hub of one process on 127.0.0.1, and tiny timm models to put on it.
+
+Real HTTP, so that what is tested is huggingface_hub's own behaviour and not a picture of it.
+`huggingface_hub` reads HF_ENDPOINT when it is imported: hand `LoopbackHub.environment` to a subprocess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Repository:
+    """A model repository: its files by commit, and what its branches and tags point to.
+
+    `gated` refuses the files to everybody and `gated_but_for` names a token that may read them;
+    `status` answers every request with that HTTP status.
+    """
+
+    commits: dict[str, dict[str, bytes]]
+    refs: dict[str, str]
+    gated: bool = False
+    gated_but_for: str | None = None
+    status: int | None = None
+
+
+@dataclass
+class LoopbackHub:
+    """The server's state; change it while it runs."""
+
+    url: str
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
+    tokens: set[str] = field(default_factory=set)
+
+    def add(self, repo: str, folder: Path, *, revision: str = "main") -> str:
+        """Publish a folder's files as a new commit that `revision` points to; returns the commit."""
+        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+        parts = [f"{repo}@{revision}", *(f"{name} {_etag(data)}" for name, data in files.items())]
+        commit = hashlib.sha1("\n".join(parts).encode()).hexdigest()
+        repository = self.repositories.setdefault(repo, Repository({}, {}))
+        repository.commits[commit] = files
+        repository.refs[revision] = commit
+        repository.refs.setdefault("main", commit)
+        return commit
+
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """Environment of a subprocess whose only hub this is, with its cache in `home`."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        return {
+            **kept,
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+            **more,
+        }
+
+
+@contextmanager
+def loopback_hub() -> Iterator[LoopbackHub]:
+    """Run a hub until the block ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    hub = LoopbackHub(f"http://127.0.0.1:{server.server_address[1]}")
+    server.hub = hub  # type: ignore[attr-defined]
+    # A short poll, as shutdown() waits for one.
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing on the test's output."""
+
+    @property
+    def _hub(self) -> LoopbackHub:
+        hub: LoopbackHub = self.server.hub  # type: ignore[attr-defined]
+        return hub
+
+    def _answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        parts = path.strip("/").split("/")
+        self._hub.requests[f"{self.command} {path}"] += 1
+        authorization = self.headers.get("Authorization") or ""
+        if authorization:
+            self._hub.tokens.add(authorization.removeprefix("Bearer "))
+        about_repo = parts[:2] == ["api", "models"] and len(parts) >= 4
+        owner_name = parts[2:4] if about_repo else parts[:2]
+        repository = self._hub.repositories.get("/".join(owner_name))
+        if repository is None:
+            self._refuse(404, "RepoNotFound")
+        elif repository.status is not None:
+            self._refuse(repository.status, None)
+        elif about_repo:
+            revision = "/".join(parts[5:]) if parts[4:5] == ["revision"] else "main"
+            self._info("/".join(owner_name), repository, revision)
+        elif parts[2:3] == ["resolve"] and len(parts) >= 5:
+            self._file(repository, parts[3], "/".join(parts[4:]), authorization)
+        else:
+            self._refuse(404, None)
+
+    def _info(self, repo: str, repository: Repository, revision: str) -> None:
+        commit = self._commit(repository, revision)
+        if commit is None:
+            self._refuse(404, "RevisionNotFound")
+            return
+        body = {
+            "_id": "0",
+            "id": repo,
+            "sha": commit,
+            "private": False,
+            "gated": repository.gated or repository.gated_but_for is not None,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "siblings": [{"rfilename": name} for name in repository.commits[commit]],
+        }
+        self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def _file(self, repository: Repository, revision: str, name: str, authorization: str) -> None:
+        if repository.gated or (
+            repository.gated_but_for and authorization != f"Bearer {repository.gated_but_for}"
+        ):
+            self._refuse(403, "GatedRepo")
+            return
+        commit = self._commit(repository, revision)
+        if commit is None:
+            self._refuse(404, "RevisionNotFound")
+            return
+        data = repository.commits[commit].get(name)
+        if data is None:
+            self._refuse(404, "EntryNotFound", {"X-Repo-Commit": commit})
+            return
+        headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        first = self._first_byte(len(data))
+        if first is None:
+            self._send(200, data, headers)
+        else:
+            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+            self._send(206, data[first:], headers)
+
+    def _first_byte(self, size: int) -> int | None:
+        """Start of a `bytes=N-` range, which is how a broken download is taken up again."""
+        start = (self.headers.get("Range") or "").removeprefix("bytes=").partition("-")[0]
+        return int(start) if start.isdecimal() and 0 < int(start) < size else None
+
+    @staticmethod
+    def _commit(repository: Repository, revision: str) -> str | None:
+        return revision if revision in repository.commits else repository.refs.get(revision)
+
+    def _refuse(self, status: int, code: str | None, headers: dict[str, str] | None = None) -> None:
+        coded = {"X-Error-Code": code} if code else {}
+        self._send(status, b"", {**coded, **(headers or {})})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_tiny_vit(
+    folder: Path, *, seed: int = 0, architecture: str = "vit_tiny_patch16_224", **model_args: Any
+) -> Path:
+    """Save a randomly initialised timm model as `config.json` and `model.safetensors`; returns the folder.
+
+    A vision transformer is made small (64 px, two blocks) unless `model_args` say otherwise; other
+    architectures take `model_args` alone.
+    """
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    args: dict[str, Any] = {"num_classes": 3}
+    if architecture.startswith("vit_"):
+        args |= {"img_size": 64, "depth": 2, "embed_dim": 48, "num_heads": 3}
+    args |= model_args
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = timm.create_model(architecture, pretrained=False, **args)
+        with torch.no_grad():  # registers and biases start as zeros, which would hide mistakes
+            for parameter in model.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    size = args.get("img_size", 64)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "architecture": architecture,
+        "num_classes": args["num_classes"],
+        "num_features": model.num_features,
+        "model_args": args,
+        "pretrained_cfg": {
+            "input_size": [3, size, size],
+            "fixed_input_size": "img_size" in args,
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "mean": [0.7, 0.6, 0.7],
+            "std": [0.2, 0.25, 0.2],
+            "num_classes": args["num_classes"],
+            "first_conv": model.pretrained_cfg.get("first_conv"),
+            "classifier": model.pretrained_cfg.get("classifier"),
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    save_file(
+        {key: value.contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors"
+    )
+    return folder

@@ -1,0 +1,460 @@
+"""A cohort folder is read as written, and every mistake in it is told with its place and a remedy."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pathorob_checks.cohorts import registry
+from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.manifest import load_folder
+from pathorob_checks.errors import CohortError
+
+HEADER = ["image_path", "slide_id", "patch_id", "biological_class", "medical_center", "subset"]
+Table = list[list[str]]
+
+
+def write_table(folder: Path, table: Table) -> None:
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Table]:
+    """2 classes x 3 centers x 2 patches; center C is out of domain."""
+    folder = tmp_path_factory.mktemp("template") / "my cohort"
+    (folder / "images").mkdir(parents=True)
+    table = [HEADER]
+    pixels = np.random.default_rng(0)
+    for center, subset in (("A", "ID"), ("B", "ID"), ("C", "OOD")):
+        for label in ("tumor", "NA"):
+            for patch in ("007", "1.0"):
+                path = f"images/{center}-{label}-{patch}.png"
+                Image.fromarray(pixels.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / path)
+                table.append([path, f"00{center}{label}", patch, label, center, subset])
+    write_table(folder, table)
+    return folder, table
+
+
+@pytest.fixture
+def folder(template: tuple[Path, Table], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template[0], tmp_path / "my cohort"))
+
+
+@pytest.fixture
+def table(template: tuple[Path, Table]) -> Table:
+    return [list(row) for row in template[1]]
+
+
+def problem(folder: Path) -> str:
+    with pytest.raises(CohortError) as caught:
+        load_folder(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
+
+
+def assert_tells(message: str, *words: str) -> None:
+    assert [word for word in words if word not in message] == [], message
+
+
+def test_a_folder_is_read_as_strings_in_the_manifests_order(folder: Path) -> None:
+    cohort = load_folder(folder)
+    assert (cohort.name, len(cohort), cohort.license) == ("my cohort", 12, "unknown")
+    assert cohort.patches.patch_id.tolist() == ["007", "1.0"] * 6
+    assert cohort.patches.biological_class.tolist()[:4] == ["tumor", "tumor", "NA", "NA"]
+    assert cohort.patches.index.tolist() == list(range(12))
+    assert cohort.keys[0] == "00Atumor-007"
+    assert cohort.read_image(3).mode == "RGB"
+
+
+def test_without_a_subset_column_every_row_is_in_domain(folder: Path, table: Table) -> None:
+    write_table(folder, [row[:-1] for row in table])
+    assert set(load_folder(folder).patches.subset) == {"ID"}
+
+
+def test_extra_columns_blank_lines_and_a_byte_order_mark_do_no_harm(folder: Path, table: Table) -> None:
+    write_table(folder, [[*row, "subject"] for row in table] + [[]])
+    text = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv").write_text("\ufeff" + text + "\n\n", encoding="utf-8")
+    assert len(load_folder(folder)) == 12
+
+
+def test_a_cohort_can_be_pickled_with_its_images(folder: Path) -> None:
+    cohort: Cohort = pickle.loads(pickle.dumps(load_folder(folder)))
+    assert cohort.read_image(0).size == (8, 8)
+
+
+def test_license_and_k_come_from_the_settings_file(folder: Path) -> None:
+    (folder / "cohort.toml").write_text('license = "CC-BY-4.0"\nk = 7\n')
+    cohort = load_folder(folder)
+    assert cohort.license == "CC-BY-4.0"
+    assert registry.view(cohort, "robustness_index").k == 7
+    assert registry.view(cohort, "clustering_score").k is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("licence = 'MIT'", ["cohort.toml", "unknown key 'licence'", "'license' and 'k'"]),
+        ("license = 3", ["license = 3", "no text"]),
+        ("license = ' '", ["no text"]),
+        ("k = '10'", ["k = '10'", "whole number"]),
+        ("k = true", ["k = True", "whole number"]),
+        ("k = 0", ["k = 0", "positive"]),
+        ("k = 1.5", ["k = 1.5"]),
+        ("k =", ["cohort.toml", "TOML"]),
+    ],
+)
+def test_a_wrong_settings_file_is_told(folder: Path, text: str, words: list[str]) -> None:
+    (folder / "cohort.toml").write_text(text)
+    assert_tells(problem(folder), *words)
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    assert_tells(problem(tmp_path / "nowhere"), "nowhere", "does not exist", "manifest.csv")
+
+
+def test_a_file_instead_of_a_folder_is_told(folder: Path) -> None:
+    assert_tells(problem(folder / "manifest.csv"), "not a folder")
+
+
+def test_a_folder_without_manifest_is_told(tmp_path: Path) -> None:
+    assert_tells(problem(tmp_path), "no manifest.csv", "image_path", "medical_center")
+
+
+def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").mkdir()
+    assert_tells(problem(tmp_path), "manifest.csv cannot be read")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_an_empty_manifest_is_told(folder: Path, text: str) -> None:
+    (folder / "manifest.csv").write_text(text, encoding="utf-8")
+    assert_tells(problem(folder), "manifest.csv is empty", "image_path,slide_id")
+
+
+def test_a_header_without_rows_is_told(folder: Path) -> None:
+    write_table(folder, [HEADER])
+    assert_tells(problem(folder), "no rows")
+
+
+def test_text_that_is_not_utf8_is_told_with_its_line(folder: Path, table: Table) -> None:
+    table[3][4] = "Köln"
+    write_table(folder, table)
+    text = (folder / "manifest.csv").read_text(encoding="utf-8")
+    (folder / "manifest.csv").write_bytes(text.encode("latin-1"))
+    assert_tells(problem(folder), "line 4", "UTF-8")
+
+
+def test_an_unclosed_quote_is_told(folder: Path) -> None:
+    with (folder / "manifest.csv").open("a") as file:
+        file.write('"images/x.png,s,p,tumor,A,ID\n')
+    assert_tells(problem(folder), "malformed CSV", "quote")
+
+
+@pytest.mark.parametrize("change", [lambda row: row.pop(), lambda row: row.append("x")])
+def test_a_row_with_too_few_or_too_many_cells_is_told(
+    folder: Path, table: Table, change: Callable[[list[str]], object]
+) -> None:
+    change(table[5])
+    write_table(folder, table)
+    assert_tells(problem(folder), "line 6", "malformed CSV", "cells under 6 columns")
+
+
+def test_all_missing_columns_are_named_with_the_names_that_were_probably_meant(
+    folder: Path, table: Table
+) -> None:
+    table[0] = ["image_path", "Slide ID", "patch_id", "biological_clas", "center", "subset"]
+    write_table(folder, table)
+    assert_tells(
+        problem(folder),
+        "lacks the column(s) 'slide_id', 'biological_class', 'medical_center'",
+        "rename 'Slide ID' to 'slide_id'",
+        "rename 'biological_clas' to 'biological_class'",
+        "rename 'center' to 'medical_center'",
+    )
+
+
+def test_a_table_with_semicolons_is_told_to_use_commas(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(";".join(HEADER) + "\n")
+    assert_tells(problem(folder), "lacks the column", "commas")
+
+
+def test_a_misspelt_subset_column_is_not_taken_for_an_extra_one(folder: Path, table: Table) -> None:
+    table[0][5] = "Subset"
+    write_table(folder, table)
+    assert_tells(problem(folder), "'Subset'", "rename 'Subset' to 'subset'")
+
+
+def test_a_column_named_twice_is_told(folder: Path, table: Table) -> None:
+    write_table(folder, [[*row, row[4]] for row in table])
+    assert_tells(problem(folder), "'medical_center' twice")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "words"),
+    [
+        ("medical_center", "", ["line 4", "empty cell", "'medical_center'"]),
+        ("subset", "  ", ["line 4", "empty cell", "'subset'"]),
+        ("medical_center", "A ", ["line 4", "white space", "'medical_center'", "'A '"]),
+        ("patch_id", "a\nb", ["control character", "'patch_id'"]),
+        ("subset", "test", ["line 4", "subset 'test'", "'ID'", "'OOD'"]),
+        ("subset", "id", ["subset 'id'"]),
+    ],
+)
+def test_a_cell_that_cannot_be_meant_is_told(
+    folder: Path, table: Table, column: str, cell: str, words: list[str]
+) -> None:
+    table[3][HEADER.index(column)] = cell
+    write_table(folder, table)
+    assert_tells(problem(folder), *words)
+
+
+def test_missing_images_are_counted_and_the_first_ones_named(folder: Path, table: Table) -> None:
+    for row in table[1:6]:
+        (folder / row[0]).unlink()
+    message = problem(folder)
+    assert_tells(message, "5 of 12", "'images/A-tumor-007.png' (line 2)", "and 2 more", "missing")
+    assert "B-tumor-007" not in message
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../secret.png", "images/../../secret.png", "C:\\a.png"])
+def test_an_image_outside_the_folder_is_refused(folder: Path, table: Table, path: str) -> None:
+    shutil.copy(folder / table[1][0], folder.parent / "secret.png")
+    table[4][0] = path
+    write_table(folder, table)
+    assert_tells(problem(folder), "line 5", "outside the cohort folder", path)
+
+
+def test_a_symbolic_link_out_of_the_folder_is_refused(folder: Path, table: Table) -> None:
+    target = folder.parent / "secret.png"
+    (folder / table[1][0]).rename(target)
+    (folder / table[1][0]).symlink_to(target)
+    assert_tells(problem(folder), "line 2", "outside the cohort folder")
+
+
+def test_a_loop_of_symbolic_links_is_a_missing_image(folder: Path, table: Table) -> None:
+    (folder / table[1][0]).unlink()
+    (folder / table[1][0]).symlink_to(folder / table[1][0])
+    assert_tells(problem(folder), "missing", "line 2")
+
+
+def test_a_cohort_behind_a_symbolic_link_is_read(folder: Path) -> None:
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    assert len(load_folder(link)) == 12
+
+
+def test_a_patch_described_twice_is_told(folder: Path, table: Table) -> None:
+    table[2][2] = table[1][2]
+    write_table(folder, table)
+    assert_tells(problem(folder), "lines 2 and 3", "slide '00Atumor' patch '007'", "delete one")
+
+
+def test_two_patches_that_share_the_benchmarks_key_are_told(folder: Path, table: Table) -> None:
+    table[1][1:3] = ["a-b", "c"]
+    table[2][1:3] = ["a", "b-c"]
+    write_table(folder, table)
+    assert_tells(problem(folder), "lines 2 and 3", "key 'a-b-c'", "unique")
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_an_image_named_twice_is_told(folder: Path, table: Table, prefix: str) -> None:
+    table[2][0] = prefix + table[1][0]
+    write_table(folder, table)
+    assert_tells(problem(folder), "lines 2 and 3", "both name the image", "A-tumor-007.png")
+
+
+def test_one_image_under_two_names_is_told(folder: Path, table: Table) -> None:
+    shutil.copy(folder / table[1][0], folder / table[7][0])
+    assert_tells(problem(folder), table[1][0], table[7][0], "line 2", "line 8", "identical files")
+
+
+def test_a_slide_in_two_medical_centers_is_told(folder: Path, table: Table) -> None:
+    table[2][4] = "B"
+    write_table(folder, table)
+    assert_tells(problem(folder), "slide '00Atumor'", "two medical centers", "'A'", "'B'", "line 2", "line 3")
+
+
+def test_fewer_than_two_in_domain_centers_are_told(folder: Path, table: Table) -> None:
+    write_table(folder, [row for row in table if row[4] != "B"])
+    assert_tells(problem(folder), "only one in-domain medical center ('A')", "subset 'ID'")
+
+
+def test_no_in_domain_center_at_all_is_told(folder: Path, table: Table) -> None:
+    write_table(folder, [row for row in table if row[4] not in "AB"])
+    assert_tells(problem(folder), "no in-domain medical center")
+
+
+def test_fewer_than_two_classes_are_told(folder: Path, table: Table) -> None:
+    write_table(folder, [row for row in table if row[3] != "NA"])
+    assert_tells(problem(folder), "only one biological class ('tumor')")
+
+
+def test_a_class_in_one_in_domain_center_only_is_told(folder: Path, table: Table) -> None:
+    write_table(folder, [row for row in table if row[3:5] != ["NA", "B"]])
+    assert_tells(problem(folder), "biological class 'NA'", "only one in-domain medical center ('A')")
+
+
+def test_a_class_out_of_domain_only_is_told(folder: Path, table: Table) -> None:
+    table[-1][3] = "stroma"
+    write_table(folder, table)
+    assert_tells(problem(folder), "biological class 'stroma'", "no in-domain medical center")
+
+
+def read_after(folder: Path, row: int, content: bytes) -> str:
+    """The error of reading a row's image whose file had `content` from the start."""
+    (folder / load_folder(folder).read_image.rows[row].image_path).write_bytes(content)  # type: ignore[attr-defined]
+    cohort = load_folder(folder)
+    with pytest.raises(CohortError) as caught:
+        cohort.read_image(row)
+    return str(caught.value)
+
+
+def test_a_file_that_is_no_image_is_named_when_read(folder: Path) -> None:
+    message = read_after(folder, 1, b"this is text")
+    assert_tells(message, "images/A-tumor-1.0.png", "line 3", "cannot be decoded")
+
+
+def test_a_truncated_image_is_named_when_read(folder: Path, table: Table) -> None:
+    large = folder.parent / "large.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(large)
+    message = read_after(folder, 0, large.read_bytes()[:2000])
+    assert_tells(message, "images/A-tumor-007.png", "line 2", "cannot be decoded", "replace")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_as_large_as_a_slide_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = load_folder(folder)
+    for limit in (60, 20):  # Pillow warns above the limit and raises above twice the limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(CohortError) as caught:
+            cohort.read_image(0)
+        assert_tells(str(caught.value), "too large for a patch", "line 2")
+
+
+def test_sixteen_bit_pixels_are_refused_instead_of_clipped(folder: Path) -> None:
+    path = folder.parent / "deep.png"
+    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(path)
+    assert_tells(read_after(folder, 0, path.read_bytes()), "mode 'I;16'", "8-bit RGB")
+
+
+def test_an_image_that_changes_during_the_run_is_refused(folder: Path, table: Table) -> None:
+    cohort = load_folder(folder)
+    shutil.copy(folder / table[2][0], folder / table[1][0])
+    with pytest.raises(CohortError, match="changed since"):
+        cohort.read_image(0)
+    (folder / table[1][0]).unlink()
+    with pytest.raises(CohortError, match="cannot be read"):
+        cohort.read_image(0)
+
+
+@given(order=st.permutations(range(1, 13)))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_order_of_the_rows_does_not_change_the_digest(
+    template: tuple[Path, Table], order: list[int]
+) -> None:
+    folder, table = template
+    write_table(folder, table)
+    straight = load_folder(folder)
+    write_table(folder, [table[0]] + [table[row] for row in order])
+    shuffled = load_folder(folder)
+    write_table(folder, table)
+    assert shuffled.digest == straight.digest
+    assert shuffled.keys == [straight.keys[row - 1] for row in order]
+
+
+def test_labels_do_not_change_the_digest_but_image_bytes_and_keys_do(folder: Path, table: Table) -> None:
+    digests = [load_folder(folder).digest]
+    for row in table[1:]:
+        row[4] += "-hospital"
+    write_table(folder, table)
+    assert load_folder(folder).digest == digests[0]
+    table[1][2] = "7"
+    write_table(folder, table)
+    digests.append(load_folder(folder).digest)
+    with (folder / table[1][0]).open("ab") as file:
+        file.write(b"\0")
+    digests.append(load_folder(folder).digest)
+    assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("demo", "demo"),
+        ("tcga", "tcga"),
+        ("data/my cohort", "my_cohort"),
+        ("/somewhere/Köln[1]/", "K_ln_1"),
+        ("a/..", Path.cwd().name),
+        ("/", "cohort"),
+        ("~nobody-of-this-name/x", "x"),
+    ],
+)
+def test_a_cohorts_name_comes_from_its_text_alone(text: str, name: str) -> None:
+    assert registry.cohort_name(text) == name
+
+
+def test_the_registry_loads_folders(folder: Path) -> None:
+    registry.check_cohort_text(str(folder))
+    assert len(registry.load_cohort(str(folder))) == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nowhere", ["no cohort and no folder 'nowhere'", "'demo'", "camelyon", "not available"]),
+        ("Demo", ["did you mean 'demo'"]),
+        ("", ["empty"]),
+        ("camelyon", ["'camelyon' is not available in this version", "./camelyon"]),
+        ("tolkach_esca", ["not available"]),
+    ],
+)
+def test_a_text_that_names_no_cohort_is_told(text: str, words: list[str]) -> None:
+    with pytest.raises(CohortError) as caught:
+        registry.check_cohort_text(text)
+    assert_tells(str(caught.value), *words)
+
+
+def test_the_manifest_instead_of_its_folder_is_told(folder: Path) -> None:
+    with pytest.raises(CohortError, match=r"is a file.*the folder that holds it"):
+        registry.load_cohort(str(folder / "manifest.csv"))
+
+
+def test_performance_drop_reads_all_rows_and_the_others_the_in_domain_ones(folder: Path) -> None:
+    cohort = load_folder(folder)
+    assert registry.view(cohort, "performance_drop").rows.tolist() == list(range(12))
+    for metric in ("robustness_index", "clustering_score"):
+        view = registry.view(cohort, metric)
+        assert view.rows.tolist() == list(range(8))
+        assert view.rows.dtype == np.int64
+        assert not view.paired
+
+
+def test_a_paired_view_reads_every_subset_but_the_out_of_domain_one(folder: Path) -> None:
+    cohort = load_folder(folder)
+    patches = cohort.patches.assign(subset=["p1"] * 4 + ["p2"] * 4 + ["OOD"] * 4)
+    paired = Cohort(
+        name="paired",
+        patches=patches,
+        read_image=cohort.read_image,
+        digest=cohort.digest,
+        view_settings={"robustness_index": {"paired": True, "k": 3}, "clustering_score": {"knn": 3}},
+    )
+    view = registry.view(paired, "robustness_index")
+    assert (view.rows.tolist(), view.paired, view.k) == (list(range(8)), True, 3)
+    with pytest.raises(CohortError, match="unknown field 'knn'"):
+        registry.view(paired, "clustering_score")
+    with pytest.raises(ValueError, match="no metric 'accuracy'"):
+        registry.view(paired, "accuracy")
