@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve, resolve_device
-from pathorob_checks.models.spec import parse_spec
+from pathorob_checks.models.spec import DEMO_NAMES, parse_spec
 from pathorob_checks.models.timm_model import TimmModel
 
 REGISTERS: dict[str, Any] = {"architecture": "vit_small_patch14_reg4_dinov2", "img_size": 56}
@@ -179,11 +179,8 @@ def test_half_precision_comes_near_and_returns_float32(
 @pytest.mark.parametrize(
     "choice",
     [
-        "pass",
-        "backends.cuda.matmul.allow_tf32 = True",
         "torch.set_float32_matmul_precision('high')",
         pytest.param("backends.fp32_precision = 'tf32'", marks=FINER),
-        pytest.param("backends.cuda.matmul.fp32_precision = 'tf32'", marks=FINER),
     ],
 )
 def test_tf32_is_off_while_embedding_and_the_processs_own_choice_comes_back(choice: str) -> None:
@@ -194,7 +191,7 @@ def test_tf32_is_off_while_embedding_and_the_processs_own_choice_comes_back(choi
         from pathorob_checks.models.timm_model import _without_tf32
 
         def state():
-            places = [backends.cuda.matmul, backends.cudnn, getattr(backends.cudnn, "conv", None)]
+            places = [backends.cuda.matmul, getattr(backends.cudnn, "conv", None)]
             found = [getattr(place, "fp32_precision", None) for place in places]
             try:
                 return [*found, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
@@ -428,3 +425,16 @@ def test_a_setting_that_would_be_ignored_is_refused(write_module: Any) -> None:
     write_module("own_encoder", USER_CODE.format(imports="", attribute="self.model"))
     with pytest.raises(ModelError, match="--fm-pooling cannot be applied"):
         user_model("own_encoder:build", pooling="cls")
+
+
+@pytest.mark.parametrize("name", DEMO_NAMES)
+def test_a_demo_model_is_prepared_without_a_download(name: str) -> None:
+    spec = parse_spec(f"demo:{name}")
+    settings = ModelSettings(device="cpu", batch_size=5)
+    first, second = (prepare(resolve(spec, name), settings) for _ in range(2))
+    assert json.loads(json.dumps(first.identity)) == second.identity
+    model = first.load()
+    images = [Image.new("RGB", (256, 256), (200, 120, shade)) for shade in (160, 200)]
+    embedding = model.embed(torch.stack([model.preprocess(image) for image in images]))
+    assert embedding.shape == (2, model.dimension)
+    assert (model.batch_size, model.identity) == (5, first.identity)

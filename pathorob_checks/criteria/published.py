@@ -69,7 +69,7 @@ def is_average_over_cohorts(metric: str) -> bool:
     return {score.cohort for score in published_scores() if score.metric == metric} == {OVER_ALL_COHORTS}
 
 
-def published_values(metric: str, cohort: str, *, validated_only: bool = True) -> tuple[float, ...]:
+def published_values(metric: str, cohort: str, *, validated_only: bool = False) -> tuple[float, ...]:
     """The FMs' values of `metric` that are a yardstick for `cohort`; empty where nothing is published.
 
     For a benchmark cohort and a metric that is published only as an average over the cohorts, those
@@ -84,10 +84,10 @@ def published_values(metric: str, cohort: str, *, validated_only: bool = True) -
     )
 
 
-def published_quantile(metric: str, cohort: str, q: float, *, validated_only: bool = True) -> float:
+def published_quantile(metric: str, cohort: str, q: float, *, validated_only: bool = False) -> float:
     """The linear `q` quantile (0..1) of the published values over the FMs.
 
-    By default over the 20 FMs of the paper; `validated_only=False` adds the three later robustness
+    By default over every published FM; `validated_only=True` leaves out the three later robustness
     indices that the benchmark's authors did not validate. For every metric higher is more robust, so
     q = 0.9 is what the best tenth of the FMs reaches.
 

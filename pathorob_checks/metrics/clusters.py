@@ -58,7 +58,7 @@ class ClusteringScore:
     Attributes
     ----------
     value : mean over combinations; +1 clusters are biology, -1 clusters are centers.
-    deviation : standard deviation over trials of the mean over combinations.
+    deviation : sample standard deviation over trials of the mean over combinations; 0 for one trial.
     combinations : one `Combination` per pair of classes x pair of centers.
     """
 
@@ -146,7 +146,7 @@ def clustering_score(
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
     return ClusteringScore(
         value=float(by_trial.mean()),
-        deviation=float(by_trial.std()),
+        deviation=float(by_trial.std(ddof=1)) if trials > 1 else 0.0,
         combinations=done,
         trials=trials,
         rows=len(array),

@@ -10,7 +10,7 @@ sides, even when it gives patches to several classes. m is as large as the cohor
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ MOST_STEPS = 8
 TEST_SLIDES = (2, 1)  # test slides per center x class: two as in the benchmark, one where slides are few
 VALIDATION_SLIDES = 1
 ATTEMPTS = 50
+IMPOSSIBLE = 1000
 
 Cell = tuple[str, str]
 Cells = Mapping[Cell, Mapping[str, Int64]]
@@ -115,6 +116,7 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
             f"{METRIC}: {len(classes)} class(es) in {len(centers)} in-domain medical center(s)",
             remedy="give at least two classes in at least two in-domain centers",
         )
+    _refuse_slides_on_two_sides(patches)
     cells = _cells(patches, centers, classes)
     sizes = sorted({len(rows) for cell in cells.values() for rows in cell.values()})
     for test_slides in TEST_SLIDES:
@@ -139,7 +141,21 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
                     for seed, (test, validation) in zip(seeds(repetitions), pools, strict=True)
                 ),
             )
-    raise _too_few(cells, centers, classes)
+    raise _too_few(cells, _available(cells, pools, sizes[0]), centers, classes)
+
+
+def _refuse_slides_on_two_sides(patches: pd.DataFrame) -> None:
+    """A slide of two centers, or in-domain and out-of-domain, would train and test at once."""
+    sides = patches.assign(subset=patches.subset == "OOD")[["slide_id", "medical_center", "subset"]].drop_duplicates()
+    twice = sides[sides.slide_id.duplicated(keep=False)]
+    if len(twice):
+        slide = twice.slide_id.iloc[0]
+        where = twice.medical_center[twice.slide_id == slide].unique()
+        raise MetricError(
+            f"{METRIC}: slide {slide!r} has patches from {' and '.join(map(str, where))}"
+            + (" in and out of domain" if len(where) == 1 else ""),
+            remedy="give every slide one name, one medical center and one side of the subset column",
+        )
 
 
 def _cells(patches: pd.DataFrame, centers: tuple[str, ...], classes: tuple[str, ...]) -> Cells:
@@ -221,17 +237,21 @@ def _homes(
     available: Mapping[Cell, int], centers: tuple[str, ...], classes: tuple[str, ...], needed: int
 ) -> dict[str, str] | None:
     """Home centers with `needed` slides each, spread evenly over the centers; None if impossible."""
+    home = _spread_homes(centers, classes, lambda cell: IMPOSSIBLE if available[cell] < needed else 0)
+    return home if all(available[center, cls] >= needed for cls, center in home.items()) else None
+
+
+def _spread_homes(
+    centers: tuple[str, ...], classes: tuple[str, ...], penalty: Callable[[Cell], int]
+) -> dict[str, str]:
+    """Home centers of the least total penalty; no center is home to more classes than it must be."""
     rounds = -(-len(classes) // len(centers))
     cost = np.zeros((len(classes), len(centers) * rounds))
     for j, cls in enumerate(classes):
         for slot in range(cost.shape[1]):
             turn, i = divmod(slot, len(centers))
-            cost[j, slot] = 10 * turn + (i != j % len(centers))
-            if available[centers[i], cls] < needed:
-                cost[j, slot] = 1e6
+            cost[j, slot] = 1000 * penalty((centers[i], cls)) + 10 * turn + (i != j % len(centers))
     rows, slots = linear_sum_assignment(cost)
-    if cost[rows, slots].max() >= 1e6:
-        return None
     return {classes[j]: centers[slot % len(centers)] for j, slot in zip(rows, slots, strict=True)}
 
 
@@ -250,7 +270,7 @@ def _counts(m: int, centers: tuple[str, ...], classes: tuple[str, ...], home: Ma
                     continue
                 # The remainder of an uneven division starts at a different center for every class.
                 share, extra = divmod(total - split, others)
-                turn = (i - centers.index(home[cls]) - 1 + j) % len(centers) % others
+                turn = ((i - centers.index(home[cls]) - 1) % len(centers) + j) % others
                 row.append(share + (turn < extra))
             split_counts.append(tuple(row))
         splits.append(tuple(split_counts))
@@ -267,25 +287,24 @@ def _draw(
     return _Draw(test=test, validation=validation, training=training)
 
 
-def _too_few(cells: Cells, centers: tuple[str, ...], classes: tuple[str, ...]) -> MetricError:
-    """What the smallest design needs in each cell, against what is there."""
+def _too_few(
+    cells: Cells, available: Mapping[Cell, int], centers: tuple[str, ...], classes: tuple[str, ...]
+) -> MetricError:
+    """What the smallest design lacks in each cell, with the home centers for which that is least."""
     m = _smallest_m(len(centers))
     aside = min(TEST_SLIDES) + VALIDATION_SLIDES
-    have = {key: len(cell) for key, cell in cells.items()}
-    best_home = {
-        cls: max(centers, key=lambda center, cls=cls: (have[center, cls], -centers.index(center)))  # type: ignore[misc]
-        for cls in classes
-    }
-    by_turn = {cls: centers[j % len(centers)] for j, cls in enumerate(classes)}
-    home = _homes(have, centers, classes, m * len(centers) + aside) or (
-        by_turn if len(classes) >= len(centers) else best_home
+
+    def lacking(cell: Cell, training: int) -> int:
+        slides = len(cells[cell])
+        return max(0, training + max(aside, slides - available[cell]) - slides)
+
+    home = _spread_homes(centers, classes, lambda cell: lacking(cell, m * len(centers)) - lacking(cell, m))
+    missing = {cell: lacking(cell, m * len(centers) if home[cell[1]] == cell[0] else m) for cell in cells}
+    found = "; ".join(
+        f"{cls} in {center} has {len(cells[center, cls])} and lacks {number}"
+        for (center, cls), number in missing.items()
+        if number
     )
-    lacking = []
-    for (center, cls), slides in have.items():
-        needed = (m * len(centers) if home[cls] == center else m) + aside
-        if slides < needed:
-            lacking.append(f"{cls} in {center} has {slides} and lacks {needed - slides}")
-    found = "; ".join(lacking) or "too many slides are shared by classes, so setting some aside for testing leaves too few"
     return MetricError(
         f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to confounded: {found}",
         remedy="add slides, or mark centers with few slides as OOD in the subset column so that they only test",

@@ -90,6 +90,11 @@ class PublishedSchedule:
     Slides of a cell are shuffled (the order is carried over from one repetition to the next), the first
     n train, n/most of a slide's worth of patches after them validates, and the slides from position
     most + 1 on test.
+
+    With `test_cases` the slides of the chosen cases move to the cell's end, in their shuffled order. The
+    benchmark moves them in the order of a set of strings, which changes with every Python process
+    (PYTHONHASHSEED). So test sets agree with it in every repetition, training sets only in the first:
+    later ones are other, equally random draws.
     """
 
     name: str
@@ -135,8 +140,8 @@ class PublishedSchedule:
                     cell = order[center, cls]
                     generator.shuffle(cell)
                     if chosen:
-                        cases = chosen[number]
-                        cell.sort(key=lambda slide, cases=cases: cases.index(slide[0]) if slide[0] in cases else -1)
+                        testing = [slide for slide in cell if slide[0] in chosen[number]]
+                        cell[:] = [slide for slide in cell if slide[0] not in chosen[number]] + testing
             yield self._draw(order, outside)
 
     def _draw(self, order: Mapping[tuple[str, str], list[tuple[str, Int64]]], outside: Int64) -> Repetition:

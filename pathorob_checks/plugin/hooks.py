@@ -92,7 +92,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """FM x cohort x criterion, from the options alone: no network, no GPU, no cache."""
     gate = metafunc.config.stash.get(GATE, None)
-    names = [name for name in ("fm", "cohort", "criterion") if name in metafunc.fixturenames]
+    names = [name for name in ("fm", "cohort", "criterion") if _is_ours(metafunc, name)]
     if not names:
         return
     if gate is None:
@@ -100,6 +100,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     cases = dict(_cases(gate, metafunc, names))
     metafunc.parametrize(names, list(cases.values()), ids=list(cases), indirect=True)
+
+
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether an argument is this plugin's fixture, not one of the user's that has the same name."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        argnames = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if name in (argnames.replace(" ", "").split(",") if isinstance(argnames, str) else argnames):
+            return False
+    definitions = metafunc._arg2fixturedefs.get(name, ())
+    return bool(definitions) and definitions[-1].func.__module__ == _fixtures.__name__
 
 
 def _cases(gate: Gate, metafunc: pytest.Metafunc, names: list[str]) -> Iterator[tuple[str, list[Any]]]:

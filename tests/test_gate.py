@@ -1,0 +1,226 @@
+"""The whole command, `pytest --fm=SPEC`, in real processes."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gate_runs import Terminal, write_cohort
+from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
+
+CHECKS = ("robustness_index", "performance_drop_id", "performance_drop_ood", "clustering_score")
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("data") / "slides")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shared_cache: Path) -> Terminal:
+    return Terminal(tmp_path, shared_cache)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LoopbackHub]:
+    with loopback_hub() as running:
+        yield running
+
+
+def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) -> None:
+    run = terminal.pytest("--fm=demo:stain-invariant", "--fm-json=results.json")
+    assert run.code == 0, run.output
+    assert "suites/test_robustness_index.py ." in run.output
+    assert "PASS: 4 of 4 criteria met (1 FM, 1 cohort)" in run.output
+    assert max(map(len, run.output.splitlines())) <= 80
+    results = terminal.results()
+    assert results["schema"] == "pathorob-checks/results/1"
+    assert results["complete"] is True
+    assert [check["metric"] for check in results["checks"]] == list(CHECKS)
+    assert {check["verdict"] for check in results["checks"]} == {"pass"}
+    [entry] = results["runs"]
+    assert entry["fm"]["spec"] == "demo:stain-invariant"
+    assert entry["cohort"]["out_of_domain_centers"] == ["center-C"]
+    v = results["checks"][1]["protocol"]["cramers_v"]
+    assert len(v) >= 5
+    assert (v[0], v[-1]) == (0, 1)
+
+
+def test_the_negative_control_fails_and_says_why(terminal: Terminal) -> None:
+    run = terminal.pytest("--fm=demo:color-sensitive", "-q")
+    assert run.code == 1
+    assert "FAIL: 4 of 4 criteria not met" in run.output
+    assert "the medical center outweighs" in run.output
+    assert "Weakest:    medical center center-" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_two_workers_say_what_one_process_says(terminal: Terminal, images: Path) -> None:
+    arguments = ["--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-cohort={images}"]
+    alone = terminal.pytest(*arguments, "--fm-json=one.json", "-p", "no:xdist")
+    together = terminal.pytest(*arguments, "--fm-json=two.json", "-q", "-n2")
+    assert alone.code == together.code
+    one, two = terminal.results("one.json"), terminal.results("two.json")
+    assert one["complete"]
+    assert one["checks"] == two["checks"]
+    assert len(one["checks"]) == 8
+    table = "robustness of foundation models"
+    assert table in together.output
+    assert alone.output.split(table)[1].split("results file")[0] == together.output.split(table)[1].split("results file")[0]
+
+
+def test_ids_are_listed_without_network_or_cache(tmp_path: Path, images: Path) -> None:
+    terminal = Terminal(tmp_path, tmp_path / "never-made")
+    run = terminal.pytest(
+        "--fm=hf-hub:acme/vit_tiny", "--fm=hf-hub:other/vit_tiny", f"--fm-cohort={images}", "--co", "-q",
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert run.code == 0, run.output
+    assert "suites/test_robustness_index.py::test_robustness_index[acme/vit_tiny-slides]" in run.output
+    assert "suites/test_performance_drop.py::test_performance_drop_ood[other/vit_tiny-slides]" in run.output
+    assert not (tmp_path / "never-made").exists()
+
+
+def test_a_part_of_the_checks_is_called_partial(terminal: Terminal, images: Path) -> None:
+    run = terminal.pytest(
+        "--fm=demo:color-sensitive", f"--fm-cohort={images}", "-k", "robustness", "--fm-json=results.json"
+    )
+    assert "1 of 4 criteria" in run.output
+    assert "PASS: " not in run.output
+    assert terminal.results()["complete"] is False
+
+
+def test_a_node_id_from_the_report_can_be_run_again(terminal: Terminal, images: Path) -> None:
+    node = "suites/test_robustness_index.py::test_robustness_index[color-sensitive-slides]"
+    run = terminal.pytest("--fm=demo:color-sensitive", f"--fm-cohort={images}", node, "-v")
+    assert run.output.count("test_robustness_index[color-sensitive-slides] ") == 1
+
+
+def test_stopping_at_the_first_failure_leaves_the_rest_unmeasured(terminal: Terminal) -> None:
+    run = terminal.pytest("--fm=demo:color-sensitive", "-x", "--fm-json=results.json", "--tb=no")
+    assert run.code == 1
+    assert "3 never ran" in " ".join(run.output.split())
+    assert terminal.results()["complete"] is False
+
+
+def test_junit_has_one_case_per_criterion_with_its_value(terminal: Terminal, images: Path) -> None:
+    terminal.pytest("--fm=demo:color-sensitive", f"--fm-cohort={images}", "--junitxml=junit.xml", "--tb=no")
+    cases = ET.parse(terminal.folder / "junit.xml").getroot().findall(".//testcase")
+    assert {case.get("name", "").split("[")[0] for case in cases} == {f"test_{name}" for name in CHECKS}
+    properties = {prop.get("name") for prop in cases[0].findall(".//property")}
+    assert {"pathorob_checks.value", "pathorob_checks.bound"} <= properties
+
+
+def test_a_users_own_test_gets_a_row(terminal: Terminal, images: Path) -> None:
+    (terminal.folder / "test_mine.py").write_text(
+        "from pathorob_checks.metrics import robustness_index\n"
+        "def test_three_neighbors(embeddings, check):\n"
+        "    inside = (embeddings.patches.subset == 'ID').to_numpy()\n"
+        "    patches = embeddings.patches[inside].reset_index(drop=True)\n"
+        "    check(robustness_index(embeddings.values[inside], patches, k=3), at_least=0.0)\n"
+        "def test_seven(measure, check):\n"
+        "    check(measure('robustness_index', k=7), at_least=1.0, rationale='Ours.')\n"
+    )
+    run = terminal.pytest(
+        "--fm=demo:color-sensitive", f"--fm-cohort={images}", "--fm-json=results.json", "test_mine.py"
+    )
+    three, seven = terminal.results()["checks"]
+    assert (three["protocol"]["k"], seven["protocol"]["k"]) == (3, 7)
+    assert three["verdict"] == "pass"
+    assert ("2 of 2 criteria met" in run.output) == (run.code == 0)
+    assert "Ours." in run.output
+
+
+def test_a_test_with_a_fixture_called_cohort_of_its_own_is_left_alone(terminal: Terminal) -> None:
+    (terminal.folder / "test_other.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "def cohort():\n"
+        "    return 3\n"
+        "def test_theirs(cohort):\n"
+        "    assert cohort == 3\n"
+        "@pytest.mark.parametrize('fm', [1, 2])\n"
+        "def test_theirs_too(fm):\n"
+        "    assert fm\n"
+    )
+    run = terminal.pytest("-q")
+    assert "3 passed" in run.output
+    assert "foundation" not in run.output
+
+
+def test_the_plugins_fixtures_without_fm_are_a_named_skip(terminal: Terminal) -> None:
+    (terminal.folder / "test_mine.py").write_text("def test_it(embeddings):\n    assert False\n")
+    run = terminal.pytest("-rs")
+    assert run.code == 0
+    assert "give --fm=SPEC" in run.output
+
+
+def test_options_can_come_from_the_ini_file_and_the_environment(terminal: Terminal, images: Path) -> None:
+    (terminal.folder / "pytest.ini").write_text(f"[pytest]\nfm_cohort = {images}\nfm_json = from_ini.json\n")
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
+        'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+    )
+    run = terminal.pytest("--fm=demo:color-sensitive", PATHOROB_CHECKS_CRITERIA="mine.toml")
+    assert run.code == 0, run.output
+    assert "PASS: 1 of 1 criteria met" in run.output.replace("criterion", "criteria")
+    assert terminal.results("from_ini.json")["environment"]["criteria"]["name"] == "mine"
+
+
+def test_a_criterion_that_is_not_required_is_skipped_where_it_cannot_be_measured(
+    terminal: Terminal, images: Path
+) -> None:
+    folder = shutil.copytree(images, terminal.folder / "inside")
+    rows = (folder / "manifest.csv").read_text().splitlines()
+    (folder / "manifest.csv").write_text("\n".join(row for row in rows if not row.endswith(",OOD")) + "\n")
+    criteria = (
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "ood"\n'
+        'metric = "performance_drop_ood"\nat_least = -1.0\nrationale = "A test."\nrequired = {}\n'
+    )
+    for required, code, word in (("true", 1, "error"), ("false", 0, "skipped")):
+        (terminal.folder / "mine.toml").write_text(criteria.format(required))
+        run = terminal.pytest(
+            "--fm=demo:color-sensitive", "--fm-cohort=inside", "--fm-criteria=mine.toml", "--fm-json=results.json"
+        )
+        assert run.code == code, run.output
+        assert "has no out-of-domain patches" in " ".join(run.output.split())
+        [check] = terminal.results()["checks"]
+        assert (check["verdict"], check["value"]) == (word, None)
+        assert terminal.results()["complete"] is False
+
+
+def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
+    tmp_path: Path, images: Path, hub: LoopbackHub
+) -> None:
+    terminal = Terminal(tmp_path, tmp_path / "cache")
+    environment = hub.environment(tmp_path / "home")
+    hub.add("acme/vit", write_tiny_vit(tmp_path / "first", seed=1))
+    arguments = ["--fm=hf-hub:acme/vit", f"--fm-cohort={images}", "--fm-json=results.json", "--tb=short"]
+    first = terminal.pytest(*arguments, **environment)
+    assert first.code in (0, 1)
+    assert "[vit-slides]" in first.output or first.code == 0
+    before = terminal.results()
+    assert before["complete"], first.output
+    assert before["runs"][0]["fm"]["dimension"] == 2 * 192
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+    assert len(stored) == 1
+
+    second = terminal.pytest(*arguments, **environment)
+    assert second.code == first.code
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")} == stored
+    assert terminal.results()["checks"] == before["checks"]
+
+    hub.add("acme/vit", write_tiny_vit(tmp_path / "second", seed=2))
+    terminal.pytest(*arguments, **environment)
+    after = terminal.results()
+    assert after["runs"][0]["fm"]["revision"] != before["runs"][0]["fm"]["revision"]
+    assert after["runs"][0]["fm"]["embeddings"] != before["runs"][0]["fm"]["embeddings"]
+    assert after["checks"] != before["checks"]

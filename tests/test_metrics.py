@@ -1,0 +1,468 @@
+"""What the three metrics mean: planted signals, symmetries, hand-made numbers and refused input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.stats import t as student_t
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics import clustering_score, performance_drop, published_schedule, robustness_index
+from pathorob_checks.metrics.schedules import cramers_v
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+CENTERS, CLASSES = ("Aachen", "Bonn"), ("normal", "tumor")
+
+
+def patch_table(
+    slides: int = 4, patches: int = 5, subset: str = "ID", centers: tuple[str, ...] = CENTERS
+) -> pd.DataFrame:
+    """Two classes in each center, every slide of one class and one center."""
+    rows = [
+        (subset, f"{center}/{cls}/{slide}", center, cls)
+        for center, cls, slide, _ in product(centers, CLASSES, range(slides), range(patches))
+    ]
+    return pd.DataFrame(rows, columns=["subset", "slide_id", "medical_center", "biological_class"])
+
+
+def directions(labels: pd.Series[str], dim: int, rng: np.random.RandomState) -> Float64:
+    levels = sorted(labels.unique())
+    vectors = np.linalg.qr(rng.standard_normal((dim, len(levels))))[0].T
+    return np.asarray(vectors[[levels.index(label) for label in labels]], dtype=np.float64)
+
+
+def embed(
+    patches: pd.DataFrame, *, biology: float, center: float, noise: float = 0.1, seed: int = 0
+) -> Float32:
+    rng = np.random.RandomState(seed)
+    x = noise * rng.standard_normal((len(patches), 12))
+    x += biology * directions(patches.biological_class, 12, rng)
+    x += center * directions(patches.medical_center, 12, rng)
+    return x.astype(np.float32)
+
+
+def swapped(patches: pd.DataFrame) -> pd.DataFrame:
+    return patches.rename(
+        columns={"biological_class": "medical_center", "medical_center": "biological_class"}
+    )
+
+
+# --- planted signals ----------------------------------------------------------------------------------
+
+
+def test_neighbors_of_the_same_biology_give_an_index_of_one() -> None:
+    patches = patch_table()
+    result = robustness_index(embed(patches, biology=1, center=0), patches, k=30)
+    assert (result.value, result.support) == (1, 1)
+
+
+def test_neighbors_of_the_same_center_give_an_index_of_zero() -> None:
+    patches = patch_table()
+    result = robustness_index(embed(patches, biology=0, center=1), patches, k=30)
+    assert (result.value, result.support) == (0, 1)
+
+
+def test_clusters_of_the_same_biology_score_one() -> None:
+    patches = patch_table()
+    result = clustering_score(embed(patches, biology=1, center=0), patches, trials=3, clusters=[2, 3])
+    assert result.value == pytest.approx(1, abs=0.03)
+
+
+def test_clusters_of_the_same_center_score_minus_one() -> None:
+    patches = patch_table()
+    result = clustering_score(embed(patches, biology=0, center=1), patches, trials=3, clusters=[2, 3])
+    assert result.value == pytest.approx(-1, abs=0.03)
+
+
+def test_embeddings_without_either_signal_give_balance() -> None:
+    patches = patch_table(slides=10, patches=10)
+    noise = embed(patches, biology=0, center=0)
+    index = robustness_index(noise, patches, k=11)
+    assert index.value == pytest.approx(0.5, abs=0.05)
+    assert index.support > 0.9
+    assert clustering_score(noise, patches, trials=3, clusters=[2, 3]).value == pytest.approx(0, abs=0.05)
+
+
+def test_swapping_class_and_center_mirrors_both_scores() -> None:
+    patches = patch_table()
+    x = embed(patches, biology=1, center=0.9, noise=0.35)
+    index, mirrored = (robustness_index(x, table, k=11) for table in (patches, swapped(patches)))
+    assert 0 < index.value < 1
+    assert index.value != 0.5
+    assert mirrored.value == pytest.approx(1 - index.value, abs=1e-12)
+    x = embed(patches, biology=1, center=0.3, noise=0.3)
+    score, negative = (
+        clustering_score(x, table, trials=3, clusters=[2]).value for table in (patches, swapped(patches))
+    )
+    assert score > 0.5
+    assert negative == pytest.approx(-score, abs=1e-12)
+
+
+# --- symmetries of the robustness index ---------------------------------------------------------------
+
+seeds = st.integers(0, 10_000)
+
+
+def planted(seed: int) -> tuple[Float32, pd.DataFrame, float]:
+    """Embeddings on which the index is neither empty nor at an end, and the index."""
+    patches = patch_table(slides=3, patches=4)
+    x = embed(patches, biology=0.6, center=0.5, noise=0.3, seed=seed)
+    result = robustness_index(x, patches, k=9)
+    assert result.support > 0
+    assume(0 < result.value < 1)
+    return x, patches, result.value
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_the_order_of_the_rows_does_not_change_the_index(seed: int) -> None:
+    x, patches, value = planted(seed)
+    order = np.random.RandomState(seed + 1).permutation(len(x))
+    assert robustness_index(x[order], patches.iloc[order], k=9).value == pytest.approx(value, abs=1e-12)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_the_names_of_the_labels_do_not_change_the_index(seed: int) -> None:
+    x, patches, value = planted(seed)
+    renamed = patches.replace({"normal": "z", "Aachen": "y"})
+    renamed["slide_id"] = renamed.slide_id.str[::-1]
+    assert robustness_index(x, renamed, k=9).value == pytest.approx(value, abs=1e-12)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_a_rotation_does_not_change_the_index(seed: int) -> None:
+    x, patches, value = planted(seed)
+    rotation = np.linalg.qr(np.random.RandomState(seed).standard_normal((12, 12)))[0]
+    assert robustness_index(x @ rotation, patches, k=9).value == pytest.approx(value, abs=0.01)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_positive_factors_do_not_change_the_index(seed: int) -> None:
+    x, patches, value = planted(seed)
+    factors = np.exp(np.random.RandomState(seed).uniform(-5, 5, (len(x), 1)))
+    assert robustness_index(x * factors, patches, k=9).value == pytest.approx(value, abs=0.01)
+
+
+# --- hand-made numbers --------------------------------------------------------------------------------
+
+
+def brute_force(x: Float32, patches: pd.DataFrame, k: int) -> tuple[int, int, int]:
+    """SO and OS neighbors and queries with either, patch by patch."""
+    unit = x.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    so = os = informative = 0
+    for i, query in enumerate(patches.itertuples()):
+        distance = np.linalg.norm(unit - unit[i], axis=1)
+        others = [j for j in np.argsort(distance) if patches.slide_id.iloc[j] != query.slide_id][:k]
+        same_class = (patches.biological_class.iloc[others] == query.biological_class).to_numpy()
+        same_center = (patches.medical_center.iloc[others] == query.medical_center).to_numpy()
+        so += int((same_class & ~same_center).sum())
+        os += int((~same_class & same_center).sum())
+        informative += bool((same_class != same_center).any())
+    return so, os, informative
+
+
+def test_the_index_and_its_support_are_what_counting_by_hand_gives() -> None:
+    patches = patch_table()
+    x = embed(patches, biology=0.6, center=0.5, noise=0.2)
+    so, os, informative = brute_force(x, patches, 3)
+    result = robustness_index(x, patches, k=3)
+    assert result.value == pytest.approx(so / (so + os), abs=1e-12)
+    assert 0 < result.support < 1
+    assert result.support == informative / len(patches)
+
+
+def test_paired_counts_are_pooled_over_the_subsets() -> None:
+    parts = [patch_table(slides=3, patches=4, subset="one"), patch_table(slides=4, patches=6, subset="two")]
+    embeddings = [
+        embed(part, biology=0.6, center=center, noise=0.3)
+        for part, center in zip(parts, (0.2, 0.9), strict=True)
+    ]
+    counts = [brute_force(x, part, 5) for x, part in zip(embeddings, parts, strict=True)]
+    so, os = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    patches = pd.concat(parts, ignore_index=True)
+    order = np.random.RandomState(0).permutation(len(patches))
+    stacked = np.concatenate(embeddings)[order]
+    result = robustness_index(stacked, patches.iloc[order], k=5, paired=True)
+    assert result.value == pytest.approx(so / (so + os), abs=1e-12)
+    assert result.value != pytest.approx(robustness_index(stacked, patches.iloc[order], k=5).value, abs=1e-3)
+
+
+def test_own_k_is_the_first_k_of_the_grid_with_the_best_vote() -> None:
+    patches = patch_table(slides=5, patches=6)
+    x = embed(patches, biology=0.4, center=0.5, noise=0.35)
+    grid = [1, 3, 5, 7, 9, 11, 21, 31, 41]
+    accuracies = [robustness_index(x, patches, k=k).balanced_accuracy for k in grid]
+    assert len(set(accuracies)) > 3
+    best = robustness_index(x, patches, k=None, largest_k=45)
+    assert best.k == grid[int(np.argmax(accuracies))]
+    assert best.balanced_accuracy == max(accuracies)
+    assert len(best.by_k) == 45
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("camelyon", [s / 7 for s in range(8)]),
+        ("tcga", [0, 0.204, 0.354, 0.5, 0.677, 0.842, 1]),
+        ("tolkach_esca", [0, 1 / 3, 2 / 3, 1]),
+    ],
+)
+def test_published_schedules_have_the_published_cramers_v(name: str, expected: list[float]) -> None:
+    v = [cramers_v(counts) for counts in published_schedule(name).training_slides]
+    assert v == pytest.approx(expected, abs=5e-4)
+
+
+# --- performance drop ---------------------------------------------------------------------------------
+
+
+def drop_table(*, ood: bool = True) -> pd.DataFrame:
+    inside = patch_table(slides=11, patches=4)
+    outside = patch_table(slides=2, patches=4, subset="OOD", centers=("Cologne",))
+    return pd.concat([inside, outside], ignore_index=True) if ood else inside
+
+
+def test_embeddings_of_pure_biology_lose_nothing() -> None:
+    patches = drop_table()
+    result = performance_drop(embed(patches, biology=1, center=0), patches, repetitions=3)
+    assert result.id_accuracies[0].min() > 0.99
+    assert result.id_drop == pytest.approx(0, abs=0.005)
+    assert result.ood_drop == pytest.approx(0, abs=0.005)
+
+
+def test_embeddings_of_mostly_the_center_lose_accuracy() -> None:
+    patches = drop_table()
+    result = performance_drop(embed(patches, biology=0.4, center=2, noise=0.2), patches, repetitions=3)
+    assert result.id_accuracies[0].min() > 0.7
+    assert result.id_drop < -0.05
+    assert result.id_interval[1] < 0
+    assert result.id_accuracies[-1].mean() < result.id_accuracies[0].mean() - 0.2
+
+
+def test_the_drop_and_its_interval_are_what_the_accuracies_give_by_hand() -> None:
+    patches = drop_table()
+    result = performance_drop(embed(patches, biology=0.3, center=1, noise=0.3), patches, repetitions=4)
+    assert result.ood_accuracies is not None
+    assert result.ood_drop is not None
+    assert result.ood_interval is not None
+    for accuracies, drop, interval in (
+        (result.id_accuracies, result.id_drop, result.id_interval),
+        (result.ood_accuracies, result.ood_drop, result.ood_interval),
+    ):
+        drops = [
+            sum(split[r] / accuracies[0][r] for split in accuracies[1:]) / (len(accuracies) - 1) - 1
+            for r in range(4)
+        ]
+        mean = sum(drops) / 4
+        deviation = (sum((d - mean) ** 2 for d in drops) / 3) ** 0.5
+        assert deviation > 0
+        half = 3.182446305284263 * deviation / 2  # the 97.5 % quantile of t with 3 degrees of freedom
+        assert student_t.ppf(0.975, 3) == pytest.approx(3.182446305284263)
+        assert drop == pytest.approx(mean, abs=1e-12)
+        assert interval == pytest.approx((mean - half, mean + half), abs=1e-9)
+
+
+def test_without_patches_out_of_domain_there_is_no_drop_out_of_domain() -> None:
+    patches = drop_table(ood=False)
+    result = performance_drop(embed(patches, biology=1, center=1), patches, repetitions=2)
+    assert (result.ood_drop, result.ood_interval, result.ood_accuracies, result.ood_cells) == (
+        None,
+        None,
+        None,
+        (),
+    )
+    assert set(result.measurements()) == {"performance_drop_id"}
+
+
+# --- input --------------------------------------------------------------------------------------------
+
+
+def run_index(x: Any, patches: pd.DataFrame) -> float:
+    return robustness_index(x, patches, k=5).value
+
+
+def run_clusters(x: Any, patches: pd.DataFrame) -> float:
+    return clustering_score(x, patches, trials=2, clusters=[2]).value
+
+
+def run_drop(x: Any, patches: pd.DataFrame) -> float:
+    return performance_drop(x, patches, repetitions=2).id_drop
+
+
+Metric = Callable[[Any, pd.DataFrame], float]
+every_metric = pytest.mark.parametrize("metric", [run_index, run_clusters, run_drop])
+
+
+def good() -> tuple[Float32, pd.DataFrame]:
+    patches = patch_table(slides=10, patches=2)
+    # Halves and quarters have the same value in every float type.
+    return (embed(patches, biology=0.8, center=0.5, noise=0.4) * 32).round() / np.float32(32), patches
+
+
+@every_metric
+def test_tensors_and_every_float_type_give_the_same_value(metric: Metric) -> None:
+    x, patches = good()
+    value = metric(x, patches)
+    assert np.isfinite(value)
+    tensor = torch.from_numpy(x).half().requires_grad_()
+    for same in (np.asfortranarray(x, dtype=np.float64), x.astype(np.float16), tensor):
+        assert metric(same, patches) == value
+
+
+@every_metric
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused_with_their_row(metric: Metric, bad: float) -> None:
+    x, patches = good()
+    x[7, 3] = bad
+    with pytest.raises(MetricError, match="1 embeddings have NaN or infinity, the first in row 7"):
+        metric(x, patches)
+
+
+@pytest.mark.parametrize("metric", [run_index, run_clusters])
+def test_rows_of_zeros_are_refused_where_lengths_are_divided_by(metric: Metric) -> None:
+    x, patches = good()
+    x[[4, 9]] = 0
+    with pytest.raises(MetricError, match="2 embeddings are all zero, the first in row 4"):
+        metric(x, patches)
+
+
+def test_rows_of_zeros_do_not_hinder_the_performance_drop() -> None:
+    x, patches = good()
+    x[4] = 0
+    assert np.isfinite(run_drop(x, patches))
+
+
+@every_metric
+def test_a_table_of_another_length_is_refused(metric: Metric) -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match="80 embeddings do not match 79 rows"):
+        metric(x, patches.iloc[:-1])
+
+
+@every_metric
+def test_embeddings_that_are_not_a_matrix_are_refused(metric: Metric) -> None:
+    x, patches = good()
+    for bad in (x[:, 0], x[:, :0], x[:, None]):
+        with pytest.raises(MetricError, match="the embeddings have shape"):
+            metric(bad, patches)
+
+
+@every_metric
+def test_no_rows_are_refused(metric: Metric) -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match="there are no patches to read"):
+        metric(x[:0], patches.iloc[:0])
+
+
+@every_metric
+@pytest.mark.parametrize("column", ["biological_class", "medical_center"])
+def test_one_class_or_one_center_is_refused(metric: Metric, column: str) -> None:
+    x, patches = good()
+    patches[column] = "only"
+    with pytest.raises(MetricError, match=f"column '{column}' has only the value 'only'"):
+        metric(x, patches)
+
+
+NEEDED: list[tuple[Metric, str]] = [
+    *product([run_index, run_clusters, run_drop], ["biological_class", "medical_center"]),
+    (run_index, "slide_id"),
+    (run_drop, "slide_id"),
+    (run_drop, "subset"),
+]
+
+
+@pytest.mark.parametrize(("metric", "column"), NEEDED)
+def test_a_missing_column_is_refused_by_name(metric: Metric, column: str) -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match=f"no column '{column}'"):
+        metric(x, patches.drop(columns=column))
+
+
+@pytest.mark.parametrize(("metric", "column"), NEEDED)
+def test_an_empty_cell_is_refused_with_its_row(metric: Metric, column: str) -> None:
+    x, patches = good()
+    patches.loc[6, column] = None
+    with pytest.raises(MetricError, match=f"column '{column}' is empty in row 6"):
+        metric(x, patches)
+
+
+def test_fewer_neighbors_than_k_are_refused() -> None:
+    x, patches = good()
+    assert robustness_index(x, patches, k=78).k == 78
+    for k in (79, 0):
+        with pytest.raises(MetricError, match=f"k = {k} neighbors are asked for, but 78 are left"):
+            robustness_index(x, patches, k=k)
+
+
+def test_neighborhoods_of_one_cell_only_are_refused() -> None:
+    patches = patch_table()
+    cells = (patches.medical_center + patches.biological_class).rename("cell")
+    x = directions(cells, 12, np.random.RandomState(0))
+    x += 0.01 * np.random.RandomState(1).standard_normal(x.shape)
+    with pytest.raises(MetricError, match="none of the 5 nearest neighbors of any patch shares exactly one"):
+        robustness_index(x, patches, k=5)
+
+
+def test_paired_neighbors_need_a_subset_column() -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match="no column 'subset'"):
+        robustness_index(x, patches.drop(columns="subset"), k=3, paired=True)
+
+
+def test_classes_that_share_no_two_centers_are_refused() -> None:
+    x, patches = good()
+    kept = ~((patches.medical_center == "Bonn") & (patches.biological_class == "tumor")).to_numpy()
+    with pytest.raises(MetricError, match="no two classes occur together in two medical centers"):
+        clustering_score(x[kept], patches[kept], trials=2)
+
+
+def test_fewer_different_embeddings_than_clusters_are_refused() -> None:
+    _, patches = good()
+    with pytest.raises(MetricError, match="have 4 different embeddings, too few for 30 clusters"):
+        clustering_score(np.tile(np.eye(4), (20, 1)), patches)
+
+
+@pytest.mark.parametrize(("trials", "clusters"), [(0, [2]), (2, []), (2, [1, 2])])
+def test_no_trials_and_no_clusters_are_refused(trials: int, clusters: list[int]) -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match="measure nothing"):
+        clustering_score(x, patches, trials=trials, clusters=clusters)
+
+
+def test_one_trial_has_no_deviation() -> None:
+    x, patches = good()
+    assert clustering_score(x, patches, trials=1, clusters=[2]).deviation == 0
+
+
+@pytest.mark.parametrize("repetitions", [1, 0])
+def test_fewer_than_two_repetitions_are_refused(repetitions: int) -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match=f"{repetitions} repetitions have no spread"):
+        performance_drop(x, patches, repetitions=repetitions)
+
+
+def test_a_schedule_that_was_never_published_is_refused() -> None:
+    x, patches = good()
+    with pytest.raises(
+        MetricError, match="no published schedule 'brca'; use one of camelyon, tcga, tolkach_esca"
+    ):
+        performance_drop(x, patches, schedule="brca")
+
+
+def test_a_published_schedule_names_the_cells_with_too_few_slides() -> None:
+    x, patches = good()
+    with pytest.raises(MetricError, match="RUMC x normal has 0 of 1"):
+        performance_drop(x, patches, schedule="camelyon")
