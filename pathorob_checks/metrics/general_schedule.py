@@ -146,7 +146,7 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
 
 def _refuse_slides_on_two_sides(patches: pd.DataFrame) -> None:
     """A slide of two centers, or in-domain and out-of-domain, would train and test at once."""
-    sides = patches.assign(subset=patches.subset == "OOD")[["slide_id", "medical_center", "subset"]].drop_duplicates()
+    sides = patches[["slide_id", "medical_center"]].assign(outside=patches.subset == "OOD").drop_duplicates()
     twice = sides[sides.slide_id.duplicated(keep=False)]
     if len(twice):
         slide = twice.slide_id.iloc[0]

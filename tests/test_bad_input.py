@@ -1,0 +1,195 @@
+"""Bad input ends in one clear sentence with a remedy, never in a traceback of ours or exit code 0."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gate_runs import Run, Terminal, write_cohort
+from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
+
+FM = "--fm=demo:color-sensitive"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("data") / "slides", patches=1)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path, tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    with loopback_hub() as running:
+        running.add("acme/gated", write_tiny_vit(tmp_path_factory.mktemp("models") / "gated"))
+        running.repositories["acme/gated"].gated = True
+        yield running
+
+
+def is_one_sentence(run: Run, *words: str) -> None:
+    """The command stopped at once with exit code 4, and its only error has these words."""
+    assert run.code == 4, run.output
+    [line] = run.errors
+    for word in words:
+        assert word in line, line
+    assert "Traceback" not in run.output
+
+
+def is_an_error_of_every_check(run: Run, *words: str) -> None:
+    """Every check ended as an error with these words, and nothing passed."""
+    assert run.code == 1, run.output
+    flat = " ".join(run.output.split())
+    for word in words:
+        assert word in flat, run.output
+    assert "Traceback" not in run.output
+    assert " passed" not in run.output
+    assert "ERROR: 0 of 4 criteria measured" in flat
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fm=virchow99"], ["virchow99", "hf-hub:org/model"]),
+        (["--fm=demo:stain-invarient"], ["did you mean", "stain-invariant"]),
+        (["--fm=hf-hub:../../etc/passwd"], ["hf-hub:org/model"]),
+        ([FM, FM], ["demo:color-sensitive"]),
+        ([FM, "--fm-criteria=florr"], ["florr", "floor"]),
+        ([FM, "--fm-criteria=missing.toml"], ["missing.toml", "cannot be read"]),
+        ([FM, "--fm-criteria=median"], ["median", "demo", "floor"]),
+        ([FM, "--fm-cohort=nowhere"], ["nowhere", "manifest.csv"]),
+        ([FM, "--fm-cohort=camelyon"], ["camelyon", "not available"]),
+        (["--fm=hf-hub:acme/vit"], ["--fm-cohort=FOLDER"]),
+        ([FM, "--fm-batch-size=0"], ["--fm-batch-size", "positive whole number"]),
+        ([FM, "--fm-precision=fp8"], ["--fm-precision", "fp32|bf16|fp16"]),
+        (["--fm=local-dir:nowhere", "--fm-cohort=demo"], ["nowhere", "config.json"]),
+        ([FM, "--fm-cache=/dev/null/cache"], ["/dev/null/cache", "--fm-cache"]),
+        ([FM, "--fm-json=/dev/null/results.json"], ["/dev/null/results.json", "written"]),
+    ],
+    ids=lambda value: " ".join(value)[:40] if value and str(value[0]).startswith("--") else "",
+)
+def test_wrong_options(terminal: Terminal, arguments: list[str], words: list[str]) -> None:
+    is_one_sentence(terminal.pytest(*arguments), *words)
+
+
+def test_an_unknown_metric_in_a_criteria_file(terminal: Terminal) -> None:
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "a"\n'
+        'metric = "robustnes_index"\nat_least = 0.5\nrationale = "A test."\n'
+    )
+    run = terminal.pytest(FM, "--fm-criteria=mine.toml")
+    is_one_sentence(run, "robustnes_index", "did you mean 'robustness_index'")
+
+
+def edit(old: str, new: str, count: int = -1) -> Callable[[Path], None]:
+    """A change of the manifest's text."""
+
+    def apply(folder: Path) -> None:
+        manifest = folder / "manifest.csv"
+        text = manifest.read_text()
+        assert old in text
+        manifest.write_text(text.replace(old, new, count))
+
+    return apply
+
+
+def repeat_a_row(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[1] + "\n")
+
+
+def leave_tumor_in_one_center(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(row for row in rows if ",tumor,south," not in row) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (edit("medical_center", "hospital"), ["medical_center", "column"]),
+        (lambda folder: (folder / "images/north_tumor_3_0.png").unlink(), ["north_tumor_3_0.png"]),
+        (leave_tumor_in_one_center, ["tumor", "north"]),
+        (repeat_a_row, ["north-stroma-0", "p0"]),
+        (edit("images/north_tumor_3_0.png", "../north.png"), ["../north.png"]),
+        (lambda folder: (folder / "manifest.csv").unlink(), ["manifest.csv"]),
+        (lambda folder: (folder / "manifest.csv").write_text(""), ["manifest.csv", "empty"]),
+    ],
+    ids=["missing column", "missing image", "one center", "duplicate", "outside", "no manifest", "empty"],
+)
+def test_a_malformed_manifest(
+    terminal: Terminal, images: Path, spoil: Callable[[Path], object], words: list[str]
+) -> None:
+    folder = shutil.copytree(images, terminal.folder / "slides")
+    spoil(folder)
+    is_one_sentence(terminal.pytest(FM, "--fm-cohort=slides"), *words)
+
+
+def test_a_corrupt_image_names_the_file(terminal: Terminal, images: Path) -> None:
+    folder = shutil.copytree(images, terminal.folder / "slides")
+    broken = folder / "images/north_tumor_3_0.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    is_an_error_of_every_check(terminal.pytest(FM, "--fm-cohort=slides"), "north_tumor_3_0.png")
+
+
+def test_too_few_slides_say_how_many_are_missing_where(terminal: Terminal) -> None:
+    write_cohort(terminal.folder / "slides", slides=7)
+    run = terminal.pytest(FM, "--fm-cohort=slides", "--fm-json=results.json")
+    assert run.code == 1
+    flat = " ".join(run.output.split())
+    assert "stroma in north has 7 and lacks 3" in flat
+    assert "tumor in south has 7 and lacks 3" in flat
+    verdicts = {check["metric"]: check["verdict"] for check in terminal.results()["checks"]}
+    assert verdicts["performance_drop_id"] == verdicts["performance_drop_ood"] == "error"
+    assert verdicts["clustering_score"] in ("pass", "fail")
+    assert terminal.results()["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [("nan", "NaN"), ("inf", "infinit"), ("0.0", "zero"), ("1.0", "same")]
+)
+def test_useless_embeddings(terminal: Terminal, images: Path, value: str, word: str) -> None:
+    (terminal.folder / "ours.py").write_text(
+        "import torch\n"
+        "class Encoder:\n"
+        "    def preprocess(self, image):\n"
+        "        return torch.zeros(3, 8, 8)\n"
+        "    def embed(self, batch):\n"
+        f"        return torch.full((len(batch), 4), float('{value}'))\n"
+    )
+    run = terminal.pytest("--fm=python:ours:Encoder", f"--fm-cohort={images}")
+    is_an_error_of_every_check(run)
+    assert word.lower() in run.output.lower()
+
+
+def test_a_repository_that_does_not_exist(terminal: Terminal, images: Path, hub: LoopbackHub) -> None:
+    run = terminal.pytest(
+        "--fm=hf-hub:acme/nothing", f"--fm-cohort={images}", **hub.environment(terminal.folder / "home")
+    )
+    is_one_sentence(run, "acme/nothing")
+
+
+def test_a_gated_repository_says_what_to_do_and_shows_no_token(
+    terminal: Terminal, images: Path, hub: LoopbackHub
+) -> None:
+    environment = hub.environment(terminal.folder / "home", HF_TOKEN="hf_secretsecretsecret")
+    run = terminal.pytest("--fm=hf-hub:acme/gated", f"--fm-cohort={images}", **environment)
+    assert run.code in (1, 4)
+    assert "HF_TOKEN" in run.output
+    assert "acme/gated" in run.output
+    assert "secretsecret" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_no_network(terminal: Terminal, images: Path) -> None:
+    run = terminal.pytest(
+        "--fm=hf-hub:acme/vit",
+        f"--fm-cohort={images}",
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HOME=str(terminal.folder / "home"),
+    )
+    is_one_sentence(run, "acme/vit")

@@ -1,0 +1,34 @@
+"""The command `pathorob-checks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pathorob_checks.cli import main
+from pathorob_checks.cohorts import demo, manifest
+
+
+def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeypatch, capsys) -> None:
+    recipe = demo.load()
+    few = recipe.patches.groupby(["medical_center", "biological_class"]).head(2).index
+    small = type(recipe)(
+        name="demo",
+        patches=recipe.patches.loc[few].reset_index(drop=True),
+        read_image=lambda row: recipe.read_image(int(few[row])),
+        digest=recipe.digest,
+    )
+    monkeypatch.setattr(demo, "load", lambda: small)
+    assert main(["demo-cohort", str(tmp_path / "demo")]) == 0
+    assert "--fm-cohort=" in capsys.readouterr().out
+    written = manifest.load_folder(tmp_path / "demo")
+    assert sorted(written.keys) == sorted(small.keys)
+    assert written.read_image(0).size == (224, 224)
+
+
+def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["demo-cohort", str(tmp_path)]) == 1
+    assert "is not empty; name a new folder." in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
