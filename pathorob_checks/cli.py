@@ -43,5 +43,7 @@ def _demo_cohort(folder: Path) -> str:
         cohort = demo.load()
         demo.write_folder(folder, cohort)
     except OSError as error:
-        raise CohortError(f"{folder} cannot be written ({error.strerror})", remedy="name another folder") from None
+        raise CohortError(
+            f"{folder} cannot be written ({error.strerror})", remedy="name another folder"
+        ) from None
     return f"{len(cohort)} patches in {folder}; try: pytest --fm=demo:stain-invariant --fm-cohort={folder}"

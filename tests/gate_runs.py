@@ -39,11 +39,19 @@ class Terminal:
 
     def pytest(self, *arguments: str, **environment: str) -> Run:
         """Run `python -m pytest` as a user would, with the plugin found by its entry point."""
+        # Under xdist these commands run beside each other; threads that fight for cores multiply the time.
+        one_thread = {"OMP_NUM_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "HF_", "PATHOROB_"))}
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=self.folder,
-            env={**inherited, "PATHOROB_CHECKS_CACHE": str(self.cache), "COLUMNS": "80", **environment},
+            env={
+                **inherited,
+                **one_thread,
+                "PATHOROB_CHECKS_CACHE": str(self.cache),
+                "COLUMNS": "80",
+                **environment,
+            },
             capture_output=True,
             text=True,
             timeout=280,
@@ -71,7 +79,8 @@ def write_cohort(folder: Path, *, slides: int = 11, patches: int = 2, side: int 
             for slide in range(slides if subset == "ID" else 2):
                 for patch in range(patches):
                     color = np.array([150 - 60 * cls, 110 - 40 * cls, 150 - 50 * cls]) + np.eye(3)[center] * 8
-                    noise = rng.normal(0, 10, (side, side, 3))
+                    # Enough jitter that a patch's neighbors are not all of its own class and center.
+                    noise = rng.normal(0, 12, 3) + rng.normal(0, 10, (side, side, 3))
                     path = f"images/{name}_{label}_{slide}_{patch}.png"
                     pixels = np.clip(color + noise, 0, 255).astype(np.uint8)
                     Image.fromarray(pixels).save(folder / path)

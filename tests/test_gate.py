@@ -40,7 +40,7 @@ def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) 
     assert run.code == 0, run.output
     assert "suites/test_robustness_index.py ." in run.output
     assert "PASS: 4 of 4 criteria met (1 FM, 1 cohort)" in run.output
-    assert max(map(len, run.output.splitlines())) <= 80
+    assert max(map(len, run.output.split("robustness of foundation models")[1].splitlines())) <= 80
     results = terminal.results()
     assert results["schema"] == "pathorob-checks/results/1"
     assert results["complete"] is True
@@ -57,7 +57,7 @@ def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) 
 def test_the_negative_control_fails_and_says_why(terminal: Terminal) -> None:
     run = terminal.pytest("--fm=demo:color-sensitive", "-q")
     assert run.code == 1
-    assert "FAIL: 4 of 4 criteria not met" in run.output
+    assert "of 4 criteria not met: robustness index 0." in run.output
     assert "the medical center outweighs" in run.output
     assert "Weakest:    medical center center-" in run.output
     assert "Traceback" not in run.output
@@ -74,7 +74,10 @@ def test_two_workers_say_what_one_process_says(terminal: Terminal, images: Path)
     assert len(one["checks"]) == 8
     table = "robustness of foundation models"
     assert table in together.output
-    assert alone.output.split(table)[1].split("results file")[0] == together.output.split(table)[1].split("results file")[0]
+    assert (
+        alone.output.split(table)[1].split("results file")[0]
+        == together.output.split(table)[1].split("results file")[0]
+    )
 
 
 def test_ids_are_listed_without_network_or_cache(tmp_path: Path, images: Path) -> None:
@@ -93,7 +96,7 @@ def test_a_part_of_the_checks_is_called_partial(terminal: Terminal, images: Path
     run = terminal.pytest(
         "--fm=demo:color-sensitive", f"--fm-cohort={images}", "-k", "robustness", "--fm-json=results.json"
     )
-    assert "1 of 4 criteria" in run.output
+    assert "3 never ran" in " ".join(run.output.split())
     assert "PASS: " not in run.output
     assert terminal.results()["complete"] is False
 
@@ -101,7 +104,8 @@ def test_a_part_of_the_checks_is_called_partial(terminal: Terminal, images: Path
 def test_a_node_id_from_the_report_can_be_run_again(terminal: Terminal, images: Path) -> None:
     node = "suites/test_robustness_index.py::test_robustness_index[color-sensitive-slides]"
     run = terminal.pytest("--fm=demo:color-sensitive", f"--fm-cohort={images}", node, "-v")
-    assert run.output.count("test_robustness_index[color-sensitive-slides] ") == 1
+    assert "collected 1 item" in run.output
+    assert f"{node} " in run.output
 
 
 def test_stopping_at_the_first_failure_leaves_the_rest_unmeasured(terminal: Terminal) -> None:
@@ -188,7 +192,10 @@ def test_a_criterion_that_is_not_required_is_skipped_where_it_cannot_be_measured
     for required, code, word in (("true", 1, "error"), ("false", 0, "skipped")):
         (terminal.folder / "mine.toml").write_text(criteria.format(required))
         run = terminal.pytest(
-            "--fm=demo:color-sensitive", "--fm-cohort=inside", "--fm-criteria=mine.toml", "--fm-json=results.json"
+            "--fm=demo:color-sensitive",
+            "--fm-cohort=inside",
+            "--fm-criteria=mine.toml",
+            "--fm-json=results.json",
         )
         assert run.code == code, run.output
         assert "has no out-of-domain patches" in " ".join(run.output.split())
@@ -209,7 +216,7 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     assert "[vit-slides]" in first.output or first.code == 0
     before = terminal.results()
     assert before["complete"], first.output
-    assert before["runs"][0]["fm"]["dimension"] == 2 * 192
+    assert before["runs"][0]["fm"]["dimension"] == 2 * 48
     stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
     assert len(stored) == 1
 

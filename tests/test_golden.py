@@ -168,6 +168,12 @@ def test_the_clustering_of_two_classes_in_two_centers_agrees_in_every_trial(
 # --- performance drop ---------------------------------------------------------------------------------
 
 
+# From the second repetition on the reference's order of slides depends on the order of a set of strings, which
+# differs from process to process (docs/metrics.md): no implementation can reproduce one run of it.
+SET_ORDER = pytest.mark.xfail(reason="the reference's slide order is not repeatable", strict=True)
+REPEATABLE = ["camelyon", "tcga", pytest.param("tolkach_esca", marks=SET_ORDER)]
+
+
 @cache
 def _drop(cohort: str) -> PerformanceDrop:
     embeddings, table = _view(cohort, UPSTREAM["performance_drop"][cohort]["table"], in_domain=False)
@@ -184,19 +190,25 @@ def _accuracies(cohort: str) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[
 
 
 @pytest.mark.parametrize("cohort", COHORTS)
+def test_the_accuracy_of_the_first_repetition_agrees_in_every_split(cohort: str) -> None:
+    for ours, upstream in _accuracies(cohort):
+        np.testing.assert_allclose(ours[:, 0], upstream[:, 0], rtol=0, atol=0.001)
+
+
+@pytest.mark.parametrize("cohort", REPEATABLE)
 def test_the_accuracy_agrees_in_every_split_and_repetition(cohort: str) -> None:
     for ours, upstream in _accuracies(cohort):
         np.testing.assert_allclose(ours, upstream, rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("cohort", REPEATABLE)
 def test_the_mean_accuracy_of_twenty_repetitions_agrees_in_every_split(cohort: str) -> None:
     for ours, upstream in _accuracies(cohort):
         assert upstream.shape[1] == 20
         np.testing.assert_allclose(ours.mean(axis=1), upstream.mean(axis=1), rtol=0, atol=0.002)
 
 
-@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("cohort", REPEATABLE)
 def test_the_performance_drops_agree(cohort: str) -> None:
     ours, summary = _drop(cohort), UPSTREAM["performance_drop"][cohort]["summary"]
     assert ours.id_drop == pytest.approx(summary["apd_id"], abs=0.002)

@@ -1,0 +1,1 @@
+"""Cohorts: patches with labels and images, from a generator or a folder."""

@@ -1,0 +1,1 @@
+"""Criteria: bounds with reasons, and the verdicts they lead to."""

@@ -1,0 +1,1 @@
+"""Embeddings: extracted once, checked, kept on disk under what decides them."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.general_schedule import general_schedule
-    from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
+    from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
     from pathorob_checks.metrics.schedules import published_schedule
 
 _HOMES = {

@@ -1,6 +1,7 @@
 """Clustering score: do clusters of embeddings follow biology or medical centers?
 
-Source: PathoROB, Nature Communications 17, 5218 (2026). For every pair of classes x pair of centers, k-means (K by
+Source: PathoROB, Nature Communications 17, 5218 (2026). For every pair of
+classes x pair of centers, k-means (K by
 the best cosine silhouette) is compared with both labels: score = ARI(class) - ARI(center).
 """
 
@@ -48,6 +49,7 @@ class Combination:
 
     @property
     def score(self) -> float:
+        """Mean over trials of ARI(class) - ARI(center)."""
         return float((self.ari_class - self.ari_center).mean())
 
 
@@ -69,6 +71,7 @@ class ClusteringScore:
     rows: int
 
     def measurement(self) -> Measurement:
+        """The value as criteria and reports take it."""
         return Measurement(
             metric=METRIC,
             value=self.value,
@@ -130,7 +133,9 @@ def clustering_score(
     filled = set(zip(classes.codes.tolist(), centers.codes.tolist(), strict=True))
     pairs = [
         ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
-        for (a, b), (p, q) in product(combinations(_first_seen(classes), 2), combinations(_first_seen(centers), 2))
+        for (a, b), (p, q) in product(
+            combinations(_first_seen(classes), 2), combinations(_first_seen(centers), 2)
+        )
         if {(a, p), (a, q), (b, p), (b, q)} <= filled
     ]
     if not pairs:
@@ -138,7 +143,9 @@ def clustering_score(
             f"{METRIC}: no two classes occur together in two medical centers",
             remedy="add patches so that two centers share two classes",
         )
-    todo: Iterable[tuple[Pair, Pair]] = pairs if progress is None else progress(pairs, len(pairs), "clustering")
+    todo: Iterable[tuple[Pair, Pair]] = (
+        pairs if progress is None else progress(pairs, len(pairs), "clustering")
+    )
     done = tuple(
         _combination(array, classes, centers, class_pair, center_pair, trials, clusters)
         for class_pair, center_pair in todo

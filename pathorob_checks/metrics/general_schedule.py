@@ -75,7 +75,9 @@ class GeneralSchedule:
         outside = ood_rows(patches)
         for draw in self.draws[:count]:
             test = [rows for cell in cells.values() for slide, rows in cell.items() if slide in draw.test]
-            validation = [rows for cell in cells.values() for slide, rows in cell.items() if slide in draw.validation]
+            validation = [
+                rows for cell in cells.values() for slide, rows in cell.items() if slide in draw.validation
+            ]
             yield Repetition(
                 training=tuple(self._training(cells, draw, counts) for counts in self.training_slides),
                 validation=(np.concatenate(validation),) * len(self.training_slides),
@@ -209,7 +211,10 @@ def _available(
     """Training slides that every repetition can have, counting slides with at least `size` patches."""
     return {
         key: min(
-            sum(len(rows) >= size and slide not in test and slide not in validation for slide, rows in cell.items())
+            sum(
+                len(rows) >= size and slide not in test and slide not in validation
+                for slide, rows in cell.items()
+            )
             for test, validation in pools
         )
         for key, cell in cells.items()
@@ -282,7 +287,9 @@ def _draw(
 ) -> _Draw:
     training = {}
     for key, cell in cells.items():
-        slides = [s for s, rows in cell.items() if len(rows) >= size and s not in test and s not in validation]
+        slides = [
+            s for s, rows in cell.items() if len(rows) >= size and s not in test and s not in validation
+        ]
         training[key] = tuple(generator.sample(slides, len(slides)))
     return _Draw(test=test, validation=validation, training=training)
 
@@ -307,5 +314,5 @@ def _too_few(
     )
     return MetricError(
         f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to confounded: {found}",
-        remedy="add slides, or mark centers with few slides as OOD in the subset column so that they only test",
+        remedy="add slides, or mark centers with few slides as OOD in the subset column so they only test",
     )

@@ -52,7 +52,9 @@ def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float3
             remedy="pass the table whose row i describes embedding i",
         )
     if len(array) == 0:
-        raise MetricError(f"{metric}: there are no patches to read", remedy="check the cohort's subset column")
+        raise MetricError(
+            f"{metric}: there are no patches to read", remedy="check the cohort's subset column"
+        )
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise MetricError(
@@ -83,12 +85,15 @@ def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1
     """
     if column not in patches.columns:
         raise MetricError(
-            f"{metric}: the patch table has no column {column!r}", remedy="name the column as the cohort's tables do"
+            f"{metric}: the patch table has no column {column!r}",
+            remedy="name the column as the cohort's tables do",
         )
     values = patches[column]
     if values.isna().any():
         row = int(np.flatnonzero(values.isna())[0])
-        raise MetricError(f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row")
+        raise MetricError(
+            f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row"
+        )
     names, codes = np.unique(values.astype(str).to_numpy(dtype=object), return_inverse=True)
     if len(names) < at_least:
         raise MetricError(

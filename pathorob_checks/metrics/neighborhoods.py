@@ -77,7 +77,8 @@ class Neighborhoods:
     @property
     def normalized_confounder_insensitivity(self) -> Float64:
         """`confounder_insensitivity` divided by its value at the largest k."""
-        return self.confounder_insensitivity / self.confounder_insensitivity[-1]
+        whole = self.confounder_insensitivity
+        return _ratio(whole, np.broadcast_to(whole[-1], whole.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,7 @@ class RobustnessIndex:
     paired: bool
 
     def measurement(self) -> Measurement:
+        """The value as criteria and reports take it."""
         return Measurement(
             metric=METRIC,
             value=self.value,
@@ -135,7 +137,8 @@ def robustness_index(
     embeddings : (N, D) array or tensor, raw (they are L2-normalised here).
     patches : N rows with `slide_id`, `biological_class`, `medical_center`, and `subset` when paired.
     k : number of neighbors; None picks the k on the grid 1, 3, 5, 7, 9, 11, 21, 31, ... whose
-        majority vote has the best balanced accuracy, up to `largest_k`.
+        majority vote has the best balanced accuracy, up to `largest_k`, among those for which the
+        index is defined.
     paired : seek neighbors inside each value of `subset` and pool the counts.
     largest_k : up to where `by_k` and the search for k go. Default: k itself; when k is None, the
         size of the smallest biological class, as far as the neighbor lists reach.
@@ -161,8 +164,8 @@ def robustness_index(
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
     if (k is not None and not 1 <= k <= reach) or not 1 <= reach <= shortest:
         raise MetricError(
-            f"{METRIC}: k = {k if k is not None else reach} neighbors are asked for, but {max(shortest, 0)} are left "
-            f"for the patches of the largest slide (subset of row {int(where)}) after dropping its own slide",
+            f"{METRIC}: k = {k if k is not None else reach} neighbors are asked for, but {max(shortest, 0)} "
+            f"are left for the patches of the largest slide (subset of row {int(where)})",
             remedy="lower k, or add slides",
         )
 
@@ -176,14 +179,16 @@ def robustness_index(
     votes = classes.codes[neighbors]
     if k is None:
         grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
-        accuracies = [_vote_accuracy(votes[:, :n], truth, len(classes)) for n in grid]
-        k = grid[int(np.argmax(accuracies))]
+        defined = [n for n in grid if np.isfinite(shares.robustness_index[n - 1])] or grid[-1:]
+        accuracies = [_vote_accuracy(votes[:, :n], truth, len(classes)) for n in defined]
+        k = defined[int(np.argmax(accuracies))]
 
     so = (same_class & ~same_center)[:, :k].sum(axis=1)
     os_ = (~same_class & same_center)[:, :k].sum(axis=1)
     if so.sum() + os_.sum() == 0:
         raise MetricError(
-            f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and center with it",
+            f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
+            "center with it",
             remedy="raise k, so that neighborhoods reach beyond their own class and center",
         )
     return RobustnessIndex(
@@ -239,8 +244,8 @@ def _cells(so: Int64, os_: Int64, classes: Labels, centers: Labels, rows: Int64)
                     medical_center=center_name,
                     biological_class=class_name,
                     value=index,
-                    meaning=f"{same_center} of its {same_biology + same_center} informative neighbors share the "
-                    "medical center instead of the class",
+                    meaning=f"{same_center} of its {same_biology + same_center} informative neighbors share "
+                    "the medical center instead of the class",
                 )
             )
     return tuple(sorted(cells, key=lambda cell: cell.value))

@@ -183,7 +183,7 @@ def _accuracies(predictions: list[list[Int64]], rows: list[Int64], classes: Labe
 def _drop(accuracies: Float64) -> tuple[float, tuple[float, float]]:
     if (accuracies[0] == 0).any():
         raise MetricError(
-            f"{METRIC}: the classifier gets no patch right at the balanced split, so there is nothing to drop from",
+            f"{METRIC}: the classifier gets no patch right at the balanced split",
             remedy="check that labels and embeddings belong together",
         )
     drops = (accuracies[1:] / accuracies[0]).mean(axis=0) - 1
@@ -214,8 +214,8 @@ def _cells(
                     medical_center=center_name,
                     biological_class=class_name,
                     value=after - before,
-                    meaning=f"its recall goes from {before:.3f} with balanced training to {after:.3f} on average "
-                    "over the confounded splits",
+                    meaning=f"its recall goes from {before:.3f} with balanced training to {after:.3f} on "
+                    "average over the confounded splits",
                 )
             )
     return tuple(sorted(cells, key=lambda cell: cell.value))

@@ -39,7 +39,9 @@ class Schedule(Protocol):
     """What `performance_drop` needs of a schedule."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Short name for reports."""
+        ...
 
     @property
     def training_slides(self) -> Counts:
@@ -80,6 +82,7 @@ def slide_rows(patches: pd.DataFrame, center: str, cls: str) -> dict[str, Int64]
 
 
 def ood_rows(patches: pd.DataFrame) -> Int64:
+    """Rows of the out-of-domain patches."""
     return np.flatnonzero(patches.subset == "OOD")
 
 
@@ -127,10 +130,12 @@ class PublishedSchedule:
             )
         if len({len(rows) for cell in order.values() for _, rows in cell}) != 1:
             raise MetricError(
-                f"{METRIC}: schedule {self.name!r} needs the same number of patches from every in-domain slide",
+                f"{METRIC}: schedule {self.name!r} needs as many patches from every in-domain slide",
                 remedy="use the benchmark's own table, or the general schedule",
             )
-        feasible = [_feasible_test_cases(order, center, self.classes) for center in self.centers if self.test_cases]
+        feasible = [
+            _feasible_test_cases(order, center, self.classes) for center in self.centers if self.test_cases
+        ]
         outside = ood_rows(patches)
         for seed in seeds(count):
             generator = random.Random(seed)
@@ -160,7 +165,10 @@ class PublishedSchedule:
             validation.append(np.concatenate(validate))
         test = [rows[(self.most + 1) * per_slide[key] :] for key, rows in cells.items()]
         return Repetition(
-            training=tuple(training), validation=tuple(validation), id_test=np.concatenate(test), ood_test=outside
+            training=tuple(training),
+            validation=tuple(validation),
+            id_test=np.concatenate(test),
+            ood_test=outside,
         )
 
 

@@ -1,0 +1,1 @@
+"""Foundation models: from a spec to an encoder on a device."""

@@ -38,7 +38,9 @@ def cluster(points: npt.NDArray[np.float32], runs: Sequence[Run]) -> list[npt.ND
     # The limit on BLAS holds for the process, the one on OpenMP for the thread that sets it.
     with (
         threadpool_limits(1),
-        ThreadPoolExecutor(len(os.sched_getaffinity(0)), initializer=threadpool_limits, initargs=(1,)) as pool,
+        ThreadPoolExecutor(
+            len(os.sched_getaffinity(0)), initializer=threadpool_limits, initargs=(1,)
+        ) as pool,
     ):
         return list(pool.map(labels, runs))
 
@@ -49,4 +51,6 @@ def cosine_silhouettes(
     """Mean cosine silhouette of every labeling, all from one (N, N) float32 distance matrix."""
     distances = cosine_distances(points)
     np.fill_diagonal(distances, 0)  # rounding leaves traces there, which silhouettes refuse
-    return {K: float(silhouette_score(distances, labels, metric="precomputed")) for K, labels in labelings.items()}
+    return {
+        K: float(silhouette_score(distances, labels, metric="precomputed")) for K, labels in labelings.items()
+    }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pathorob_checks.errors import MetricError, PathorobChecksError
+from pathorob_checks.errors import MetricError
 from pathorob_checks.plugin.gate import Gate, Pair
 
 if TYPE_CHECKING:
@@ -22,16 +21,6 @@ GATE = pytest.StashKey[Gate]()
 MESSAGE = pytest.StashKey[str]()  # the check's record, on its way to the report
 
 
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """Show an error that a user can act on as that sentence, without a traceback."""
-    __tracebackhide__ = True
-    try:
-        yield
-    except PathorobChecksError as error:
-        pytest.fail(str(error), pytrace=False)
-
-
 def _gate(request: pytest.FixtureRequest) -> Gate:
     gate = request.config.stash.get(GATE, None)
     if gate is None:
@@ -43,45 +32,37 @@ def _gate(request: pytest.FixtureRequest) -> Gate:
 def fm(request: pytest.FixtureRequest) -> PreparedModel:
     """The foundation model: `.name`, `.identity`, and `.load()` for the encoder on its device."""
     gate = _gate(request)
-    with one_sentence():
-        return gate.model(request.param)
+    return gate.model(request.param)
 
 
 @pytest.fixture(scope="session")
 def cohort(request: pytest.FixtureRequest) -> Cohort:
     """The cohort: `.patches` (a table), `.read_image(row)`, `.name`, `.digest`."""
     gate = _gate(request)
-    with one_sentence():
-        return gate.cohort(request.param)
+    return gate.cohort(request.param)
 
 
 @pytest.fixture(scope="session")
 def embeddings(request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort) -> Embeddings:
     """The cohort as the FM sees it: `.values` (N, D) float32 and `.patches`, row by row."""
     gate = _gate(request)
-    with one_sentence():
-        return gate.embeddings(Pair(fm.name, _cohort_name(gate, cohort)))
+    return gate.embeddings(Pair(fm.name, _cohort_name(gate, cohort)))
 
 
 @pytest.fixture
-def measure(
-    request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort, embeddings: Embeddings
-) -> Callable[..., Measurement]:
+def measure(request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort) -> Callable[..., Measurement]:
     """`measure("robustness_index", k=21)`: a metric by the cohort's protocol, settings overridden by name."""
     gate = _gate(request)
     pair = Pair(fm.name, _cohort_name(gate, cohort))
-    asked = "criterion" in request.fixturenames and request.getfixturevalue("criterion")
-    optional = bool(asked) and not asked.required
+    optional = "criterion" in request.fixturenames and not request.getfixturevalue("criterion").required
 
     def run(metric: str, **overrides: Any) -> Measurement:
-        __tracebackhide__ = True
-        with one_sentence():
-            try:
-                return gate.measure(pair, metric, **overrides)
-            except MetricError as error:
-                if optional:
-                    pytest.skip(str(error))
-                raise
+        try:
+            return gate.measure(pair, metric, **overrides)
+        except MetricError as error:
+            if optional:
+                pytest.skip(str(error))
+            raise
 
     return run
 
@@ -95,9 +76,7 @@ def criterion(request: pytest.FixtureRequest) -> Criterion:
 
 
 @pytest.fixture
-def check(
-    request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort
-) -> Callable[..., None]:
+def check(request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort) -> Callable[..., None]:
     """`check(measurement, criterion)` or `check(measurement, at_least=0.6)`: judge, put into the table, fail.
 
     Takes a measurement or a metric's result that has one.

@@ -233,7 +233,9 @@ class Gate:
                 "slides": int(cohort.patches.slide_id.nunique()),
                 "biological_classes": sorted(cohort.patches.biological_class.unique().tolist()),
                 "in_domain_centers": sorted(cohort.patches.medical_center[subset != "OOD"].unique().tolist()),
-                "out_of_domain_centers": sorted(cohort.patches.medical_center[subset == "OOD"].unique().tolist()),
+                "out_of_domain_centers": sorted(
+                    cohort.patches.medical_center[subset == "OOD"].unique().tolist()
+                ),
             },
         }
 

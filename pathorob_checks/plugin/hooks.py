@@ -136,11 +136,16 @@ def _cases(gate: Gate, metafunc: pytest.Metafunc, names: list[str]) -> Iterator[
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the check's record on the report, as a string, so that it crosses from worker to controller."""
+    """Put the check's record on the report, as a string, so that it crosses from worker to controller.
+
+    An error that a user can act on is shown as its sentence, without a traceback.
+    """
     report = yield
     gate = item.config.stash.get(GATE, None)
     if gate is None:
         return report
+    if call.excinfo is not None and isinstance(call.excinfo.value, PathorobChecksError):
+        report.longrepr = str(call.excinfo.value)
     message = item.stash.get(MESSAGE, None)
     if message is None and report.outcome != "passed":
         message = _not_measured(gate, item, call, report)
@@ -153,26 +158,37 @@ def _not_measured(
     gate: Gate, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
 ) -> str | None:
     """The record of a packaged check that stopped before it had a value."""
-    callspec = getattr(item, "callspec", None)
-    if callspec is None or "criterion" not in callspec.params or call.excinfo is None:
+    asked = _parameter(item, "criterion")
+    if asked is None or call.excinfo is None:
         return None
     from pathorob_checks.criteria.verdict import Verdict
     from pathorob_checks.report.record import CheckRecord
 
-    cohort, metric, name = callspec.params["criterion"]
+    cohort, metric, name = asked
     criterion = next(found for found in gate.criteria(cohort, metric) if found.id == name)
     error = call.excinfo.value
-    reason = str(error) if isinstance(error, pytest.fail.Exception | pytest.skip.Exception) else repr(error)
+    told = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
+    reason = str(error) if told else repr(error)
     skipped = report.outcome == "skipped"
     return gate.tell(
         CheckRecord.not_measured(
             test_id=item.nodeid,
-            fm=callspec.params["fm"],
+            fm=_parameter(item, "fm"),
             criterion=criterion,
             reason=reason,
             verdict=Verdict.SKIPPED if skipped else Verdict.ERROR,
         )
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop the packaged tests of metrics that the profile says nothing about.
+
+    pytest turns an empty parametrization into a skipped test, which would read as something left out.
+    """
+    if config.stash.get(GATE, None) is not None:
+        items[:] = [item for item in items if isinstance(_parameter(item, "criterion", ()), tuple)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -225,7 +241,9 @@ class Listener:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
         """The table, then one line."""
         if config.option.collectonly or (outcome := self.gate.outcome).planned == 0:
             return
@@ -254,6 +272,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+def _parameter(item: pytest.Item, name: str, default: object = None) -> Any:
+    callspec = getattr(item, "callspec", None)
+    return default if callspec is None else callspec.params.get(name, default)
 
 
 def _criteria_among(items: Iterable[pytest.Item]) -> int:

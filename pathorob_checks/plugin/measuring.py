@@ -27,7 +27,7 @@ def measure(
 
 
 def _robustness_index(
-    embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
+    embeddings: Embeddings, cohort: Cohort, _progress: Progress, overrides: dict[str, Any]
 ) -> dict[str, Measurement]:
     from pathorob_checks.cohorts.registry import view
     from pathorob_checks.metrics import robustness_index
@@ -61,7 +61,9 @@ def _clustering_score(
     patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
     settings = {"progress": progress, **overrides}
     return {
-        "clustering_score": clustering_score(embeddings.values[reading.rows], patches, **settings).measurement()
+        "clustering_score": clustering_score(
+            embeddings.values[reading.rows], patches, **settings
+        ).measurement()
     }
 
 
@@ -77,6 +79,6 @@ def not_measurable(metric: str, cohort: Cohort) -> MetricError:
     """Why a metric that was asked for did not come back."""
     return MetricError(
         f"{metric}: cohort {cohort.name!r} has no out-of-domain patches",
-        remedy="mark the patches of a medical center that never trains as OOD in the manifest's subset column, or "
-        "make the criterion 'required = false' in a criteria file",
+        remedy="mark the patches of a medical center that never trains as OOD in the manifest's subset "
+        "column, or make the criterion 'required = false' in a criteria file",
     )

@@ -48,6 +48,7 @@ class Option:
 
     @property
     def ini(self) -> str:
+        """Name of the ini value."""
         return self.flag.lstrip("-").replace("-", "_")
 
 
@@ -57,15 +58,15 @@ OPTIONS = (
         metavar="SPEC",
         repeatable=True,
         help="foundation model to check; repeat to compare several. SPEC is hf-hub:org/model[@revision], "
-        "local-dir:PATH, python:module:factory, demo:stain-invariant or demo:color-sensitive. Without a path on "
-        "the command line the packaged checks run",
+        "local-dir:PATH, python:module:factory, demo:stain-invariant or demo:color-sensitive. Without a path "
+        "on the command line the packaged checks run",
     ),
     Option(
         flag="--fm-cohort",
         metavar="NAME|PATH",
         repeatable=True,
-        help="cohort to check on; repeat for several. 'demo' (the default for demo: models), or a folder with "
-        "manifest.csv (image_path, slide_id, patch_id, biological_class, medical_center[, subset])",
+        help="cohort to check on; repeat for several. 'demo' (the default for demo: models), or a folder "
+        "with manifest.csv (image_path, slide_id, patch_id, biological_class, medical_center[, subset])",
     ),
     Option(
         flag="--fm-criteria",
@@ -130,7 +131,11 @@ def add_options(parser: pytest.Parser) -> None:
             dest="pathorob_" + option.ini,
             help=option.help + (f" [env: {option.environment}]" if option.environment else ""),
         )
-        parser.addini(option.ini, f"default for {option.flag}", type="linelist" if option.repeatable else "string")
+        help_text = f"default for {option.flag}"
+        if option.repeatable:
+            parser.addini(option.ini, help_text, type="linelist")
+        else:
+            parser.addini(option.ini, help_text, type="string")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +154,7 @@ class Settings:
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
+        """The foundation models; raises SpecError."""
         from pathorob_checks.models.spec import parse_spec
 
         return tuple(parse_spec(text) for text in self.fm)

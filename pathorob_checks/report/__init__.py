@@ -1,0 +1,1 @@
+"""Reports: terminal, failure messages, results file."""
