@@ -168,7 +168,7 @@ def test_the_clustering_of_two_classes_in_two_centers_agrees_in_every_trial(
 # --- performance drop ---------------------------------------------------------------------------------
 
 
-# From the second repetition on the reference's order of slides depends on the order of a set of strings, which
+# From the second repetition on the reference's order of slides depends on the order of a set of strings that
 # differs from process to process (docs/metrics.md): no implementation can reproduce one run of it.
 SET_ORDER = pytest.mark.xfail(reason="the reference's slide order is not repeatable", strict=True)
 REPEATABLE = ["camelyon", "tcga", pytest.param("tolkach_esca", marks=SET_ORDER)]
