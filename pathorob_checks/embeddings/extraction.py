@@ -150,6 +150,7 @@ def _extract(
                     fresh, kept = {}, time.monotonic()
         done.update(fresh)
         details |= {
+            "model": plain(getattr(model, "description", {})),
             "model_seconds": round(loaded - started, 3),
             "seconds": round(time.monotonic() - loaded, 3),
             "batch_size": model.batch_size,

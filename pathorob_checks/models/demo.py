@@ -1,7 +1,7 @@
 """Two encoders without weights: the controls that show what the gate passes and what it stops.
 
 `demo:stain-invariant` undoes staining and describes nuclei; `demo:color-sensitive` describes color. Both
-are formulas: nothing in them was trained, and neither ever saw a label.
+are formulas: nothing in them is trained. Which formulas to keep was decided by looking at demo cohorts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _BANDS = (2.5, 5.0, 8.0, 11.0, 15.0, 20.0)  # cycles per patch, limits of the sp
 # Features of the stain-invariant encoder: name -> (middle, spread). The metrics compare directions of
 # embeddings, so that features must be centered and of similar size. The constants are medians and half
 # interquartile ranges, rounded to two and one digits, over patches rendered from the demo cohort's recipe
-# with another seed. They are part of the encoder, used as they stand on every image, and no label had a
-# part in them.
+# with another seed. They are part of the encoder, used as they stand on every image; no label entered
+# the numbers.
 _SCALES: dict[str, tuple[float, float]] = {
     "area_0.3": (0.35, 0.1),
     "area_0.5": (0.21, 0.09),
