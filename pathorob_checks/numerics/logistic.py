@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 REGULARISATION_GRID: tuple[float, ...] = tuple(float(c) for c in 10 ** np.linspace(-8, 4, 15))
 
@@ -28,7 +29,8 @@ def fit_best(
     on the data as they are; stopping at 100 iterations is part of the protocol, hence no warning.
     """
     best: tuple[float, LogisticRegression, float] | None = None
-    with warnings.catch_warnings():
+    # One thread: these problems are small, and threads that wait for each other cost several times the work.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for c in REGULARISATION_GRID:
             model = LogisticRegression(C=c).fit(*training)
