@@ -45,12 +45,13 @@ class Terminal:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=self.folder,
+            # The cache last: other helpers pass on the whole environment they run in.
             env={
                 **inherited,
                 **one_thread,
-                "PATHOROB_CHECKS_CACHE": str(self.cache),
                 "COLUMNS": "80",
                 **environment,
+                "PATHOROB_CHECKS_CACHE": str(self.cache),
             },
             capture_output=True,
             text=True,
