@@ -231,3 +231,21 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     assert after["runs"][0]["fm"]["revision"] != before["runs"][0]["fm"]["revision"]
     assert after["runs"][0]["fm"]["embeddings"] != before["runs"][0]["fm"]["embeddings"]
     assert after["checks"] != before["checks"]
+
+
+def test_a_crashed_worker_leaves_the_run_incomplete(terminal: Terminal, images: Path) -> None:
+    (terminal.folder / "test_mine.py").write_text(
+        "import os\n"
+        "def test_seven(measure, check):\n"
+        "    check(measure('robustness_index', k=7), at_least=0.0)\n"
+        "def test_crash(measure, check):\n"
+        "    os._exit(3)\n"
+    )
+    run = terminal.pytest(
+        "--fm=demo:color-sensitive", f"--fm-cohort={images}", "test_mine.py", "-n2", "--fm-json=results.json"
+    )
+    assert run.code == 1
+    assert "1 never ran; a worker crashed" in " ".join(run.output.split())
+    results = terminal.results()
+    assert results["complete"] is False
+    assert [check["verdict"] for check in results["checks"]] == ["pass"]
