@@ -7,7 +7,7 @@ the best cosine silhouette) is compared with both labels: score = ARI(class) - A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,15 @@ import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.inputs import Float32, Labels, as_embeddings, labels, refuse_zero_rows
+from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels, refuse_zero_rows
 from pathorob_checks.metrics.measurement import Measurement, Weakness
-from pathorob_checks.numerics.kmeans import Run, cluster, cosine_silhouettes
+from pathorob_checks.numerics import device as devices
+from pathorob_checks.numerics.kmeans import KMeansRuns, Run
+from pathorob_checks.numerics.silhouettes import cosine_silhouettes
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 METRIC = "clustering_score"
 SEED = 1337
@@ -30,7 +33,7 @@ STARTS_TO_CHOOSE_K = 20
 STARTS_PER_TRIAL = 5
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[str, str]
-Progress = Callable[[Iterable[tuple[Pair, Pair]], int, str], Iterable[tuple[Pair, Pair]]]
+Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,7 @@ def clustering_score(
     *,
     trials: int = 50,
     clusters: Sequence[int] = range(2, 31),
+    device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> ClusteringScore:
     """Clustering score of embeddings on a cohort.
@@ -112,7 +116,8 @@ def clustering_score(
     patches : N rows with `biological_class` and `medical_center`.
     trials : number of k-means runs with different seeds at the chosen K.
     clusters : the K to choose from; the first with the best silhouette wins.
-    progress : wraps the combinations (iterable, total, description), to show a bar.
+    device : where to compute; None takes the GPU where there is one. The labels do not depend on it.
+    progress : wraps the k-means runs (iterable, total, description), to show a bar.
 
     Raises
     ------
@@ -143,61 +148,80 @@ def clustering_score(
             f"{METRIC}: no two classes occur together in two medical centers",
             remedy="add patches so that two centers share two classes",
         )
-    todo: Iterable[tuple[Pair, Pair]] = (
-        pairs if progress is None else progress(pairs, len(pairs), "clustering")
-    )
-    done = tuple(
-        _combination(array, classes, centers, class_pair, center_pair, trials, clusters)
-        for class_pair, center_pair in todo
-    )
+    compute = devices.choose(device)
+    done: list[Combination] = []
+
+    def steps() -> Iterator[None]:
+        for class_pair, center_pair in pairs:
+            rows = _rows(array, classes, centers, class_pair, center_pair, max(clusters))
+            points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
+            found = yield from _combination(points, cls, center, clusters, trials, compute)
+            done.append(Combination(classes=class_pair, centers=center_pair, **found))
+
+    work: Iterable[object] = steps()
+    if progress is not None:
+        work = progress(work, len(pairs) * (len(clusters) + trials), "clustering")
+    with devices.full_precision():
+        for _ in work:
+            pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
     return ClusteringScore(
         value=float(by_trial.mean()),
         deviation=float(by_trial.std(ddof=1)) if trials > 1 else 0.0,
-        combinations=done,
+        combinations=tuple(done),
         trials=trials,
         rows=len(array),
     )
 
 
-def _combination(
-    array: Float32,
-    classes: Labels,
-    centers: Labels,
-    class_pair: Pair,
-    center_pair: Pair,
-    trials: int,
-    clusters: Sequence[int],
-) -> Combination:
-    # k-means draws its initial centers by row number: the order is the benchmark's, cell after cell.
-    rows = np.concatenate(
-        [
-            np.flatnonzero(
-                (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
-            )
-            for cls, center in product(class_pair, center_pair)
-        ]
-    )
-    points = array[rows]
-    distinct = len(np.unique(points, axis=0))
-    if distinct <= max(clusters):
+def _rows(
+    array: Float32, classes: Labels, centers: Labels, class_pair: Pair, center_pair: Pair, most_clusters: int
+) -> Int64:
+    """Row numbers of a combination, cell after cell: k-means draws its first centers by row number."""
+    cells = [
+        (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
+        for cls, center in product(class_pair, center_pair)
+    ]
+    rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
+    distinct = len(np.unique(array[rows], axis=0))
+    if distinct <= most_clusters:
         raise MetricError(
             f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "
-            f"embeddings, too few for {max(clusters)} clusters",
+            f"embeddings, too few for {most_clusters} clusters",
             remedy="add patches, or ask for fewer clusters",
         )
-    choices = cluster(points, [Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters])
-    silhouettes = cosine_silhouettes(points, dict(zip(clusters, choices, strict=True)))
+    return rows
+
+
+def _combination(
+    points: Float32,
+    classes: Int64,
+    centers: Int64,
+    clusters: Sequence[int],
+    trials: int,
+    device: torch.device,
+) -> Generator[None, None, dict[str, Any]]:
+    """Figures of one combination; pauses after every k-means."""
+    kmeans = KMeansRuns(points, device)
+    choices = []
+    for choice in kmeans.labels([Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters]):
+        choices.append(choice)
+        yield
+    silhouettes = dict(zip(clusters, cosine_silhouettes(points, choices, device), strict=True))
     best = max(silhouettes, key=lambda K: silhouettes[K])
-    runs = cluster(points, [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + t) for t in range(trials)])
-    return Combination(
-        classes=class_pair,
-        centers=center_pair,
-        K=best,
-        silhouettes=silhouettes,
-        ari_class=np.array([adjusted_rand_score(classes.codes[rows], run) for run in runs]),
-        ari_center=np.array([adjusted_rand_score(centers.codes[rows], run) for run in runs]),
-    )
+    ari_class, ari_center = [], []
+    for labeling in kmeans.labels(
+        [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
+    ):
+        ari_class.append(adjusted_rand_score(classes, labeling))
+        ari_center.append(adjusted_rand_score(centers, labeling))
+        yield
+    return {
+        "K": best,
+        "silhouettes": silhouettes,
+        "ari_class": np.array(ari_class),
+        "ari_center": np.array(ari_center),
+    }
 
 
 def _first_seen(column: Labels) -> list[int]:

@@ -1,0 +1,64 @@
+"""One step of scikit-learn's k-means in its own arithmetic, for decisions that hang on rounding.
+
+k-means in another arithmetic agrees with scikit-learn's except where two distances are equal up to
+rounding. There these functions repeat what scikit-learn computes on one thread, in the same order and
+with the same BLAS routine, so that such a tie falls on the same side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.blas import sgemm
+from scipy.sparse import csr_matrix
+from sklearn.utils.extmath import row_norms
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+_CHUNK = 256  # rows that scikit-learn multiplies at once
+
+
+def centers(points: Float32, labels: Int64, K: int, wanted: Int64 | None = None) -> Float32:
+    """(K, D) float32 means of the clusters, added up in the order of the rows; zeros for unwanted ones."""
+    sizes = np.bincount(labels, minlength=K)
+    if wanted is None:
+        wanted = np.arange(K)
+    members = [np.flatnonzero(labels == k) for k in wanted]
+    counts = sizes[wanted]
+    ones = np.ones(int(counts.sum()), dtype=np.float32)
+    membership = csr_matrix(
+        (ones, np.concatenate(members), np.concatenate([[0], np.cumsum(counts)])),
+        shape=(len(wanted), len(labels)),
+    )
+    means = np.zeros((K, points.shape[1]), dtype=np.float32)
+    means[wanted] = (membership @ points) * (np.float32(1) / counts.astype(np.float32))[:, None]
+    return means
+
+
+def nearest_centers(
+    points: Float32, centers: Float32, rows: Int64, candidates: npt.NDArray[np.bool_]
+) -> Int64:
+    """Of the `candidates`, (rows, K) bool, the nearest center to each of the `rows`; the lowest of equals."""
+    squared_norms = row_norms(centers, squared=True)
+    found = np.empty(len(rows), dtype=np.int64)
+    chunks = rows // _CHUNK
+    for chunk in np.unique(chunks):
+        block = points[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+        distances = np.asfortranarray(np.repeat(squared_norms[:, None], len(block), axis=1))
+        distances = sgemm(-2.0, centers.T, block.T, 1.0, distances, trans_a=1, overwrite_c=1)
+        here = chunks == chunk
+        at = distances[:, rows[here] % _CHUNK].T
+        found[here] = np.where(candidates[here], at, np.inf).argmin(axis=1)
+    return found
+
+
+def squared_shift(old: Float32, new: Float32) -> float:
+    """Sum over the centers of the squared distance that each has moved."""
+    difference = new - old
+    squares = difference * difference
+    whole = squares.shape[1] // 4 * 4
+    quads = squares[:, :whole].reshape(len(old), -1, 4)
+    fours = ((quads[..., 0] + quads[..., 1]) + quads[..., 2]) + quads[..., 3]
+    terms = np.concatenate([np.zeros((len(old), 1), dtype=np.float32), fours, squares[:, whole:]], axis=1)
+    distances = np.sqrt(np.add.accumulate(terms, axis=1, dtype=np.float32)[:, -1])
+    return float((distances**2).sum())

@@ -1,0 +1,49 @@
+"""How many cores a computation may use, and work spread over them without oversubscription."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import joblib
+import torch
+from threadpoolctl import threadpool_limits
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def available() -> int:
+    """Cores that this process may use: by affinity and container, and at most OMP_NUM_THREADS where set."""
+    cores = int(joblib.cpu_count())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+
+
+@contextmanager
+def limited(count: int) -> Iterator[None]:
+    """Within the block torch, BLAS and OpenMP use `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def spread(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """The function's result for each task, in order: one task per core at a time, each on one thread.
+
+    Small steps lose more to threads that wait for each other than they gain.
+    """
+    with limited(1):
+        if available() == 1:
+            yield from map(function, tasks)
+            return
+        # The limit on OpenMP holds for the thread that sets it.
+        with ThreadPoolExecutor(available(), initializer=threadpool_limits, initargs=(1,)) as pool:
+            yield from pool.map(function, tasks)
