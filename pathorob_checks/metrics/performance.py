@@ -7,27 +7,34 @@ the mean over splits 1.. of accuracy / accuracy at split 0, minus 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.stats import t as student_t
+from sklearn.exceptions import ConvergenceWarning
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.general_schedule import general_schedule
 from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels
 from pathorob_checks.metrics.measurement import Measurement, Weakness
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
-from pathorob_checks.numerics.logistic import balanced_accuracy, fit_best
+from pathorob_checks.numerics import device as devices
+from pathorob_checks.numerics import threads
+from pathorob_checks.numerics.logistic import balanced_accuracy, best_classifiers, memory
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 METRIC = "performance_drop"
 Float64 = npt.NDArray[np.float64]
-Progress = Callable[[Iterable[Repetition], int, str], Iterable[Repetition]]
+Progress = Callable[[Iterable[object], int, str], Iterable[object]]
+_MEMORY = 2 << 30  # bytes that repetitions in work at the same time may take on a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,7 @@ def performance_drop(
     *,
     schedule: Schedule | str | None = None,
     repetitions: int = 20,
+    device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> PerformanceDrop:
     """Average performance drop of embeddings on a cohort.
@@ -102,6 +110,7 @@ def performance_drop(
         `medical_center`.
     schedule : a schedule, the name of a published one, or None for the general one.
     repetitions : number of draws of slides.
+    device : where to compute; None takes the GPU where there is one.
     progress : wraps the repetitions (iterable, total, description), to show a bar.
 
     Raises
@@ -121,19 +130,17 @@ def performance_drop(
     elif isinstance(schedule, str):
         schedule = published_schedule(schedule)
 
-    draws: Iterable[Repetition] = schedule.repetitions(patches, repetitions)
+    drawn = list(schedule.repetitions(patches, repetitions))
+    work: Iterable[Any] = _outcomes(array, classes.codes, drawn, devices.choose(device))
     if progress is not None:
-        draws = progress(draws, repetitions, "performance drop")
-    chosen, id_hits, ood_hits, drawn = [], [], [], []
-    for draw in draws:
-        outcomes = [
-            _fit(array, classes.codes, train, validate, draw)
-            for train, validate in zip(draw.training, draw.validation, strict=True)
-        ]
-        chosen.append([outcome[0] for outcome in outcomes])
-        id_hits.append([outcome[1] for outcome in outcomes])
-        ood_hits.append([outcome[2] for outcome in outcomes])
-        drawn.append(draw)
+        work = progress(work, repetitions, "performance drop")
+    with devices.full_precision(), warnings.catch_warnings():
+        # To stop after 100 iterations is part of the protocol.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        outcomes = list(work)
+    chosen = [outcome.regularisation for outcome in outcomes]
+    id_hits = [outcome.id_predicted for outcome in outcomes]
+    ood_hits = [outcome.ood_predicted for outcome in outcomes]
 
     id_rows = [draw.id_test for draw in drawn]
     ood = [draw.ood_test for draw in drawn]
@@ -159,17 +166,37 @@ def performance_drop(
     )
 
 
-def _fit(
-    array: Float32, codes: Int64, train: Int64, validate: Int64, draw: Repetition
-) -> tuple[float, Int64, Int64]:
-    """Chosen C and the predicted classes of the in-domain and out-of-domain test rows."""
-    model, c = fit_best((array[train], codes[train]), (array[validate], codes[validate]))
-    empty = np.empty(0, dtype=np.int64)
-    return (
-        c,
-        model.predict(array[draw.id_test]),
-        model.predict(array[draw.ood_test]) if len(draw.ood_test) else empty,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """Per split of one repetition: the chosen C and the predicted classes of the test rows."""
+
+    regularisation: list[float]
+    id_predicted: list[Int64]
+    ood_predicted: list[Int64]
+
+
+def _outcomes(
+    array: Float32, codes: Int64, drawn: list[Repetition], device: torch.device
+) -> Iterator[_Outcome]:
+    points = torch.from_numpy(array).to(device)
+
+    def outcome(draw: Repetition) -> _Outcome:
+        fitted = best_classifiers(points, codes, draw.training, draw.validation)
+        inside, outside = (_take(points, rows) for rows in (draw.id_test, draw.ood_test))
+        return _Outcome(
+            regularisation=[classifier.c for classifier in fitted],
+            id_predicted=[classifier.predict(inside) for classifier in fitted],
+            ood_predicted=[classifier.predict(outside) for classifier in fitted],
+        )
+
+    if device.type != "cpu":
+        return map(outcome, drawn)
+    each = memory(array.shape[1], codes, drawn[0].training)
+    return threads.spread(outcome, drawn, at_once=max(1, _MEMORY // each))
+
+
+def _take(points: Tensor, rows: Int64) -> Tensor:
+    return points[torch.from_numpy(rows).to(points.device)]
 
 
 def _accuracies(predictions: list[list[Int64]], rows: list[Int64], classes: Labels) -> Float64:

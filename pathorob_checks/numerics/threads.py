@@ -35,15 +35,19 @@ def limited(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def spread(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+def spread(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, at_once: int | None = None
+) -> Iterator[Result]:
     """The function's result for each task, in order: one task per core at a time, each on one thread.
 
-    Small steps lose more to threads that wait for each other than they gain.
+    Small steps lose more to threads that wait for each other than they gain. `at_once` limits the
+    tasks in work, where memory does.
     """
+    workers = available() if at_once is None else min(available(), at_once)
     with limited(1):
-        if available() == 1:
+        if workers == 1:
             yield from map(function, tasks)
             return
         # The limit on OpenMP holds for the thread that sets it.
-        with ThreadPoolExecutor(available(), initializer=threadpool_limits, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool:
             yield from pool.map(function, tasks)

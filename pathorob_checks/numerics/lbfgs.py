@@ -1,0 +1,191 @@
+"""L-BFGS for many problems in lockstep, as scikit-learn's logistic regression uses it.
+
+Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited
+memory methods", Mathematical Programming 63 (1994). All problems start together; one that has
+converged leaves. A line search needs no product with the data beyond the one for its direction.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pathorob_checks.numerics.line_search import DECREASE, FLATNESS, LineSearch
+
+MEMORY = 10
+MAX_ITERATIONS = 100
+TOLERANCE = 1e-4  # of the largest entry of the gradient
+RELATIVE_DECREASE = 64 * float(np.finfo(np.float64).eps)
+_ROUNDING = 1e-7  # of a mean of losses in float32, relatively
+Float64 = npt.NDArray[np.float64]
+
+
+class Problems(Protocol):
+    """Functions of P parameters each; all stand at their current point."""
+
+    @property
+    def count(self) -> int:
+        """A, the number of problems in work."""
+        ...
+
+    def begin(self) -> tuple[Float64, Tensor]:
+        """(A,) values and (A, P) float32 gradients at the start."""
+        ...
+
+    def aim(self, directions: Tensor) -> None:
+        """Take the (A, P) directions of the next line searches."""
+        ...
+
+    def values(self, steps: Float64, which: npt.NDArray[np.int64]) -> tuple[Float64, Float64]:
+        """Values and slopes after `steps` along the directions of the problems `which`."""
+        ...
+
+    def move(self, steps: Float64) -> Tensor:
+        """Move by (A,) steps along the directions; returns (A, P) gradients there."""
+        ...
+
+    def drop(self, ended: npt.NDArray[np.bool_], keep: Tensor | None) -> None:
+        """Put the `ended` problems on record; where given, go on with those of the mask `keep` only."""
+        ...
+
+
+def minimize(problems: Problems) -> None:
+    """Minimize all problems; each ends at 100 iterations, a small gradient or no more decrease."""
+    value, gradient = problems.begin()
+    memory = _Memory(gradient)
+    pending = np.ones(problems.count, dtype=bool)
+    ended = _largest(gradient) <= TOLERANCE
+    for iteration in range(MAX_ITERATIONS + 1):
+        if iteration == MAX_ITERATIONS:
+            ended |= pending
+        ended &= pending
+        pending &= ~ended
+        keep: Tensor | None = None
+        if 5 * pending.sum() < 4 * len(pending):
+            keep = torch.from_numpy(pending).to(gradient.device)
+        problems.drop(ended, keep)
+        if keep is not None:
+            memory.keep(keep)
+            gradient, value, pending = gradient[keep], value[pending], pending[pending]
+        if not pending.any():
+            return
+        direction = memory.direction(gradient)
+        slope = _dot(direction, gradient)
+        uphill = slope >= 0
+        if uphill[pending].any():
+            rows = torch.from_numpy(uphill).to(gradient.device)
+            direction[rows] = -gradient[rows]
+            slope = _dot(direction, gradient)
+        problems.aim(direction)
+        first = np.ones(len(value))
+        if iteration == 0:
+            first = np.minimum(1, 1 / np.sqrt(_dot(direction, direction)))
+        steps, found, failed = _search(problems, value, slope, first, pending)
+        moved = problems.move(steps)
+        memory.update(direction * torch.from_numpy(steps).to(direction)[:, None], moved - gradient)
+        decrease = value - found
+        ended = failed | (_largest(moved) <= TOLERANCE)
+        ended |= decrease <= RELATIVE_DECREASE * np.maximum(np.maximum(abs(value), abs(found)), 1)
+        gradient, value = moved, found
+
+
+def _search(
+    problems: Problems, value: Float64, slope: Float64, step: Float64, pending: npt.NDArray[np.bool_]
+) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
+    """Steps and the values there; a failed search has step 0."""
+    everyone = np.arange(len(value))
+    found, slopes = problems.values(step, everyone)
+    good = (found <= value + DECREASE * step * slope) & (abs(slopes) <= -FLATNESS * slope)
+    # Where the decrease drowns in rounding, the slope decides (Hager and Zhang 2005).
+    good |= (abs(found - value) <= _ROUNDING * abs(value)) & (abs(slopes) <= -FLATNESS * slope)
+    steps, failed = np.where(pending, step, 0.0), np.zeros(len(value), dtype=bool)
+    found = np.where(pending, found, value)
+    searches = {i: LineSearch(value[i], slope[i], step[i]) for i in np.flatnonzero(pending & ~good)}
+    trials = {i: (found[i], slopes[i]) for i in searches}
+    while searches:
+        for i, (at, flat) in trials.items():
+            steps[i], found[i] = searches[i].step, at
+            if searches[i].tell(at, flat):
+                failed[i] = searches[i].failed
+                del searches[i]
+        if searches:
+            which = np.array(list(searches))
+            values, flats = problems.values(np.array([searches[i].step for i in which]), which)
+            trials = dict(zip(which, zip(values, flats, strict=True), strict=True))
+    steps[failed], found[failed] = 0.0, value[failed]
+    return steps, found, failed
+
+
+class _Memory:
+    """The last steps s and gradient changes y of every problem, and their inner products."""
+
+    def __init__(self, like: Tensor) -> None:
+        count, parameters = like.shape
+        self.count = 0
+        self.pairs = like.new_zeros((count, 2 * MEMORY, parameters))  # s, y, s, y, ...
+        self.sy = like.new_zeros((count, MEMORY, MEMORY), dtype=torch.float64)
+        self.yy = torch.zeros_like(self.sy)
+        self.scale = like.new_ones(count, dtype=torch.float64)
+        self.flat = torch.zeros(count, dtype=torch.bool, device=like.device)
+
+    def keep(self, mask: Tensor) -> None:
+        """Go on with the problems of the mask."""
+        for name in ("pairs", "sy", "yy", "scale", "flat"):
+            setattr(self, name, getattr(self, name)[mask])
+
+    def update(self, step: Tensor, change: Tensor) -> None:
+        """Take in a step and the gradient's change; one without positive curvature counts as none."""
+        at = 2 * (self.count % MEMORY)
+        self.count += 1
+        curvature = torch.linalg.vecdot(step, change).double()
+        length = change.square().sum(dim=1).double()
+        self.flat = curvature <= torch.finfo(torch.float64).eps * length
+        self.pairs[:, at] = step.masked_fill(self.flat[:, None], 0)
+        self.pairs[:, at + 1] = change.masked_fill(self.flat[:, None], 0)
+        self.scale = torch.where(self.flat, self.scale, curvature / length)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """(A, P) minus the inverse Hessian's approximation times the gradient."""
+        if self.count == 0:
+            return -gradient
+        used = min(self.count, MEMORY)
+        pairs = self.pairs[:, : 2 * used]
+        newest = (self.count - 1) % MEMORY
+        both = torch.stack([pairs[:, 2 * newest + 1], gradient], dim=2)
+        with_change, with_gradient = (pairs @ both).double().unbind(dim=2)
+        self._learn(newest, with_change[:, ::2], with_change[:, 1::2])
+        order = torch.arange(newest + 1 - used, newest + 1, device=gradient.device) % MEMORY
+        scale = self.scale[:, None]
+        a, b = with_gradient[:, ::2][:, order], scale * with_gradient[:, 1::2][:, order]
+        upper = self.sy[:, order[:, None], order]
+        inner = scale[..., None] * self.yy[:, order[:, None], order]
+        inner = inner + torch.diag_embed(torch.diagonal(upper, dim1=1, dim2=2))
+        p = torch.linalg.solve_triangular(upper, a[..., None], upper=True)
+        q = torch.linalg.solve_triangular(upper.mT, inner @ p - b[..., None], upper=False)
+        weights = torch.empty_like(with_gradient)
+        weights[:, 2 * order] = q[..., 0]
+        weights[:, 2 * order + 1] = -scale * p[..., 0]
+        combined = (weights.to(gradient)[:, None] @ pairs)[:, 0]
+        result: Tensor = -(scale.to(gradient) * gradient + combined)
+        return result
+
+    def _learn(self, newest: int, steps: Tensor, changes: Tensor) -> None:
+        """Inner products of the newest change with all; its step meets no older one in the upper triangle."""
+        used = steps.shape[1]
+        self.sy[:, newest] = 0
+        self.sy[:, :used, newest] = steps
+        self.sy[:, newest, newest] += self.flat  # a pair of zeros must not make the triangle singular
+        self.yy[:, :used, newest] = changes
+        self.yy[:, newest, :used] = changes
+
+
+def _largest(gradient: Tensor) -> npt.NDArray[np.float32]:
+    return np.asarray(gradient.abs().amax(dim=1).cpu().numpy())
+
+
+def _dot(a: Tensor, b: Tensor) -> Float64:
+    return np.asarray(torch.linalg.vecdot(a, b).double().cpu().numpy())
