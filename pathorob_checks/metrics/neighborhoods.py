@@ -7,6 +7,7 @@ class, same center), SS and OO. The index is sum SO / (sum SO + sum OS).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,16 @@ from sklearn.preprocessing import normalize
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels, refuse_zero_rows
 from pathorob_checks.metrics.measurement import Measurement, Weakness
-from pathorob_checks.numerics.neighbors import nearest_neighbors
+from pathorob_checks.numerics import device as devices
+from pathorob_checks.numerics.neighbors import block_products, nearest_neighbors
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
+Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +133,8 @@ def robustness_index(
     k: int | None,
     paired: bool = False,
     largest_k: int | None = None,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
 ) -> RobustnessIndex:
     """Robustness index of embeddings on a cohort.
 
@@ -142,6 +148,8 @@ def robustness_index(
     paired : seek neighbors inside each value of `subset` and pool the counts.
     largest_k : up to where `by_k` and the search for k go. Default: k itself; when k is None, the
         size of the smallest biological class, as far as the neighbor lists reach.
+    device : where to compute; None takes the GPU where there is one.
+    progress : wraps the products of blocks of patches (iterable, total, description), to show a bar.
 
     Raises
     ------
@@ -169,9 +177,8 @@ def robustness_index(
             remedy="lower k, or add slides",
         )
 
-    queries = [_neighbors(array, rows, slides.codes, reach) for rows in parts]
     rows = np.concatenate(parts)
-    neighbors = np.concatenate(queries)
+    neighbors = _neighbors(array, parts, slides.codes, reach, devices.choose(device), progress)
     same_class = classes.codes[neighbors] == classes.codes[rows, None]
     same_center = centers.codes[neighbors] == centers.codes[rows, None]
     shares = _neighborhoods(same_class, same_center)
@@ -205,8 +212,24 @@ def robustness_index(
     )
 
 
-def _neighbors(array: Float32, rows: Int64, slides: Int64, k: int) -> Int64:
-    return rows[nearest_neighbors(array[rows], slides[rows], k)]
+def _neighbors(
+    array: Float32, parts: list[Int64], slides: Int64, k: int, device: torch.device, progress: Progress | None
+) -> Int64:
+    """(rows of all parts, k) row numbers of the neighbors within the part."""
+    found = []
+
+    def steps() -> Iterator[None]:
+        for rows in parts:
+            nearest = yield from nearest_neighbors(array[rows], slides[rows], k, device)
+            found.append(rows[nearest])
+
+    work: Iterable[object] = steps()
+    if progress is not None:
+        work = progress(work, sum(block_products(len(rows), device) for rows in parts), "neighbors")
+    with devices.full_precision():
+        for _ in work:
+            pass
+    return np.concatenate(found)
 
 
 def _neighborhoods(same_class: npt.NDArray[np.bool_], same_center: npt.NDArray[np.bool_]) -> Neighborhoods:

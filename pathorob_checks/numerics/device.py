@@ -9,10 +9,14 @@ import torch
 
 
 def choose(device: str | torch.device | None) -> torch.device:
-    """The device asked for; for None the GPU where there is one, else the CPU."""
-    if device is not None:
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device asked for; for None or "auto" the GPU where there is one, else the CPU.
+
+    Devices other than CPU and CUDA lack float64: the CPU stands in for them.
+    """
+    if device is None or device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = torch.device(device)
+    return chosen if chosen.type in ("cpu", "cuda") else torch.device("cpu")
 
 
 @contextmanager

@@ -198,7 +198,8 @@ class Gate:
         settings = repr(sorted(overrides.items()))
         if (pair, metric, settings) not in self._measured:
             cohort = self.cohort(pair.cohort)
-            found = measure(metric, self.embeddings(pair), cohort, self.progress, **overrides)
+            where = {"device": self.settings.fm_device, **overrides}
+            found = measure(metric, self.embeddings(pair), cohort, self.progress, **where)
             if metric not in found:
                 raise not_measurable(metric, cohort)
             self._measured |= {(pair, name, settings): value for name, value in found.items()}

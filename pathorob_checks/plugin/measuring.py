@@ -21,19 +21,19 @@ def measure(
 ) -> dict[str, Measurement]:
     """Measure one metric; the two performance drops come together because they share every fit.
 
-    `overrides` replace what the cohort's view says (`k`, `schedule`, `repetitions`, `trials`, ...).
+    `overrides` are `device` and what replaces the cohort's view (`k`, `schedule`, `trials`, ...).
     """
     return _MEASURES[metric](embeddings, cohort, progress, overrides)
 
 
 def _robustness_index(
-    embeddings: Embeddings, cohort: Cohort, _progress: Progress, overrides: dict[str, Any]
+    embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
 ) -> dict[str, Measurement]:
     from pathorob_checks.cohorts.registry import view
     from pathorob_checks.metrics import robustness_index
 
     reading = view(cohort, "robustness_index")
-    settings = {"k": reading.k, "paired": reading.paired, **overrides}
+    settings = {"k": reading.k, "paired": reading.paired, "progress": progress, **overrides}
     patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
     result = robustness_index(embeddings.values[reading.rows], patches, **settings)
     return {"robustness_index": result.measurement()}
