@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from planted import directions, drop_table, embed, patch_table
 from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
@@ -21,141 +20,6 @@ from pathorob_checks.metrics.schedules import cramers_v
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-CENTERS, CLASSES = ("Aachen", "Bonn"), ("normal", "tumor")
-
-
-def patch_table(
-    slides: int = 4, patches: int = 5, subset: str = "ID", centers: tuple[str, ...] = CENTERS
-) -> pd.DataFrame:
-    """Two classes in each center, every slide of one class and one center."""
-    rows = [
-        (subset, f"{center}/{cls}/{slide}", center, cls)
-        for center, cls, slide, _ in product(centers, CLASSES, range(slides), range(patches))
-    ]
-    return pd.DataFrame(rows, columns=["subset", "slide_id", "medical_center", "biological_class"])
-
-
-def directions(labels: pd.Series[str], dim: int, rng: np.random.RandomState) -> Float64:
-    levels = sorted(labels.unique())
-    vectors = np.linalg.qr(rng.standard_normal((dim, len(levels))))[0].T
-    return np.asarray(vectors[[levels.index(label) for label in labels]], dtype=np.float64)
-
-
-def embed(
-    patches: pd.DataFrame, *, biology: float, center: float, noise: float = 0.1, seed: int = 0
-) -> Float32:
-    rng = np.random.RandomState(seed)
-    x = noise * rng.standard_normal((len(patches), 12))
-    x += biology * directions(patches.biological_class, 12, rng)
-    x += center * directions(patches.medical_center, 12, rng)
-    return x.astype(np.float32)
-
-
-def swapped(patches: pd.DataFrame) -> pd.DataFrame:
-    return patches.rename(
-        columns={"biological_class": "medical_center", "medical_center": "biological_class"}
-    )
-
-
-# --- planted signals ----------------------------------------------------------------------------------
-
-
-def test_neighbors_of_the_same_biology_give_an_index_of_one() -> None:
-    patches = patch_table()
-    result = robustness_index(embed(patches, biology=1, center=0), patches, k=30)
-    assert (result.value, result.support) == (1, 1)
-
-
-def test_neighbors_of_the_same_center_give_an_index_of_zero() -> None:
-    patches = patch_table()
-    result = robustness_index(embed(patches, biology=0, center=1), patches, k=30)
-    assert (result.value, result.support) == (0, 1)
-
-
-def test_clusters_of_the_same_biology_score_one() -> None:
-    patches = patch_table()
-    result = clustering_score(embed(patches, biology=1, center=0), patches, trials=3, clusters=[2, 3])
-    assert result.value == pytest.approx(1, abs=0.03)
-
-
-def test_clusters_of_the_same_center_score_minus_one() -> None:
-    patches = patch_table()
-    result = clustering_score(embed(patches, biology=0, center=1), patches, trials=3, clusters=[2, 3])
-    assert result.value == pytest.approx(-1, abs=0.03)
-
-
-def test_embeddings_without_either_signal_give_balance() -> None:
-    patches = patch_table(slides=10, patches=10)
-    noise = embed(patches, biology=0, center=0)
-    index = robustness_index(noise, patches, k=11)
-    assert index.value == pytest.approx(0.5, abs=0.05)
-    assert index.support > 0.9
-    assert clustering_score(noise, patches, trials=3, clusters=[2, 3]).value == pytest.approx(0, abs=0.05)
-
-
-def test_swapping_class_and_center_mirrors_both_scores() -> None:
-    patches = patch_table()
-    x = embed(patches, biology=1, center=0.9, noise=0.35)
-    index, mirrored = (robustness_index(x, table, k=11) for table in (patches, swapped(patches)))
-    assert 0 < index.value < 1
-    assert index.value != 0.5
-    assert mirrored.value == pytest.approx(1 - index.value, abs=1e-12)
-    x = embed(patches, biology=1, center=0.3, noise=0.3)
-    score, negative = (
-        clustering_score(x, table, trials=3, clusters=[2]).value for table in (patches, swapped(patches))
-    )
-    assert score > 0.5
-    assert negative == pytest.approx(-score, abs=1e-12)
-
-
-# --- symmetries of the robustness index ---------------------------------------------------------------
-
-seeds = st.integers(0, 10_000)
-
-
-def planted(seed: int) -> tuple[Float32, pd.DataFrame, float]:
-    """Embeddings on which the index is neither empty nor at an end, and the index."""
-    patches = patch_table(slides=3, patches=4)
-    x = embed(patches, biology=0.6, center=0.5, noise=0.3, seed=seed)
-    result = robustness_index(x, patches, k=9)
-    assert result.support > 0
-    assume(0 < result.value < 1)
-    return x, patches, result.value
-
-
-@settings(max_examples=25)
-@given(seed=seeds)
-def test_the_order_of_the_rows_does_not_change_the_index(seed: int) -> None:
-    x, patches, value = planted(seed)
-    order = np.random.RandomState(seed + 1).permutation(len(x))
-    assert robustness_index(x[order], patches.iloc[order], k=9).value == pytest.approx(value, abs=1e-12)
-
-
-@settings(max_examples=25)
-@given(seed=seeds)
-def test_the_names_of_the_labels_do_not_change_the_index(seed: int) -> None:
-    x, patches, value = planted(seed)
-    renamed = patches.replace({"normal": "z", "Aachen": "y"})
-    renamed["slide_id"] = renamed.slide_id.str[::-1]
-    assert robustness_index(x, renamed, k=9).value == pytest.approx(value, abs=1e-12)
-
-
-@settings(max_examples=25)
-@given(seed=seeds)
-def test_a_rotation_does_not_change_the_index(seed: int) -> None:
-    x, patches, value = planted(seed)
-    rotation = np.linalg.qr(np.random.RandomState(seed).standard_normal((12, 12)))[0]
-    assert robustness_index(x @ rotation, patches, k=9).value == pytest.approx(value, abs=0.01)
-
-
-@settings(max_examples=25)
-@given(seed=seeds)
-def test_positive_factors_do_not_change_the_index(seed: int) -> None:
-    x, patches, value = planted(seed)
-    factors = np.exp(np.random.RandomState(seed).uniform(-5, 5, (len(x), 1)))
-    assert robustness_index(x * factors, patches, k=9).value == pytest.approx(value, abs=0.01)
-
-
 # --- hand-made numbers --------------------------------------------------------------------------------
 
 
@@ -227,29 +91,6 @@ def test_published_schedules_have_the_published_cramers_v(name: str, expected: l
 
 
 # --- performance drop ---------------------------------------------------------------------------------
-
-
-def drop_table(*, ood: bool = True) -> pd.DataFrame:
-    inside = patch_table(slides=11, patches=4)
-    outside = patch_table(slides=2, patches=4, subset="OOD", centers=("Cologne",))
-    return pd.concat([inside, outside], ignore_index=True) if ood else inside
-
-
-def test_embeddings_of_pure_biology_lose_nothing() -> None:
-    patches = drop_table()
-    result = performance_drop(embed(patches, biology=1, center=0), patches, repetitions=3)
-    assert result.id_accuracies[0].min() > 0.99
-    assert result.id_drop == pytest.approx(0, abs=0.005)
-    assert result.ood_drop == pytest.approx(0, abs=0.005)
-
-
-def test_embeddings_of_mostly_the_center_lose_accuracy() -> None:
-    patches = drop_table()
-    result = performance_drop(embed(patches, biology=0.4, center=2, noise=0.2), patches, repetitions=3)
-    assert result.id_accuracies[0].min() > 0.7
-    assert result.id_drop < -0.05
-    assert result.id_interval[1] < 0
-    assert result.id_accuracies[-1].mean() < result.id_accuracies[0].mean() - 0.2
 
 
 def test_the_drop_and_its_interval_are_what_the_accuracies_give_by_hand() -> None:

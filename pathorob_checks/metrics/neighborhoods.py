@@ -19,7 +19,8 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels, refuse_zero_rows
 from pathorob_checks.metrics.measurement import Measurement, Weakness
 from pathorob_checks.numerics import device as devices
-from pathorob_checks.numerics.neighbors import block_products, nearest_neighbors
+from pathorob_checks.numerics import threads
+from pathorob_checks.numerics.neighbors import block_products, finish, nearest_neighbors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,20 +217,30 @@ def _neighbors(
     array: Float32, parts: list[Int64], slides: Int64, k: int, device: torch.device, progress: Progress | None
 ) -> Int64:
     """(rows of all parts, k) row numbers of the neighbors within the part."""
-    found = []
+    found: list[Int64] = []
 
-    def steps() -> Iterator[None]:
+    def one_after_the_other() -> Iterator[None]:
         for rows in parts:
             nearest = yield from nearest_neighbors(array[rows], slides[rows], k, device)
-            found.append(rows[nearest])
+            found.append(nearest)
 
-    work: Iterable[object] = steps()
+    def one_per_core() -> Iterator[None]:
+        def nearest(rows: Int64) -> Int64:
+            return finish(nearest_neighbors(array[rows], slides[rows], k, device))
+
+        for nearest_rows in threads.spread(nearest, parts):
+            found.append(nearest_rows)
+            yield
+
+    many = len(parts) > 1 and device.type == "cpu"
+    total = len(parts) if many else sum(block_products(len(rows), device) for rows in parts)
+    work: Iterable[object] = one_per_core() if many else one_after_the_other()
     if progress is not None:
-        work = progress(work, sum(block_products(len(rows), device) for rows in parts), "neighbors")
+        work = progress(work, total, "neighbors")
     with devices.full_precision():
         for _ in work:
             pass
-    return np.concatenate(found)
+    return np.concatenate([rows[nearest] for rows, nearest in zip(parts, found, strict=True)])
 
 
 def _neighborhoods(same_class: npt.NDArray[np.bool_], same_center: npt.NDArray[np.bool_]) -> Neighborhoods:

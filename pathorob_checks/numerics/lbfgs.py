@@ -20,12 +20,14 @@ MEMORY = 10
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-4  # of the largest entry of the gradient
 RELATIVE_DECREASE = 64 * float(np.finfo(np.float64).eps)
-_ROUNDING = 1e-7  # of a mean of losses in float32, relatively
 Float64 = npt.NDArray[np.float64]
 
 
 class Problems(Protocol):
-    """Functions of P parameters each; all stand at their current point."""
+    """Functions of P parameters each; all stand at their current point.
+
+    Values may be rounded, as scikit-learn's are to float32: a decrease below the spacing ends a fit.
+    """
 
     @property
     def count(self) -> int:
@@ -40,8 +42,8 @@ class Problems(Protocol):
         """Take the (A, P) directions of the next line searches."""
         ...
 
-    def values(self, steps: Float64, which: npt.NDArray[np.int64]) -> tuple[Float64, Float64]:
-        """Values and slopes after `steps` along the directions of the problems `which`."""
+    def values(self, steps: Float64, which: npt.NDArray[np.int64], *, exact: bool) -> tuple[Float64, Float64]:
+        """Values (rounded unless `exact`) and slopes of the problems `which` after these steps."""
         ...
 
     def move(self, steps: Float64) -> Tensor:
@@ -83,8 +85,11 @@ def minimize(problems: Problems) -> None:
         problems.aim(direction)
         first = np.ones(len(value))
         if iteration == 0:
-            first = np.minimum(1, 1 / np.sqrt(_dot(direction, direction)))
-        steps, found, failed = _search(problems, value, slope, first, pending)
+            first = 1 / np.sqrt(_dot(direction, direction))
+        # A first decrease may be smaller than the spacing of rounded values.
+        steps, found, failed = _search(problems, value, slope, first, pending, exact=iteration == 0)
+        if iteration == 0:
+            found, _ = problems.values(steps, np.arange(len(steps)), exact=False)
         moved = problems.move(steps)
         memory.update(direction * torch.from_numpy(steps).to(direction)[:, None], moved - gradient)
         decrease = value - found
@@ -94,14 +99,18 @@ def minimize(problems: Problems) -> None:
 
 
 def _search(
-    problems: Problems, value: Float64, slope: Float64, step: Float64, pending: npt.NDArray[np.bool_]
+    problems: Problems,
+    value: Float64,
+    slope: Float64,
+    step: Float64,
+    pending: npt.NDArray[np.bool_],
+    *,
+    exact: bool,
 ) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
     """Steps and the values there; a failed search has step 0."""
     everyone = np.arange(len(value))
-    found, slopes = problems.values(step, everyone)
+    found, slopes = problems.values(step, everyone, exact=exact)
     good = (found <= value + DECREASE * step * slope) & (abs(slopes) <= -FLATNESS * slope)
-    # Where the decrease drowns in rounding, the slope decides (Hager and Zhang 2005).
-    good |= (abs(found - value) <= _ROUNDING * abs(value)) & (abs(slopes) <= -FLATNESS * slope)
     steps, failed = np.where(pending, step, 0.0), np.zeros(len(value), dtype=bool)
     found = np.where(pending, found, value)
     searches = {i: LineSearch(value[i], slope[i], step[i]) for i in np.flatnonzero(pending & ~good)}
@@ -114,7 +123,7 @@ def _search(
                 del searches[i]
         if searches:
             which = np.array(list(searches))
-            values, flats = problems.values(np.array([searches[i].step for i in which]), which)
+            values, flats = problems.values(np.array([searches[i].step for i in which]), which, exact=exact)
             trials = dict(zip(which, zip(values, flats, strict=True), strict=True))
     steps[failed], found[failed] = 0.0, value[failed]
     return steps, found, failed

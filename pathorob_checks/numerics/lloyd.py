@@ -53,17 +53,19 @@ class Gram:
     def sums(self, rows: Tensor, bags: Tensor, count: int, signs: Tensor) -> Tensor:
         """(count, N) float32: in bag b the matrix's `rows` with `bags` == b, added with their `signs`."""
         bags, order = torch.sort(bags)
+        rows, signs = rows[order], signs[order]
         offsets = torch.searchsorted(bags, torch.arange(count + 1, device=self.device))
+
+        def block_sums(block: Tensor) -> Tensor:
+            return embedding_bag(
+                rows, block, offsets, mode="sum", include_last_offset=True, per_sample_weights=signs
+            )
+
+        if len(self._blocks) == 1:
+            return block_sums(self._blocks[0])
         out = torch.empty((count, self.count), device=self.device)
         for columns, block in zip(self._columns, self._blocks, strict=True):
-            out[:, columns] = embedding_bag(
-                rows[order],
-                block,
-                offsets,
-                mode="sum",
-                include_last_offset=True,
-                per_sample_weights=signs[order],
-            )
+            out[:, columns] = block_sums(block)
         return out
 
 

@@ -160,7 +160,7 @@ class _Regressions:
         """See `Problems`."""
         everyone = np.arange(self.count)
         self.aim(self._w.flatten(1))
-        value, _ = self.values(np.zeros(self.count), everyone)
+        value, _ = self.values(np.zeros(self.count), everyone, exact=True)
         return value, self.move(np.zeros(self.count))
 
     def aim(self, directions: Tensor) -> None:
@@ -176,7 +176,7 @@ class _Regressions:
         self._quadratic = torch.stack([w.square().sum(1), 2 * (w * d).sum(1), d.square().sum(1)], dim=1)
         self._quadratic *= self._strength[:, None] / 2
 
-    def values(self, steps: Float64, which: Int64) -> tuple[Float64, Float64]:
+    def values(self, steps: Float64, which: Int64, *, exact: bool) -> tuple[Float64, Float64]:
         """See `Problems`."""
         fits = torch.from_numpy(which).to(self._set.device)
         t = torch.from_numpy(steps).to(self._set.device)
@@ -185,6 +185,10 @@ class _Regressions:
         loss, residual = self._losses(z + t.to(z)[:, None, None] * dz)
         share = self._share[self._set[fits]]
         value = (loss * share).sum(dim=1, dtype=torch.float64)
+        if not exact:
+            # scikit-learn's mean loss is a float32. With the least C its spacing ends a fit before the
+            # intercept has moved, which decides what such a classifier predicts.
+            value = value.float().double()
         slope = ((residual * dz).sum(dim=1) * share).sum(dim=1, dtype=torch.float64)
         a, b, c = self._quadratic[fits].unbind(dim=1)
         value += a + t * (b + t * c)

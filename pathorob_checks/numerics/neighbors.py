@@ -63,6 +63,15 @@ def nearest_neighbors(
     return np.concatenate([candidates.nearest(x, i, rows)[:, :k] for i, rows in enumerate(blocks)])
 
 
+def finish(steps: Generator[None, None, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """The result of `nearest_neighbors` without pauses."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return np.asarray(end.value)
+
+
 class _Candidates:
     """The largest products of every row so far, and the rows they are with.
 

@@ -1,0 +1,256 @@
+"""How long the metrics take, beside the protocol written plainly with scikit-learn.
+
+    python benchmarks/metrics.py                      # all cohorts at dimensions 768, 1,536 and 3,072
+    python benchmarks/metrics.py --dims 1536          # one dimension
+    python benchmarks/metrics.py --device cuda --no-plain
+
+Every figure comes from a process of its own, on synthetic cohorts of the benchmark's shapes. The plain
+protocol runs in part where the whole would take too long; the part is named and its time multiplied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import golden_cohorts as golden
+
+Float32 = npt.NDArray[np.float32]
+REPETITIONS, TRIALS = 20, 50
+
+
+@dataclass(frozen=True)
+class Job:
+    """A line of the table: a metric on a cohort's view, in `units` equal parts."""
+
+    metric: str
+    cohort: str
+    table: str
+    units: int
+    unit: str  # what a part is
+    plain_units: int  # how many of them the plain protocol runs
+    there: int | None = None  # how many the synthetic cohort has, where that is not all
+    part: int | None = None  # how many combinations two of the centers have
+    k: int = 0
+
+
+JOBS = (
+    Job("robustness index", "camelyon", "camelyon", 1, "view", 1, k=11),
+    Job("robustness index", "tcga", "tcga_2x2", 94, "subsets", 8, there=8, k=61),
+    Job("robustness index", "tolkach_esca", "tolkach_esca_reduced", 1, "view", 1, k=46),
+    Job("performance drop", "camelyon", "camelyon", REPETITIONS, "repetitions", 1),
+    Job("performance drop", "tcga", "tcga_4x4", REPETITIONS, "repetitions", 1),
+    Job("performance drop", "tolkach_esca", "tolkach_esca", REPETITIONS, "repetitions", 1),
+    Job("clustering score", "camelyon", "camelyon_reduced", 1, "combination", 1),
+    Job("clustering score", "tcga", "tcga_4x4", 36, "combinations", 1, part=6),
+    Job("clustering score", "tolkach_esca", "tolkach_esca_reduced", 45, "combinations", 1, part=15),
+)
+
+
+def data(job: Job, dim: int) -> tuple[Float32, pd.DataFrame]:
+    """The view's embeddings and table; the drop reads all rows, the others those in domain."""
+    whole, weights = golden.COHORTS[job.cohort]
+    full, table = golden.TABLES[whole](), golden.TABLES[job.table]()
+    if job.metric != "performance drop":
+        table = table[table.subset != "OOD"].reset_index(drop=True)
+    everything = golden.embeddings(full, dim=dim, seed=100, **weights)
+    row = {key: number for number, key in enumerate(golden.patch_keys(full))}
+    return everything[[row[key] for key in golden.patch_keys(table)]], table
+
+
+def first_units(job: Job, table: pd.DataFrame, units: int) -> pd.DataFrame:
+    """The rows of the first subsets or combinations."""
+    if job.metric == "robustness index" and job.unit == "subsets":
+        return table[table.subset.isin(table.subset.unique()[:units])]
+    if job.metric == "clustering score" and units < job.units:
+        cells = set(zip(table.biological_class, table.medical_center, strict=True))
+        classes = list(dict.fromkeys(table.biological_class))
+        classes = classes[:2] if units == 1 else classes
+        pairs = combinations(dict.fromkeys(table.medical_center), 2)
+        centers = next(pair for pair in pairs if cells.issuperset(product(classes, pair)))
+        return table[table.biological_class.isin(classes) & table.medical_center.isin(centers)]
+    return table
+
+
+def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str, Any]:
+    """In a process of its own: seconds for `units` parts, and the process's peak of memory in MiB."""
+    from pathorob_checks import metrics
+    from pathorob_checks.metrics.schedules import published_schedule
+
+    # Mapped, so that the rows that are not read do not count.
+    embeddings, table = np.load(folder / "x.npy", mmap_mode="r"), pd.read_csv(folder / "t.csv")
+    table = first_units(job, table, units)
+    embeddings, table = np.asarray(embeddings[table.index]), table.reset_index(drop=True)
+    if side == "ours":
+        warm_up(device)
+    begin = time.perf_counter()
+    if side == "plain":
+        value = run_plain(job, embeddings, table, units)
+    elif job.metric == "robustness index":
+        value = metrics.robustness_index(
+            embeddings, table, k=job.k, paired=job.unit == "subsets", device=device
+        ).value
+    elif job.metric == "performance drop":
+        schedule = published_schedule(job.cohort)
+        found = metrics.performance_drop(
+            embeddings, table, schedule=schedule, repetitions=max(2, units), device=device
+        )
+        value, units = found.id_drop, max(2, units)
+    else:
+        value = metrics.clustering_score(embeddings, table, trials=TRIALS, device=device).value
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "units": units, "value": value, "peak": peak}
+
+
+def run_plain(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) -> float:
+    import plain_protocol as plain
+
+    from pathorob_checks.metrics.schedules import published_schedule
+
+    if job.metric == "robustness index":
+        return plain.robustness_index(embeddings, table, job.k, paired=job.unit == "subsets")
+    if job.metric == "performance drop":
+        draws = list(published_schedule(job.cohort).repetitions(table, REPETITIONS))[:units]
+        inside, _ = plain.performance_drop(embeddings, table, draws)
+        return float((inside[1:] / inside[0]).mean() - 1)
+    clusters = plain.clustering(embeddings, table, TRIALS)
+    return float((clusters.ari_class - clusters.ari_center).mean())
+
+
+def warm_up(device: str) -> None:
+    """Libraries and device start before the clock does."""
+    from pathorob_checks import metrics
+
+    table = golden.TABLES["tcga_4x4"]()
+    table = table[table.medical_center.isin(golden.TCGA["id"][:2])].reset_index(drop=True)
+    x = golden.embeddings(table, dim=64)
+    metrics.robustness_index(x, table, k=5, device=device)
+    metrics.clustering_score(x, table, trials=1, clusters=[2], device=device)
+
+
+def machine_rate() -> float:
+    """GFLOP per second of a large float32 matrix product on all cores."""
+    a = np.random.default_rng(0).standard_normal((4096, 4096)).astype(np.float32)
+    best = min(_seconds(lambda: a @ a.T.copy()) for _ in range(5))
+    return 2 * 4096**3 / best / 1e9
+
+
+def _seconds(action: Any) -> float:
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+def products(job: Job, rows: int, dim: int) -> float:
+    """GFLOP in the products that the robustness index needs: one for each pair of rows of a view."""
+    parts = job.there or job.units
+    each = rows / parts
+    return parts * each * (each + 1) * dim / 1e9
+
+
+def child(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str, Any]:
+    task = [str(JOBS.index(job)), str(folder), side, device, str(units)]
+    command = [sys.executable, __file__, "--child", *task]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def machine(device: str) -> str:
+    cpu = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            cpu = line.split(":")[1].strip()
+            break
+    from pathorob_checks.numerics import threads
+
+    names = ("numpy", "scipy", "scikit-learn", "torch")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    text = f"{cpu}, {threads.available()} cores; Python {platform.python_version()}, {versions}"
+    if device != "cpu":
+        import torch
+
+        text += f"; {torch.cuda.get_device_name()}"
+    return text
+
+
+def main() -> None:
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
+    parser.add_argument("--dims", type=int, nargs="+", default=[768, 1536, 3072])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--no-plain", action="store_true", help="time our side only")
+    parser.add_argument(
+        "--part", action="store_true", help="cluster on our side, too, only the combinations of two centers"
+    )
+    parser.add_argument("--only", help="jobs whose metric or cohort contains this text")
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        number, folder, side, device, units = arguments.child
+        print(json.dumps(run(JOBS[int(number)], Path(folder), side, device, int(units))))
+        return
+    rate = machine_rate()
+    print(f"{machine(arguments.device)}; float32 products at {rate:.0f} GFLOP/s\n", flush=True)
+    jobs = [job for job in JOBS if not arguments.only or arguments.only in f"{job.metric} {job.cohort}"]
+    for dim in arguments.dims:
+        lines, ours_sum, plain_sum = [], {}, {}
+        for job in jobs:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                x, table = data(job, dim)
+                np.save(folder / "x.npy", x)
+                table.to_csv(folder / "t.csv", index=False)
+                rows = len(x)
+                del x
+                part = job.there or (arguments.part and job.part) or job.units
+                ours = child(job, folder, "ours", arguments.device, part)
+                seconds = ours["seconds"] * job.units / ours["units"]
+                line = [job.metric, job.cohort, f"{seconds:.1f}"]
+                ours_sum[job.metric] = ours_sum.get(job.metric, 0.0) + seconds
+                if not arguments.no_plain:
+                    plain = child(job, folder, "plain", arguments.device, job.plain_units)
+                    expected = plain["seconds"] * job.units / job.plain_units
+                    plain_sum[job.metric] = plain_sum.get(job.metric, 0.0) + expected
+                    measured = f"{plain['seconds']:.1f} s for {job.plain_units} of {job.units} {job.unit}"
+                    line += [f"{expected:.0f}", measured, f"{expected / seconds:.1f}"]
+                share = "-"
+                if job.metric == "robustness index" and arguments.device == "cpu":
+                    share = f"{products(job, rows, dim) / ours['seconds'] / rate:.0%}"
+                line += [f"{ours['peak']:.0f}", share]
+                lines.append(line)
+                print(" | ".join(line), file=sys.stderr, flush=True)
+        for metric, seconds in ours_sum.items():
+            lines.append(_total(metric, seconds, plain_sum.get(metric)))
+        lines.append(_total("all three", sum(ours_sum.values()), sum(plain_sum.values()) or None))
+        headers = ["metric", "cohort", "ours, s"]
+        headers += [] if arguments.no_plain else ["plain, s", "plain measured", "ratio"]
+        headers += ["peak, MiB", "of product rate"]
+        print(f"Dimension {dim:,}\n\n{tabulate(lines, headers, tablefmt='github')}\n", flush=True)
+
+
+def _total(metric: str, ours: float, plain: float | None) -> list[str]:
+    compared = [] if plain is None else [f"{plain:.0f}", "", f"{plain / ours:.1f}"]
+    return [f"**{metric}**", "**all**", f"{ours:.1f}", *compared, "", ""]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""k-means in lockstep gives scikit-learn's labels, whatever it meets on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_limits
+
+from pathorob_checks.numerics import kmeans, lloyd, rounding
+from pathorob_checks.numerics.kmeans import KMeansRuns, Run
+from pathorob_checks.numerics.silhouettes import cosine_silhouettes
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+CPU = torch.device("cpu")
+
+
+def cloud(count: int, dim: int, seed: int, clusters: int = 0, spread: float = 1.0) -> Float32:
+    """Points of length 1 around `clusters` directions; without any, no clear clusters."""
+    rng = np.random.RandomState(seed)
+    x = spread * rng.standard_normal((count, dim)) * np.arange(1, dim + 1) ** -0.5
+    if clusters:
+        x += rng.standard_normal((clusters, dim))[rng.randint(0, clusters, count)]
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_scikit_learn(points: Float32, run: Run, **settings_: int) -> Int64:
+    with threadpool_limits(1):
+        model = KMeans(run.K, init="random", n_init=run.starts, random_state=run.seed, **settings_)
+        return np.asarray(model.fit(points).labels_, dtype=np.int64)
+
+
+def assert_same_labels(points: Float32, runs: Sequence[Run]) -> None:
+    ours = KMeansRuns(points, CPU)
+    assert ours._gram is not None  # else scikit-learn would be compared with itself
+    for run, labels in zip(runs, ours.labels(runs), strict=True):
+        np.testing.assert_array_equal(labels, by_scikit_learn(points, run), err_msg=str(run))
+
+
+@pytest.mark.parametrize("K", [2, 3, 7, 19, 30])
+@pytest.mark.parametrize(("count", "dim"), [(300, 64), (1000, 96), (257, 1536), (700, 512)])
+def test_labels_are_scikit_learns_where_there_are_no_clear_clusters(K: int, count: int, dim: int) -> None:
+    assert_same_labels(cloud(count, dim, seed=K), [Run(K=K, starts=4, seed=s) for s in range(3)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), clusters=st.integers(0, 6), K=st.integers(2, 12), count=st.integers(40, 400)
+)
+def test_labels_are_scikit_learns(seed: int, clusters: int, K: int, count: int) -> None:
+    points = cloud(count, 64, seed, clusters, spread=0.5)
+    assert_same_labels(points, [Run(K=K, starts=3, seed=seed), Run(K=K, starts=2, seed=seed + 1)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_points_between_two_centers_fall_on_scikit_learns_side(seed: int) -> None:
+    """A coarse grid: many distances are equal up to rounding, many points are duplicates."""
+    rng = np.random.RandomState(seed)
+    points = np.zeros((200, 64), dtype=np.float32)
+    points[:, :6] = rng.randint(-1, 2, (200, 6)) / np.float32(3)
+    before = rounding.nearest_centers
+    calls = []
+
+    def counting(*arguments: object) -> Int64:
+        calls.append(1)
+        return before(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounding, "nearest_centers", counting)
+        assert_same_labels(points, [Run(K=K, starts=3, seed=seed) for K in (2, 5)])
+    assert calls
+
+
+def test_runs_of_different_k_advance_together_as_alone() -> None:
+    points = cloud(400, 80, seed=3)
+    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    starts = [start for K in (2, 9, 5) for start in Run(K=K, starts=3, seed=K).first_centers(400)]
+    together = lloyd.converge(gram, starts, 1e-9)
+    for number, start in enumerate(starts):
+        alone = lloyd.converge(gram, [start], 1e-9)
+        np.testing.assert_array_equal(together.labels[number], alone.labels[0])
+        assert together.inertia[number] == pytest.approx(alone.inertia[0], rel=1e-6)
+        assert set(together.labels[number]) == set(range(len(start)))
+
+
+def test_a_run_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
+    """Duplicates of the first centers leave one of them without points."""
+    points = np.repeat(cloud(30, 64, seed=1), 20, axis=0)
+    runs = [Run(K=12, starts=5, seed=s) for s in range(6)]
+    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    starts = [start for run in runs for start in run.first_centers(len(points))]
+    assert lloyd.converge(gram, starts, 0.0).emptied.any()
+    assert_same_labels(points, runs)
+
+
+def test_a_run_ends_when_its_centers_hardly_move() -> None:
+    points = cloud(600, 64, seed=5)
+    first = Run(K=6, starts=1, seed=0).first_centers(600)
+    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    tolerance = 0.3
+    early = lloyd.converge(gram, first, tolerance * float(np.mean(np.var(points, axis=0))))
+    with threadpool_limits(1):
+        model = KMeans(6, init=points[first[0]], n_init=1, tol=tolerance).fit(points)
+        strict = KMeans(6, init=points[first[0]], n_init=1, tol=0).fit(points)
+    assert model.n_iter_ < strict.n_iter_
+    np.testing.assert_array_equal(early.labels[0], model.labels_)
+    assert early.inertia[0] == pytest.approx(model.inertia_, rel=1e-5)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_a_run_ends_after_the_most_iterations(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lloyd, "MAX_ITERATIONS", most)
+    points = cloud(500, 64, seed=7)
+    run = Run(K=8, starts=3, seed=2)
+    (labels,) = KMeansRuns(points, CPU).labels([run])
+    np.testing.assert_array_equal(labels, by_scikit_learn(points, run, max_iter=most))
+
+
+def test_without_room_for_all_products_scikit_learn_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmeans, "_GRAM_BYTES", 1000)
+    points = cloud(200, 64, seed=9)
+    ours, run = KMeansRuns(points, CPU), Run(K=4, starts=3, seed=1)
+    assert ours._gram is None
+    np.testing.assert_array_equal(next(ours.labels([run])), by_scikit_learn(points, run))
+
+
+def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = cloud(800, 128, seed=11)
+    runs = [Run(K=K, starts=4, seed=0) for K in (2, 3, 17)] + [Run(K=5, starts=2, seed=s) for s in range(6)]
+    found = {}
+    for cores in (1, 3):
+        monkeypatch.setattr("pathorob_checks.numerics.threads.available", lambda cores=cores: cores)
+        found[cores] = np.array(list(KMeansRuns(points, CPU).labels(runs)))
+    np.testing.assert_array_equal(found[1], found[3])
+
+
+# --- silhouettes --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), K=st.integers(2, 20))
+def test_silhouettes_are_scikit_learns(seed: int, K: int) -> None:
+    points = cloud(60, 16, seed, clusters=4)
+    labels = np.concatenate([np.arange(K), np.random.RandomState(seed).randint(0, K, 60 - K)])
+    expected = silhouette_score(points.astype(np.float64), labels, metric="cosine")
+    assert cosine_silhouettes(points, [labels], CPU)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_cluster_of_one_point_adds_a_silhouette_of_zero() -> None:
+    points = np.eye(3, dtype=np.float32)
+    assert cosine_silhouettes(points, [np.array([0, 1, 1])], CPU) == [0.0]
+
+
+def test_clusters_of_identical_points_have_a_silhouette_of_one() -> None:
+    points = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    assert cosine_silhouettes(points, [np.array([0, 0, 0, 1, 1, 1])], CPU) == [1.0]

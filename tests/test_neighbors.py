@@ -1,0 +1,72 @@
+"""Blocked nearest neighbors are what sorting all distances gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pathorob_checks.numerics import neighbors
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+CPU = torch.device("cpu")
+
+
+def nearest(points: Float32, groups: Int64, k: int) -> Int64:
+    return neighbors.finish(neighbors.nearest_neighbors(points, groups, k, CPU))
+
+
+def by_sorting(points: Float32, groups: Int64, k: int) -> Int64:
+    x = points.astype(np.float64)
+    rows = []
+    for query, group in zip(x, groups, strict=True):
+        distance = ((x - query) ** 2).sum(axis=1)
+        distance[groups == group] = np.inf
+        rows.append(np.argsort(distance, kind="stable")[:k])
+    return np.array(rows)
+
+
+def unit(count: int, dim: int, seed: int) -> Float32:
+    x = np.random.RandomState(seed).standard_normal((count, dim))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(12, 120),
+    block=st.integers(5, 60),
+    places=st.integers(1, 99),
+)
+def test_neighbors_do_not_depend_on_blocks_and_places(seed: int, count: int, block: int, places: int) -> None:
+    points, groups = unit(count, 8, seed), np.random.RandomState(seed).randint(0, 6, count)
+    most = count - int(np.bincount(groups).max())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(neighbors._BLOCK, "cpu", block)
+        patch.setattr(neighbors, "_PLACES", places)
+        for k in {1, most // 2, most} - {0}:
+            np.testing.assert_array_equal(nearest(points, groups, k), by_sorting(points, groups, k))
+        pauses = sum(1 for _ in neighbors.nearest_neighbors(points, groups, most, CPU))
+        assert pauses == neighbors.block_products(count, CPU)
+
+
+def test_equal_distances_stand_in_the_order_of_the_rows() -> None:
+    points = np.repeat(unit(5, 8, seed=0), 6, axis=0)
+    groups = np.arange(30)
+    found = nearest(points, groups, 29)
+    np.testing.assert_array_equal(found, by_sorting(points, groups, 29))
+    np.testing.assert_array_equal(found[7, :5], [6, 8, 9, 10, 11])
+
+
+def test_distances_that_float32_products_cannot_tell_apart_are_ordered() -> None:
+    rng = np.random.RandomState(1)
+    points = unit(1, 512, seed=1) + (rng.standard_normal((300, 512)) * 2e-5).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    products = points @ points.T
+    assert (np.diff(np.sort(products, axis=1), axis=1) == 0).mean() > 0.5
+    groups = np.arange(300) % 7
+    np.testing.assert_array_equal(nearest(points, groups, 257), by_sorting(points, groups, 257))
