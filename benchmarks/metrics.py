@@ -3,6 +3,7 @@
     python benchmarks/metrics.py                      # all cohorts at dimensions 768, 1,536 and 3,072
     python benchmarks/metrics.py --dims 1536          # one dimension
     python benchmarks/metrics.py --device cuda --no-plain
+    python benchmarks/metrics.py --growth --dims 1536 # a quarter, a half and all of Camelyon's patches
 
 Every figure comes from a process of its own, on synthetic cohorts of the benchmark's shapes. The plain
 protocol runs in part where the whole would take too long; the part is named and its time multiplied.
@@ -48,7 +49,7 @@ class Job:
     unit: str  # what a part is
     plain_units: int  # how many of them the plain protocol runs
     there: int | None = None  # how many the synthetic cohort has, where that is not all
-    part: int | None = None  # how many combinations two of the centers have
+    part: int | None = None  # how many of them `--part` runs: of combinations those that two centers have
     k: int = 0
 
 
@@ -56,9 +57,9 @@ JOBS = (
     Job("robustness index", "camelyon", "camelyon", 1, "view", 1, k=11),
     Job("robustness index", "tcga", "tcga_2x2", 94, "subsets", 8, there=8, k=61),
     Job("robustness index", "tolkach_esca", "tolkach_esca_reduced", 1, "view", 1, k=46),
-    Job("performance drop", "camelyon", "camelyon", REPETITIONS, "repetitions", 1),
-    Job("performance drop", "tcga", "tcga_4x4", REPETITIONS, "repetitions", 1),
-    Job("performance drop", "tolkach_esca", "tolkach_esca", REPETITIONS, "repetitions", 1),
+    Job("performance drop", "camelyon", "camelyon", REPETITIONS, "repetitions", 1, part=4),
+    Job("performance drop", "tcga", "tcga_4x4", REPETITIONS, "repetitions", 1, part=4),
+    Job("performance drop", "tolkach_esca", "tolkach_esca", REPETITIONS, "repetitions", 1, part=4),
     Job("clustering score", "camelyon", "camelyon_reduced", 1, "combination", 1),
     Job("clustering score", "tcga", "tcga_4x4", 36, "combinations", 1, part=6),
     Job("clustering score", "tolkach_esca", "tolkach_esca_reduced", 45, "combinations", 1, part=15),
@@ -199,8 +200,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-plain", action="store_true", help="time our side only")
     parser.add_argument(
-        "--part", action="store_true", help="cluster on our side, too, only the combinations of two centers"
+        "--part", action="store_true", help="on our side, too, run a part of repetitions and combinations"
     )
+    parser.add_argument("--growth", action="store_true", help="our time over the number of patches instead")
     parser.add_argument("--only", help="jobs whose metric or cohort contains this text")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -210,6 +212,10 @@ def main() -> None:
         return
     rate = machine_rate()
     print(f"{machine(arguments.device)}; float32 products at {rate:.0f} GFLOP/s\n", flush=True)
+    if arguments.growth:
+        for dim in arguments.dims:
+            growth(dim, arguments.device)
+        return
     jobs = [job for job in JOBS if not arguments.only or arguments.only in f"{job.metric} {job.cohort}"]
     for dim in arguments.dims:
         lines, ours_sum, plain_sum = [], {}, {}
@@ -245,6 +251,24 @@ def main() -> None:
         headers += [] if arguments.no_plain else ["plain, s", "plain measured", "ratio"]
         headers += ["peak, MiB", "of product rate"]
         print(f"Dimension {dim:,}\n\n{tabulate(lines, headers, tablefmt='github')}\n", flush=True)
+
+
+def growth(dim: int, device: str) -> None:
+    """Seconds for every fourth, every second and every patch of Camelyon's slides."""
+    lines = []
+    for job in (job for job in JOBS if job.cohort == "camelyon"):
+        x, table = data(job, dim)
+        line = [job.metric]
+        for stride in (4, 2, 1):
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                np.save(folder / "x.npy", x[::stride])
+                table[::stride].to_csv(folder / "t.csv", index=False)
+                ours = child(job, folder, "ours", device, job.units)
+            line.append(f"{ours['seconds']:.1f} s for {len(x[::stride]):,}")
+        lines.append(line)
+    headers = ["metric", "every fourth patch", "every second patch", "all patches"]
+    print(f"Camelyon, dimension {dim:,}\n\n{tabulate(lines, headers, tablefmt='github')}\n", flush=True)
 
 
 def _total(metric: str, ours: float, plain: float | None) -> list[str]:

@@ -307,3 +307,51 @@ def test_a_published_schedule_names_the_cells_with_too_few_slides() -> None:
     x, patches = good()
     with pytest.raises(MetricError, match="RUMC x normal has 0 of 1"):
         performance_drop(x, patches, schedule="camelyon")
+
+
+def test_a_slide_that_is_the_whole_cohort_is_refused() -> None:
+    x, patches = good()
+    patches["slide_id"] = "only"
+    with pytest.raises(MetricError, match=r"k = 5 neighbors are asked for, but 0 are left"):
+        run_index(x, patches)
+    with pytest.raises(MetricError, match="too few slides"):
+        run_drop(x, patches)
+
+
+def test_a_subset_that_is_one_slide_is_refused_with_its_row() -> None:
+    x, patches = good()
+    patches["subset"] = "many"
+    patches.loc[patches.slide_id == patches.slide_id[6], "subset"] = "one"
+    with pytest.raises(MetricError, match=r"but 0 are left .* \(subset of row 6\)"):
+        robustness_index(x, patches, k=3, paired=True)
+
+
+def test_patches_that_are_all_out_of_domain_are_refused() -> None:
+    x, patches = good()
+    patches["subset"] = "OOD"
+    with pytest.raises(MetricError):
+        run_drop(x, patches)
+
+
+def test_the_index_of_the_table_does_not_matter() -> None:
+    x, patches = good()
+    other = patches.set_index(patches.index[::-1] * 7)
+    for metric in (run_index, run_clusters, run_drop):
+        assert metric(x, other) == metric(x, patches)
+
+
+def test_progress_counts_every_step_once() -> None:
+    x, patches = good()
+    seen: list[tuple[str, int, int]] = []
+
+    def progress(items: Any, total: int, text: str) -> Any:
+        count = 0
+        for item in items:
+            count += 1
+            yield item
+        seen.append((text, count, total))
+
+    robustness_index(x, patches, k=3, progress=progress)
+    performance_drop(x, patches, repetitions=3, progress=progress)
+    clustering_score(x, patches, trials=4, clusters=[2, 3, 5], progress=progress)
+    assert seen == [("neighbors", 1, 1), ("performance drop", 3, 3), ("clustering", 7, 7)]

@@ -13,7 +13,7 @@ from pathorob_checks.numerics.products import product
 
 _SPARE = 8  # candidates beyond k, for those that are equal up to rounding
 _ROUNDING = 4e-6  # a product of two unit rows in float32 is closer than half of this to the exact one
-_BLOCK = {"cpu": 2048, "cuda": 8192}  # rows
+_BLOCK = {"cpu": 4096, "cuda": 8192}  # rows
 _PAIR_BYTES = 16 << 20
 _PLACES = 256  # for candidates of a row
 
@@ -48,7 +48,7 @@ def nearest_neighbors(
     size = min(_BLOCK[device.type], len(x))
     blocks = [slice(a, min(a + size, len(x))) for a in range(0, len(x), size)]
     present = [set(groups[rows].tolist()) for rows in blocks]
-    room = torch.empty(size * size, device=device)
+    room, turned = torch.empty((2, size * size), device=device)
     candidates = _Candidates(len(blocks), size, min(k + _SPARE, len(x)), device)
     for i, rows in enumerate(blocks):
         for j, columns in enumerate(blocks[i:], i):
@@ -58,7 +58,8 @@ def nearest_neighbors(
                 similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
             candidates.offer(i, columns.start, similarity)
             if i != j:
-                candidates.offer(j, rows.start, similarity.T.contiguous())
+                transposed = turned[: similarity.numel()].view(shape[::-1])
+                candidates.offer(j, rows.start, transposed.copy_(similarity.T))
             yield
     return np.concatenate([candidates.nearest(x, i, rows)[:, :k] for i, rows in enumerate(blocks)])
 
@@ -87,13 +88,13 @@ class _Candidates:
 
     def offer(self, block: int, first: int, similarity: Tensor) -> None:
         """Take the best of the block's products with the rows from `first` on."""
-        best = similarity.topk(min(self.count, similarity.shape[1]), dim=1, sorted=False)
-        if self.filled[block] + best.values.shape[1] > self.products.shape[2]:
+        values, indices = _largest(similarity, min(self.count, similarity.shape[1]))
+        if self.filled[block] + values.shape[1] > self.products.shape[2]:
             self._pick(block, len(similarity))
         begin = self.filled[block]
-        end = self.filled[block] = begin + best.values.shape[1]
-        self.products[block, : len(similarity), begin:end] = best.values
-        self.others[block, : len(similarity), begin:end] = best.indices + first
+        end = self.filled[block] = begin + values.shape[1]
+        self.products[block, : len(similarity), begin:end] = values
+        self.others[block, : len(similarity), begin:end] = indices + first
 
     def _pick(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
         """(rows, count) best products and the rows they are with, kept in the first places."""
@@ -125,3 +126,24 @@ class _Candidates:
         others, order = others.sort(dim=1)
         order = distances.gather(1, order).argsort(dim=1, stable=True)
         return np.asarray(others.gather(1, order).cpu().numpy())
+
+
+def _largest(similarity: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of every row, and where they stand.
+
+    They are among the members of the `count` groups of columns with the largest maxima.
+    """
+    rows, width = similarity.shape
+    members = 1
+    while width % (2 * members) == 0 and 8 * members * members * count < width:
+        members *= 2
+    if members == 1:
+        best = similarity.topk(count, dim=1, sorted=False)
+        return best.values, best.indices
+    groups = width // members
+    maxima = similarity.view(rows, members, groups).amax(dim=1)
+    chosen = maxima.topk(count, dim=1, sorted=False).indices
+    offsets = groups * torch.arange(members, device=similarity.device)
+    columns = (chosen[:, None] + offsets[:, None]).flatten(1)
+    best = similarity.gather(1, columns).topk(count, dim=1, sorted=False)
+    return best.values, columns.gather(1, best.indices)
