@@ -118,8 +118,8 @@ def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str,
     else:
         value = metrics.clustering_score(embeddings, table, trials=TRIALS, device=device).value
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "units": units, "value": value, "peak": peak}
+    gflop = products(job, embeddings, table, units) if side == "ours" else 0.0
+    return {"seconds": seconds, "units": units, "value": value, "peak": peak_memory(), "gflop": gflop}
 
 
 def run_plain(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) -> float:
@@ -135,6 +135,15 @@ def run_plain(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) ->
         return float((inside[1:] / inside[0]).mean() - 1)
     clusters = plain.clustering(embeddings, table, TRIALS)
     return float((clusters.ari_class - clusters.ari_center).mean())
+
+
+def peak_memory() -> float:
+    """MiB; on Linux from the process's own record, as getrusage may tell of the one that started it."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def warm_up(device: str) -> None:
@@ -161,11 +170,24 @@ def _seconds(action: Any) -> float:
     return time.perf_counter() - begin
 
 
-def products(job: Job, rows: int, dim: int) -> float:
-    """GFLOP in the products that the robustness index needs: one for each pair of rows of a view."""
-    parts = job.there or job.units
-    each = rows / parts
-    return parts * each * (each + 1) * dim / 1e9
+def products(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) -> float:
+    """GFLOP in matrix products: for the index one product for each pair of rows, for the drop as counted."""
+    if job.metric == "robustness index":
+        each = len(table) / units
+        return units * each * (each + 1) * embeddings.shape[1] / 1e9
+    if job.metric != "performance drop":
+        return 0.0
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from pathorob_checks.metrics.schedules import published_schedule
+    from pathorob_checks.numerics.logistic import best_classifiers
+
+    draw = next(iter(published_schedule(job.cohort).repetitions(table, REPETITIONS)))
+    codes = np.unique(table.biological_class, return_inverse=True)[1]
+    with FlopCounterMode(display=False) as counter:
+        best_classifiers(torch.from_numpy(embeddings), codes, draw.training, draw.validation)
+    return units * counter.get_total_flops() / 1e9
 
 
 def child(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str, Any]:
@@ -225,7 +247,6 @@ def main() -> None:
                 x, table = data(job, dim)
                 np.save(folder / "x.npy", x)
                 table.to_csv(folder / "t.csv", index=False)
-                rows = len(x)
                 del x
                 part = job.there or (arguments.part and job.part) or job.units
                 ours = child(job, folder, "ours", arguments.device, part)
@@ -239,8 +260,8 @@ def main() -> None:
                     measured = f"{plain['seconds']:.1f} s for {job.plain_units} of {job.units} {job.unit}"
                     line += [f"{expected:.0f}", measured, f"{expected / seconds:.1f}"]
                 share = "-"
-                if job.metric == "robustness index" and arguments.device == "cpu":
-                    share = f"{products(job, rows, dim) / ours['seconds'] / rate:.0%}"
+                if ours["gflop"] and arguments.device == "cpu":
+                    share = f"{ours['gflop'] / ours['seconds'] / rate:.0%}"
                 line += [f"{ours['peak']:.0f}", share]
                 lines.append(line)
                 print(" | ".join(line), file=sys.stderr, flush=True)
