@@ -180,12 +180,8 @@ def test_swapping_class_and_center_negates_the_clustering_score(dim: int, seed: 
     x, patches = clustered(seed, dim)
     value = scored(x, patches)
     assume(abs(value) > 0.05)
-    # The order of the cells, from which first centers are drawn, must stay: class by class, center by center.
-    middle = patches.sort_values(["biological_class", "medical_center"], kind="stable")
-    table = swapped(middle).reset_index(drop=True)
-    mirrored = clustering_score(x[middle.index], table, trials=4, clusters=[2]).value
-    again = clustering_score(x[middle.index], middle.reset_index(drop=True), trials=4, clusters=[2]).value
-    assert mirrored == pytest.approx(-again, abs=0.05)
+    # The cells stand in another order then, and other first centers are drawn: hence the tolerance.
+    assert scored(x, swapped(patches)) == pytest.approx(-value, abs=0.05)
 
 
 @dims

@@ -7,7 +7,7 @@ the best cosine silhouette) is compared with both labels: score = ARI(class) - A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,15 @@ import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels, refuse_zero_rows
+from pathorob_checks.metrics.inputs import (
+    Float32,
+    Int64,
+    Labels,
+    Progress,
+    as_embeddings,
+    labels,
+    refuse_zero_rows,
+)
 from pathorob_checks.metrics.measurement import Measurement, Weakness
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
@@ -33,7 +41,6 @@ STARTS_TO_CHOOSE_K = 20
 STARTS_PER_TRIAL = 5
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[str, str]
-Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)

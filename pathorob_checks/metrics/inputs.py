@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+# Wraps (steps, how many, what they are) to show a bar; comes back as what it was given.
+Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 
 
 @dataclass(frozen=True)

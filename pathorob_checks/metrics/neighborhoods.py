@@ -7,7 +7,7 @@ class, same center), SS and OO. The index is sum SO / (sum SO + sum OS).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,15 @@ import numpy.typing as npt
 from sklearn.preprocessing import normalize
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels, refuse_zero_rows
+from pathorob_checks.metrics.inputs import (
+    Float32,
+    Int64,
+    Labels,
+    Progress,
+    as_embeddings,
+    labels,
+    refuse_zero_rows,
+)
 from pathorob_checks.metrics.measurement import Measurement, Weakness
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import threads
@@ -28,7 +36,6 @@ if TYPE_CHECKING:
 
 METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
-Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)

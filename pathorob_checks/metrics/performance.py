@@ -8,7 +8,7 @@ the mean over splits 1.. of accuracy / accuracy at split 0, minus 1.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.general_schedule import general_schedule
-from pathorob_checks.metrics.inputs import Float32, Int64, Labels, as_embeddings, labels
+from pathorob_checks.metrics.inputs import Float32, Int64, Labels, Progress, as_embeddings, labels
 from pathorob_checks.metrics.measurement import Measurement, Weakness
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
 from pathorob_checks.numerics import device as devices
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 METRIC = "performance_drop"
 Float64 = npt.NDArray[np.float64]
-Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 _MEMORY = 2 << 30  # bytes that repetitions in work at the same time may take on a CPU
 
 

@@ -73,11 +73,13 @@ class KMeansRuns:
             return self._best(gram, batch)
 
         if self._device.type == "cpu":
-            batches = threads.spread(together, self._batches(runs))
-        else:  # one after the other: they share the device, and what hangs on rounding the CPU
-            batches = map(together, self._batches(runs))
-        for found in batches:
-            yield from found
+            for found in threads.spread(together, self._batches(runs)):
+                yield from found
+            return
+        # One after the other, as they share the device; what is left to scikit-learn stays on one thread.
+        with threads.limited(1):
+            for batch in self._batches(runs):
+                yield from together(batch)
 
     def _batches(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Runs that advance together: on a CPU of one K, in cache; on a GPU of all K, as memory allows."""
