@@ -48,14 +48,13 @@ class Job:
     units: int
     unit: str  # what a part is
     plain_units: int  # how many of them the plain protocol runs
-    there: int | None = None  # how many the synthetic cohort has, where that is not all
     part: int | None = None  # how many of them `--part` runs: of combinations those that two centers have
     k: int = 0
 
 
 JOBS = (
     Job("robustness index", "camelyon", "camelyon", 1, "view", 1, k=11),
-    Job("robustness index", "tcga", "tcga_2x2", 94, "subsets", 8, there=8, k=61),
+    Job("robustness index", "tcga", "tcga_2x2", 94, "subsets", 8, k=61),
     Job("robustness index", "tolkach_esca", "tolkach_esca_reduced", 1, "view", 1, k=46),
     Job("performance drop", "camelyon", "camelyon", REPETITIONS, "repetitions", 1, part=4),
     Job("performance drop", "tcga", "tcga_4x4", REPETITIONS, "repetitions", 1, part=4),
@@ -72,6 +71,10 @@ def data(job: Job, dim: int) -> tuple[Float32, pd.DataFrame]:
     full, table = golden.TABLES[whole](), golden.TABLES[job.table]()
     if job.metric != "performance drop":
         table = table[table.subset != "OOD"].reset_index(drop=True)
+    if job.unit == "subsets":  # the synthetic cohort has some of the subsets: take them in turn
+        parts = [part for _, part in table.groupby("subset", sort=False)]
+        copies = [parts[n % len(parts)].assign(subset=f"subset {n}") for n in range(job.units)]
+        table = pd.concat(copies, ignore_index=True)
     everything = golden.embeddings(full, dim=dim, seed=100, **weights)
     row = {key: number for number, key in enumerate(golden.patch_keys(full))}
     return everything[[row[key] for key in golden.patch_keys(table)]], table
@@ -248,7 +251,7 @@ def main() -> None:
                 np.save(folder / "x.npy", x)
                 table.to_csv(folder / "t.csv", index=False)
                 del x
-                part = job.there or (arguments.part and job.part) or job.units
+                part = (arguments.part and job.part) or job.units
                 ours = child(job, folder, "ours", arguments.device, part)
                 seconds = ours["seconds"] * job.units / ours["units"]
                 line = [job.metric, job.cohort, f"{seconds:.1f}"]

@@ -70,3 +70,27 @@ def test_distances_that_float32_products_cannot_tell_apart_are_ordered() -> None
     assert (np.diff(np.sort(products, axis=1), axis=1) == 0).mean() > 0.5
     groups = np.arange(300) % 7
     np.testing.assert_array_equal(nearest(points, groups, 257), by_sorting(points, groups, 257))
+
+
+def test_more_equal_neighbors_than_candidates_stand_in_the_order_of_the_rows() -> None:
+    # 40 rows are equal up to rounding, more than there are candidates: chance must not pick among them.
+    rng = np.random.RandomState(2)
+    near = unit(1, 64, seed=2) + (rng.standard_normal((40, 64)) * 3e-7).astype(np.float32)
+    points = np.concatenate([near, unit(200, 64, seed=3)])
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points = points[rng.permutation(len(points))].astype(np.float32)
+    groups = np.arange(len(points))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(neighbors._BLOCK, "cpu", 64)
+        np.testing.assert_array_equal(nearest(points, groups, 5), by_sorting(points, groups, 5))
+
+
+@pytest.mark.parametrize("count", [640, 650])
+def test_groups_of_products_hide_no_neighbor(count: int) -> None:
+    """Wide enough that only group maxima are looked at first; 650 leaves rows over that no group holds."""
+    points, groups = unit(count, 16, seed=4), np.arange(count) // 3
+    assert count // neighbors._MEMBERS > 2 * (7 + neighbors._SPARE)
+    np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(neighbors._BLOCK, "cpu", 500)
+        np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pathorob_checks.numerics.products import product
+from pathorob_checks.numerics.products import Multiplication
 
 _SPARE = 8  # candidates beyond k, for those that are equal up to rounding
 _ROUNDING = 4e-6  # a product of two unit rows in float32 is closer than half of this to the exact one
 _BLOCK = {"cpu": 4096, "cuda": 8192}  # rows
 _PAIR_BYTES = 16 << 20
 _PLACES = 256  # for candidates of a row
+_MEMBERS = 16  # of a group of products of which only the largest is looked at first
 
 
 def block_products(count: int, device: torch.device) -> int:
@@ -48,20 +49,30 @@ def nearest_neighbors(
     size = min(_BLOCK[device.type], len(x))
     blocks = [slice(a, min(a + size, len(x))) for a in range(0, len(x), size)]
     present = [set(groups[rows].tolist()) for rows in blocks]
-    room, turned = torch.empty((2, size * size), device=device)
+    room = torch.empty(size * size, device=device)
     candidates = _Candidates(len(blocks), size, min(k + _SPARE, len(x)), device)
+    multiply = Multiplication(device)
     for i, rows in enumerate(blocks):
         for j, columns in enumerate(blocks[i:], i):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
-            similarity = product(x[rows], x[columns].T, room[: shape[0] * shape[1]].view(shape))
+            similarity = room[: shape[0] * shape[1]].view(shape)
+            multiply(x[rows], x[columns].T, similarity)
             if present[i] & present[j]:
                 similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
-            candidates.offer(i, columns.start, similarity)
+            candidates.offer(i, columns.start, *_largest(similarity, candidates.count, turned=False))
             if i != j:
-                transposed = turned[: similarity.numel()].view(shape[::-1])
-                candidates.offer(j, rows.start, transposed.copy_(similarity.T))
+                candidates.offer(j, rows.start, *_largest(similarity, candidates.count, turned=True))
             yield
-    return np.concatenate([candidates.nearest(x, i, rows)[:, :k] for i, rows in enumerate(blocks)])
+    nearest = []
+    for i, rows in enumerate(blocks):
+        products, others = candidates.best(i, rows.stop - rows.start)
+        found = _by_distance(x, rows, products, others)[:, :k]
+        # Beyond the candidates there may be rows as near as the k-th, up to rounding.
+        if products.shape[1] < len(x):
+            for row in torch.nonzero(products[:, k - 1] - products[:, -1] < _ROUNDING)[:, 0]:
+                found[row] = _among_all(x, group, rows.start + int(row), float(products[row, k - 1]), k)
+        nearest.append(found)
+    return np.asarray(torch.cat(nearest).cpu().numpy())
 
 
 def finish(steps: Generator[None, None, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
@@ -86,15 +97,15 @@ class _Candidates:
         self.others = torch.empty((blocks, rows, width), dtype=torch.int32, device=device)
         self.filled = [0] * blocks
 
-    def offer(self, block: int, first: int, similarity: Tensor) -> None:
-        """Take the best of the block's products with the rows from `first` on."""
-        values, indices = _largest(similarity, min(self.count, similarity.shape[1]))
-        if self.filled[block] + values.shape[1] > self.products.shape[2]:
-            self._pick(block, len(similarity))
+    def offer(self, block: int, first: int, products: Tensor, places: Tensor) -> None:
+        """Take (rows, up to `count`) products with the rows at these `places` from `first` on."""
+        rows, new = products.shape
+        if self.filled[block] + new > self.products.shape[2]:
+            self._pick(block, rows)
         begin = self.filled[block]
-        end = self.filled[block] = begin + values.shape[1]
-        self.products[block, : len(similarity), begin:end] = values
-        self.others[block, : len(similarity), begin:end] = indices + first
+        end = self.filled[block] = begin + new
+        self.products[block, :rows, begin:end] = products
+        self.others[block, :rows, begin:end] = places + first
 
     def _pick(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
         """(rows, count) best products and the rows they are with, kept in the first places."""
@@ -106,44 +117,73 @@ class _Candidates:
         self.others[block, :rows, :end] = others
         return best.values, others.long()
 
-    def nearest(self, x: Tensor, block: int, rows: slice) -> npt.NDArray[np.int64]:
-        """(rows, count) the other rows by their distance, for the block that is these `rows` of x."""
-        products, others = self._pick(block, rows.stop - rows.start)
-        others, order = others.sort(dim=1)  # so that stable sorting keeps ties in the order of the rows
-        products, order = products.gather(1, order).sort(dim=1, descending=True, stable=True)
-        others = others.gather(1, order)
-        close = products[:, :-1] - products[:, 1:] < _ROUNDING
-        unclear = torch.zeros_like(products, dtype=torch.bool)
-        unclear[:, :-1] |= close
-        unclear[:, 1:] |= close
-        distances = 2 - 2 * products.double()
-        row, place = torch.nonzero(unclear & torch.isfinite(products), as_tuple=True)
-        at_once = max(1, _PAIR_BYTES // (8 * x.shape[1]))
-        for start in range(0, len(row), at_once):
-            here, at = row[start : start + at_once], place[start : start + at_once]
-            difference = x[rows.start + here].double() - x[others[here, at]].double()
-            distances[here, at] = difference.square().sum(dim=1)
-        others, order = others.sort(dim=1)
-        order = distances.gather(1, order).argsort(dim=1, stable=True)
-        return np.asarray(others.gather(1, order).cpu().numpy())
+    def best(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
+        """(rows, count) best products, largest first, and the rows they are with."""
+        products, others = self._pick(block, rows)
+        products, order = products.sort(dim=1, descending=True)
+        return products, others.gather(1, order)
 
 
-def _largest(similarity: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of every row, and where they stand.
+def _largest(similarity: Tensor, count: int, *, turned: bool) -> tuple[Tensor, Tensor]:
+    """The `count` largest of every row (of every column, if `turned`), and where they stand in it.
 
-    They are among the members of the `count` groups of columns with the largest maxima.
+    They are among the members of the `count` groups with the largest maxima, and what no group holds.
     """
-    rows, width = similarity.shape
-    members = 1
-    while width % (2 * members) == 0 and 8 * members * members * count < width:
-        members *= 2
-    if members == 1:
-        best = similarity.topk(count, dim=1, sorted=False)
+    lines = similarity.T if turned else similarity
+    width = lines.shape[1]
+    count = min(count, width)
+    groups = width // _MEMBERS
+    if groups <= 2 * count:
+        best = lines.topk(count, dim=1, sorted=False)
         return best.values, best.indices
-    groups = width // members
-    maxima = similarity.view(rows, members, groups).amax(dim=1)
+    grouped = groups * _MEMBERS
+    # Reducing along the memory's own order: for columns over the blocks of rows, as they lie.
+    if turned:
+        maxima = similarity[:grouped].view(_MEMBERS, groups, -1).amax(dim=0).T.contiguous()
+    else:
+        maxima = similarity[:, :grouped].view(-1, _MEMBERS, groups).amax(dim=1)
     chosen = maxima.topk(count, dim=1, sorted=False).indices
-    offsets = groups * torch.arange(members, device=similarity.device)
-    columns = (chosen[:, None] + offsets[:, None]).flatten(1)
-    best = similarity.gather(1, columns).topk(count, dim=1, sorted=False)
-    return best.values, columns.gather(1, best.indices)
+    offsets = groups * torch.arange(_MEMBERS, device=similarity.device)
+    places = (chosen[:, None] + offsets[:, None]).flatten(1)
+    if grouped < width:
+        rest = torch.arange(grouped, width, device=similarity.device).expand(len(places), -1)
+        places = torch.cat([places, rest], dim=1)
+    best = lines.gather(1, places).topk(count, dim=1, sorted=False)
+    return best.values, places.gather(1, best.indices)
+
+
+def _by_distance(x: Tensor, rows: slice, products: Tensor, others: Tensor) -> Tensor:
+    """`others` of these `rows` of x by their distance; `products` and `others` as `_Candidates.best` says."""
+    close = products[:, :-1] - products[:, 1:] < _ROUNDING
+    doubtful = torch.nonzero(close.any(dim=1))[:, 0]
+    close, products, those = close[doubtful], products[doubtful], others[doubtful]
+    unclear = torch.zeros_like(products, dtype=torch.bool)
+    unclear[:, :-1] |= close
+    unclear[:, 1:] |= close
+    distances = 2 - 2 * products.double()
+    row, place = torch.nonzero(unclear & torch.isfinite(products), as_tuple=True)
+    for some in _batches(len(row), x):
+        here, at = row[some], place[some]
+        distances[here, at] = _squared_distances(x[rows.start + doubtful[here]], x[those[here, at]])
+    those, order = those.sort(dim=1)  # so that stable sorting keeps equals in the order of the rows
+    order = distances.gather(1, order).argsort(dim=1, stable=True)
+    return others.index_copy(0, doubtful, those.gather(1, order))
+
+
+def _among_all(x: Tensor, group: Tensor, row: int, product: float, k: int) -> Tensor:
+    """(k,) nearest of all rows to one row whose k-th largest product is about `product`."""
+    products = (x @ x[row]).masked_fill_(group == group[row], -torch.inf)
+    others = torch.nonzero(products >= product - _ROUNDING)[:, 0]
+    parts = [_squared_distances(x[others[some]], x[row]) for some in _batches(len(others), x)]
+    distances = torch.cat(parts)
+    return others[distances.argsort(stable=True)[:k]]
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() - b.double()).square().sum(dim=-1)
+
+
+def _batches(pairs: int, x: Tensor) -> Iterator[slice]:
+    """So many pairs of rows in pieces whose rows fit into `_PAIR_BYTES`."""
+    at_once = max(1, _PAIR_BYTES // (8 * x.shape[1]))
+    return (slice(start, start + at_once) for start in range(0, pairs, at_once))
