@@ -33,6 +33,10 @@ class ModelError(PathorobChecksError):
     """A foundation model that cannot be reached, read or run."""
 
 
+class HubError(PathorobChecksError):
+    """A repository on the hub, or a file of it, that cannot be had."""
+
+
 class CohortError(PathorobChecksError):
     """A cohort whose table or images cannot be used."""
 

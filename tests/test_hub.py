@@ -21,12 +21,12 @@ TOKEN = "hf_ThisIsASecretOfTheUser"
 ASK = """
 import json, sys, time, traceback
 time.sleep = lambda seconds: None
-from pathorob_checks.errors import ModelError
-from pathorob_checks.models import hub
+from pathorob_checks import hub
+from pathorob_checks.errors import HubError
 question, *arguments = json.loads(sys.argv[1])
 try:
     print(json.dumps({"answer": str(getattr(hub, question)(*arguments))}))
-except ModelError as error:
+except HubError as error:
     print(json.dumps({"kind": type(error).__name__, "error": str(error), "trace": traceback.format_exc()}))
 """
 

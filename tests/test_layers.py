@@ -20,7 +20,7 @@ ALLOWED = {
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
 }
-FREE = {"errors", "resources"}
+FREE = {"errors", "resources", "hub"}
 
 
 def rooms_imported(path: Path) -> set[str]:

@@ -128,7 +128,8 @@ def test_demo_names_are_those_that_the_demo_module_has() -> None:
 def test_parsing_a_spec_imports_nothing_heavy() -> None:
     code = """if True:
         import sys
-        from pathorob_checks.models import hub, loading, spec
+        from pathorob_checks import hub
+        from pathorob_checks.models import loading, spec
         spec.parse_spec("hf-hub:org/model")
         heavy = ("torch", "timm", "pandas", "sklearn", "huggingface_hub", "PIL")
         print([name for name in heavy if name in sys.modules])

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
-from pathorob_checks.models import hub
 from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
