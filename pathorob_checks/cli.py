@@ -4,39 +4,91 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import CohortError, PathorobChecksError
+
+if TYPE_CHECKING:
+    from pathorob_checks.commands.request import Request
+
+_WIDTH = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except PathorobChecksError as error:
+        sys.stderr.write(f"pathorob-checks: {error}\n")
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pathorob-checks",
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
     demo = commands.add_parser(
         "demo-cohort",
         help="write the demo cohort as a folder with manifest.csv, to copy from",
         description="Write the demo cohort as PNG files and manifest.csv: the form of --fm-cohort=FOLDER.",
     )
     demo.add_argument("folder", type=Path, help="a folder that does not exist yet or is empty")
-    demo.set_defaults(run=lambda options: _demo_cohort(options.folder))
-    options = parser.parse_args(arguments)
-    try:
-        said: str = options.run(options)
-    except PathorobChecksError as error:
-        sys.stderr.write(f"pathorob-checks: {error}\n")
-        return 1
-    sys.stdout.write(said + "\n")
-    return 0
+    demo.set_defaults(run=_demo_cohort)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="find in seconds what would stop a run: access, revision, disk, device, cache, time",
+        description="Look at all that a run needs, without downloading weights or images. Exit code 1 if "
+        "anything would stop it.",
+    )
+    _add_subjects(doctor)
+    doctor.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    doctor.set_defaults(run=_doctor)
+
+    prefetch = commands.add_parser(
+        "prefetch",
+        help="download FMs, images and tables for a run without network",
+        description="Download all that a run needs. The same run then works with HF_HUB_OFFLINE=1, here or "
+        "where the folder given by --to is carried.",
+    )
+    _add_subjects(prefetch)
+    prefetch.add_argument(
+        "--to", type=Path, metavar="DIR", help="keep everything in this folder, to be carried"
+    )
+    prefetch.set_defaults(run=_prefetch, fm_device="cpu")
+
+    recipes = commands.add_parser(
+        "recipes",
+        help="list the FMs that have a recipe, or show one in full",
+        description="FMs by name: how each is loaded, preprocessed and pooled, and on what terms.",
+    )
+    recipes.add_argument("name", nargs="?", help="show this recipe in full")
+    recipes.set_defaults(run=_recipes)
+    return parser
 
 
-def _demo_cohort(folder: Path) -> str:
+def _add_subjects(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fm", action="append", default=[], metavar="SPEC", help="as for pytest; may repeat")
+    parser.add_argument(
+        "--fm-cohort", action="append", default=[], metavar="NAME|PATH", help="as for pytest; may repeat"
+    )
+    parser.add_argument("--fm-metadata", metavar="DIR", help="folder with the benchmark's tables")
+    parser.add_argument("--fm-cache", metavar="DIR", help="folder for embeddings and tables")
+    parser.add_argument("--fm-trust-remote-code", action="store_true", help="as for pytest")
+
+
+def _demo_cohort(options: argparse.Namespace) -> int:
     from pathorob_checks.cohorts import demo
 
+    folder: Path = options.folder
     try:
         if folder.exists() and any(folder.iterdir()):
             raise CohortError(f"{folder} is not empty", remedy="name a new folder")
@@ -46,4 +98,69 @@ def _demo_cohort(folder: Path) -> str:
         raise CohortError(
             f"{folder} cannot be written ({error.strerror})", remedy="name another folder"
         ) from None
-    return f"{len(cohort)} patches in {folder}; try: pytest --fm=demo:stain-invariant --fm-cohort={folder}"
+    said = f"{len(cohort)} patches in {folder}; try: pytest --fm=demo:stain-invariant --fm-cohort={folder}"
+    sys.stdout.write(said + "\n")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import doctor
+
+    failed = 0
+    for finding in doctor.examine(_request(options, _cache(options))):
+        failed += finding.state == doctor.FAIL
+        text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
+        lead = f"{finding.state}  {finding.subject}: "
+        sys.stdout.write("\n".join(_wrapped(lead + text)) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{failed} thing(s) would stop the run\n" if failed else "nothing would stop the run\n")
+    return 1 if failed else 0
+
+
+def _prefetch(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import prefetch
+
+    carried: Path | None = options.to.expanduser().absolute() if options.to else None
+    cache = _cache(options)
+    if carried is not None:
+        cache = str(prefetch.use_folder(carried))
+    asked = _request(options, cache)
+    for line in prefetch.prefetch(asked):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(prefetch.how_to_run(options.fm, options.fm_cohort, carried) + "\n")
+    return 0
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import recipes
+
+    sys.stdout.write(recipes.table(options.name) + "\n")
+    return 0
+
+
+def _request(options: argparse.Namespace, cache: str | None) -> Request:
+    from pathorob_checks.commands.request import request
+    from pathorob_checks.errors import SpecError
+
+    if not options.fm and not options.fm_cohort:
+        raise SpecError("nothing is asked about", remedy="give --fm=SPEC or --fm-cohort=NAME")
+    return request(
+        options.fm,
+        options.fm_cohort,
+        cache=cache,
+        metadata=options.fm_metadata,
+        device=options.fm_device,
+        trust_remote_code=options.fm_trust_remote_code,
+    )
+
+
+def _cache(options: argparse.Namespace) -> str | None:
+    import os
+
+    given: str | None = options.fm_cache or os.environ.get("PATHOROB_CHECKS_CACHE") or None
+    return given
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, _WIDTH, subsequent_indent="      ", break_on_hyphens=False)

@@ -22,10 +22,12 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Repository:
-    """A model repository: its files by commit, and what its branches and tags point to.
+    """A repository: its files by commit, and what its branches and tags point to.
 
     `gated` refuses the files to everybody and `gated_but_for` names a token that may read them;
-    `status` answers every request with that HTTP status.
+    `status` answers every request with that HTTP status, `flaky` so many with 503 before it recovers.
+    `cuts` so many downloads break off in the middle, `corrupt` so many arrive altered; with `html` a
+    page comes instead of every file, as from a proxy that wants a login.
     """
 
     commits: dict[str, dict[str, bytes]]
@@ -33,6 +35,10 @@ class Repository:
     gated: bool = False
     gated_but_for: str | None = None
     status: int | None = None
+    flaky: int = 0
+    cuts: int = 0
+    corrupt: int = 0
+    html: bool = False
 
 
 @dataclass
@@ -45,8 +51,15 @@ class LoopbackHub:
     tokens: set[str] = field(default_factory=set)
 
     def add(self, repo: str, folder: Path, *, revision: str = "main") -> str:
-        """Publish a folder's files as a new commit that `revision` points to; returns the commit."""
-        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+        """Publish a folder's files as a new commit that `revision` points to; returns the commit.
+
+        The name of a dataset's repository starts with `datasets/`.
+        """
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
         parts = [f"{repo}@{revision}", *(f"{name} {_etag(data)}" for name, data in files.items())]
         commit = hashlib.sha1("\n".join(parts).encode()).hexdigest()
         repository = self.repositories.setdefault(repo, Repository({}, {}))
@@ -113,18 +126,25 @@ class _Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization") or ""
         if authorization:
             self._hub.tokens.add(authorization.removeprefix("Bearer "))
-        about_repo = parts[:2] == ["api", "models"] and len(parts) >= 4
-        owner_name = parts[2:4] if about_repo else parts[:2]
-        repository = self._hub.repositories.get("/".join(owner_name))
+        about_repo = parts[:1] == ["api"]
+        rest = parts[1:] if about_repo else parts
+        kind = "datasets/" if rest[:1] == ["datasets"] else ""
+        if rest[:1] in (["datasets"], ["models"]):
+            rest = rest[1:]
+        repo = kind + "/".join(rest[:2])
+        repository = self._hub.repositories.get(repo)
         if repository is None:
             self._refuse(404, "RepoNotFound")
+        elif repository.flaky:
+            repository.flaky -= 1
+            self._refuse(503, None)
         elif repository.status is not None:
             self._refuse(repository.status, None)
         elif about_repo:
-            revision = "/".join(parts[5:]) if parts[4:5] == ["revision"] else "main"
-            self._info("/".join(owner_name), repository, revision)
-        elif parts[2:3] == ["resolve"] and len(parts) >= 5:
-            self._file(repository, parts[3], "/".join(parts[4:]), authorization)
+            revision = "/".join(rest[3:]) if rest[2:3] == ["revision"] else "main"
+            self._info("/".join(rest[:2]), repository, revision)
+        elif rest[2:3] == ["resolve"] and len(rest) >= 5:
+            self._file(repository, rest[3], "/".join(rest[4:]), authorization)
         else:
             self._refuse(404, None)
 
@@ -142,7 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
             "tags": [],
             "downloads": 0,
             "likes": 0,
-            "siblings": [{"rfilename": name} for name in repository.commits[commit]],
+            "siblings": [
+                {"rfilename": name, "size": len(data), "blobId": _etag(data)[:40]}
+                for name, data in repository.commits[commit].items()
+            ],
         }
         self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
@@ -151,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
             repository.gated_but_for and authorization != f"Bearer {repository.gated_but_for}"
         ):
             self._refuse(403, "GatedRepo")
+            return
+        if repository.html:
+            self._send(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
             return
         commit = self._commit(repository, revision)
         if commit is None:
@@ -162,7 +188,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         first = self._first_byte(len(data))
-        if first is None:
+        if self.command == "GET" and repository.corrupt:
+            repository.corrupt -= 1
+            data = bytes(byte ^ 255 for byte in data)
+        if self.command == "GET" and repository.cuts and len(data) > 1:
+            repository.cuts -= 1
+            self._send(200, data, headers, only=len(data) // 2)
+        elif first is None:
             self._send(200, data, headers)
         else:
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
@@ -181,14 +213,16 @@ class _Handler(BaseHTTPRequestHandler):
         coded = {"X-Error-Code": code} if code else {}
         self._send(status, b"", {**coded, **(headers or {})})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: dict[str, str], only: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[:only])
+        if only is not None:
+            self.close_connection = True
 
 
 def _etag(data: bytes) -> str:

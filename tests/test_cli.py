@@ -18,6 +18,7 @@ def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeyp
         patches=recipe.patches.loc[few].reset_index(drop=True),
         read_image=lambda row: recipe.read_image(int(few[row])),
         digest=recipe.digest,
+        views=recipe.views,
     )
     monkeypatch.setattr(demo, "load", lambda: small)
     assert main(["demo-cohort", str(tmp_path / "demo")]) == 0

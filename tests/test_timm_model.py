@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,9 +15,12 @@ import torch
 from loopback_hub import write_tiny_vit
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models import timm_model
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve, resolve_device
+from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.spec import DEMO_NAMES, parse_spec
 from pathorob_checks.models.timm_model import TimmModel
 
@@ -136,6 +139,34 @@ def test_a_transformer_without_class_token_can_be_asked_for_its_mean_only(tmp_pa
         loaded(folder, pooling="clsmean")
 
 
+def test_a_class_token_without_a_countable_grid_is_no_reason_to_guess(
+    vit: Path, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = loaded(vit, pooling="pooled").embed(images)
+    monkeypatch.setattr(timm_model, "layout_of", lambda model: TokenLayout(1, True, None))
+    model = loaded(vit)
+    torch.testing.assert_close(model.embed(images), own)
+    assert model.description["pooling"] == "pooled"
+    (note,) = cast("list[str]", model.description["notes"])
+    assert "own pooled output is used instead of clsmean" in note
+    with pytest.raises(ModelError, match="choose pooled"):
+        loaded(vit, pooling="clsmean")
+
+
+def test_tokens_that_do_not_fit_the_grid_are_no_reason_to_guess(
+    vit: Path, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = loaded(vit, pooling="pooled").embed(images)
+    # As if the model had forgotten to tell of three registers.
+    monkeypatch.setattr(timm_model, "layout_of", lambda model: TokenLayout(4, True, lambda h, w: (4, 4)))
+    model = loaded(vit)
+    torch.testing.assert_close(model.embed(images), own)
+    (note,) = cast("list[str]", model.description["notes"])
+    assert "4 prefix tokens and 4 x 4 patches were expected" in note
+    with pytest.raises(ModelError, match="4 prefix tokens"):
+        loaded(vit, pooling="mean")
+
+
 def test_a_model_that_does_not_pool_cannot_be_asked_to(tmp_path: Path) -> None:
     folder = write_tiny_vit(tmp_path / "tokens", global_pool="")
     assert loaded(folder).dimension == 96
@@ -188,7 +219,7 @@ def test_tf32_is_off_while_embedding_and_the_processs_own_choice_comes_back(choi
     code = f"""if True:
         import torch
         from torch import backends
-        from pathorob_checks.models.timm_model import _without_tf32
+        from pathorob_checks.models.precision import without_tf32
 
         def state():
             places = [backends.cuda.matmul, getattr(backends.cudnn, "conv", None)]
@@ -200,7 +231,7 @@ def test_tf32_is_off_while_embedding_and_the_processs_own_choice_comes_back(choi
 
         {choice}
         before = state()
-        with _without_tf32():
+        with without_tf32():
             inside = state()
         assert "tf32" not in inside and True not in inside, inside
         assert state() == before, (before, state())
@@ -249,10 +280,11 @@ def damage_config(folder: Path, **changes: Any) -> None:
             ),
             "damaged",
         ),
-        (lambda folder: (folder / "model.safetensors").unlink(), "pickles are not loaded"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json of .* cannot be read"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "dinov2"}'), "not a timm model"),
+        (lambda folder: (folder / "config.json").write_text('{"hidden_size": 48}'), "neither timm's"),
+        (lambda folder: (folder / "config.json").write_text("<html>Sign in</html>"), "is a web page"),
         (lambda folder: damage_config(folder, architecture="vit_of_tomorrow"), "upgrade timm"),
         (lambda folder: damage_config(folder, model_args={"colour": "red"}), "cannot build"),
     ],
@@ -264,7 +296,8 @@ def damage_config(folder: Path, **changes: Any) -> None:
         "no-weights",
         "no-config",
         "json",
-        "transformers",
+        "neither",
+        "page",
         "future",
         "args",
     ],
@@ -301,6 +334,16 @@ def test_whatever_changes_the_embedding_changes_the_identity(vit: Path, change: 
     else:
         settings = {"pooling": "cls"} if change == "pooling" else {"precision": "bf16"}
     assert prepared(vit, **settings).identity != before
+
+
+def test_a_changed_second_shard_changes_the_identity(vit: Path) -> None:
+    shard(vit)
+    before = prepared(vit).identity
+    second = vit / "model-00002-of-00002.safetensors"
+    weights = load_file(second)
+    weights["norm.bias"][0] += 1e-3
+    save_file(weights, second)
+    assert prepared(vit).identity != before
 
 
 def test_preparing_builds_no_network(vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,3 +481,25 @@ def test_a_demo_model_is_prepared_without_a_download(name: str) -> None:
     embedding = model.embed(torch.stack([model.preprocess(image) for image in images]))
     assert embedding.shape == (2, model.dimension)
     assert (model.batch_size, model.identity) == (5, first.identity)
+
+
+def test_precomputed_embeddings_are_prepared_and_cannot_embed(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    resolved = resolve(parse_spec(f"embeddings:{folder}"), "mine")
+    model = prepare(resolved, ModelSettings())
+    assert model.identity == {"kind": "embeddings", "folder": "mine"}
+    with pytest.raises(ModelError, match="precomputed embeddings cannot embed images"):
+        model.load()
+    with pytest.raises(ModelError, match="--fm-pooling cannot be applied"):
+        prepare(resolved, ModelSettings(pooling="cls"))
+    with pytest.raises(ModelError, match="names no folder"):
+        resolve(parse_spec(f"embeddings:{tmp_path / 'nowhere'}"), "mine")
+
+
+def test_a_relative_folder_of_embeddings_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Path(resolve(parse_spec("embeddings:mine"), "mine").spec.target).is_absolute()

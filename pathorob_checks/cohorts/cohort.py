@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 IN_DOMAIN = "ID"
 OUT_OF_DOMAIN = "OOD"
 COLUMNS = ("subset", "slide_id", "patch_id", "biological_class", "medical_center")
+METRICS = ("robustness_index", "performance_drop", "clustering_score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +25,15 @@ class View:
 
     Attributes
     ----------
-    rows : (n,) int64, positions in the cohort's patch table.
+    rows : (n,) int64, positions in the cohort's patch table; a patch may stand in several subsets.
+    patches : n rows with the columns of `COLUMNS`; row i describes `rows[i]` as this view sees it.
     paired : neighbors are sought inside each value of `subset` and the counts pooled.
     k : number of neighbors; None lets the benchmark's rule choose it.
     schedule : name of a published training schedule; None builds the general one from the table.
     """
 
     rows: npt.NDArray[np.int64]
+    patches: pd.DataFrame
     paired: bool = False
     k: int | None = None
     schedule: str | None = None
@@ -45,20 +48,31 @@ class Cohort:
     name : short name for tables and test ids.
     patches : one row per patch with the columns of `COLUMNS`, all of them strings; the index is
         0..N-1 and (slide_id, patch_id) is unique.
-    read_image : row number -> RGB image; raises `CohortError` for an image that cannot be decoded.
+    read_image : row number -> RGB image, on any thread; raises `CohortError` for an image that cannot
+        be decoded.
     digest : hex digest of everything that decides the images (their bytes, or the generator's
         source and recipe); labels are not part of it.
+    views : what each of `METRICS` reads.
     license : SPDX-like expression or free text; "unknown" when nobody said.
-    view_settings : metric name -> fields of `View` other than `rows`.
+    commercial : whether the license allows commercial use; None where that is unknown.
+    source : where the images are from, for reports.
+    reading_order : N row numbers in the order in which the images are cheapest to read, and the same in
+        every process; None is the order of the patch keys.
+    notes : sentences that a report of this cohort must show.
+    tables : digests of the tables that say what the metrics read, by file name.
     """
 
     name: str
     patches: pd.DataFrame
     read_image: Callable[[int], Image.Image]
     digest: str
+    views: Mapping[str, View]
     license: str = "unknown"
+    commercial: bool | None = None
     source: str = ""
-    view_settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    reading_order: Callable[[], npt.NDArray[np.int64]] | None = None
+    notes: tuple[str, ...] = ()
+    tables: Mapping[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -66,4 +80,34 @@ class Cohort:
     @cached_property
     def keys(self) -> list[str]:
         """`<slide_id>-<patch_id>` of every row: what identifies a patch within the cohort."""
-        return [f"{s}-{p}" for s, p in zip(self.patches.slide_id, self.patches.patch_id, strict=True)]
+        return patch_keys(self.patches)
+
+
+def patch_keys(patches: pd.DataFrame) -> list[str]:
+    """`<slide_id>-<patch_id>` of every row."""
+    return [f"{s}-{p}" for s, p in zip(patches.slide_id, patches.patch_id, strict=True)]
+
+
+def views_of_one_table(patches: pd.DataFrame, *, k: int | None = None) -> dict[str, View]:
+    """The views of a cohort whose metrics all read the same table.
+
+    `performance_drop` reads all rows (it trains on in-domain patches and tests on both), the other
+    metrics those whose subset is not 'OOD'. Where these have subsets of their own instead of 'ID',
+    neighbors are sought inside each (paired design).
+    """
+    import numpy as np
+
+    subset = patches["subset"].to_numpy(dtype=object)
+    everything = np.arange(len(patches), dtype=np.int64)
+    inside = np.flatnonzero(subset != OUT_OF_DOMAIN).astype(np.int64)
+    paired = bool(len(inside)) and not (subset == IN_DOMAIN).any()
+
+    def view(rows: npt.NDArray[np.int64], paired: bool = False, k: int | None = None) -> View:
+        rows.flags.writeable = False
+        return View(rows=rows, patches=patches.iloc[rows].reset_index(drop=True), paired=paired, k=k)
+
+    return {
+        "robustness_index": view(inside, paired, k),
+        "performance_drop": view(everything),
+        "clustering_score": view(inside),
+    }

@@ -13,7 +13,7 @@ import PIL
 from PIL import Image, ImageDraw, ImageFont
 
 from pathorob_checks.cohorts import tissue
-from pathorob_checks.cohorts.cohort import COLUMNS, Cohort
+from pathorob_checks.cohorts.cohort import COLUMNS, Cohort, views_of_one_table
 from pathorob_checks.cohorts.tissue import Place, Recipe, render
 from pathorob_checks.resources import resource_path
 
@@ -36,14 +36,16 @@ def from_recipe(recipe_bytes: bytes) -> Cohort:
     """Cohort of a recipe file's content; patches are rendered when they are read, on any thread."""
     recipe = Recipe.from_toml(recipe_bytes.decode("utf-8"))
     places = list(recipe.places())
+    patches = pd.DataFrame([_labels(recipe, place) for place in places], columns=list(COLUMNS))
     return Cohort(
         name=recipe.name,
-        patches=pd.DataFrame([_labels(recipe, place) for place in places], columns=list(COLUMNS)),
+        patches=patches,
         read_image=_reader(recipe, places),
         digest=_digest(recipe_bytes),
         license="Apache-2.0 (generated)",
+        commercial=True,
         source="rendered by pathorob-checks",
-        view_settings={"robustness_index": {"k": recipe.k}},
+        views=views_of_one_table(patches, k=recipe.k),
     )
 
 

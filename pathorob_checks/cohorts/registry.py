@@ -1,38 +1,52 @@
-"""From the text of `--fm-cohort` to a cohort, and from a cohort to the rows that a metric reads."""
+"""From the text of `--fm-cohort` to a cohort."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.cohorts.cohort import IN_DOMAIN, OUT_OF_DOMAIN, Cohort, View
+from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.errors import CohortError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 BUILT_IN = ("demo",)
-# Reserved already now: a folder of that name must not change its meaning when these arrive.
-PUBLISHED = ("camelyon", "tcga", "tolkach_esca")
-METRICS = ("robustness_index", "performance_drop", "clustering_score")
+BENCHMARK = ("camelyon", "tcga", "tolkach_esca")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 
-_VIEW_FIELDS = frozenset(field.name for field in dataclasses.fields(View)) - {"rows"}
+
+@dataclass(frozen=True)
+class CohortSources:
+    """Where a cohort's tables come from and are kept, the same for all cohorts of a run.
+
+    Attributes
+    ----------
+    metadata : the user's folder with the benchmark's tables; None downloads them.
+    cache : root of the package's cache.
+    """
+
+    metadata: Path | None
+    cache: Path
+
+
+def default_cohorts(kind: str) -> tuple[str, ...]:
+    """What an FM is checked on when no cohort is named; `kind` is that of its spec."""
+    return BUILT_IN if kind == "demo" else BENCHMARK
 
 
 def cohort_name(text: str) -> str:
-    """Name for test ids: 'demo', or the last part of a path with unusual characters as '_'.
+    """Name for test ids: a built-in name, or the last part of a path with unusual characters as '_'.
 
     Looks at the text only, never at the disk: pytest asks in every worker and the answers must agree.
     """
-    if text in BUILT_IN or text in PUBLISHED:
+    if text in BUILT_IN:
         return text
+    if (published := _published(text)) is not None:
+        return published[0]
     # normpath and not Path.resolve, which would look at the disk; Path.cwd() gives '.' a name.
     last = Path(os.path.normpath(Path.cwd() / _path(text))).name
+    last = last.removesuffix(".parquet")
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", last).strip("_") or "cohort"
 
 
@@ -41,37 +55,74 @@ def check_cohort_text(text: str) -> None:
 
     Raises
     ------
-    CohortError : `text` is neither a built-in cohort nor an existing folder.
+    CohortError : `text` is neither a built-in cohort nor an existing folder or parquet file.
     """
-    choices = "give 'demo' or the path of a folder with manifest.csv"
+    choices = "give demo, camelyon, tcga, tolkach_esca, or the path of a folder or parquet file of patches"
     if text in BUILT_IN:
         return
-    if text in PUBLISHED:
-        raise CohortError(
-            f"cohort '{text}' is not available in this version yet",
-            remedy=f"{choices} (a folder of that name is './{text}')",
-        )
+    if (published := _published(text)) is not None:
+        revision = published[1]
+        if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+            raise CohortError(
+                f"--fm-cohort={text} has no usable revision after the @",
+                remedy="name a branch, a tag or a commit, or leave the @ out",
+            )
+        return
     path = _path(text)
     if not text.strip():
         raise CohortError("the cohort's name is empty", remedy=choices)
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix == ".parquet"):
         return
     if path.exists():
         raise CohortError(
-            f"cohort '{text}' is a file, not a folder",
-            remedy="give the folder that holds it" if path.name == "manifest.csv" else choices,
+            f"cohort '{text}' is a file, neither a folder nor parquet",
+            remedy="give the folder that holds it"
+            if path.name in ("manifest.csv", "cohort.toml")
+            else choices,
         )
-    names = BUILT_IN + PUBLISHED
+    names = BUILT_IN + BENCHMARK
     near = difflib.get_close_matches(text.strip().lower(), names, n=1)
     meant = f"did you mean '{near[0]}'? Otherwise " if near else ""
-    raise CohortError(
-        f"there is no cohort and no folder '{text}'",
-        remedy=f"{meant}{choices}; {', '.join(PUBLISHED)} are not available in this version yet",
-    )
+    raise CohortError(f"there is no cohort and no folder '{text}'", remedy=meant + choices)
 
 
-def load_cohort(text: str) -> Cohort:
+def resolve_cohort(text: str) -> str | None:
+    """The commit of the repository that holds a cohort's images; None for a cohort that has none.
+
+    Raises
+    ------
+    HubError : the repository or revision cannot be found.
+    """
+    published = _published(text)
+    if published is None:
+        return None
+    from pathorob_checks import hub
+    from pathorob_checks.cohorts.benchmark import facts
+
+    name, revision = published
+    return hub.resolve_revision(facts().cohorts[name].repository, revision, "dataset")
+
+
+def license_of(text: str) -> tuple[str, bool | None]:
+    """License and whether it allows commercial use (None: unknown), as far as the text tells."""
+    if text in BUILT_IN:
+        return "Apache-2.0 (generated)", True
+    published = _published(text)
+    if published is None:
+        return "unknown", None
+    from pathorob_checks.cohorts.benchmark import facts
+
+    known = facts().cohorts[published[0]]
+    # Where sources disagree, commercial use is not known to be allowed.
+    return known.license, known.commercial is True
+
+
+def load_cohort(text: str, sources: CohortSources, commit: str | None = None) -> Cohort:
     """The cohort that `--fm-cohort=text` names.
+
+    Parameters
+    ----------
+    commit : what `resolve_cohort` said; None for a cohort of the benchmark whose images are not needed.
 
     Raises
     ------
@@ -82,43 +133,29 @@ def load_cohort(text: str) -> Cohort:
         from pathorob_checks.cohorts import demo
 
         return demo.load()
-    from pathorob_checks.cohorts import manifest
+    if (published := _published(text)) is not None:
+        from pathorob_checks.cohorts import benchmark
 
-    return manifest.load_folder(_path(text))
+        return benchmark.load(published[0], commit, benchmark.tables(sources.metadata, sources.cache))
+    return _load_own(_path(text))
 
 
-def view(cohort: Cohort, metric: str) -> View:
-    """The rows of `cohort` that `metric` reads, and its settings.
+def _load_own(path: Path) -> Cohort:
+    """A cohort of the user's: a parquet file, a folder with a table, or folders that are the labels."""
+    from pathorob_checks.cohorts import manifest, own_parquet, tree
 
-    `performance_drop` reads all rows (it trains on in-domain and tests on both); the other metrics read
-    the in-domain rows: subset 'ID', or every subset but 'OOD' where subsets are pairs.
+    if not path.is_dir():
+        return own_parquet.load_parquet(path)
+    # A link to a table that is gone is a broken table, not a folder without one.
+    if os.path.lexists(path / manifest.MANIFEST):
+        return manifest.load_folder(path)
+    return tree.load_tree(path)
 
-    Raises
-    ------
-    ValueError : `metric` is no name of `METRICS`.
-    CohortError : the cohort's settings for the metric have a field that `View` lacks.
-    """
-    import numpy as np
 
-    if metric not in METRICS:
-        raise ValueError(f"no metric '{metric}'; the metrics are {', '.join(METRICS)}")
-    settings: dict[str, Any] = dict(cohort.view_settings.get(metric, {}))
-    unknown = sorted(settings.keys() - _VIEW_FIELDS)
-    if unknown:
-        raise CohortError(
-            f"cohort '{cohort.name}' sets the unknown field '{unknown[0]}' for {metric}",
-            remedy=f"use {', '.join(sorted(_VIEW_FIELDS))}",
-        )
-    subset = cohort.patches["subset"].to_numpy(dtype=object)
-    rows: npt.NDArray[np.int64]
-    if metric == "performance_drop":
-        rows = np.arange(len(cohort), dtype=np.int64)
-    elif settings.get("paired"):
-        rows = np.flatnonzero(subset != OUT_OF_DOMAIN).astype(np.int64)
-    else:
-        rows = np.flatnonzero(subset == IN_DOMAIN).astype(np.int64)
-    rows.flags.writeable = False
-    return View(rows=rows, **settings)
+def _published(text: str) -> tuple[str, str | None] | None:
+    """Name and revision of a cohort of the benchmark: `camelyon`, `camelyon@v1`."""
+    name, at, revision = text.partition("@")
+    return (name, revision if at else None) if name in BENCHMARK else None
 
 
 def _path(text: str) -> Path:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -73,6 +74,7 @@ class Embeddings:
     identity : the model's identity.
     details : how they were extracted (seconds, threads, ...), then or now.
     extracted : whether this call extracted them; False when they were in the store.
+    notes : sentences about them that a report must show.
     """
 
     values: npt.NDArray[np.float32]
@@ -81,6 +83,28 @@ class Embeddings:
     identity: dict[str, object]
     details: dict[str, object]
     extracted: bool
+    notes: tuple[str, ...] = ()
+
+
+def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
+    """The embeddings of `cohort` that the user computed, from a folder; no image and no model is needed.
+
+    Parameters
+    ----------
+    name : what the folder may call the cohort.
+
+    Raises
+    ------
+    EmbeddingError : they are missing, incomplete, damaged, or carry no information.
+    """
+    from pathorob_checks.embeddings import precomputed
+
+    found = precomputed.read(folder, name, cohort.patches)
+    identity: dict[str, object] = {"kind": "embeddings", "sha256": found.digest}
+    details: dict[str, object] = {"layout": found.layout, "files": list(found.files)}
+    return Embeddings(
+        found.values, cohort.patches, found.digest, identity, details, extracted=False, notes=found.notes
+    )
 
 
 def obtain(
@@ -126,8 +150,7 @@ def _extract(
     """Embed all patches -> (N, D) float32 in the cohort's order, and what to note about it."""
     keys = cohort.keys
     done = store.load_parts(key)
-    # By patch key, not by row: batches, and with them the last bits, must not depend on the table's order.
-    rows = sorted((row for row in range(len(keys)) if keys[row] not in done), key=keys.__getitem__)
+    rows = [row for row in _reading_order(cohort) if keys[row] not in done]
     resumed = len(keys) - len(rows)
     if resumed:
         logger.info("%d of %d patches were embedded before an interruption", resumed, len(keys))
@@ -163,6 +186,13 @@ def _extract(
         store.drop_parts(key)  # they would fail again without a chance to be better
         raise
     return values, details
+
+
+def _reading_order(cohort: Cohort) -> list[int]:
+    """Never the table's order: batches, and with them the last bits, must not depend on it."""
+    if cohort.reading_order is not None:
+        return [int(row) for row in cohort.reading_order()]
+    return sorted(range(len(cohort)), key=cohort.keys.__getitem__)
 
 
 def _embedded(

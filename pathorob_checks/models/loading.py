@@ -7,7 +7,7 @@ embeddings have to be computed: the network itself.
 
 from __future__ import annotations
 
-import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,11 +21,21 @@ from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathorob_checks.models.foundation_model import FoundationModel
-    from pathorob_checks.models.timm_model import TimmFiles
+    from pathorob_checks.models.recipes import Recipe
+    from pathorob_checks.models.repository import FolderSource, HubSource, Source
 
-_CONFIG = "config.json"
-_WEIGHTS = "model.safetensors"
 _COMPUTING_LIBRARIES = ("torch", "torchvision", "timm", "pillow")
+# Modules between a file of weights and an embedding: a change in one may change the numbers.
+_ENCODER_CODE = (
+    "encoder.py",
+    "layers.py",
+    "pooling.py",
+    "precision.py",
+    "preprocessing.py",
+    "timm_model.py",
+    "transformers_model.py",
+    "weights.py",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class ResolvedModel:
     ----------
     spec : what the user asked for; a relative folder has been made absolute.
     name : short name, unique in the run.
-    revision : full commit for `hf-hub`, else None.
+    revision : full commit for `recipe` and `hf-hub`, else None.
     run_id : random; stands in for the identity of a model that has none, so that embeddings of it are
         shared within a run and never by a later one.
     """
@@ -74,12 +84,14 @@ class ModelSettings:
     precision : `fp32`, `bf16` or `fp16`.
     pooling : None (the model's default), `clsmean`, `cls`, `mean` or `pooled`.
     batch_size : None (what suits the device) or patches per batch.
+    trust_remote_code : whether the code in a repository may run; it must be pinned to a commit as well.
     """
 
     device: str = "auto"
     precision: str = "fp32"
     pooling: str | None = None
     batch_size: int | None = None
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,11 +103,17 @@ class PreparedModel:
     name : short name, unique in the run.
     identity : JSON-like; everything that decides an embedding's bytes.
     load : builds the model on its device. Slow, so called only where an embedding is missing.
+    license : of the weights.
+    commercial : whether the license allows commercial use; None where that is unknown or uncertain.
+    notes : what the user must know. What only loading can tell is in the model's `description["notes"]`.
     """
 
     name: str
     identity: dict[str, object]
     load: Callable[[], FoundationModel]
+    license: str = "unknown"
+    commercial: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
@@ -103,17 +121,17 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
 
     Raises
     ------
-    ModelError : when the repository, folder or factory does not exist.
+    ModelError : when the folder or factory does not exist, or the model is one that cannot be loaded here.
+    HubError : when the repository cannot be had.
     """
     revision = None
-    if spec.kind == "hf-hub":
-        revision = hub.resolve_revision(spec.target, spec.revision)
-    elif spec.kind == "local-dir":
+    if spec.kind in ("recipe", "hf-hub"):
+        revision = _resolve_on_hub(spec)
+    elif spec.kind in ("local-dir", "embeddings"):
         folder = Path(spec.target).expanduser().absolute()
         if not folder.is_dir():
-            raise ModelError(
-                f"{spec.text} names no folder", remedy=f"save the model there as {_CONFIG} and {_WEIGHTS}"
-            )
+            what = "the model" if spec.kind == "local-dir" else "the embeddings"
+            raise ModelError(f"{spec.text} names no folder", remedy=f"check the path, or save {what} there")
         spec = replace(spec, target=str(folder))
     elif spec.kind == "python":
         from pathorob_checks.models.user_model import import_factory
@@ -131,16 +149,39 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
     Raises
     ------
     ModelError : when a file is missing or unreadable, or the settings cannot be had.
+    HubError : when a file cannot be fetched.
     """
+    if resolved.spec.kind == "embeddings":
+        _refuse_file_settings(resolved, settings)
+        return _prepare_embeddings(resolved)
     device = resolve_device(settings.device)
-    if resolved.spec.kind == "hf-hub":
-        return _prepare_timm(resolved, settings, device, _hub_files(resolved))
-    if resolved.spec.kind == "local-dir":
-        return _prepare_timm(resolved, settings, device, _local_files(resolved))
-    _refuse_timm_settings(resolved, settings)
+    if (source := _source(resolved)) is not None:
+        return _prepare_files(resolved, settings, device, source)
+    _refuse_file_settings(resolved, settings)
     if resolved.spec.kind == "python":
         return _prepare_user_model(resolved, settings, device)
     return _prepare_demo(resolved, settings, device)
+
+
+def license_of(spec: ModelSpec) -> tuple[str, bool | None]:
+    """License and whether it allows commercial use (None: unknown), from the spec and the recipes alone."""
+    recipe = _recipe(spec)
+    return (recipe.license, recipe.commercial) if recipe else ("unknown", None)
+
+
+def files_of(resolved: ResolvedModel) -> list[str]:
+    """Names of the files that `prepare` will fetch from the hub; none for models that are not there.
+
+    Asks the hub for the list of files, and fetches `config.json` and an index of weights at most.
+
+    Raises
+    ------
+    ModelError, HubError : as `prepare`, for what the names tell.
+    """
+    from pathorob_checks.models.repository import HubSource, needed_files
+
+    source = _source(resolved)
+    return needed_files(source, _recipe(resolved.spec)) if isinstance(source, HubSource) else []
 
 
 def resolve_device(device: str) -> str:
@@ -171,88 +212,134 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _hub_files(resolved: ResolvedModel) -> TimmFiles:
-    from pathorob_checks.models.timm_model import TimmFiles, read_config
+def _resolve_on_hub(spec: ModelSpec) -> str:
+    recipe, repo = _recipe(spec), _repository(spec)
+    _refuse_packages(recipe, spec)
+    if recipe is not None and recipe.remote_code and not _is_commit(spec.revision):
+        from pathorob_checks.models.repository import refuse_remote_code
 
-    repo, commit = resolved.spec.target, resolved.revision
-    if commit is None:
-        raise ModelError(f"{resolved.spec.text} has no pinned revision", remedy="resolve it first")
-    try:
-        config = hub.fetch(repo, commit, _CONFIG)
-    except hub.MissingFileError as error:
-        raise _lacks(repo, _CONFIG) from error
-    read_config(config, repo)  # before gigabytes of weights are downloaded for nothing
-    try:
-        weights = hub.fetch(repo, commit, _WEIGHTS)
-    except hub.MissingFileError as error:
-        raise _lacks(repo, _WEIGHTS) from error
-    return TimmFiles(config, weights, origin=repo)
+        # Whether it is trusted is known later; what is missing for certain is said before any test runs.
+        refuse_remote_code(recipe.repo, trusted=False, pinned=False)
+    if repo is None:
+        raise ModelError(f"{spec.text} is on no hub", remedy="check the name")
+    return hub.resolve_revision(repo, spec.revision or (recipe.revision if recipe else None))
 
 
-def _local_files(resolved: ResolvedModel) -> TimmFiles:
-    from pathorob_checks.models.timm_model import TimmFiles, read_config
+def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
+    """Where a model's files are; None for what has no files of a known form."""
+    from pathorob_checks.models.repository import FolderSource, HubSource
 
-    folder, origin = Path(resolved.spec.target), resolved.spec.text
-    for filename in (_CONFIG, _WEIGHTS):
-        if not (folder / filename).is_file():
-            raise _lacks(origin, filename)
-    read_config(folder / _CONFIG, origin)
-    return TimmFiles(folder / _CONFIG, folder / _WEIGHTS, origin=origin)
+    spec = resolved.spec
+    if spec.kind == "local-dir":
+        return FolderSource(spec.text, Path(spec.target))
+    repo = _repository(spec)
+    if repo is None:
+        return None
+    if resolved.revision is None:
+        raise ModelError(f"{spec.text} has no pinned revision", remedy="resolve it first")
+    return HubSource(repo, resolved.revision, pinned=_is_commit(spec.revision))
 
 
-def _lacks(origin: str, filename: str) -> ModelError:
-    if filename == _WEIGHTS:
-        remedy = (
-            "ask its authors for a safetensors file or convert the weights and use local-dir:PATH, "
-            "as pickles are not loaded"
+def _repository(spec: ModelSpec) -> str | None:
+    if spec.kind == "hf-hub":
+        return spec.target
+    recipe = _recipe(spec)
+    return recipe.repo if recipe else None
+
+
+def _recipe(spec: ModelSpec) -> Recipe | None:
+    """The recipe that a spec names, by its name or by the repository that it is for."""
+    if spec.kind not in ("recipe", "hf-hub"):
+        return None
+    from pathorob_checks.models.recipes import recipe_for_repository, recipes
+
+    return recipes()[spec.target] if spec.kind == "recipe" else recipe_for_repository(spec.target)
+
+
+def _is_commit(revision: str | None) -> bool:
+    return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
+def _refuse_packages(recipe: Recipe | None, spec: ModelSpec) -> None:
+    if recipe is not None and recipe.library == "package":
+        raise ModelError(
+            f"{spec.text} is loaded by a package of its own, {recipe.package}, which does not come with "
+            "pathorob-checks",
+            remedy="install it and use python:module:factory, with the factory that docs/models.md shows for "
+            f"{recipe.name}",
         )
-    else:
-        remedy = "name a model that timm saved, or load it by code of your own with python:module:factory"
-    return ModelError(f"{origin} has no {filename}", remedy=remedy)
 
 
-def _prepare_timm(
-    resolved: ResolvedModel, settings: ModelSettings, device: str, files: TimmFiles
+def _prepare_files(
+    resolved: ResolvedModel, settings: ModelSettings, device: str, source: Source
 ) -> PreparedModel:
-    from pathorob_checks.models import timm_model
+    from pathorob_checks.models.pooling import POOLINGS
+    from pathorob_checks.models.precision import PRECISIONS
+    from pathorob_checks.models.repository import gather
+    from pathorob_checks.models.weights import digest_of_files
 
-    if settings.pooling is not None and settings.pooling not in timm_model.POOLINGS:
-        raise ModelError(
-            f"there is no pooling {settings.pooling}", remedy=f"choose {' or '.join(timm_model.POOLINGS)}"
-        )
-    if settings.precision not in timm_model.PRECISIONS:
-        raise ModelError(
-            f"there is no precision {settings.precision}",
-            remedy=f"choose {' or '.join(timm_model.PRECISIONS)}",
-        )
-    identity: dict[str, object] = {"kind": resolved.spec.kind, "library": "timm"}
-    if resolved.spec.kind == "hf-hub":
-        identity |= {"repository": resolved.spec.target, "revision": resolved.revision}
+    for what, value, known in (
+        ("pooling", settings.pooling, POOLINGS),
+        ("precision", settings.precision, PRECISIONS),
+    ):
+        if value is not None and value not in known:
+            raise ModelError(f"there is no {what} {value}", remedy=f"choose {' or '.join(known)}")
+    recipe = _recipe(resolved.spec)
+    _refuse_packages(recipe, resolved.spec)
+    files = gather(source, recipe, trust_remote_code=settings.trust_remote_code)
+    # A recipe and its repository are the same model, and share their embeddings.
+    kind = "local-dir" if resolved.spec.kind == "local-dir" else "hf-hub"
+    identity: dict[str, object] = {"kind": kind, "library": files.library}
+    if kind == "hf-hub":
+        identity |= {"repository": source.origin, "revision": resolved.revision}
+    for key, path in (("config_sha256", files.config_file), ("preprocessor_sha256", files.preprocessor)):
+        if path is not None:
+            identity[key] = digest_of_files([path])
     identity |= {
-        "weights_sha256": _sha256(files.weights),
-        "config_sha256": _sha256(files.config),
+        "weights_sha256": digest_of_files(files.weights),
+        "recipe": recipe.identity() if recipe else None,
         "pooling": settings.pooling or "default",
         "precision": settings.precision,
         "device": device.partition(":")[0],
-        "versions": _versions(),
-        "code_sha256": _sha256(Path(timm_model.__file__)),
+        "versions": _versions(*(["transformers"] if files.library == "transformers" else [])),
+        "code_sha256": digest_of_files(Path(__file__).with_name(name) for name in _ENCODER_CODE),
     }
 
     def load() -> FoundationModel:
-        return timm_model.TimmModel(
+        from pathorob_checks.models.timm_model import TimmModel
+        from pathorob_checks.models.transformers_model import TransformersModel
+
+        encoder = TimmModel if files.library == "timm" else TransformersModel
+        return encoder(
             files,
             identity=identity,
             device=device,
             precision=settings.precision,
             pooling=settings.pooling,
             batch_size=settings.batch_size,
+            recipe=recipe,
         )
 
-    return PreparedModel(resolved.name, identity, load)
+    license_text, commercial = license_of(resolved.spec)
+    notes = recipe.notes if recipe else ()
+    return PreparedModel(resolved.name, identity, load, license_text, commercial, notes)
+
+
+def _prepare_embeddings(resolved: ResolvedModel) -> PreparedModel:
+    def load() -> FoundationModel:
+        raise ModelError(
+            f"{resolved.spec.text}: precomputed embeddings cannot embed images",
+            remedy="give the model itself, or embeddings of every patch of the cohort",
+        )
+
+    return PreparedModel(
+        resolved.name, {"kind": "embeddings", "folder": Path(resolved.spec.target).name}, load
+    )
 
 
 def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:
     from pathorob_checks.models import user_model
+    from pathorob_checks.models.weights import digest_of_files
 
     target = resolved.spec.target
     product = user_model.build(target, device)
@@ -263,7 +350,7 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
         "sources_sha256": user_model.digest_of_sources(target),
         "device": device.partition(":")[0],
         "versions": _versions(),
-        "code_sha256": _sha256(Path(user_model.__file__)),
+        "code_sha256": digest_of_files([Path(user_model.__file__)]),
     }
     if module is not None:
         identity["weights_sha256"] = user_model.digest_of_weights(module)
@@ -281,6 +368,7 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
 
 def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:
     from pathorob_checks.models import demo
+    from pathorob_checks.models.weights import digest_of_files
 
     model = demo.load(resolved.spec.target, device)
     if settings.batch_size is not None:
@@ -291,13 +379,13 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
         "model": dict(model.identity),
         "device": device.partition(":")[0],
         "versions": _versions(),
-        "code_sha256": _sha256(Path(demo.__file__)),
+        "code_sha256": digest_of_files([Path(demo.__file__)]),
     }
     model.identity = identity
     return PreparedModel(resolved.name, identity, lambda: model)
 
 
-def _refuse_timm_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
+def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
     """A setting that would be ignored is an error: the numbers would not be what was asked for."""
     for option, given in (
         ("pooling", settings.pooling is not None),
@@ -310,21 +398,10 @@ def _refuse_timm_settings(resolved: ResolvedModel, settings: ModelSettings) -> N
             )
 
 
-def _sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(
-            f"{path.name} cannot be read ({error.strerror})", remedy="check its permissions and the disk"
-        ) from error
-
-
-def _versions() -> dict[str, str]:
+def _versions(*more: str) -> dict[str, str]:
     """Versions of the libraries that turn an image into numbers."""
     found: dict[str, str] = {}
-    for library in _COMPUTING_LIBRARIES:
+    for library in (*_COMPUTING_LIBRARIES, *more):
         try:
             found[library] = version(library)
         except PackageNotFoundError:

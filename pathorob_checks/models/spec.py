@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pathorob_checks.errors import SpecError
@@ -20,12 +22,15 @@ DEMO_NAMES = ("stain-invariant", "color-sensitive")
 """Names behind `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
 
 FORMS = (
+    "a recipe's name such as virchow2[@revision]",
     "hf-hub:org/model[@revision]",
     "local-dir:PATH",
+    "embeddings:PATH",
     "python:module:factory",
     *(f"demo:{name}" for name in DEMO_NAMES),
 )
-_KINDS = ("hf-hub", "local-dir", "python", "demo")
+_KINDS = ("hf-hub", "local-dir", "embeddings", "python", "demo")
+_FOLDERS = {"local-dir": "the model's folder", "embeddings": "the folder of the precomputed embeddings"}
 _HUB_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 _WEB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/(?P<repo>[^/\s]+/[^/\s]+?)/?")
@@ -38,9 +43,10 @@ class ModelSpec:
     Attributes
     ----------
     text : the value as the user wrote it.
-    kind : `hf-hub`, `local-dir`, `python` or `demo`.
-    target : what the kind's loader needs: `org/model`, a folder, `module:factory`, a demo's name.
-    revision : branch, tag or commit after `@`, for `hf-hub` only.
+    kind : `recipe`, `hf-hub`, `local-dir`, `embeddings`, `python` or `demo`.
+    target : what the kind's loader needs: a recipe's name, `org/model`, a folder, `module:factory`, a
+        demo's name.
+    revision : branch, tag or commit after `@`, for `recipe` and `hf-hub` only.
     """
 
     text: str
@@ -58,7 +64,9 @@ def parse_spec(text: str) -> ModelSpec:
     """
     text = text.strip()
     kind, colon, target = text.partition(":")
-    if not colon or kind not in _KINDS:
+    if not colon:
+        return _parse_recipe(text)
+    if kind not in _KINDS:
         raise _unknown(text)
     if kind == "hf-hub":
         return _parse_hub(text, target)
@@ -67,8 +75,15 @@ def parse_spec(text: str) -> ModelSpec:
     if kind == "python":
         return _parse_python(text, target)
     if not target.strip():
-        raise SpecError(f"--fm={text} names no folder", remedy="write local-dir:PATH with the model's folder")
+        raise SpecError(f"--fm={text} names no folder", remedy=f"write {kind}:PATH with {_FOLDERS[kind]}")
     return ModelSpec(text, kind, target)
+
+
+@cache
+def recipe_repositories() -> Mapping[str, tuple[str, str | None]]:
+    """Repository and pinned revision of each recipe, by its name; read from the table without checking it."""
+    table = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
+    return {name: (row["repo"], row.get("revision")) for name, row in table["recipes"].items()}
 
 
 def short_names(specs: Sequence[ModelSpec]) -> list[str]:
@@ -82,8 +97,7 @@ def short_names(specs: Sequence[ModelSpec]) -> list[str]:
     """
     first: dict[tuple[str, str, str | None], ModelSpec] = {}
     for spec in specs:
-        target = str(Path(spec.target).expanduser().resolve()) if spec.kind == "local-dir" else spec.target
-        twin = first.setdefault((spec.kind, target, spec.revision), spec)
+        twin = first.setdefault(_what_it_is(spec), spec)
         if twin is not spec:
             both = spec.text if spec.text == twin.text else f"{twin.text} and {spec.text}"
             raise SpecError(f"--fm names the same foundation model twice ({both})", remedy="give it once")
@@ -100,18 +114,36 @@ def short_names(specs: Sequence[ModelSpec]) -> list[str]:
             lengths[i] += 1
 
 
+def _what_it_is(spec: ModelSpec) -> tuple[str, str, str | None]:
+    """Equal for specs that name the same model: a recipe and its repository, two paths to a folder."""
+    if spec.kind in _FOLDERS:
+        return spec.kind, str(Path(spec.target).expanduser().resolve()), None
+    recipes = recipe_repositories()
+    if spec.kind == "recipe":
+        repo, pinned = recipes[spec.target]
+        return "hf-hub", repo.casefold(), spec.revision or pinned
+    if spec.kind == "hf-hub":
+        pinned = next(
+            (rev for repo, rev in recipes.values() if repo.casefold() == spec.target.casefold()), None
+        )
+        return "hf-hub", spec.target.casefold(), spec.revision or pinned
+    return spec.kind, spec.target, None
+
+
 def _name_forms(spec: ModelSpec) -> list[str]:
     """Names of a spec from shortest to fullest; the last one is the spec itself."""
     if spec.kind == "hf-hub":
         # Without a revision the third repeats the second, so that only the twin with one gets longer.
         full = spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"
         return [spec.target.partition("/")[2], spec.target, full, f"hf-hub:{full}"]
-    if spec.kind == "local-dir":
+    if spec.kind == "recipe":
+        return [spec.target, spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"]
+    if spec.kind in _FOLDERS:
         # Not resolved: a link's own name is the one that the user knows.
         path = Path(os.path.normpath(Path(spec.target).expanduser().absolute())).as_posix()
         parts = [part for part in path.split("/") if part]
         forms = ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)]
-        return [*forms, path, f"local-dir:{path}"]
+        return [*forms, path, f"{spec.kind}:{path}"]
     if spec.kind == "python":
         return [spec.target.partition(":")[2], spec.target, f"python:{spec.target}"]
     return [spec.target, f"{spec.kind}:{spec.target}"]
@@ -127,12 +159,24 @@ def _parse_hub(text: str, target: str) -> ModelSpec:
             f"--fm={text} has no repository of the form org/model",
             remedy="write hf-hub:org/model or hf-hub:org/model@revision with the id from the model's page",
         )
+    return ModelSpec(text, "hf-hub", repo, _revision(text, at, revision))
+
+
+def _parse_recipe(text: str) -> ModelSpec:
+    name, at, revision = text.partition("@")
+    if name not in recipe_repositories():
+        raise _unknown(text)
+    return ModelSpec(text, "recipe", name, _revision(text, at, revision))
+
+
+def _revision(text: str, at: str, revision: str) -> str | None:
+    """What stands after the @, if there is one."""
     if at and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
         raise SpecError(
             f"--fm={text} has no usable revision after the @",
             remedy="name a branch, a tag or a commit, or leave the @ out",
         )
-    return ModelSpec(text, "hf-hub", repo, revision if at else None)
+    return revision if at else None
 
 
 def _parse_demo(text: str, name: str) -> ModelSpec:
@@ -169,8 +213,12 @@ def _nearest(text: str) -> str | None:
         kinds = difflib.get_close_matches(kind.lower().replace("_", "-"), _KINDS, n=1)
         candidates = [f"{kinds[0]}:{target}"] if kinds else []
     else:
-        demos = [f"demo:{name}" for name in difflib.get_close_matches(text.lower(), DEMO_NAMES, n=1)]
-        candidates = [f"hf-hub:{text}", *demos] if "/" in text else demos
+        name, at, revision = text.partition("@")
+        plain = name.lower().replace("_", "-").replace(" ", "-")
+        known = difflib.get_close_matches(plain, recipe_repositories(), n=1, cutoff=0.7)
+        demos = [f"demo:{demo}" for demo in difflib.get_close_matches(plain, DEMO_NAMES, n=1)]
+        repos = [f"hf-hub:{text}"] if "/" in text else []
+        candidates = [*repos, *(f"{recipe}{at}{revision}" for recipe in known), *demos]
     for candidate in candidates:
         try:
             return parse_spec(candidate).text

@@ -1,272 +1,158 @@
-"""Encoders that timm saved: a `config.json` and a `model.safetensors`, run as PathoROB runs them."""
+"""Encoders that timm can build: a `config.json` of timm's or a recipe, and weights."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models import preprocessing
+from pathorob_checks.models.encoder import Encoder
+from pathorob_checks.models.layers import with_layers
+from pathorob_checks.models.pooling import TokenLayout
+from pathorob_checks.models.weights import misfits, read_weights, unwrapped
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-POOLINGS = ("clsmean", "cls", "mean", "pooled")
-PRECISIONS = ("fp32", "bf16", "fp16")
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_DEFAULT_BATCH_SIZE = {"cpu": 32, "cuda": 128}
-_KEYS_SHOWN = 3
+    from pathorob_checks.models.pooling import Norm
+    from pathorob_checks.models.preprocessing import Transform
+    from pathorob_checks.models.recipes import Recipe
+    from pathorob_checks.models.repository import ModelFiles
 
 
-@dataclass(frozen=True)
-class TimmFiles:
-    """What timm saves of a model, and what an error may call it.
+class TimmModel(Encoder):
+    """A timm encoder on its device; parameters and errors as in `Encoder`.
 
-    Attributes
-    ----------
-    config : timm's `config.json`.
-    weights : `model.safetensors`.
-    origin : the model as the user knows it (`org/model`, a folder), for messages.
-    """
-
-    config: Path
-    weights: Path
-    origin: str
-
-
-def read_config(config: Path, origin: str) -> dict[str, Any]:
-    """A timm repository's `config.json`.
-
-    Raises
-    ------
-    ModelError : when it is unreadable or not timm's.
-    """
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"config.json of {origin} cannot be read ({type(error).__name__})",
-            remedy="download or save the model again",
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("architecture"), str):
-        raise ModelError(
-            f"{origin} is not a timm model, as its config.json names no architecture",
-            remedy="load it by code of your own with python:module:factory",
-        )
-    return content
-
-
-class TimmModel:
-    """A timm encoder on its device, with the preprocessing of its own config.
+    Where the model normalises after pooling (timm's `fc_norm`), so do `cls`, `mean` and `clsmean`.
 
     Parameters
     ----------
-    files : where its config and weights are.
-    identity : see `FoundationModel.identity`; kept as given.
-    device : `cpu`, `cuda` or `cuda:N`.
-    precision : `fp32` (with TF32 off), `bf16` or `fp16` (by autocast, the weights stay float32).
-    pooling : one of `POOLINGS`; None is `clsmean` for a model with a class token, else `pooled`.
-
-        - `cls`: class token after the last norm.
-        - `mean`: mean of the patch tokens; class, distillation and register tokens stay out.
-        - `clsmean`: both, concatenated in this order, so twice as wide.
-        - `pooled`: the model's own features before its classifier.
-
-        Where the model normalises after pooling (timm's `fc_norm`), so do `cls`, `mean` and `clsmean`.
-    batch_size : None is 32 on the CPU and 128 on a GPU.
-    model_args : arguments for `timm.create_model` on top of the config's, for what JSON cannot say
-        (layer classes).
-
-    Attributes
-    ----------
-    description : architecture, pooling in force, prefix tokens, preprocessing and dimension, readable.
-
-    Raises
-    ------
-    ModelError : when the files do not make a model, or the model has no such pooling.
+    files : its config and weights.
     """
 
     def __init__(
         self,
-        files: TimmFiles,
+        files: ModelFiles,
         *,
         identity: Mapping[str, object],
         device: str = "cpu",
         precision: str = "fp32",
         pooling: str | None = None,
         batch_size: int | None = None,
-        model_args: Mapping[str, Any] | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         from timm.data.config import resolve_model_data_config
-        from timm.data.transforms_factory import create_transform
 
-        self.identity = identity
-        self._origin = files.origin
-        self._device = torch.device(device)
-        self._autocast = _AUTOCAST.get(precision)
-        model = _build(files, model_args or {})
+        model = build(files.config, recipe, files.origin)
         _load_weights(model, files)
         model.reset_classifier(0)
-        self._model = model.eval().requires_grad_(False).to(self._device)
-        self._prefix_tokens = int(getattr(model, "num_prefix_tokens", 0) or 0)
-        self._pooling = self._choose_pooling(pooling)
-        self.batch_size = batch_size or _DEFAULT_BATCH_SIZE.get(self._device.type, 32)
-
         data_config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
-        channels, height, width = data_config["input_size"]
-        if channels != 3:
+        if data_config["input_size"][0] != 3:
             raise ModelError(
-                f"{files.origin} takes images of {channels} channels", remedy="choose a model for RGB images"
+                f"{files.origin} takes images of {data_config['input_size'][0]} channels",
+                remedy="choose a model for RGB images",
             )
-        self._transform = create_transform(**data_config, is_training=False)
-        # One blank image tells the real width and finds an impossible pooling before any patch is read.
-        self.dimension = int(self.embed(torch.zeros(1, channels, height, width)).shape[1])
-        self.description: dict[str, object] = {
-            "library": "timm",
-            "architecture": model.pretrained_cfg.get("architecture") or type(model).__name__,
-            "pooling": self._pooling,
-            "prefix_tokens": self._prefix_tokens,
-            "preprocessing": {
-                "size": [height, width],
-                "interpolation": data_config["interpolation"],
-                "crop_pct": data_config["crop_pct"],
-                "crop_mode": data_config["crop_mode"],
-                "mean": list(data_config["mean"]),
-                "std": list(data_config["std"]),
-                "steps": [str(step) for step in getattr(self._transform, "transforms", [])],
+        transform, size, steps, notes = _preprocessing(data_config, recipe, files)
+        super().__init__(
+            model,
+            origin=files.origin,
+            identity=identity,
+            layout=layout_of(model),
+            transform=transform,
+            size=size,
+            device=device,
+            precision=precision,
+            pooling=pooling,
+            batch_size=batch_size,
+            recipe=recipe,
+            description={
+                "library": "timm",
+                "architecture": model.pretrained_cfg.get("architecture") or type(model).__name__,
+                "preprocessing": steps,
             },
-            "precision": precision,
-            "dimension": self.dimension,
-        }
+            notes=notes,
+        )
 
-    def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """RGB image of any size -> (3, H, W) float32 tensor on the CPU, by timm's evaluation transform."""
-        tensor: torch.Tensor = self._transform(image if image.mode == "RGB" else image.convert("RGB"))
-        return tensor
+    def _forward(self, images: torch.Tensor) -> Any:
+        return self._model.forward_features(images)
 
-    def embed(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) float32 -> (B, `dimension`) float32 tensor on the CPU.
+    def _tokens(self, output: Any) -> torch.Tensor:
+        tokens: torch.Tensor = output
+        return tokens
 
-        Raises
-        ------
-        ModelError : when the device's memory is too small for the batch, or the tokens are not what the
-            pooling takes them for.
-        """
-        kind = self._device.type
-        try:
-            with (
-                torch.inference_mode(),
-                _without_tf32(),
-                torch.autocast(kind, dtype=self._autocast, enabled=self._autocast is not None),
-            ):
-                images = batch.to(self._device)
-                features = self._model.forward_features(images)
-                if self._pooling == "pooled":
-                    embeddings = self._own_pooling(features)
-                else:
-                    embeddings = self._pool_tokens(features, (int(images.shape[-2]), int(images.shape[-1])))
-            return embeddings.float().cpu()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{self._origin} needs more memory than {self._device} has for {len(batch)} patches at once",
-                remedy="give a smaller --fm-batch-size",
-            ) from error
-
-    def _choose_pooling(self, requested: str | None) -> str:
-        model = self._model
-        patches = getattr(model, "patch_embed", None)
-        # Without a countable grid nothing would tell a register from a patch.
-        countable = hasattr(patches, "dynamic_feat_size") or hasattr(patches, "grid_size")
-        tokens = hasattr(model, "num_prefix_tokens") and countable
-        class_token = tokens and self._prefix_tokens > 0 and getattr(model, "cls_token", None) is not None
-        if requested is None:
-            return "clsmean" if class_token else "pooled"
-        possible = [
-            *(["clsmean", "cls"] if class_token else []),
-            *(["mean"] if tokens else []),
-            "pooled",
-        ]
-        if requested not in possible:
-            lack = "class token" if tokens else "class or patch tokens"
-            problem = (
-                f"{self._origin} has no {lack} for pooling {requested}"
-                if requested in POOLINGS
-                else f"there is no pooling {requested}"
-            )
-            raise ModelError(problem, remedy=f"for this model choose {' or '.join(possible)}")
-        return requested
-
-    def _own_pooling(self, features: torch.Tensor) -> torch.Tensor:
-        """The model's features before its classifier, (B, D)."""
-        pooled: torch.Tensor = self._model.forward_head(features, pre_logits=True)
-        if pooled.ndim != 2:
-            raise ModelError(
-                f"{self._origin} does not pool its features, of shape {tuple(pooled.shape[1:])} per image",
-                remedy="ask for --fm-pooling=clsmean, cls or mean if it has tokens",
-            )
+    def _own_pooling(self, output: Any) -> torch.Tensor:
+        pooled: torch.Tensor = self._model.forward_head(output, pre_logits=True)
         return pooled
 
-    def _pool_tokens(self, tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """(B, prefix + patches, D) tokens of images of `size` -> (B, D) or (B, 2 D)."""
-        rows, columns = self._patch_grid(size)
-        expected = self._prefix_tokens + rows * columns
-        if tokens.ndim != 3 or tokens.shape[1] != expected:
-            raise ModelError(
-                f"{self._origin} yields features of shape {tuple(tokens.shape[1:])} per image where "
-                f"{self._prefix_tokens} prefix tokens and {rows} x {columns} patches were expected",
-                remedy="ask for --fm-pooling=pooled",
-            )
-        norm = getattr(self._model, "fc_norm", None) or torch.nn.Identity()
-        parts: list[torch.Tensor] = []
-        if self._pooling != "mean":
-            parts.append(norm(tokens[:, 0]).float())
-        if self._pooling != "cls":
-            # Summed in float32: half-precision tokens would lose digits over some hundred patches.
-            parts.append(norm(tokens[:, self._prefix_tokens :].float().mean(dim=1)).float())
-        return torch.cat(parts, dim=1)
-
-    def _patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of patches in an image of `size`, from the patch embedding, not the tokens."""
-        patches = self._model.patch_embed
-        if hasattr(patches, "dynamic_feat_size"):
-            rows, columns = patches.dynamic_feat_size(size)
-        else:
-            rows, columns = patches.grid_size
-        return int(rows), int(columns)
+    def _norm_after_pooling(self) -> Norm | None:
+        norm: Norm | None = getattr(self._model, "fc_norm", None)
+        return norm
 
 
-def _build(files: TimmFiles, model_args: Mapping[str, Any]) -> Any:
-    """The architecture of the config, with random weights."""
+def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) -> Any:
+    """The architecture of a config, with random weights; of a recipe where there is no config.
+
+    The recipe's arguments win over the config's: they are what its authors tell to pass.
+
+    Raises
+    ------
+    ModelError : when timm cannot build it.
+    """
     import timm
 
-    config = read_config(files.config, files.origin)
-    architecture = config["architecture"]
-    if not timm.is_model(architecture):
+    ours = recipe if recipe is not None and recipe.library == "timm" else None
+    architecture = config["architecture"] if config else ours.architecture if ours else None
+    if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise ModelError(
-            f"{files.origin} needs the architecture {architecture}, unknown to timm {timm.__version__}",
+            f"{origin} needs the architecture {architecture}, unknown to timm {timm.__version__}",
             remedy="upgrade timm, or load the model by code of your own with python:module:factory",
         )
     try:
-        pretrained_cfg, arguments = _timm_arguments(config)
+        pretrained_cfg, arguments = _timm_arguments(config or {}, ours.model_args if ours else {})
         return timm.create_model(
-            architecture, pretrained=False, pretrained_cfg=pretrained_cfg, **{**arguments, **model_args}
+            architecture, pretrained=False, pretrained_cfg=pretrained_cfg, **with_layers(arguments)
         )
+    except ModelError:
+        raise
     except Exception as error:  # arguments from a file reach any timm constructor: it may raise anything
+        first_line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"timm {timm.__version__} cannot build {architecture} from config.json of {files.origin} "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"timm {timm.__version__} cannot build {architecture} from config.json of {origin} "
+            f"({type(error).__name__}: {first_line})",
             remedy="use the timm version that saved it, or save the model again",
         ) from error
 
 
-def _timm_arguments(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def layout_of(model: Any) -> TokenLayout:
+    """What a timm model says about its tokens."""
+    prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+    class_token = getattr(model, "cls_token", None) is not None
+    patches: Any = getattr(model, "patch_embed", None)
+    # Without a countable grid nothing would tell a register from a patch.
+    countable = hasattr(patches, "dynamic_feat_size") or hasattr(patches, "grid_size")
+    if not countable or not hasattr(model, "num_prefix_tokens"):
+        return TokenLayout(prefix, class_token, None)
+
+    def grid(height: int, width: int) -> tuple[int, int]:
+        # From the patch embedding, not from the tokens, which are what is to be checked.
+        if hasattr(patches, "dynamic_feat_size"):
+            rows, columns = patches.dynamic_feat_size((height, width))
+        else:
+            rows, columns = patches.grid_size
+        return int(rows), int(columns)
+
+    return TokenLayout(prefix, class_token and prefix > 0, grid)
+
+
+def _timm_arguments(
+    config: Mapping[str, Any], more: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """A config's `pretrained_cfg` and the arguments of its model, read by the rules of timm itself."""
-    arguments = dict(config.get("model_args") or {})
+    arguments = {**(config.get("model_args") or {}), **more}
+    if not config:
+        return None, arguments
     # Before `pretrained_cfg` had a key of its own, its content was the whole file.
     flat = {
         key: value for key, value in config.items() if key not in ("num_features", "labels", "model_args")
@@ -285,62 +171,69 @@ def _timm_arguments(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     return pretrained_cfg, arguments
 
 
-def _load_weights(model: Any, files: TimmFiles) -> None:
-    """Copy every tensor of the weights file into the model; any difference in names or shapes is an error."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _preprocessing(
+    data_config: Mapping[str, Any], recipe: Recipe | None, files: ModelFiles
+) -> tuple[Transform, tuple[int, int], dict[str, object], list[str]]:
+    """Transform, size of its output, a description, and notes on disagreements."""
+    from timm.data.transforms_factory import create_transform
 
-    try:
-        weights = load_file(files.weights)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{files.weights.name} of {files.origin} is damaged or no safetensors file",
-            remedy="delete it and download or save the model again",
-        ) from error
-    expected = model.state_dict()
-    differences = {
-        "lacks": sorted(expected.keys() - weights.keys()),
-        "has unexpected": sorted(weights.keys() - expected.keys()),
-        "has other shapes for": sorted(
-            key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape
-        ),
+    if recipe is not None:
+        # Without a config, the values are timm's defaults and nobody's word on this model.
+        found = preprocessing.from_timm(data_config) if files.config else {}
+        steps, notes = preprocessing.merge(recipe.preprocessing, found, files.origin)
+        return steps.transform(), (steps.size, steps.size), steps.describe(), notes
+    transform: Transform = create_transform(**data_config, is_training=False)
+    _, height, width = data_config["input_size"]
+    description: dict[str, object] = {
+        "size": [height, width],
+        "interpolation": data_config["interpolation"],
+        "crop_pct": data_config["crop_pct"],
+        "crop_mode": data_config["crop_mode"],
+        "mean": list(data_config["mean"]),
+        "std": list(data_config["std"]),
+        "steps": [str(step) for step in getattr(transform, "transforms", [])],
     }
-    found = [f"{verb} {_some(keys)}" for verb, keys in differences.items() if keys]
-    if found:
+    return transform, (int(height), int(width)), description, []
+
+
+def _load_weights(model: Any, files: ModelFiles) -> None:
+    """Copy every tensor of the weights into the model; any difference in names or shapes is an error."""
+    expected: dict[str, torch.Tensor] = model.state_dict()
+    headless = getattr(model, "num_classes", None) == 0
+    raw = unwrapped(read_weights(files.weights, files.origin), expected.keys())
+    weights, difference = raw, misfits(expected, raw, headless=headless)
+    if difference:
+        # Names of older or the original code, which timm knows how to translate.
+        translated = _translated(model, raw)
+        if translated is not None and misfits(expected, translated, headless=headless) is None:
+            weights, difference = translated, None
+    if difference:
+        parts = len(files.weights)
+        where = files.weights[0].name if parts == 1 else f"the whole of {parts} files"
+        source = "config.json" if files.config else "recipe"
         raise ModelError(
-            f"{files.weights.name} of {files.origin} does not fit its config.json: it {' and '.join(found)}",
+            f"{where} of {files.origin} does not fit its {source}: it {difference}",
             remedy="save weights and config.json from the same model",
         )
-    model.load_state_dict(weights, strict=True)
+    model.load_state_dict({key: weights[key] for key in expected}, strict=True)
 
 
-@contextmanager
-def _without_tf32() -> Iterator[None]:
-    """Full float32 products on GPUs that would round to 10 bits; the process's choice comes back after."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    switches: list[tuple[Any, str, Any]] = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
-    # Newer torch has a finer setting as well, which the older one does not override where it was used.
-    finer = [matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
-    switches += [(owner, "fp32_precision", "ieee") for owner in finer if hasattr(owner, "fp32_precision")]
-    before: list[tuple[Any, str, Any]] = []
-    for owner, name, _ in switches:
-        # torch refuses to read the older setting where the newer one disagrees; that one is restored then.
-        with suppress(RuntimeError):
-            before.append((owner, name, getattr(owner, name)))
+def _translated(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """Weights under timm's present names; None where they would be resampled to other shapes."""
+    translate = getattr(sys.modules.get(type(model).__module__), "checkpoint_filter_fn", None)
+    if translate is None:
+        return None
     try:
-        for owner, name, value in switches:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
+        found: dict[str, torch.Tensor] = dict(translate(dict(weights), model))
+    except Exception:  # made for other checkpoints than this one
+        return None
+    return None if any(_is_resampled(weights.get(key), found[key]) for key in found) else found
 
 
-def _some(keys: list[str]) -> str:
-    """The first few keys and how many more."""
-    shown = ", ".join(keys[:_KEYS_SHOWN])
-    return shown if len(keys) <= _KEYS_SHOWN else f"{shown} and {len(keys) - _KEYS_SHOWN} more"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+def _is_resampled(before: torch.Tensor | None, after: torch.Tensor) -> bool:
+    """Whether a translation made other values of a tensor, and not just took the class token's row off it."""
+    if before is None or before.shape == after.shape:
+        return False
+    if before.ndim != 3 or after.ndim != 3 or after.shape[1] >= before.shape[1]:
+        return True
+    return not torch.equal(before[:, -after.shape[1] :], after)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.plugin.gate import Gate, Pair
+from pathorob_checks.plugin.gate import Gate
+from pathorob_checks.plugin.pairs import Pair
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.errors import CohortError, PathorobChecksError
+from pathorob_checks.plugin.pairs import Pair, plan_pairs
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.cohorts.registry import CohortSources
     from pathorob_checks.criteria.profile import Criterion, Profile
     from pathorob_checks.embeddings.extraction import Embeddings
     from pathorob_checks.embeddings.store import EmbeddingStore
@@ -31,14 +33,6 @@ if TYPE_CHECKING:
     from pathorob_checks.report.record import CheckRecord
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-@dataclass(frozen=True, order=True)
-class Pair:
-    """One FM on one cohort, by their names in test ids."""
-
-    fm: str
-    cohort: str
 
 
 @dataclass
@@ -81,28 +75,14 @@ class Gate:
         specs = settings.specs
         self.specs: dict[str, ModelSpec] = dict(zip(short_names(specs), specs, strict=True))
         self.profile: Profile = load_profile(settings.fm_criteria)
-        self.cohorts: dict[str, str] = _cohort_texts(settings.fm_cohort)
-        self.pairs = self._pairs()
+        plan = plan_pairs(self.specs, settings.fm_cohort, commercial=settings.fm_commercial)
+        self.cohorts, self.pairs, self.left_out = plan.cohorts, plan.pairs, plan.left_out
         self._resolved: dict[str, ResolvedModel] = {}
         self._prepared: dict[str, PreparedModel] = {}
+        self._commits: dict[str, str | None] = {}
         self._loaded: dict[str, Cohort] = {}
         self._embeddings: dict[Pair, Embeddings] = {}
         self._measured: dict[tuple[Pair, str, str], Measurement] = {}
-
-    def _pairs(self) -> tuple[Pair, ...]:
-        """Which FM meets which cohort: all cohorts named, else each FM's default."""
-        from pathorob_checks.cohorts.registry import cohort_name
-
-        if self.cohorts:
-            return tuple(Pair(fm, cohort) for fm in self.specs for cohort in self.cohorts)
-        for name, spec in self.specs.items():
-            if spec.kind != "demo":
-                raise pytest.UsageError(
-                    f"--fm={spec.text}: no cohort to check {name} on; give --fm-cohort=FOLDER (a folder with "
-                    "manifest.csv) or --fm-cohort=demo."
-                )
-        self.cohorts = {cohort_name("demo"): "demo"}
-        return tuple(Pair(fm, "demo") for fm in self.specs)
 
     def criteria(self, cohort: str, metric: str) -> tuple[Criterion, ...]:
         """The profile's criteria for a metric on a cohort."""
@@ -126,20 +106,28 @@ class Gate:
         if self.settings.fm_json:
             self.write_results()
         self.store.check_writable()
-        for name in self.specs:
+        for name in dict.fromkeys(pair.fm for pair in self.pairs):
             self.resolved(name)
-        for cohort in self.cohorts:
-            self.cohort(cohort)
+        for name in self.cohorts:
+            cohort = self.cohort(name)
+            if self.settings.fm_commercial and cohort.commercial is False:
+                raise CohortError(
+                    f"--fm-commercial: cohort {name} forbids commercial use ({cohort.license})",
+                    remedy="leave the cohort or --fm-commercial out",
+                )
 
     def hand_over(self) -> str:
         """What workers need of the controller, as JSON."""
-        return json.dumps({name: model.to_dict() for name, model in self._resolved.items()})
+        models = {name: model.to_dict() for name, model in self._resolved.items()}
+        return json.dumps({"models": models, "cohorts": self._commits})
 
     def take_over(self, text: str) -> None:
         """Undo `hand_over` in a worker."""
         from pathorob_checks.models.loading import ResolvedModel
 
-        self._resolved = {name: ResolvedModel.from_dict(data) for name, data in json.loads(text).items()}
+        told = json.loads(text)
+        self._resolved = {name: ResolvedModel.from_dict(data) for name, data in told["models"].items()}
+        self._commits = told["cohorts"]
 
     # -- what tests ask for ----------------------------------------------------------------------------
 
@@ -150,6 +138,14 @@ class Gate:
 
         root = Path(self.settings.fm_cache).expanduser() if self.settings.fm_cache else default_root()
         return EmbeddingStore(root)
+
+    @cached_property
+    def sources(self) -> CohortSources:
+        """Where the benchmark's tables come from."""
+        from pathorob_checks.cohorts.registry import CohortSources
+
+        folder = self.settings.fm_metadata
+        return CohortSources(metadata=Path(folder).expanduser() if folder else None, cache=self.store.root)
 
     def resolved(self, name: str) -> ResolvedModel:
         """The model with its revision pinned."""
@@ -169,26 +165,34 @@ class Gate:
                 precision=self.settings.fm_precision,
                 pooling=self.settings.fm_pooling,
                 batch_size=self.settings.fm_batch_size,
+                trust_remote_code=self.settings.fm_trust_remote_code,
             )
             self._prepared[name] = prepare(self.resolved(name), settings)
         return self._prepared[name]
 
     def cohort(self, name: str) -> Cohort:
-        """The cohort's table and images."""
+        """The cohort's table and images; the images' revision is pinned where some FM has to see them."""
         if name not in self._loaded:
-            from pathorob_checks.cohorts.registry import load_cohort
+            from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
 
-            self._loaded[name] = load_cohort(self.cohorts[name])
+            text = self.cohorts[name]
+            if name not in self._commits:
+                seen = any(self.specs[fm].kind != "embeddings" for fm, cohort in self.pairs if cohort == name)
+                self._commits[name] = resolve_cohort(text) if seen else None
+            self._loaded[name] = load_cohort(text, self.sources, self._commits[name])
         return self._loaded[name]
 
     def embeddings(self, pair: Pair) -> Embeddings:
-        """The cohort's embeddings, extracted now or found on disk."""
+        """The cohort's embeddings: extracted now, found on disk, or given by the user."""
         if pair not in self._embeddings:
-            from pathorob_checks.embeddings.extraction import obtain
+            from pathorob_checks.embeddings.extraction import given, obtain
 
-            self._embeddings[pair] = obtain(
-                self.model(pair.fm), self.cohort(pair.cohort), self.store, progress=self.progress
-            )
+            model, cohort = self.model(pair.fm), self.cohort(pair.cohort)
+            if self.specs[pair.fm].kind == "embeddings":
+                found = given(Path(self.resolved(pair.fm).spec.target), pair.cohort, cohort)
+            else:
+                found = obtain(model, cohort, self.store, progress=self.progress)
+            self._embeddings[pair] = found
         return self._embeddings[pair]
 
     def measure(self, pair: Pair, metric: str, **overrides: Any) -> Measurement:
@@ -214,30 +218,13 @@ class Gate:
     def _run(self, pair: Pair) -> dict[str, Any] | None:
         if pair not in self._embeddings:
             return None
-        embeddings, cohort = self._embeddings[pair], self.cohort(pair.cohort)
-        subset = cohort.patches.subset
+        from pathorob_checks.plugin.provenance import cohort_facts, fm_facts
+
         return {
-            "fm": {
-                "name": pair.fm,
-                "spec": self.specs[pair.fm].text,
-                "revision": self.resolved(pair.fm).revision,
-                "identity": embeddings.identity,
-                "dimension": int(embeddings.values.shape[1]),
-                "embeddings": embeddings.key,
-                "extraction": embeddings.details,
-            },
-            "cohort": {
-                "name": cohort.name,
-                "digest": cohort.digest,
-                "license": cohort.license,
-                "patches": len(cohort),
-                "slides": int(cohort.patches.slide_id.nunique()),
-                "biological_classes": sorted(cohort.patches.biological_class.unique().tolist()),
-                "in_domain_centers": sorted(cohort.patches.medical_center[subset != "OOD"].unique().tolist()),
-                "out_of_domain_centers": sorted(
-                    cohort.patches.medical_center[subset == "OOD"].unique().tolist()
-                ),
-            },
+            "fm": fm_facts(
+                self.specs[pair.fm], self.resolved(pair.fm), self.model(pair.fm), self._embeddings[pair]
+            ),
+            "cohort": cohort_facts(pair.cohort, self.cohort(pair.cohort)),
         }
 
     def records(self) -> list[CheckRecord]:
@@ -265,26 +252,11 @@ class Gate:
         document = results_document(
             self.records(),
             runs,
-            {**environment(), "criteria": profile},
+            {**environment(), "criteria": profile, "left_out": list(self.left_out)},
             self.outcome.complete,
             datetime.now(UTC),
         )
         write_results(self.settings.fm_json, document)
-
-
-def _cohort_texts(texts: tuple[str, ...]) -> dict[str, str]:
-    """Cohorts by their names in test ids."""
-    from pathorob_checks.cohorts.registry import cohort_name
-
-    named: dict[str, str] = {}
-    for text in texts:
-        name = cohort_name(text)
-        if name in named:
-            raise pytest.UsageError(
-                f"--fm-cohort={text}: two cohorts are called {name}; rename one folder or give it once."
-            )
-        named[name] = text
-    return named
 
 
 @contextmanager

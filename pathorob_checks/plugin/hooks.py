@@ -6,7 +6,6 @@ pytest loads this module in every run of its users, so nothing heavy is imported
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.plugin import bars
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.options import add_options, settings
 from pathorob_checks.resources import resource_path
@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from pathorob_checks.plugin.gate import Gate, as_usage_error
 
     with as_usage_error():
-        gate = Gate(chosen, lambda items, total, text: _progress(config, items, total, text))
+        bars.show_downloads(config)
+        gate = Gate(chosen, lambda items, total, text: bars.progress(config, items, total, text))
         gate.check_criteria()
     config.stash[GATE] = gate
     if _is_worker(config):
@@ -247,12 +248,17 @@ class Listener:
         """The table, then one line."""
         if config.option.collectonly or (outcome := self.gate.outcome).planned == 0:
             return
+        from pathorob_checks.report.sources import render_sources
         from pathorob_checks.report.terminal import render_table, summary_line
 
         records = self.gate.records()
         terminalreporter.section("robustness of foundation models", sep="=")
         width = min(terminalreporter._tw.fullwidth, 120)
         terminalreporter.write_line(render_table(records, width, self.gate.profile.name))
+        runs = [outcome.runs[pair] for pair in self.gate.pairs if pair in outcome.runs]
+        if sources := render_sources(runs, self.gate.left_out, width):
+            terminalreporter.write_line("")
+            terminalreporter.write_line(sources)
         line = summary_line(records, outcome.planned, outcome.crashed)
         good = line.startswith("PASS")
         terminalreporter.write_line("")
@@ -304,22 +310,3 @@ def _share_cores(config: pytest.Config) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, str(max(1, cores // workers)))
-
-
-def _progress(config: pytest.Config, items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
-    """Show a bar on a terminal, past pytest's capture; elsewhere just the items."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if _is_worker(config) or sys.__stderr__ is None or not sys.__stderr__.isatty():
-        yield from items
-        return
-    from tqdm import tqdm
-
-    # Shown only for what takes over two seconds, and gone when it is done.
-    with tqdm(total=total, desc=text, delay=2, leave=False, dynamic_ncols=True, file=sys.__stderr__) as bar:
-        for item in items:
-            yield item
-            if capture is None:
-                bar.update()
-            else:
-                with capture.global_and_fixture_disabled():
-                    bar.update()

@@ -29,40 +29,34 @@ def measure(
 def _robustness_index(
     embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
 ) -> dict[str, Measurement]:
-    from pathorob_checks.cohorts.registry import view
     from pathorob_checks.metrics import robustness_index
 
-    reading = view(cohort, "robustness_index")
+    reading = cohort.views["robustness_index"]
     settings = {"k": reading.k, "paired": reading.paired, "progress": progress, **overrides}
-    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
-    result = robustness_index(embeddings.values[reading.rows], patches, **settings)
+    result = robustness_index(embeddings.values[reading.rows], reading.patches, **settings)
     return {"robustness_index": result.measurement()}
 
 
 def _performance_drop(
     embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
 ) -> dict[str, Measurement]:
-    from pathorob_checks.cohorts.registry import view
     from pathorob_checks.metrics import performance_drop
 
-    reading = view(cohort, "performance_drop")
+    reading = cohort.views["performance_drop"]
     settings = {"schedule": reading.schedule, "progress": progress, **overrides}
-    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
-    return performance_drop(embeddings.values[reading.rows], patches, **settings).measurements()
+    return performance_drop(embeddings.values[reading.rows], reading.patches, **settings).measurements()
 
 
 def _clustering_score(
     embeddings: Embeddings, cohort: Cohort, progress: Progress, overrides: dict[str, Any]
 ) -> dict[str, Measurement]:
-    from pathorob_checks.cohorts.registry import view
     from pathorob_checks.metrics import clustering_score
 
-    reading = view(cohort, "clustering_score")
-    patches = embeddings.patches.iloc[reading.rows].reset_index(drop=True)
+    reading = cohort.views["clustering_score"]
     settings = {"progress": progress, **overrides}
     return {
         "clustering_score": clustering_score(
-            embeddings.values[reading.rows], patches, **settings
+            embeddings.values[reading.rows], reading.patches, **settings
         ).measurement()
     }
 
@@ -79,6 +73,6 @@ def not_measurable(metric: str, cohort: Cohort) -> MetricError:
     """Why a metric that was asked for did not come back."""
     return MetricError(
         f"{metric}: cohort {cohort.name!r} has no out-of-domain patches",
-        remedy="mark the patches of a medical center that never trains as OOD in the manifest's subset "
-        "column, or make the criterion 'required = false' in a criteria file",
+        remedy="mark the patches of a medical center that never trains as OOD in the cohort, or make "
+        "the criterion 'required = false' in a criteria file",
     )

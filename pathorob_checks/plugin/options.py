@@ -23,6 +23,14 @@ def batch_size(text: str) -> int:
     return int(text)
 
 
+def yes_or_no(text: str) -> bool:
+    """A switch's value where one is written: in an ini file or an environment variable."""
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is neither true nor false") from None
+
+
 def one_of(*allowed: str) -> Callable[[str], str]:
     """A parser for one of a few words."""
 
@@ -43,6 +51,7 @@ class Option:
     help: str
     parse: Callable[[str], Any] = str
     repeatable: bool = False
+    switch: bool = False  # takes no value
     default: Any = None
     environment: str | None = None
 
@@ -57,16 +66,19 @@ OPTIONS = (
         flag="--fm",
         metavar="SPEC",
         repeatable=True,
-        help="foundation model to check; repeat to compare several. SPEC is hf-hub:org/model[@revision], "
-        "local-dir:PATH, python:module:factory, demo:stain-invariant or demo:color-sensitive. Without a path "
-        "on the command line the packaged checks run",
+        help="foundation model to check; repeat to compare several. SPEC is a recipe's name (virchow2, "
+        "uni2-h, ...: see 'pathorob-checks recipes'), hf-hub:org/model[@revision], local-dir:PATH, "
+        "python:module:factory, embeddings:DIR (precomputed), demo:stain-invariant or demo:color-sensitive. "
+        "Without a path on the command line the packaged checks run",
     ),
     Option(
         flag="--fm-cohort",
         metavar="NAME|PATH",
         repeatable=True,
-        help="cohort to check on; repeat for several. 'demo' (the default for demo: models), or a folder "
-        "with manifest.csv (image_path, slide_id, patch_id, biological_class, medical_center[, subset])",
+        help="cohort to check on; repeat for several. camelyon, tcga, tolkach_esca (default: all three; "
+        "@revision pins the images), demo (the default for demo: models), or your own: a folder with "
+        "manifest.csv (image_path, slide_id, patch_id, biological_class, medical_center[, subset]), a tree "
+        "CLASS/CENTER/SLIDE/PATCH.png, or a parquet file with an image column",
     ),
     Option(
         flag="--fm-criteria",
@@ -112,6 +124,30 @@ OPTIONS = (
         help="folder for embeddings, keyed by content (default: the user's cache folder)",
     ),
     Option(
+        flag="--fm-metadata",
+        metavar="DIR",
+        environment="PATHOROB_CHECKS_METADATA",
+        help="folder with the benchmark's tables (camelyon.csv, tcga_2x2.csv, ...), read instead of the "
+        "published ones, which are downloaded and verified otherwise",
+    ),
+    Option(
+        flag="--fm-commercial",
+        metavar="true|false",
+        parse=yes_or_no,
+        switch=True,
+        default=False,
+        environment="PATHOROB_CHECKS_COMMERCIAL",
+        help="leave out the cohorts and FMs whose license forbids commercial use, or may",
+    ),
+    Option(
+        flag="--fm-trust-remote-code",
+        metavar="true|false",
+        parse=yes_or_no,
+        switch=True,
+        default=False,
+        help="let a model's repository run code of its own; needs a full commit as @revision as well",
+    ),
+    Option(
         flag="--fm-json",
         metavar="FILE",
         help="write the results file (schema pathorob-checks/results/1)",
@@ -123,10 +159,13 @@ def add_options(parser: pytest.Parser) -> None:
     """Register every option and its ini value."""
     group = parser.getgroup("pathorob-checks", "robustness of pathology foundation models")
     for option in OPTIONS:
+        how: dict[str, Any] = {
+            "action": "append" if option.repeatable else "store",
+            "metavar": option.metavar,
+        }
         group.addoption(
             option.flag,
-            action="append" if option.repeatable else "store",
-            metavar=option.metavar,
+            **({"action": "store_const", "const": "true"} if option.switch else how),
             default=None,
             dest="pathorob_" + option.ini,
             help=option.help + (f" [env: {option.environment}]" if option.environment else ""),
@@ -150,6 +189,9 @@ class Settings:
     fm_precision: str
     fm_pooling: str | None
     fm_cache: str | None
+    fm_metadata: str | None
+    fm_commercial: bool
+    fm_trust_remote_code: bool
     fm_json: str | None
 
     @property

@@ -1,0 +1,98 @@
+"""A cohort from one parquet file: a row is a patch, with its image and its labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.design import (
+    OPTIONAL,
+    Patch,
+    check_columns,
+    check_images,
+    check_label,
+    check_table,
+    own_cohort,
+)
+from pathorob_checks.cohorts.image_files import decode_unchanged
+from pathorob_checks.cohorts.parquet import IMAGE, ParquetImages
+from pathorob_checks.cohorts.settings import read_settings
+from pathorob_checks.errors import CohortError
+
+LABELS = ("slide_id", "patch_id", "biological_class", "medical_center")
+
+
+def load_parquet(path: Path) -> Cohort:
+    """Read and check a cohort file.
+
+    Parameters
+    ----------
+    path : `X.parquet` with the columns `image` (bytes of an image file, or a struct with the field
+        `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset`; other
+        columns are not read. `X.toml` beside it may hold what `cohort.toml` holds.
+
+    Returns
+    -------
+    The cohort, rows and reading order those of the file, named after it. Its digest covers patch keys, image
+    bytes and the order of the rows.
+
+    Raises
+    ------
+    CohortError : the file is damaged, or a column, a row or the settings cannot be used; rows count from 0.
+    """
+    images = ParquetImages([(path.name, path)])
+    check_columns(path.name, images.columns, (IMAGE, *LABELS))
+    if not len(images):
+        raise CohortError(f"{path.name} has no rows", remedy="write one row per patch")
+    table = images.labels(LABELS, OPTIONAL)
+    patches = []
+    for row, cells in enumerate(table.to_dict("records")):
+        where = f"row {row} of {path.name}"
+        labels = {str(column): str(cell) for column, cell in cells.items()}
+        for column, cell in labels.items():
+            check_label(where, column, cell)
+        patches.append(Patch(where=where, **labels))
+    settings = read_settings(path.with_suffix(".toml"))
+    check_table(path.name, patches, settings)
+    digests = tuple(images.digests())
+    check_images(patches, digests)
+    reader = _RowImages(path.absolute(), digests)
+    return own_cohort(
+        name=path.stem,
+        source=str(path),
+        patches=patches,
+        digests=digests,
+        read_image=reader,
+        settings=settings,
+        reading_order=reader.order,
+    )
+
+
+class _RowImages:
+    """Row number -> RGB image."""
+
+    def __init__(self, path: Path, digests: tuple[str, ...]) -> None:
+        self._path, self._digests = path, digests
+        self._images = ParquetImages([(path.name, path)])
+
+    def __call__(self, row: int) -> Image.Image:
+        """Decode the image of a row.
+
+        Raises
+        ------
+        CohortError : it cannot be read or decoded, or is no longer what the cohort's digest was
+            computed from.
+        """
+        return decode_unchanged(self._images.content(row), self._digests[row], self._images.where(row))
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """The file's own order: any other would read its row groups again and again."""
+        return np.arange(len(self._digests), dtype=np.int64)
+
+    def __reduce__(self) -> Any:
+        return _RowImages, (self._path, self._digests)

@@ -1,0 +1,241 @@
+"""Images in parquet files: labels at once, images row group by row group."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.errors import CohortError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+IMAGE = "image"
+_GROUPS_KEPT = 4
+_KEPT_BYTES = 512 << 20
+_HASHED_AT_ONCE = 64
+_UNREADABLE = (OSError, ValueError, NotImplementedError)  # what pyarrow's errors are
+
+
+class ParquetImages:
+    """The rows of several parquet files one after the other, with an image column.
+
+    The image column holds the bytes of an image file, or the form in which the `datasets` library
+    saves images: a struct with the field `bytes`. Nothing but the row groups last read is in memory.
+
+    Parameters
+    ----------
+    files : name (for messages) and path of each file, in order.
+
+    Raises
+    ------
+    CohortError : a file is damaged, no parquet file, or has no usable image column.
+    """
+
+    def __init__(self, files: Sequence[tuple[str, Path]]) -> None:
+        import numpy as np
+
+        self._names = [name for name, _ in files]
+        self._files = [_open(name, path) for name, path in files]
+        self._columns = [
+            _image_column(name, file) for name, file in zip(self._names, self._files, strict=True)
+        ]
+        groups = [
+            (number, group, file.metadata.row_group(group).num_rows)
+            for number, file in enumerate(self._files)
+            for group in range(file.metadata.num_row_groups)
+        ]
+        self._groups = [(number, group) for number, group, _ in groups]
+        self._ends: npt.NDArray[np.int64] = np.cumsum([rows for *_, rows in groups], dtype=np.int64)
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the first file's columns."""
+        return list(self._files[0].schema_arrow.names)
+
+    def labels(self, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+        """(rows, columns) of text.
+
+        Raises
+        ------
+        CohortError : a column is missing that is not optional, or holds neither text nor whole numbers; a
+            cell is null or cannot be read.
+        """
+        import pandas as pd
+
+        parts = []
+        for name, file in zip(self._names, self._files, strict=True):
+            present = file.schema_arrow.names
+            missing = [column for column in columns if column not in present]
+            if missing:
+                raise CohortError(
+                    f"{name} has no column {', '.join(map(repr, missing))} (it has {', '.join(present)})",
+                    remedy="write the columns image, " + ", ".join(columns),
+                )
+            wanted = [*columns, *(column for column in optional if column in present)]
+            for column in wanted:
+                _refuse_other_than_text(name, column, file.schema_arrow.field(column).type)
+            try:
+                cells = {column: file.read(columns=[column])[column].to_pylist() for column in wanted}
+            except _UNREADABLE as error:
+                raise _damaged(name) from error
+            for column, values in cells.items():
+                if None in values:
+                    raise CohortError(
+                        f"{name} has an empty {column} in row {values.index(None)}",
+                        remedy="fill it or drop the row",
+                    )
+            parts.append(pd.DataFrame({column: list(map(str, values)) for column, values in cells.items()}))
+        return pd.concat(parts, ignore_index=True)
+
+    def digests(self) -> Iterator[str]:
+        """SHA-256 of each row's image file, with a page or two in memory however large the row groups are.
+
+        Raises
+        ------
+        CohortError : a file cannot be read, or a row has no image.
+        """
+        row = 0
+        for name, file, column in zip(self._names, self._files, self._columns, strict=True):
+            batches = file.iter_batches(_HASHED_AT_ONCE, columns=[column], use_threads=False)
+            while (batch := _next(batches, name)) is not None:
+                for image in _images(batch.column(0), column):
+                    content = image.as_buffer()
+                    if not content:
+                        raise self._empty(row)
+                    yield hashlib.sha256(content).hexdigest()
+                    row += 1
+
+    def content(self, row: int) -> bytes:
+        """The bytes of a row's image file.
+
+        Raises
+        ------
+        CohortError : the file cannot be read any more, or the row has no image.
+        """
+        block = int(self._ends.searchsorted(row, side="right"))
+        first = int(self._ends[block - 1]) if block else 0
+        with self._lock:
+            images = self._kept.get(block)
+            if images is None:
+                images = self._kept[block] = self._read(block)
+                while len(self._kept) > _GROUPS_KEPT or (
+                    len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _KEPT_BYTES
+                ):
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(block)
+        content = images[row - first].as_py()
+        if not content:
+            raise self._empty(row)
+        return bytes(content)
+
+    def where(self, row: int) -> str:
+        """Which image a row is, for messages."""
+        block = int(self._ends.searchsorted(row, side="right"))
+        number = self._groups[block][0]
+        first = min(
+            (int(self._ends[other - 1]) if other else 0)
+            for other, (file, _) in enumerate(self._groups)
+            if file == number
+        )
+        return f"the image in row {row - first} of {self._names[number]}"
+
+    def _read(self, block: int) -> Any:
+        number, group = self._groups[block]
+        try:
+            table = self._files[number].read_row_group(group, columns=[self._columns[number]])
+        except _UNREADABLE as error:
+            raise _damaged(self._names[number]) from error
+        # Left in chunks: together they may be larger than the offsets of one array can say.
+        return _images(table.column(0), self._columns[number])
+
+    def _empty(self, row: int) -> CohortError:
+        return CohortError(f"{self.where(row)} is empty", remedy="write the image's bytes or drop the row")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("open files cannot be pickled")
+
+
+def _open(name: str, path: Path) -> Any:
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except FileNotFoundError:
+        raise CohortError(f"{name} does not exist", remedy="give the path of a parquet file") from None
+    except _UNREADABLE as error:
+        raise _damaged(name) from error
+
+
+def _image_column(name: str, file: Any) -> str:
+    """The column to read: `image`, or `image.bytes` where it is a struct."""
+    import pyarrow
+
+    schema = file.schema_arrow
+    if IMAGE not in schema.names:
+        raise CohortError(
+            f"{name} has no column 'image' (it has {', '.join(schema.names)})",
+            remedy="write the bytes of each image file into a column 'image'",
+        )
+    if schema.names.count(IMAGE) > 1:
+        raise CohortError(f"{name} has the column 'image' twice", remedy="delete one of them")
+    kind = schema.field(IMAGE).type
+    if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind, column = kind.field("bytes").type, f"{IMAGE}.bytes"
+    else:
+        column = IMAGE
+    kinds = pyarrow.types
+    if not (kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind)):
+        raise CohortError(
+            f"the column 'image' of {name} holds {kind} and no bytes of image files",
+            remedy="write the bytes of a PNG or JPEG file for every patch",
+        )
+    return column
+
+
+def _refuse_other_than_text(name: str, column: str, kind: Any) -> None:
+    """Whole numbers are names, too; a number such as 7.0 is not what anybody called a slide."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_integer(kind)
+    ):
+        raise CohortError(
+            f"the column '{column}' of {name} holds {kind} and no text", remedy="write it as strings"
+        )
+
+
+def _images(column: Any, name: str) -> Any:
+    """The array, in chunks or not, of the images' bytes."""
+    import pyarrow.compute
+
+    return pyarrow.compute.struct_field(column, "bytes") if "." in name else column
+
+
+def _next(batches: Iterator[Any], name: str) -> Any:
+    try:
+        return next(batches, None)
+    except _UNREADABLE as error:
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> CohortError:
+    return CohortError(
+        f"{name} is damaged or no parquet file", remedy="delete it and download or write it again"
+    )

@@ -1,0 +1,152 @@
+"""The benchmark's metadata tables: downloaded once and compared with their digests, or read from a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathorob_checks import hub
+from pathorob_checks.cohorts.cohort import COLUMNS, patch_keys
+from pathorob_checks.errors import CohortError, named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+URL_VARIABLE = "PATHOROB_CHECKS_METADATA_URL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """What a published table is: git's SHA-1 of the file, and its SHA-256 where that is known."""
+
+    file: str
+    git_sha1: str
+    sha256: str | None = None
+
+    def fits(self, content: bytes) -> bool:
+        """Whether this is the published file, byte by byte."""
+        if hub.git_blob_sha1(content) != self.git_sha1:
+            return False
+        return self.sha256 is None or hashlib.sha256(content).hexdigest() == self.sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Where tables come from.
+
+    Attributes
+    ----------
+    pins : the published files by name.
+    url : folder on the web that they are downloaded from; the variable `URL_VARIABLE` names a mirror.
+    folder : a folder of the user's to read instead; its files are taken as they are.
+    cache : where downloads are kept.
+    """
+
+    pins: dict[str, Pin]
+    url: str
+    folder: Path | None
+    cache: Path
+
+    def content(self, file: str) -> bytes:
+        """The bytes of a table.
+
+        Raises
+        ------
+        CohortError : it is not in the user's folder, cannot be downloaded, or is not the published file.
+        """
+        if self.folder is not None:
+            try:
+                return (self.folder / file).read_bytes()
+            except OSError as error:
+                raise CohortError(
+                    f"--fm-metadata={self.folder} has no readable table {file} ({error.strerror})",
+                    remedy=f"put the benchmark's {file} there, or leave --fm-metadata out to download it",
+                ) from None
+        kept = self.cache / file
+        if kept.is_file():
+            content = kept.read_bytes()
+            if self.pins[file].fits(content):
+                return content
+            kept.unlink()
+        if hub.is_offline():
+            raise CohortError(
+                f"the table {file} is not in the cache and HF_HUB_OFFLINE forbids to download it",
+                remedy="run pathorob-checks prefetch where there is a network, or give --fm-metadata=DIR",
+            )
+        return self._downloaded(file)
+
+    def is_published(self, file: str, content: bytes) -> bool:
+        """Whether these bytes are the published table."""
+        return self.pins[file].fits(content)
+
+    def _downloaded(self, file: str) -> bytes:
+        import pooch
+
+        pooch.get_logger().setLevel(logging.WARNING)
+        address = os.environ.get(URL_VARIABLE) or self.url
+        remedy = f"try again, give --fm-metadata=DIR, or set {URL_VARIABLE} to a mirror"
+        pin = self.pins[file]
+        fetcher = pooch.create(
+            self.cache,
+            base_url=address.rstrip("/") + "/",
+            registry={file: f"sha256:{pin.sha256}" if pin.sha256 else None},
+            retry_if_failed=3,
+        )
+        try:
+            path = Path(fetcher.fetch(file))
+            content = path.read_bytes()
+        except OSError as error:  # requests' errors are OSErrors; their messages may hold addresses
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            said = f"HTTP {status}" if status else error.strerror or type(error).__name__
+            raise CohortError(f"the table {file} cannot be downloaded ({said})", remedy=remedy) from None
+        except ValueError:
+            raise _another_file(file, remedy) from None
+        if not pin.fits(content):
+            path.unlink(missing_ok=True)
+            raise _another_file(file, remedy)
+        return content
+
+
+def _another_file(file: str, remedy: str) -> CohortError:
+    return CohortError(
+        f"what was downloaded as {file} is not the published table (another digest)", remedy=remedy
+    )
+
+
+def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
+    """A table's rows with the columns of `COLUMNS`, as text.
+
+    Raises
+    ------
+    CohortError : it is no such table, a cell is empty, or a patch stands in it twice (in a subset of it,
+        if `paired`).
+    """
+    import io
+
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeError) as error:
+        raise CohortError(f"{file} cannot be read as CSV", remedy="use the benchmark's own table") from error
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing or not len(table):
+        lack = f"has no column {', '.join(missing)}" if missing else "has no rows"
+        raise CohortError(f"{file} {lack}", remedy="use the benchmark's own table")
+    table = table[list(COLUMNS)]
+    empty = (table == "").any(axis=1)
+    if empty.any():
+        raise CohortError(
+            f"{file} has an empty cell in line {int(empty.to_numpy().argmax()) + 2}", remedy="fill it"
+        )
+    again = table.duplicated(["subset", "slide_id", "patch_id"] if paired else ["slide_id", "patch_id"])
+    if again.any():
+        raise CohortError(
+            f"{file} names {named(patch_keys(table[again]))} twice",
+            remedy="use the benchmark's own table",
+        )
+    return table

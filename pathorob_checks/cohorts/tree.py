@@ -1,0 +1,183 @@
+"""A cohort from a folder without a table: `<class>/<center>/<slide>/<patch>.png` says it all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+from pathorob_checks.cohorts.cohort import IN_DOMAIN, OUT_OF_DOMAIN, Cohort
+from pathorob_checks.cohorts.design import Patch, check_images, check_label, check_table, own_cohort
+from pathorob_checks.cohorts.image_files import FileImages, hash_files, is_inside
+from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.errors import CohortError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+LEVELS = ("biological_class", "medical_center", "slide_id")
+_LAYOUT = "<class>/<center>/<slide>/<patch>.png"
+_SIDES = (IN_DOMAIN, OUT_OF_DOMAIN)
+# What file managers, archive programs and network storage leave behind; hidden files are ignored as well.
+_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
+_WHOLE_SLIDES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".czi", ".dcm"})
+
+_Parts = tuple[str, ...]
+
+
+def load_tree(folder: Path) -> Cohort:
+    """Read and check a cohort folder whose folders are the labels.
+
+    Parameters
+    ----------
+    folder : holds `<class>/<center>/<slide>/<patch>.png` (or another of `IMAGE_SUFFIXES`, in any case), all
+        in-domain; or the two folders `ID` and `OOD` with that in them; and optionally `cohort.toml`. Folder
+        names are the labels as they are, a file's name without its suffix is the patch's. Hidden files
+        and what file managers leave behind are ignored. A slide that gives patches to several classes
+        has a folder in each of them, and its patches differ in their names.
+
+    Returns
+    -------
+    The cohort, rows in the order of their paths, named after the folder. Its digest is that of a folder with
+    a manifest that names the same patches.
+
+    Raises
+    ------
+    CohortError : a file or folder is not where it should be, leads outside, or cannot be used; tells which.
+    """
+    root = Path(os.path.realpath(folder))
+    paths, patches = [], []
+    for subset, first in _starts(root):
+        for parts in _image_files(root, first, 0):
+            path = "/".join(parts)
+            paths.append(path)
+            patches.append(_patch(repr(path), subset, parts[len(first) :]))
+    settings = read_settings(root / SETTINGS)
+    check_table(f"folder {root.name!r}", patches, settings)
+    where = tuple(patch.where for patch in patches)
+    digests = hash_files(root, paths, where)
+    check_images(patches, digests)
+    return own_cohort(
+        name=root.name,
+        source=str(folder),
+        patches=patches,
+        digests=digests,
+        read_image=FileImages(root, tuple(paths), where, digests),
+        settings=settings,
+    )
+
+
+def _starts(root: Path) -> list[tuple[str, _Parts]]:
+    """The subsets, and below which folder the classes of each are."""
+    top = [entry.name for entry in _entries(root, ()) if entry.is_dir()]
+    if not top and all(entry.name == SETTINGS for entry in _entries(root, ())):
+        raise CohortError(
+            f"folder {root.name!r} has no patches",
+            remedy=f"fill it with manifest.csv and the images it names, or with folders {_LAYOUT}",
+        )
+    if not all(side in top for side in _SIDES):
+        return [(IN_DOMAIN, ())]
+    for entry in _entries(root, ()):
+        if entry.name not in (*_SIDES, SETTINGS):
+            raise CohortError(
+                f"{entry.name!r} is beside the folders ID and OOD",
+                remedy=f"move it below one of them, as ID/{_LAYOUT}, or out of the cohort's folder",
+            )
+    return [(side, (side,)) for side in _SIDES]
+
+
+def _image_files(root: Path, parts: _Parts, level: int) -> Iterator[_Parts]:
+    """All image files below a folder, in the order of their names.
+
+    The depth is fixed, so that links that lead in a circle end in an error and not in an endless walk.
+    """
+    entries = _entries(root, parts)
+    if parts and not entries:
+        kind = f"{_called(level - 1)} folder" if level else "folder"
+        raise CohortError(
+            f"the {kind} {'/'.join(parts)!r} has no files", remedy="put its patches there or delete it"
+        )
+    for entry in entries:
+        inner = (*parts, entry.name)
+        path = "/".join(inner)
+        if entry.is_symlink():
+            _check_link(root, path)
+        if entry.is_dir():
+            if level == len(LEVELS):
+                raise _too_deep(path, inner[0])
+            yield from _image_files(root, inner, level + 1)
+        elif inner == (SETTINGS,):
+            continue
+        elif level < len(LEVELS):
+            raise _too_shallow(path)
+        elif PurePath(entry.name).suffix.lower() not in IMAGE_SUFFIXES:
+            raise _no_image(path)
+        else:
+            yield inner
+
+
+def _entries(root: Path, parts: _Parts) -> list[os.DirEntry[str]]:
+    """A folder's entries by name, without what is not meant to be part of it."""
+    try:
+        with os.scandir(root.joinpath(*parts)) as found:
+            entries = [
+                entry
+                for entry in found
+                if not entry.name.startswith(".") and entry.name.lower() not in _LITTER
+            ]
+    except OSError as error:
+        raise CohortError(
+            f"the folder {('/'.join(parts) or root.name)!r} cannot be read: {error.strerror}",
+            remedy="give a folder that you may read",
+        ) from None
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _patch(where: str, subset: str, parts: _Parts) -> Patch:
+    labels = dict(zip((*LEVELS, "patch_id"), (*parts[:-1], PurePath(parts[-1]).stem), strict=True))
+    for column, label in labels.items():
+        check_label(where, column, label)
+    return Patch(where=where, subset=subset, **labels)
+
+
+def _check_link(root: Path, path: str) -> None:
+    if not is_inside(root, root / path):
+        raise CohortError(
+            f"{path!r} is a symbolic link that leads outside the cohort folder",
+            remedy="copy what it leads to into the folder",
+        )
+    if not (root / path).exists():
+        raise CohortError(
+            f"{path!r} is a symbolic link that leads nowhere", remedy="restore what it leads to"
+        )
+
+
+def _called(level: int) -> str:
+    return ("class", "center", "slide")[level]
+
+
+def _too_deep(path: str, top: str) -> CohortError:
+    remedy = f"use the layout {_LAYOUT}"
+    if top.strip().upper() in _SIDES:
+        remedy += f", or ID/{_LAYOUT} with the two folders 'ID' and 'OOD', both of them and in upper case"
+    return CohortError(f"{path!r} is a folder where a patch's image should be", remedy=remedy)
+
+
+def _too_shallow(path: str) -> CohortError:
+    suffix = PurePath(path).suffix.lower()
+    remedy = f"use the layout {_LAYOUT}, and keep other files out of the cohort folder"
+    if suffix == ".csv":
+        remedy = f"name a table of patches manifest.csv, or move it out and use the layout {_LAYOUT}"
+    elif suffix == ".parquet":
+        remedy = "give the parquet file itself as the cohort"
+    elif suffix == ".toml":
+        remedy = f"name the cohort's settings {SETTINGS}, beside the class folders"
+    return CohortError(f"{path!r} is a file where only folders should be", remedy=remedy)
+
+
+def _no_image(path: str) -> CohortError:
+    if PurePath(path).suffix.lower() in _WHOLE_SLIDES:
+        return CohortError(f"{path!r} is a whole slide", remedy="cut it into patches")
+    kinds = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+    return CohortError(
+        f"{path!r} is no image file ({kinds})",
+        remedy="convert it, or move it out of the cohort folder",
+    )

@@ -1,0 +1,243 @@
+"""What would stop a run, found in seconds and without downloading weights or images."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.errors import PathorobChecksError
+
+if TYPE_CHECKING:
+    from pathorob_checks.commands.request import Request
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+_TOKENS = 257  # of a 224 px patch cut into 14 px squares
+_REACHED = 0.4  # share of the rate of a large product that a vision transformer reaches, roughly
+_METRICS_MINUTES = 7  # all three metrics on the benchmark's cohorts, 2 cores, dimension 1,536
+_WIDEST = 4608  # columns of the widest published embedding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: how it stands, with what, what was found, and what to do unless it is fine."""
+
+    state: str
+    subject: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass
+class _Ahead:
+    """What the run would need, added up while looking."""
+
+    download: int = 0
+    weights: dict[str, int] = field(default_factory=dict)
+    patches: dict[str, int] = field(default_factory=dict)
+
+
+def examine(asked: Request) -> Iterator[Finding]:
+    """Look at everything that a run of these FMs on these cohorts needs."""
+    ahead = _Ahead()
+    yield from _hub()
+    for name in asked.specs:
+        yield from _attempt(f"FM {name}", partial(_model, asked, name, ahead))
+    for name in asked.cohorts:
+        yield from _attempt(f"cohort {name}", partial(_cohort, asked, name, ahead))
+    yield from _attempt("device", partial(_device, asked, ahead))
+    yield from _attempt("disk", partial(_disk, asked, ahead))
+    yield from _attempt("cache", partial(_cache, asked))
+    yield from _attempt("time", partial(_time, asked, ahead))
+
+
+def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except PathorobChecksError as error:
+        yield Finding(FAIL, subject, error.problem, error.remedy)
+
+
+def _hub() -> Iterator[Finding]:
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    from pathorob_checks import hub
+
+    host = urlsplit(constants.ENDPOINT).hostname or "the hub"
+    if hub.is_offline():
+        yield Finding(
+            WARN,
+            "hub",
+            "HF_HUB_OFFLINE is set: only what is in the cache can be used",
+            "unset it to look for newer revisions",
+        )
+    else:
+        yield Finding(PASS, "hub", f"{host} will be asked")
+    if hub.has_token():
+        yield Finding(PASS, "token", "a token is set")
+    else:
+        yield Finding(
+            WARN,
+            "token",
+            "no token is set; public repositories need none",
+            "for gated FMs accept their terms on their page and set HF_TOKEN",
+        )
+
+
+def _model(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
+    from pathorob_checks import hub
+    from pathorob_checks.models.loading import files_of, license_of, repository_of, resolve
+
+    spec = asked.specs[name]
+    resolved = resolve(spec, name)
+    repository = repository_of(spec)
+    terms, commercial = license_of(spec)
+    if repository is None:
+        yield Finding(PASS, f"FM {name}", f"{spec.text} is there")
+        return
+    commit = str(resolved.revision)
+    files = files_of(resolved)
+    sizes = {file.name: file.size or 0 for file in hub.list_files(repository, commit)}
+    needed = sum(hub.size_to_fetch(repository, commit, file) for file in files)
+    ahead.download += needed
+    ahead.weights[name] = sum(sizes.get(file, 0) for file in files)
+    what = f"{needed / 1e9:.2f} GB to download" if needed else "in the cache"
+    yield Finding(PASS, f"FM {name}", f"{repository} at {commit[:12]} may be read; {what}")
+    if spec.revision is None:
+        yield Finding(
+            WARN,
+            f"FM {name}",
+            "the revision floats: tomorrow it may be another",
+            f"pin it: --fm={spec.text}@{commit}",
+        )
+    if commercial is False:
+        yield Finding(
+            WARN, f"FM {name}", f"license {terms}: no commercial use", "see that your use is covered"
+        )
+
+
+def _cohort(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
+    from pathorob_checks import hub
+    from pathorob_checks.cohorts import benchmark
+    from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
+
+    text = asked.cohorts[name]
+    commit = resolve_cohort(text) if name in asked.seen else None
+    cohort = load_cohort(text, asked.sources, commit)
+    ahead.patches[name] = len(cohort)
+    what = ""
+    if commit is not None:
+        repository = benchmark.facts().cohorts[name].repository
+        files = benchmark.image_files(name, commit)
+        needed = sum(hub.size_to_fetch(repository, commit, file.name, "dataset") for file in files)
+        ahead.download += needed
+        what = f" at {commit[:12]}; " + (f"{needed / 1e9:.2f} GB to download" if needed else "in the cache")
+    yield Finding(PASS, f"cohort {name}", f"{len(cohort):,} patches{what}")
+    for note in cohort.notes:
+        yield Finding(
+            WARN, f"cohort {name}", note.rstrip("."), "leave --fm-metadata out for published values"
+        )
+    if cohort.commercial is not True:
+        known = (
+            "no commercial use" if cohort.commercial is False else "commercial use is not known to be allowed"
+        )
+        yield Finding(
+            WARN,
+            f"cohort {name}",
+            f"license {cohort.license}: {known}",
+            "leave it out with --fm-commercial, or see that your use is covered",
+        )
+
+
+def _device(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+    import torch
+
+    from pathorob_checks.models.loading import resolve_device
+
+    device = resolve_device(asked.settings.device)
+    if device == "cpu":
+        real = any(spec.kind not in ("demo", "embeddings") for spec in asked.specs.values())
+        text = "the CPU will compute"
+        if real:
+            yield Finding(WARN, "device", text, "a GPU embeds a hundred times faster")
+        else:
+            yield Finding(PASS, "device", text)
+        return
+    free, total = torch.cuda.mem_get_info(torch.device(device))
+    largest = max(ahead.weights.values(), default=0)
+    text = f"{torch.cuda.get_device_name(device)}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free"
+    if 1.5 * largest > free:
+        yield Finding(
+            FAIL,
+            "device",
+            f"{text}, and the weights take {largest / 1e9:.1f} GB",
+            "free the device, name another with --fm-device, or try a smaller --fm-batch-size",
+        )
+    else:
+        yield Finding(PASS, "device", text)
+
+
+def _disk(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+    from pathorob_checks import hub
+
+    folder = hub.cache_folder()
+    hub.refuse_a_full_disk(ahead.download, folder, "what has to be downloaded")
+    embeddings = 4 * _WIDEST * sum(ahead.patches.values()) * max(1, len(asked.specs))
+    hub.refuse_a_full_disk(embeddings, asked.sources.cache, "what the embeddings take")
+    free = shutil.disk_usage(_existing(folder)).free
+    yield Finding(PASS, "disk", f"{ahead.download / 1e9:.2f} GB to download, {free / 1e9:.0f} GB free")
+
+
+def _cache(asked: Request) -> Iterator[Finding]:
+    from pathorob_checks.embeddings.store import EmbeddingStore
+
+    EmbeddingStore(asked.sources.cache).check_writable()
+    yield Finding(PASS, "cache", f"{asked.sources.cache} can be written")
+
+
+def _time(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+    """An order of magnitude: products of the weights with the tokens of every patch, at a measured rate."""
+    import torch
+
+    from pathorob_checks.models.loading import resolve_device
+
+    if not ahead.weights or not ahead.patches:
+        return
+    device = torch.device(resolve_device(asked.settings.device))
+    rate = _product_rate(device)
+    patches = sum(ahead.patches.values())
+    work = sum(size / 4 * 2 * _TOKENS * patches for size in ahead.weights.values())
+    minutes = work / (rate * _REACHED) / 60
+    yield Finding(
+        PASS,
+        "time",
+        f"roughly {_duration(minutes)} to embed {patches:,} patches with {len(ahead.weights)} FM(s) in fp32 "
+        f"on {device.type}, and some {_METRICS_MINUTES} minutes per FM for the metrics on 2 cores",
+    )
+
+
+def _product_rate(device: Any) -> float:
+    """Floating-point operations per second of a large float32 product."""
+    import torch
+
+    a = torch.ones(2048, 2048, device=device)
+    a @ a
+    begin = time.perf_counter()
+    for _ in range(3):
+        b = a @ a
+    float(b[0, 0])  # waits for the device
+    return float(3 * 2 * 2048**3 / (time.perf_counter() - begin))
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes / 60:.0f} hours" if minutes > 120 else f"{max(1, round(minutes))} minutes"
+
+
+def _existing(folder: Path) -> Path:
+    return next((place for place in (folder, *folder.parents) if place.exists()), Path.cwd())

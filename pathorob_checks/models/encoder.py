@@ -1,0 +1,203 @@
+"""What encoders of every library share: device, precision, pooling, and the test on a blank image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pathorob_checks.errors import ModelError
+from pathorob_checks.models.pooling import (
+    TokenLayout,
+    TokenLayoutError,
+    choose_pooling,
+    fallback_note,
+    pool_tokens,
+)
+from pathorob_checks.models.precision import AUTOCAST, without_tf32
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pathorob_checks.models.pooling import Norm
+    from pathorob_checks.models.preprocessing import Transform
+    from pathorob_checks.models.recipes import Recipe
+
+_DEFAULT_BATCH_SIZE = {"cpu": 32, "cuda": 128}
+
+
+class Encoder(ABC):
+    """A network on its device, with its preprocessing and a pooling that is known to fit its tokens.
+
+    Parameters
+    ----------
+    network : with its weights, in any mode, on any device.
+    origin : the model as the user knows it, for messages.
+    identity : see `FoundationModel.identity`; kept as given.
+    layout : what the network says about its tokens.
+    transform : from a PIL image to the network's input.
+    size : height and width of that input.
+    device : `cpu`, `cuda` or `cuda:N`.
+    precision : `fp32` (with TF32 off), `bf16` or `fp16` (by autocast, the weights stay float32).
+    pooling : one of `pooling.POOLINGS`; None is the recipe's, else `clsmean` for a model with a class token,
+        else `pooled`.
+    batch_size : None is 32 on the CPU and 128 on a GPU.
+    recipe : what the benchmark does with this model, where it is known.
+    description : facts for the report, to which this class adds its own.
+    notes : what the user must know.
+
+    Attributes
+    ----------
+    description : architecture, pooling in force, prefix tokens, preprocessing, dimension and notes; readable
+        and JSON-like.
+
+    Raises
+    ------
+    ModelError : when the model has no such pooling, or cannot embed a blank image.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        *,
+        origin: str,
+        identity: Mapping[str, object],
+        layout: TokenLayout,
+        transform: Transform,
+        size: tuple[int, int],
+        device: str,
+        precision: str,
+        pooling: str | None,
+        batch_size: int | None,
+        recipe: Recipe | None,
+        description: Mapping[str, object],
+        notes: list[str],
+    ) -> None:
+        self.identity = identity
+        self._origin = origin
+        self._device = torch.device(device)
+        self._autocast = AUTOCAST.get(precision)
+        self._model = network.eval().requires_grad_(False).to(self._device)
+        self._layout = layout
+        self._transform = transform
+        self.batch_size = batch_size or _DEFAULT_BATCH_SIZE.get(self._device.type, 32)
+        asked = pooling or (recipe.pooling if recipe else None)
+        self._pooling, note = choose_pooling(asked, layout, origin)
+        notes = [*notes, *([note] if note else [])]
+        # One blank image tells the real width and finds an impossible pooling before any patch is read.
+        try:
+            self.dimension = self._width(size)
+        except TokenLayoutError as error:
+            if asked is not None:
+                raise
+            self._pooling = "pooled"
+            self.dimension = self._width(size)
+            notes.append(fallback_note(error.problem))
+        if recipe is not None:
+            notes += self._disagreements(recipe, asked_for=pooling)
+        self.description: dict[str, object] = {
+            **description,
+            "recipe": recipe.name if recipe else None,
+            "pooling": self._pooling,
+            "prefix_tokens": layout.prefix_tokens,
+            "precision": precision,
+            "dimension": self.dimension,
+            "notes": notes,
+        }
+
+    @abstractmethod
+    def _forward(self, images: torch.Tensor) -> Any:
+        """(B, 3, H, W) on the device -> whatever the network yields."""
+
+    @abstractmethod
+    def _tokens(self, output: Any) -> torch.Tensor:
+        """The tokens in what `_forward` gave, after the last norm that applies to each of them."""
+
+    @abstractmethod
+    def _own_pooling(self, output: Any) -> torch.Tensor:
+        """The model's own pooled output in what `_forward` gave, (B, D)."""
+
+    def _norm_after_pooling(self) -> Norm | None:
+        return None
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """RGB image of any size -> (3, H, W) float32 tensor on the CPU."""
+        return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) float32 -> (B, `dimension`) float32 tensor on the CPU.
+
+        Raises
+        ------
+        ModelError : when the device's memory is too small for the batch, or the tokens are not what the
+            pooling takes them for.
+        """
+        try:
+            with (
+                torch.inference_mode(),
+                without_tf32(),
+                torch.autocast(self._device.type, dtype=self._autocast, enabled=self._autocast is not None),
+            ):
+                images = batch.to(self._device)
+                output = self._forward(images)
+                if self._pooling == "pooled":
+                    embeddings = self._checked(self._own_pooling(output))
+                else:
+                    embeddings = self._pooled(self._tokens(output), images)
+            return embeddings.float().cpu()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{self._origin} needs more memory than {self._device} has for {len(batch)} patches at once",
+                remedy="give a smaller --fm-batch-size",
+            ) from error
+
+    def _pooled(self, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        layout = self._layout
+        if layout.grid is None:
+            raise AssertionError("choose_pooling lets no pooling of tokens through without a grid")
+        return pool_tokens(
+            tokens,
+            prefix_tokens=layout.prefix_tokens,
+            grid=layout.grid(int(images.shape[-2]), int(images.shape[-1])),
+            class_token=layout.class_token,
+            pooling=self._pooling,
+            origin=self._origin,
+            norm=self._norm_after_pooling(),
+        )
+
+    def _checked(self, pooled: torch.Tensor) -> torch.Tensor:
+        if pooled.ndim != 2:
+            raise ModelError(
+                f"{self._origin} does not pool its features, of shape {tuple(pooled.shape[1:])} per image",
+                remedy="ask for --fm-pooling=clsmean, cls or mean if it has tokens",
+            )
+        return pooled
+
+    def _width(self, size: tuple[int, int]) -> int:
+        try:
+            return int(self.embed(torch.zeros(1, 3, *size)).shape[1])
+        except ModelError:
+            raise
+        except Exception as error:  # any network may stand behind a config: it may raise anything
+            line = (str(error).strip().splitlines() or [""])[0]
+            raise ModelError(
+                f"{self._origin} cannot embed a blank image of {size[0]} x {size[1]} px "
+                f"({type(error).__name__}: {line})",
+                remedy="load it by code of your own with python:module:factory",
+            ) from error
+
+    def _disagreements(self, recipe: Recipe, asked_for: str | None) -> list[str]:
+        """Notes on a model that is not what its recipe says."""
+        checks = []
+        if recipe.pooling != "pooled":
+            checks.append(("prefix tokens", recipe.prefix_tokens, self._layout.prefix_tokens))
+        if asked_for in (None, recipe.pooling):
+            checks.append(("columns", recipe.dimension, self.dimension))
+        return [
+            f"{self._origin} has {found} {what} where the recipe {recipe.name} says {said}: this may not be "
+            "the model that the recipe was written for."
+            for what, said, found in checks
+            if said != found
+        ]

@@ -1,0 +1,166 @@
+"""How the benchmark takes an embedding from each public foundation model: the table `recipes.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pathorob_checks.errors import ModelError
+
+TABLE = Path(__file__).with_name("recipes.toml")
+
+Triple = tuple[float, float, float]
+Pixels = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecipePreprocessing(_Row):
+    """What a recipe says about preprocessing; None is whatever the repository says.
+
+    Attributes
+    ----------
+    size : pixels, width and height of the network's input.
+    resize : pixels to resize to before the crop; the shorter side, or both with `squash`.
+    crop : `center` keeps the aspect ratio and crops, `squash` resizes both sides.
+    interpolation : `bilinear`, `bicubic`, `lanczos` or `nearest`.
+    mean, std : per channel, of values in 0..1.
+    """
+
+    size: Pixels | None = None
+    resize: Pixels | None = None
+    crop: Literal["center", "squash"] | None = None
+    interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"] | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+
+
+class Recipe(_Row):
+    """One foundation model.
+
+    Attributes
+    ----------
+    name : what `--fm` takes.
+    repo : `org/model` on the hub.
+    revision : commit that the benchmark measured, where that is known.
+    library : `timm`, `transformers`, or `package` for a package of its own that this project does not load.
+    architecture : timm's name of it; used where the repository has no config of timm's.
+    model_args : arguments for `timm.create_model`; layer classes by their names in `layers.LAYERS`. They
+        win over the repository's.
+    model_type, config_args : transformers' config, used where the repository has none.
+    preprocessing : wins over the repository's, value by value.
+    pooling : the benchmark's, see `pooling.POOLINGS`.
+    class_tokens, registers : tokens before the patch tokens.
+    native_dimension : width of a token, or of the model's own pooled output with `pooled`.
+    dimension : width of an embedding.
+    license : of the weights.
+    commercial : whether the license allows commercial use; None where that is uncertain.
+    gated : whether the hub asks to accept terms first.
+    remote_code : whether the model is code in its repository.
+    package : what to install for a model of library `package`.
+    weights : file of the weights where it has no standard name.
+    notes : what a user must know.
+    source : where the values are published.
+    """
+
+    name: str
+    repo: str
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
+    library: Literal["timm", "transformers", "package"]
+    architecture: str | None = None
+    model_args: dict[str, Any] = {}
+    model_type: str | None = None
+    config_args: dict[str, Any] = {}
+    preprocessing: RecipePreprocessing = RecipePreprocessing()
+    pooling: Literal["clsmean", "cls", "mean", "pooled"]
+    class_tokens: Count
+    registers: Count = 0
+    native_dimension: Annotated[int, Field(gt=0)]
+    dimension: Annotated[int, Field(gt=0)]
+    license: str
+    commercial: bool | None
+    gated: bool
+    remote_code: bool = False
+    package: str | None = None
+    weights: str | None = None
+    notes: tuple[str, ...] = ()
+    source: str
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens before the patch tokens."""
+        return self.class_tokens + self.registers
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if (self.library == "timm") != (self.architecture is not None):
+            raise ValueError("architecture belongs to timm's models, and each of them needs one")
+        if (self.library == "package") != (self.package is not None):
+            raise ValueError("package belongs to models of library package, and each of them needs one")
+        if self.library == "transformers" and (self.model_type is None) != self.remote_code:
+            raise ValueError("a transformers model is described by model_type or brings remote code")
+        if self.pooling in ("cls", "clsmean") and self.class_tokens == 0:
+            raise ValueError(f"pooling {self.pooling} needs a class token")
+        if self.dimension != self.native_dimension * (2 if self.pooling == "clsmean" else 1):
+            raise ValueError("dimension does not follow from native_dimension and pooling")
+        return self
+
+    def identity(self) -> dict[str, object]:
+        """What of the recipe decides an embedding's bytes, JSON-like."""
+        deciding = {
+            "name",
+            "library",
+            "architecture",
+            "model_args",
+            "model_type",
+            "config_args",
+            "preprocessing",
+            "pooling",
+            "class_tokens",
+            "registers",
+        }
+        return self.model_dump(mode="json", include=deciding, exclude_none=True)
+
+
+@cache
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name, in the table's order.
+
+    Raises
+    ------
+    ModelError : when the table cannot be read or a recipe is not valid.
+    """
+    try:
+        table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+        return {
+            name: _recipe(name, row, table.get("normalizations", {}))
+            for name, row in table["recipes"].items()
+        }
+    except (OSError, KeyError, ValueError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ModelError(
+            f"the table of recipes cannot be used ({first})", remedy="install pathorob-checks again"
+        ) from error
+
+
+def recipe_for_repository(repo: str) -> Recipe | None:
+    """The recipe of a hub repository, if there is one; the hub takes no notice of case."""
+    return next((found for found in recipes().values() if found.repo.casefold() == repo.casefold()), None)
+
+
+def _recipe(name: str, row: dict[str, Any], normalizations: dict[str, dict[str, Any]]) -> Recipe:
+    values = {**row, "name": name}
+    preprocessing = dict(values.get("preprocessing", {}))
+    if (normalization := preprocessing.pop("normalization", None)) is not None:
+        preprocessing |= normalizations[normalization]
+    values["preprocessing"] = preprocessing
+    if values.get("commercial") == "uncertain":
+        values["commercial"] = None
+    return Recipe.model_validate(values)

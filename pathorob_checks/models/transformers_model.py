@@ -1,0 +1,324 @@
+"""Encoders of the transformers library, from files alone: the library itself asks no network here."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pathorob_checks.errors import ModelError
+from pathorob_checks.models import preprocessing
+from pathorob_checks.models.encoder import Encoder
+from pathorob_checks.models.pooling import TokenLayout
+from pathorob_checks.models.repository import require_transformers
+from pathorob_checks.models.weights import describe_misfits, is_left_over, read_weights, unwrapped
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pathorob_checks.models.preprocessing import Transform
+    from pathorob_checks.models.recipes import Recipe
+    from pathorob_checks.models.repository import ModelFiles
+
+_CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls_token|class_token)")
+_DISTILLATION_TOKEN = re.compile(r"(?:.*\.)?(?:distillation_token|dist_token)")
+# CLIP's family normalises the class token alone: its other tokens are no finished features.
+_UNFINISHED_TOKENS = re.compile(r"(?:.*\.)?class_embedding")
+_POOLER = re.compile(r"(?:.*\.)?pooler\..*")
+
+
+class TransformersModel(Encoder):
+    """A transformers encoder on its device; parameters and errors as in `Encoder`.
+
+    Of models with an image and a text part (CLIP), `get_image_features` is the `pooled` output.
+
+    Parameters
+    ----------
+    files : its config, weights and preprocessing.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        identity: Mapping[str, object],
+        device: str = "cpu",
+        precision: str = "fp32",
+        pooling: str | None = None,
+        batch_size: int | None = None,
+        recipe: Recipe | None = None,
+    ) -> None:
+        require_transformers(files.origin)
+        with _quiet():
+            model_class, config = _network_class(files, recipe)
+            model, self._untrained_pooler = _loaded(model_class, config, files)
+            transform, size, steps, notes = _preprocessing(files, recipe)
+        self._image_features = getattr(model, "get_image_features", None)
+        self._takes_pixel_values = "pixel_values" in inspect.signature(model.forward).parameters
+        super().__init__(
+            model,
+            origin=files.origin,
+            identity=identity,
+            layout=TokenLayout(0, False, None) if self._image_features else layout_of(model, config, recipe),
+            transform=transform,
+            size=size,
+            device=device,
+            precision=precision,
+            pooling=pooling,
+            batch_size=batch_size,
+            recipe=recipe,
+            description={
+                "library": "transformers",
+                "architecture": type(model).__name__,
+                "preprocessing": steps,
+            },
+            notes=notes,
+        )
+
+    def _forward(self, images: torch.Tensor) -> Any:
+        call = self._image_features or self._model
+        return call(pixel_values=images) if self._takes_pixel_values else call(images)
+
+    def _tokens(self, output: Any) -> torch.Tensor:
+        tokens: torch.Tensor = getattr(output, "last_hidden_state", output)
+        return tokens
+
+    def _own_pooling(self, output: Any) -> torch.Tensor:
+        if isinstance(output, torch.Tensor):
+            return output
+        pooled: torch.Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is None or self._untrained_pooler:
+            why = "whose weights are not in its files" if self._untrained_pooler else "to take"
+            raise ModelError(
+                f"{self._origin} has no pooled output {why}",
+                remedy="ask for --fm-pooling=clsmean, cls or mean if it has tokens",
+            )
+        # Convolutional networks keep the two sides of the image, of length 1.
+        return pooled.flatten(1) if pooled.ndim == 4 and pooled.shape[2:] == (1, 1) else pooled
+
+
+def layout_of(model: Any, config: Any, recipe: Recipe | None = None) -> TokenLayout:
+    """What a transformers model says about its tokens; the recipe speaks where the model does not."""
+    names = [name for name, _ in model.named_parameters()]
+    class_token = any(_CLASS_TOKEN.fullmatch(name) for name in names)
+    unfinished = any(_UNFINISHED_TOKENS.fullmatch(name) for name in names)
+    registers = getattr(config, "num_register_tokens", None)
+    if registers is None:
+        registers = recipe.registers if recipe else 0
+    if recipe is not None and recipe.remote_code:
+        class_token = class_token or recipe.class_tokens > 0
+    distillation = any(_DISTILLATION_TOKEN.fullmatch(name) for name in names)
+    patch = getattr(config, "patch_size", None)
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch or ())
+    prefix = int(class_token) + int(registers) + int(distillation)
+    if unfinished or len(sides) != 2:
+        return TokenLayout(prefix, class_token or unfinished, None)
+    rows, columns = sides
+
+    def grid(height: int, width: int) -> tuple[int, int]:
+        return height // int(rows), width // int(columns)
+
+    return TokenLayout(prefix, class_token, grid)
+
+
+def build_config(model_type: str, config_args: Mapping[str, Any], origin: str) -> Any:
+    """A config of the library's own, from a recipe.
+
+    Raises
+    ------
+    ModelError : when the library does not know the type.
+    """
+    library = _library()
+
+    if model_type not in library.CONFIG_MAPPING:
+        raise _unknown(model_type, origin)
+    return library.CONFIG_MAPPING[model_type](**config_args)
+
+
+def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
+    """The network's class and its config."""
+    library = _library()
+
+    if files.config is None or files.config_file is None:
+        if recipe is None or recipe.model_type is None:
+            raise ModelError(f"{files.origin} has no config.json", remedy="download it again")
+        config = build_config(recipe.model_type, recipe.config_args, files.origin)
+        return library.MODEL_MAPPING[type(config)], config
+    folder = files.config_file.parent
+    if files.remote_code:
+        return _remote_class(files, folder)
+    model_type = files.config.get("model_type")
+    if model_type not in library.CONFIG_MAPPING:
+        raise _unknown(model_type, files.origin)
+    try:
+        config = library.CONFIG_MAPPING[model_type].from_dict(dict(files.config))
+        return library.MODEL_MAPPING[type(config)], config
+    except Exception as error:  # values from a file reach any config class: it may raise anything
+        raise ModelError(
+            f"transformers cannot build {model_type} from config.json of {files.origin} "
+            f"({type(error).__name__}: {_first_line(error)})",
+            remedy="use the transformers version that saved it, or save the model again",
+        ) from error
+
+
+def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
+    """Class and config from the repository's own code, which the user allowed to run."""
+    import_class = _library("dynamic_module_utils").get_class_from_dynamic_module
+
+    auto_map = (files.config or {}).get("auto_map") or {}
+    found: dict[str, Any] = {}
+    for role in ("AutoConfig", "AutoModel"):
+        reference = auto_map.get(role)
+        if not isinstance(reference, str):
+            raise ModelError(
+                f"config.json of {files.origin} names no {role} in its auto_map",
+                remedy="load it by code of your own with python:module:factory",
+            )
+        if "--" in reference:
+            # The commit that the user read and pinned is not that of the other repository.
+            raise ModelError(
+                f"{files.origin} takes its code from another repository ({reference.partition('--')[0]})",
+                remedy="load it by code of your own with python:module:factory",
+            )
+        try:
+            found[role] = import_class(reference, str(folder), local_files_only=True)
+        except Exception as error:  # importing runs the repository's code
+            why = f"{type(error).__name__}: {_first_line(error)}"
+            raise ModelError(
+                f"the code of {files.origin} cannot be imported ({why})",
+                remedy="install what it needs, or load it by code of your own with python:module:factory",
+            ) from error
+    return found["AutoModel"], found["AutoConfig"].from_dict(dict(files.config or {}))
+
+
+def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool]:
+    """The network with its weights, and whether those of its pooler are missing."""
+    weights = read_weights(files.weights, files.origin)
+    try:
+        with torch.device("meta"):
+            expected = model_class(config).state_dict().keys()
+    except Exception:  # a network that cannot be built without memory has no names to compare with
+        expected = weights.keys()
+    try:
+        # By name and not by folder, so that the library reads no other file of the folder. It translates
+        # the names of older versions.
+        model, report = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=unwrapped(weights, expected),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+        )
+    except Exception as error:  # see `_network_class`
+        raise ModelError(
+            f"transformers cannot build {model_class.__name__} of {files.origin} "
+            f"({type(error).__name__}: {_first_line(error)})",
+            remedy="use the transformers version that saved it, or save the model again",
+        ) from error
+    missing = set(report["missing_keys"])
+    pooler = {key for key in missing if _POOLER.fullmatch(key)}
+    difference = describe_misfits(
+        missing - pooler,
+        [key for key in report["unexpected_keys"] if not is_left_over(key)],
+        [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
+    )
+    if difference:
+        raise ModelError(
+            f"the weights of {files.origin} do not fit its config.json: the file {difference}",
+            remedy="save weights and config.json from the same model",
+        )
+    return model, bool(pooler)
+
+
+def _preprocessing(
+    files: ModelFiles, recipe: Recipe | None
+) -> tuple[Transform, tuple[int, int], dict[str, object], list[str]]:
+    """Transform, size of its output, a description, and notes on disagreements."""
+    processor = _processor(files, required=recipe is None)
+    if recipe is not None:
+        found = preprocessing.from_processor(processor) if processor is not None else {}
+        steps, notes = preprocessing.merge(recipe.preprocessing, found, files.origin)
+        return steps.transform(), (steps.size, steps.size), steps.describe(), notes
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return pixels.float()
+
+    from PIL import Image as Images
+
+    channels, height, width = transform(Images.new("RGB", (256, 256))).shape
+    if channels != 3:
+        raise ModelError(
+            f"{files.origin} takes images of {channels} channels", remedy="choose a model for RGB images"
+        )
+    description = {**preprocessing.from_processor(processor), "size": [height, width]}
+    readable = {key: list(value) if isinstance(value, tuple) else value for key, value in description.items()}
+    return transform, (height, width), {**readable, "processor": type(processor).__name__}, []
+
+
+def _processor(files: ModelFiles, *, required: bool) -> Any:
+    """The repository's image processor; None where there is none and a recipe stands in."""
+    library = _library()
+
+    if files.preprocessor is None:
+        if required:
+            raise ModelError(
+                f"{files.origin} has no preprocessor_config.json, so how to prepare an image is unknown",
+                remedy="ask its authors, or load it by code of your own with python:module:factory",
+            )
+        return None
+    try:
+        # Pillow resizes, as for all other models here; torchvision differs from it in the last bits.
+        return library.AutoImageProcessor.from_pretrained(
+            str(files.preprocessor.parent),
+            backend="pil",
+            local_files_only=True,
+            trust_remote_code=files.remote_code,
+        )
+    except Exception as error:  # see `_network_class`
+        if not required:
+            return None
+        raise ModelError(
+            f"preprocessor_config.json of {files.origin} cannot be used "
+            f"({type(error).__name__}: {_first_line(error)})",
+            remedy="download it again, or load the model by code of your own with python:module:factory",
+        ) from error
+
+
+def _unknown(model_type: object, origin: str) -> ModelError:
+    return ModelError(
+        f"{origin} needs the model type {model_type}, unknown to transformers {_library().__version__}",
+        remedy="upgrade transformers, or load the model by code of your own with python:module:factory",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's bars and tables: what they tell is an error or nothing here."""
+    logging = _library("utils").logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _library(part: str | None = None) -> Any:
+    """The library, or a module of it; untyped, as it is optional and its types change with its version."""
+    return importlib.import_module("transformers" + (f".{part}" if part else ""))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

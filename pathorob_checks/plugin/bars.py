@@ -1,0 +1,61 @@
+"""Progress bars on a terminal, past pytest's capture; silent everywhere else and in workers."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+_DELAY_S = 2.0  # what is over sooner needs no bar
+
+
+def progress(config: pytest.Config, items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
+    """The items, with a bar of `total` steps while they are consumed."""
+    if not _wanted(config):
+        yield from items
+        return
+    from tqdm import tqdm
+
+    # Gone when it is done.
+    with tqdm(
+        total=total, desc=text, delay=_DELAY_S, leave=False, dynamic_ncols=True, file=sys.__stderr__
+    ) as bar:
+        for item in items:
+            yield item
+            with _uncaptured(config):
+                bar.update()
+
+
+def show_downloads(config: pytest.Config) -> None:
+    """Let downloads from the hub show their bars in the same way."""
+    from tqdm import tqdm
+
+    from pathorob_checks import hub
+
+    wanted = _wanted(config)
+
+    class DownloadBar(tqdm):  # type: ignore[type-arg]
+        """huggingface_hub makes it with what it would give its own bar."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            shown = {"delay": _DELAY_S, "leave": False, "dynamic_ncols": True, "file": sys.__stderr__}
+            super().__init__(*args, **{**kwargs, **shown, "disable": not wanted})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            with _uncaptured(config) if wanted else contextlib.nullcontext():
+                return super().update(n)
+
+    hub.download_bar = DownloadBar
+
+
+def _wanted(config: pytest.Config) -> bool:
+    return not hasattr(config, "workerinput") and sys.__stderr__ is not None and sys.__stderr__.isatty()
+
+
+def _uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
