@@ -61,12 +61,16 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
         ([FM, "--fm-criteria=florr"], ["florr", "floor"]),
         ([FM, "--fm-criteria=missing.toml"], ["missing.toml", "cannot be read"]),
         ([FM, "--fm-criteria=median"], ["median", "demo", "floor"]),
-        ([FM, "--fm-cohort=nowhere"], ["nowhere", "manifest.csv"]),
-        ([FM, "--fm-cohort=camelyon"], ["camelyon", "not available"]),
-        (["--fm=hf-hub:acme/vit"], ["--fm-cohort=FOLDER"]),
+        ([FM, "--fm-cohort=nowhere"], ["nowhere", "parquet file"]),
+        ([FM, "--fm-cohort=camelion"], ["camelion", "did you mean 'camelyon'"]),
+        ([FM, "--fm-cohort=camelyon@../main"], ["camelyon@../main", "no usable revision"]),
+        ([FM, "--fm-cohort=tcga", "--fm-commercial"], ["--fm-commercial leaves nothing", "CC-BY-NC-SA-4.0"]),
+        (["--fm=conch", "--fm-cohort=demo"], ["package", "conch", "python:module:factory"]),
+        (["--fm=hibou-b", "--fm-cohort=demo"], ["--fm-trust-remote-code", "40 digits"]),
+        (["--fm=embeddings:nowhere", "--fm-cohort=demo"], ["embeddings:nowhere", "no folder"]),
         ([FM, "--fm-batch-size=0"], ["--fm-batch-size", "positive whole number"]),
         ([FM, "--fm-precision=fp8"], ["--fm-precision", "fp32|bf16|fp16"]),
-        (["--fm=local-dir:nowhere", "--fm-cohort=demo"], ["nowhere", "config.json"]),
+        (["--fm=local-dir:nowhere", "--fm-cohort=demo"], ["local-dir:nowhere", "no folder"]),
         ([FM, "--fm-cache=/dev/null/cache"], ["/dev/null/cache", "--fm-cache"]),
         ([FM, "--fm-json=/dev/null/results.json"], ["/dev/null/results.json", "written"]),
     ],
@@ -74,6 +78,11 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
 )
 def test_wrong_options(terminal: Terminal, arguments: list[str], words: list[str]) -> None:
     is_one_sentence(terminal.pytest(*arguments), *words)
+
+
+def test_a_model_that_is_nowhere_to_be_had(terminal: Terminal) -> None:
+    run = terminal.pytest("--fm=virchow2", HF_HUB_OFFLINE="1", HF_HOME=str(terminal.folder / "home"))
+    is_one_sentence(run, "paige-ai/Virchow2", "prefetch")
 
 
 def test_an_unknown_metric_in_a_criteria_file(terminal: Terminal) -> None:
@@ -116,7 +125,7 @@ def leave_tumor_in_one_center(folder: Path) -> None:
         (leave_tumor_in_one_center, ["tumor", "north"]),
         (repeat_a_row, ["north-stroma-0", "p0"]),
         (edit("images/north_tumor_3_0.png", "../north.png"), ["../north.png"]),
-        (lambda folder: (folder / "manifest.csv").unlink(), ["manifest.csv"]),
+        (lambda folder: (folder / "manifest.csv").unlink(), ["manifest.csv", "<class>/<center>/<slide>"]),
         (lambda folder: (folder / "manifest.csv").write_text(""), ["manifest.csv", "empty"]),
     ],
     ids=["missing column", "missing image", "one center", "duplicate", "outside", "no manifest", "empty"],

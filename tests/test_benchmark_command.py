@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from gate_runs import Run, Terminal
 from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
-from tiny_models import write_tiny_dinov2
+from tiny_models import write_tiny_transformers
 
 from pathorob_checks.embeddings.precomputed import write_pathorob_layout
 
@@ -64,7 +64,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with loopback_hub() as hub:
         miniature.publish(hub, root / "repositories")
         hub.add("acme/vit", write_tiny_vit(root / "vit", seed=1))
-        hub.add("acme/dinov2", write_tiny_dinov2(root / "dinov2", registers=4))
+        hub.add("acme/dinov2", write_tiny_transformers(root / "dinov2", "dinov2_with_registers"))
         hub.add("closed/fm", root / "vit")
         hub.repositories["closed/fm"].gated = True
         metadata = miniature.write_tables(root / "metadata")
@@ -163,7 +163,8 @@ def test_precomputed_embeddings_give_the_published_protocols_value(name: str, tm
     metadata.mkdir()
     for file, make in golden.TABLES.items():
         make().to_csv(metadata / f"{file}.csv", index=False)
-    write_pathorob_layout(tmp_path / "features", name, table, golden.embeddings(table, **weights))
+    features = golden.embeddings(table, seed=100 + list(golden.COHORTS).index(name), **weights)
+    write_pathorob_layout(tmp_path / "features", name, table, features)
     terminal = Terminal(tmp_path, tmp_path / "cache")
     run = terminal.pytest(
         "--fm=embeddings:features", f"--fm-cohort={name}", "--fm-metadata=metadata", "--fm-json=results.json",
@@ -208,11 +209,12 @@ def test_the_doctor_finds_nothing_wrong_and_downloads_no_weights(lab: Lab, tmp_p
 def test_what_a_server_does_wrong_is_one_sentence(
     lab: Lab, tmp_path: Path, fault: dict[str, int], words: str
 ) -> None:
-    commit = lab.hub.add("acme/faulty", write_tiny_vit(tmp_path / "vit", seed=3))
+    repo = f"acme/{next(iter(fault))}-fault-{next(iter(fault.values()))}"
+    commit = lab.hub.add(repo, write_tiny_vit(tmp_path / "vit", seed=3))
     for name, value in fault.items():
-        setattr(lab.hub.repositories["acme/faulty"], name, value)
+        setattr(lab.hub.repositories[repo], name, value)
     run = lab.pytest(
-        f"--fm=hf-hub:acme/faulty@{commit}",
+        f"--fm=hf-hub:{repo}@{commit}",
         "--fm-cohort=demo",
         "-k",
         "robustness_index",

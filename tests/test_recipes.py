@@ -91,7 +91,7 @@ def test_the_parser_of_specs_knows_exactly_the_recipes() -> None:
 @pytest.mark.parametrize("recipe", recipes().values(), ids=by_name)
 def test_a_recipe_cannot_be_changed_and_has_a_json_like_identity(recipe: Recipe) -> None:
     with pytest.raises(ValidationError):
-        recipe.pooling = "mean"  # type: ignore[misc]
+        recipe.pooling = "mean"
     identity = recipe.identity()
     assert json.loads(json.dumps(identity)) == identity
     assert "license" not in identity

@@ -280,7 +280,7 @@ def test_files_that_make_no_model_are_an_error_of_one_sentence(vit: Path, damage
 
 
 def test_a_text_model_cannot_embed_images(tmp_path: Path) -> None:
-    small = {
+    small: dict[str, Any] = {
         "hidden_size": 32,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,

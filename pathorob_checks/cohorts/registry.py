@@ -91,8 +91,10 @@ def resolve_cohort(text: str) -> str | None:
 
     Raises
     ------
+    CohortError : the text names no cohort.
     HubError : the repository or revision cannot be found.
     """
+    check_cohort_text(text)
     published = _published(text)
     if published is None:
         return None

@@ -163,7 +163,7 @@ def _too_deep(path: str, top: str) -> CohortError:
 
 def _too_shallow(path: str) -> CohortError:
     suffix = PurePath(path).suffix.lower()
-    remedy = f"use the layout {_LAYOUT}, and keep other files out of the cohort folder"
+    remedy = f"write a manifest.csv of the images, or use the layout {_LAYOUT} and keep other files out"
     if suffix == ".csv":
         remedy = f"name a table of patches manifest.csv, or move it out and use the layout {_LAYOUT}"
     elif suffix == ".parquet":

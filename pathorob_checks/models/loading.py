@@ -130,7 +130,7 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
     elif spec.kind in ("local-dir", "embeddings"):
         folder = Path(spec.target).expanduser().absolute()
         if not folder.is_dir():
-            what = "the model" if spec.kind == "local-dir" else "the embeddings"
+            what = "embeddings" if spec.kind == "embeddings" else "config.json and model.safetensors"
             raise ModelError(f"{spec.text} names no folder", remedy=f"check the path, or save {what} there")
         spec = replace(spec, target=str(folder))
     elif spec.kind == "python":
@@ -166,6 +166,8 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
 def license_of(spec: ModelSpec) -> tuple[str, bool | None]:
     """License and whether it allows commercial use (None: unknown), from the spec and the recipes alone."""
     recipe = _recipe(spec)
+    if spec.kind == "demo":
+        return "Apache-2.0", True
     return (recipe.license, recipe.commercial) if recipe else ("unknown", None)
 
 
@@ -213,7 +215,7 @@ def resolve_device(device: str) -> str:
 
 
 def _resolve_on_hub(spec: ModelSpec) -> str:
-    recipe, repo = _recipe(spec), _repository(spec)
+    recipe, repo = _recipe(spec), repository_of(spec)
     _refuse_packages(recipe, spec)
     if recipe is not None and recipe.remote_code and not _is_commit(spec.revision):
         from pathorob_checks.models.repository import refuse_remote_code
@@ -232,7 +234,7 @@ def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
     spec = resolved.spec
     if spec.kind == "local-dir":
         return FolderSource(spec.text, Path(spec.target))
-    repo = _repository(spec)
+    repo = repository_of(spec)
     if repo is None:
         return None
     if resolved.revision is None:
@@ -240,7 +242,8 @@ def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
     return HubSource(repo, resolved.revision, pinned=_is_commit(spec.revision))
 
 
-def _repository(spec: ModelSpec) -> str | None:
+def repository_of(spec: ModelSpec) -> str | None:
+    """The hub repository of a spec; None for a model that is on no hub."""
     if spec.kind == "hf-hub":
         return spec.target
     recipe = _recipe(spec)
@@ -382,7 +385,7 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
         "code_sha256": digest_of_files([Path(demo.__file__)]),
     }
     model.identity = identity
-    return PreparedModel(resolved.name, identity, lambda: model)
+    return PreparedModel(resolved.name, identity, lambda: model, *license_of(resolved.spec))
 
 
 def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
