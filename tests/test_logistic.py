@@ -46,7 +46,8 @@ def fitted(x: npt.NDArray[np.floating], y: Int64, rows: Int64, c: float) -> Logi
 @pytest.mark.parametrize("classes", [2, 3, 6])
 @pytest.mark.parametrize("signal", [0.05, 0.4])
 def test_every_fit_of_the_grid_predicts_as_scikit_learns(classes: int, signal: float) -> None:
-    x, y = planted(900, 80, classes, seed=classes, signal=signal)
+    # Rows enough to test on that a share of 0.005 is not a single one of them.
+    x, y = planted(4600, 80, classes, seed=classes, signal=signal)
     # As many of each class: else float32 ends scikit-learn's fits with the least C before intercepts move.
     training = [np.arange(300), np.arange(120, 570), np.arange(0, 600, 7)[: 84 // classes * classes]]
     fits, clear = logistic._in_lockstep(torch.from_numpy(x), y, training), 0
