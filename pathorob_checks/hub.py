@@ -133,6 +133,8 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
         if not _is_unreachable(error) or not cached:
             raise _hub_error(error, repo, commit, kind, filename=None) from None
         files = cached
+    for file in files:
+        _refuse_a_path_outside(file.name, repo)
     return sorted(files, key=lambda file: file.name)
 
 
@@ -149,6 +151,7 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    _refuse_a_path_outside(filename, repo)
     found = try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind)
     if isinstance(found, str):
         return Path(found)
@@ -220,6 +223,15 @@ def has_token() -> bool:
     from huggingface_hub import get_token
 
     return get_token() is not None
+
+
+def _refuse_a_path_outside(filename: str, repo: str) -> None:
+    """Names come from the hub and become paths of the cache."""
+    if filename.startswith("/") or ".." in filename.split("/") or re.search(r"[\\:\0]", filename):
+        raise HubError(
+            f"{repo} names a file {filename!r}, which lies outside of the repository",
+            remedy="do not use it unless you know who made it",
+        )
 
 
 def _download(download: Callable[..., Any], repo: str, *, commit: str, filename: str, kind: Kind) -> Path:

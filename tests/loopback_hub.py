@@ -49,6 +49,7 @@ class LoopbackHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     tokens: set[str] = field(default_factory=set)
+    resumed: list[int] = field(default_factory=list)  # first bytes of downloads that were taken up again
 
     def add(self, repo: str, folder: Path, *, revision: str = "main") -> str:
         """Publish a folder's files as a new commit that `revision` points to; returns the commit.
@@ -197,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif first is None:
             self._send(200, data, headers)
         else:
+            self._hub.resumed.append(first)
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
             self._send(206, data[first:], headers)
 

@@ -211,3 +211,62 @@ def test_a_spec_becomes_an_embedding_through_the_hub(user: User, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     identity, shape = json.loads(done.stdout.splitlines()[-1])
     assert (identity["repository"], identity["revision"], shape) == (REPO, commit, [2, 96])
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(user: User, files: Path) -> None:
+    # Larger than the pieces in which huggingface_hub writes (10 MiB).
+    content = bytes(range(256)) * (26 << 12)
+    (files / "model.safetensors").write_bytes(content)
+    commit = user.hub.add(REPO, files)
+    user.hub.repositories[REPO].cuts = 1
+    assert Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"]).read_bytes() == content
+    assert user.hub.resumed
+    assert all(0 < first <= len(content) // 2 for first in user.hub.resumed)
+
+
+def test_what_arrives_altered_is_fetched_again_and_never_kept(user: User, files: Path) -> None:
+    commit = user.hub.add(REPO, files)
+    user.hub.repositories[REPO].corrupt = 99
+    assert "another digest" in user.is_refused("fetch", REPO, commit, "model.safetensors")
+    assert not [path for path in user.home.rglob("*") if path.is_file() and path.stat().st_size > 1000]
+    user.hub.repositories[REPO].corrupt = 1
+    found = Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"])
+    assert found.read_bytes() == (files / "model.safetensors").read_bytes()
+
+
+def test_a_page_instead_of_a_file_is_told(user: User, files: Path) -> None:
+    commit = user.hub.add(REPO, files)
+    user.hub.repositories[REPO].html = True
+    assert "a login page" in user.is_refused("fetch", REPO, commit, "config.json")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\\..\\b"])
+def test_a_file_name_that_leads_out_of_the_repository_is_refused(user: User, name: str) -> None:
+    assert "outside of the repository" in user.is_refused("fetch", REPO, "0" * 40, name)
+    assert not user.hub.requests
+
+
+def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collections import namedtuple
+
+    from pathorob_checks import hub
+    from pathorob_checks.errors import HubError
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(10**9, 0, 10**8))
+    hub.refuse_a_full_disk(10**7, tmp_path / "not" / "yet", "a small file")
+    asked = []
+
+    class Plan:
+        will_download = True
+        file_size = 10**8
+
+    def download(*arguments: object, dry_run: bool = False, **more: object) -> object:
+        asked.append(dry_run)
+        return Plan()
+
+    with pytest.raises(
+        HubError, match=r"weights of lab/vit needs 0\.10 GB and .* has 0\.10 GB free; .*HF_HOME"
+    ):
+        hub._download(download, "lab/vit", commit="0" * 40, filename="weights", kind="model")
+    assert asked == [True]

@@ -41,17 +41,22 @@ def unit(count: int, dim: int, seed: int) -> Float32:
     count=st.integers(12, 120),
     block=st.integers(5, 60),
     places=st.integers(1, 99),
+    many=st.sampled_from([0, 100]),
 )
-def test_neighbors_do_not_depend_on_blocks_and_places(seed: int, count: int, block: int, places: int) -> None:
+def test_neighbors_do_not_depend_on_blocks_and_places(
+    seed: int, count: int, block: int, places: int, many: int
+) -> None:
     points, groups = unit(count, 8, seed), np.random.RandomState(seed).randint(0, 6, count)
     most = count - int(np.bincount(groups).max())
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(neighbors._BLOCK, "cpu", block)
         patch.setattr(neighbors, "_PLACES", places)
+        patch.setattr(neighbors, "_MANY", many)  # 0: rows are taken whole, whatever k
+        patch.setattr(neighbors, "_WHOLE_ROWS", block * count)
         for k in {1, most // 2, most} - {0}:
             np.testing.assert_array_equal(nearest(points, groups, k), by_sorting(points, groups, k))
         pauses = sum(1 for _ in neighbors.nearest_neighbors(points, groups, most, CPU))
-        assert pauses == neighbors.block_products(count, CPU)
+        assert pauses == neighbors.block_products(count, most, CPU)
 
 
 def test_equal_distances_stand_in_the_order_of_the_rows() -> None:

@@ -7,7 +7,7 @@ class, same center), SS and OO. The index is sum SO / (sum SO + sum OS).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +164,8 @@ def robustness_index(
     MetricError
         Fewer neighbors than k, one class or one center only, or no informative neighbor at all.
     """
-    raw = as_embeddings(embeddings, patches, METRIC)
-    refuse_zero_rows(raw, METRIC)
-    # scikit-learn's rounding decides which of two nearly equal neighbors the published values count first.
-    array = np.asarray(normalize(raw), dtype=np.float32)
+    array = as_embeddings(embeddings, patches, METRIC)
+    refuse_zero_rows(array, METRIC)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)
@@ -226,21 +224,24 @@ def _neighbors(
     """(rows of all parts, k) row numbers of the neighbors within the part."""
     found: list[Int64] = []
 
+    def steps(rows: Int64) -> Generator[None, None, Int64]:
+        # scikit-learn's rounding decides which of two nearly equal neighbors the published values count
+        # first. Part by part, so that no second copy of all embeddings is in memory.
+        unit = np.asarray(normalize(array[rows]), dtype=np.float32)
+        return nearest_neighbors(unit, slides[rows], k, device)
+
     def one_after_the_other() -> Iterator[None]:
         for rows in parts:
-            nearest = yield from nearest_neighbors(array[rows], slides[rows], k, device)
+            nearest = yield from steps(rows)
             found.append(nearest)
 
     def one_per_core() -> Iterator[None]:
-        def nearest(rows: Int64) -> Int64:
-            return finish(nearest_neighbors(array[rows], slides[rows], k, device))
-
-        for nearest_rows in threads.spread(nearest, parts):
-            found.append(nearest_rows)
+        for nearest in threads.spread(lambda rows: finish(steps(rows)), parts):
+            found.append(nearest)
             yield
 
     many = len(parts) > 1 and device.type == "cpu"
-    total = len(parts) if many else sum(block_products(len(rows), device) for rows in parts)
+    total = len(parts) if many else sum(block_products(len(rows), k, device) for rows in parts)
     work: Iterable[object] = one_per_core() if many else one_after_the_other()
     if progress is not None:
         work = progress(work, total, "neighbors")

@@ -14,15 +14,32 @@ from pathorob_checks.numerics.products import Multiplication
 _SPARE = 8  # candidates beyond k, for those that are equal up to rounding
 _ROUNDING = 4e-6  # a product of two unit rows in float32 is closer than half of this to the exact one
 _BLOCK = {"cpu": 4096, "cuda": 8192}  # rows
+_MANY = 100  # candidates; picking so many from every block costs more than the other half of the products
+_WHOLE_ROWS = 1 << 26  # products at once where rows are taken whole
 _PAIR_BYTES = 16 << 20
 _PLACES = 256  # for candidates of a row
 _MEMBERS = 16  # of a group of products of which only the largest is looked at first
 
 
-def block_products(count: int, device: torch.device) -> int:
-    """How many products of blocks `nearest_neighbors` computes for so many rows."""
-    blocks = -(-count // _BLOCK[device.type])
-    return blocks * (blocks + 1) // 2
+def block_products(count: int, k: int, device: torch.device) -> int:
+    """How many products of blocks `nearest_neighbors` computes for so many rows and neighbors."""
+    _, pairs = _plan(count, k, device)
+    return len(pairs)
+
+
+def _plan(count: int, k: int, device: torch.device) -> tuple[list[slice], list[tuple[int, slice]]]:
+    """Blocks of rows, and which rows each of them is multiplied with.
+
+    With few candidates every two blocks once: their product serves both. With many, each block with all
+    rows, so that its candidates are picked once.
+    """
+    size = min(_BLOCK[device.type], count)
+    if k + _SPARE > _MANY:
+        size = max(1, min(size, _WHOLE_ROWS // count))
+    blocks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
+    if k + _SPARE > _MANY:
+        return blocks, [(i, slice(0, count)) for i in range(len(blocks))]
+    return blocks, [(i, columns) for i in range(len(blocks)) for columns in blocks[i:]]
 
 
 def nearest_neighbors(
@@ -46,23 +63,24 @@ def nearest_neighbors(
     the order does not depend on how a product was computed.
     """
     x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).to(device)
-    size = min(_BLOCK[device.type], len(x))
-    blocks = [slice(a, min(a + size, len(x))) for a in range(0, len(x), size)]
+    blocks, pairs = _plan(len(x), k, device)
+    size = blocks[0].stop
     present = [set(groups[rows].tolist()) for rows in blocks]
-    room = torch.empty(size * size, device=device)
+    room = torch.empty(size * max(columns.stop - columns.start for _, columns in pairs), device=device)
     candidates = _Candidates(len(blocks), size, min(k + _SPARE, len(x)), device)
     multiply = Multiplication(device)
-    for i, rows in enumerate(blocks):
-        for j, columns in enumerate(blocks[i:], i):
-            shape = (rows.stop - rows.start, columns.stop - columns.start)
-            similarity = room[: shape[0] * shape[1]].view(shape)
-            multiply(x[rows], x[columns].T, similarity)
-            if present[i] & present[j]:
-                similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
-            candidates.offer(i, columns.start, *_largest(similarity, candidates.count, turned=False))
-            if i != j:
-                candidates.offer(j, rows.start, *_largest(similarity, candidates.count, turned=True))
-            yield
+    for i, columns in pairs:
+        rows = blocks[i]
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        similarity = room[: shape[0] * shape[1]].view(shape)
+        multiply(x[rows], x[columns].T, similarity)
+        if not present[i].isdisjoint(groups[columns].tolist()):
+            similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
+        candidates.offer(i, columns.start, *_largest(similarity, candidates.count, turned=False))
+        if columns in blocks[i + 1 :]:
+            other = blocks.index(columns)
+            candidates.offer(other, rows.start, *_largest(similarity, candidates.count, turned=True))
+        yield
     nearest = []
     for i, rows in enumerate(blocks):
         products, others = candidates.best(i, rows.stop - rows.start)
@@ -110,7 +128,9 @@ class _Candidates:
     def _pick(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
         """(rows, count) best products and the rows they are with, kept in the first places."""
         products = self.products[block, :rows, : self.filled[block]]
-        best = products.topk(min(self.count, products.shape[1]), dim=1, sorted=False)
+        if self.filled[block] <= self.count:
+            return products, self.others[block, :rows, : self.filled[block]].long()
+        best = products.topk(self.count, dim=1, sorted=False)
         others = self.others[block, :rows].gather(1, best.indices)
         end = self.filled[block] = best.values.shape[1]
         self.products[block, :rows, :end] = best.values
