@@ -5,8 +5,9 @@
     python benchmarks/metrics.py --device cuda --no-plain
     python benchmarks/metrics.py --growth --dims 1536 # a quarter, a half and all of Camelyon's patches
 
-Every figure comes from a process of its own, on synthetic cohorts of the benchmark's shapes. The plain
-protocol runs in part where the whole would take too long; the part is named and its time multiplied.
+Every figure comes from a process of its own, on synthetic cohorts of the benchmark's shapes; what is over
+in seconds is run up to five times, on either side, and the median counts. The plain protocol runs in part
+where the whole would take too long; the part is named and its time multiplied.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,10 @@ import golden_cohorts as golden
 
 Float32 = npt.NDArray[np.float32]
 REPETITIONS, TRIALS = 20, 50
+_RUNS, _SHORT_S = (
+    5,
+    15.0,
+)  # what is short is run again, on either side, until so many seconds; the median counts
 
 
 @dataclass(frozen=True)
@@ -95,16 +101,29 @@ def first_units(job: Job, table: pd.DataFrame, units: int) -> pd.DataFrame:
 
 
 def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str, Any]:
-    """In a process of its own: seconds for `units` parts, and the process's peak of memory in MiB."""
-    from pathorob_checks import metrics
-    from pathorob_checks.metrics.schedules import published_schedule
-
+    """In a process of its own: median seconds for `units` parts, and the process's peak of memory in MiB."""
     # Mapped, so that the rows that are not read do not count.
     embeddings, table = np.load(folder / "x.npy", mmap_mode="r"), pd.read_csv(folder / "t.csv")
     table = first_units(job, table, units)
     embeddings, table = np.asarray(embeddings[table.index]), table.reset_index(drop=True)
     if side == "ours":
         warm_up(device)
+    runs = [_timed(job, embeddings, table, side, device, units)]
+    while sum(seconds for _, _, seconds in runs) < _SHORT_S and len(runs) < _RUNS:
+        runs.append(_timed(job, embeddings, table, side, device, units))
+    value, units, _ = runs[0]
+    seconds = statistics.median(seconds for _, _, seconds in runs)
+    gflop = products(job, embeddings, table, units) if side == "ours" else 0.0
+    return {"seconds": seconds, "units": units, "value": value, "peak": peak_memory(), "gflop": gflop}
+
+
+def _timed(
+    job: Job, embeddings: Float32, table: pd.DataFrame, side: str, device: str, units: int
+) -> tuple[float, int, float]:
+    """The value, of how many parts it is, and the seconds it took."""
+    from pathorob_checks import metrics
+    from pathorob_checks.metrics.schedules import published_schedule
+
     begin = time.perf_counter()
     if side == "plain":
         value = run_plain(job, embeddings, table, units)
@@ -120,9 +139,7 @@ def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str,
         value, units = found.id_drop, max(2, units)
     else:
         value = metrics.clustering_score(embeddings, table, trials=TRIALS, device=device).value
-    seconds = time.perf_counter() - begin
-    gflop = products(job, embeddings, table, units) if side == "ours" else 0.0
-    return {"seconds": seconds, "units": units, "value": value, "peak": peak_memory(), "gflop": gflop}
+    return value, units, time.perf_counter() - begin
 
 
 def run_plain(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) -> float:

@@ -452,7 +452,7 @@ def test_a_hub_repository_without_any_config_is_an_error(
         ("hf-hub:mahmoodlab/uni2-h@v1", ("CC-BY-NC-ND-4.0", False)),
         ("gpfm", ("disputed", None)),
         ("hf-hub:lab/vit", ("unknown", None)),
-        ("demo:stain-invariant", ("unknown", None)),
+        ("demo:stain-invariant", ("Apache-2.0", True)),
         ("local-dir:virchow", ("unknown", None)),
     ],
 )

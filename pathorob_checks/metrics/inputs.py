@@ -100,7 +100,7 @@ def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1
         raise MetricError(
             f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row"
         )
-    names, codes = np.unique(values.astype(str).to_numpy(dtype=object), return_inverse=True)
+    codes, names = values.astype(str).factorize(sort=True)
     if len(names) < at_least:
         raise MetricError(
             f"{metric}: column {column!r} has only the value {', '.join(map(repr, names))}",
