@@ -182,8 +182,11 @@ def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -
     ------
     HubError : as `fetch`: what may not be read is refused here as there.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    # As `fetch` does: what is in the cache is not asked for, so that this works offline too.
+    if isinstance(try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind), str):
+        return 0
     try:
         plan: Any = _patiently(
             lambda: hf_hub_download(repo, filename, revision=commit, repo_type=kind, dry_run=True)

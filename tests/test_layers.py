@@ -19,6 +19,7 @@ ALLOWED = {
     "models": set(),
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
+    "commands": {"models", "cohorts", "embeddings"},
 }
 FREE = {"errors", "resources", "hub"}
 
