@@ -72,7 +72,40 @@ def _parser() -> argparse.ArgumentParser:
     )
     recipes.add_argument("name", nargs="?", help="show this recipe in full")
     recipes.set_defaults(run=_recipes)
+
+    cache = commands.add_parser(
+        "cache",
+        help="list, verify, prune or export the embeddings that are kept",
+        description="Look after the folder of embeddings.",
+    )
+    _add_cache_commands(cache)
     return parser
+
+
+def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
+    commands = cache.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for name, text in (
+        ("ls", "list what is there, the embeddings used last first"),
+        ("verify", "read all of it and compare every digest; exit code 1 if anything is damaged"),
+        ("prune", "remove the embeddings used longest ago; never those in use"),
+        ("export", "write embeddings in a form that --fm=embeddings:DIR reads"),
+    ):
+        action = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        action.add_argument("--fm-cache", metavar="DIR", help="the folder (default: the user's cache folder)")
+        action.set_defaults(run=_cache_command)
+        if name == "prune":
+            action.add_argument(
+                "--keep", required=True, type=_size, metavar="SIZE", help="like 50GB; 0 for none"
+            )
+        if name == "export":
+            action.add_argument("key", help="the first digits of a key in 'cache ls'")
+            action.add_argument("folder", type=Path, help="where to write")
+            action.add_argument(
+                "--fm-cohort",
+                metavar="NAME|PATH",
+                help="the cohort: writes PathoROB's layout, a file per center",
+            )
+            action.add_argument("--fm-metadata", metavar="DIR", help="folder with the benchmark's tables")
 
 
 def _add_subjects(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +170,37 @@ def _recipes(options: argparse.Namespace) -> int:
 
     sys.stdout.write(recipes.table(options.name) + "\n")
     return 0
+
+
+def _cache_command(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import cache
+
+    store = cache.store_at(_cache(options))
+    if options.action == "verify":
+        whole = True
+        for line, good in cache.verify(store):
+            whole &= good
+            sys.stdout.write(line + "\n")
+        return 0 if whole else 1
+    lines = {
+        "ls": lambda: cache.listing(store),
+        "prune": lambda: cache.prune(store, options.keep),
+        "export": lambda: cache.export(
+            store, options.key, options.folder, options.fm_cohort, options.fm_metadata
+        ),
+    }[options.action]()
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _size(text: str) -> int:
+    from pathorob_checks.sizes import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _request(options: argparse.Namespace, cache: str | None) -> Request:

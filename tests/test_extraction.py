@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import multiprocessing
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,10 +27,12 @@ from PIL import Image
 
 from pathorob_checks.cohorts.cohort import COLUMNS, Cohort
 from pathorob_checks.cohorts.manifest import load_folder
-from pathorob_checks.embeddings import extraction
+from pathorob_checks.embeddings import extraction, files
 from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.identity import canonical_json, embedding_key
-from pathorob_checks.embeddings.store import DATA, EmbeddingStore
+from pathorob_checks.embeddings.pipeline import in_order
+from pathorob_checks.embeddings.shards import file_name, plan_of
+from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import CacheError, CohortError, EmbeddingError, ModelError
 
 ROWS = 12
@@ -40,6 +44,7 @@ class ColorModel:
     identity: Mapping[str, object] = MappingProxyType({"architecture": "color", "revision": "1"})
     dimension = 6
     batch_size = 5
+    device = torch.device("cpu")
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 255
@@ -192,18 +197,6 @@ def test_changed_labels_are_no_new_extraction(
     assert set(embeddings.patches.medical_center) == {"X"}
 
 
-def test_a_damaged_file_is_extracted_again(
-    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = obtain(prepared, cohort, store)
-    (store.folder(first.key) / DATA).write_bytes(b"damaged")
-    second = obtain(prepared, cohort, store)
-    assert second.extracted
-    assert "damaged" in caplog.text
-    np.testing.assert_array_equal(first.values, second.values)
-    assert not obtain(prepared, cohort, store).extracted
-
-
 def test_threads_that_ask_at_once_extract_once(
     prepared: Prepared, cohort: Cohort, store: EmbeddingStore
 ) -> None:
@@ -254,7 +247,7 @@ def test_a_corrupt_image_is_named_and_nothing_is_stored(
     for _ in range(3):  # always the first one in the order of the keys, whatever the threads do
         with pytest.raises(CohortError, match=r"'7.png' \(manifest.csv line 9\).*cannot be decoded"):
             obtain(prepared, load_folder(folder), store)
-    assert list(store.root.rglob(DATA)) == []
+    assert list(store.root.rglob("*.safetensors")) == []
 
 
 def test_an_unusable_cache_is_told_before_the_model_is_loaded(cohort: Cohort, tmp_path: Path) -> None:
@@ -270,10 +263,6 @@ def failing(message: str) -> Callable[..., torch.Tensor]:
     return fail
 
 
-def out_of_memory(batch: torch.Tensor) -> torch.Tensor:
-    raise torch.OutOfMemoryError("CUDA out of memory")
-
-
 def as_large_as_red(image: Image.Image) -> torch.Tensor:
     return torch.zeros(3, 1, image.getpixel((0, 0))[0] + 1)  # type: ignore[index]
 
@@ -284,7 +273,6 @@ def as_large_as_red(image: Image.Image) -> torch.Tensor:
         ({"preprocess": failing("too\nsmall")}, ModelError, ["slide0-00", "8 x 8", "too small"]),
         ({"preprocess": as_large_as_red}, ModelError, ["different shapes", "resize"]),
         ({"embed": failing("bad layer")}, ModelError, ["batch that starts with", "slide0-00", "bad layer"]),
-        ({"embed": out_of_memory}, ModelError, ["out of device memory", "--fm-batch-size=1"]),
         ({"embed": lambda batch: [1.0]}, ModelError, ["returned list", "tensor"]),
         ({"embed": lambda batch: batch}, EmbeddingError, ["(5, 3, 8, 8)", "(5, 6)"]),
         ({"dimension": 7}, EmbeddingError, ["(5, 6)", "(5, 7)"]),
@@ -334,44 +322,156 @@ def test_bfloat16_embeddings_become_float32(
     assert obtain(prepared, cohort, store).values.dtype == np.float32
 
 
-def test_an_interrupted_extraction_goes_on_where_it_stopped(
-    prepared: Prepared,
-    cohort: Cohort,
-    store: EmbeddingStore,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    embedded: list[int] = []
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of 5, 5 and 2 patches."""
+    monkeypatch.setattr(extraction, "plan_of", lambda cohort, key: plan_of(cohort, key, size=5))
 
-    def interrupted(batch: torch.Tensor) -> torch.Tensor:
-        if len(embedded) == 2:
+
+class Interrupted(ColorModel):
+    """Is interrupted in a batch, and counts the patches of each."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.embedded: list[int] = []
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        if len(self.embedded) == self.after:
             raise KeyboardInterrupt
-        embedded.append(len(batch))
-        return ColorModel().embed(batch)
+        self.embedded.append(len(batch))
+        return super().embed(batch)
 
-    monkeypatch.setattr(extraction, "SECONDS_PER_PART", 0.0)
+
+@pytest.mark.usefixtures("small_shards")
+def test_an_interrupted_extraction_goes_on_with_the_missing_shards(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    prepared.model = BrokenModel(embed=interrupted)
+    prepared.model = Interrupted(after=2)
     with pytest.raises(KeyboardInterrupt):
         obtain(prepared, cohort, store)
-    embedded.clear()
+    prepared.model = model = Interrupted(after=9)
     resumed = obtain(prepared, cohort, store)
-    assert embedded == [2]
+    assert model.embedded == [2]
     assert resumed.details["resumed_patches"] == 10
     assert "10 of 12 patches" in caplog.text
-    np.testing.assert_allclose(resumed.values, expected(cohort), rtol=1e-6)
-    assert store.load_parts(resumed.key) == {}
+    whole = obtain(prepared, cohort, EmbeddingStore(store.root / "uninterrupted"))
+    np.testing.assert_array_equal(resumed.values, whole.values)  # to the last bit
 
 
-def test_pieces_of_embeddings_that_are_refused_are_forgotten(
-    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("small_shards")
+def test_a_damaged_shard_is_extracted_alone(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore
 ) -> None:
-    monkeypatch.setattr(extraction, "SECONDS_PER_PART", 0.0)
+    first = obtain(prepared, cohort, store)
+    path = store.folder(first.key) / file_name(1)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"?")
+    prepared.model = model = Interrupted(after=9)
+    second = obtain(prepared, cohort, store)
+    assert model.embedded == [5]
+    np.testing.assert_array_equal(first.values, second.values)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_shards_of_embeddings_that_are_refused_are_forgotten(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore
+) -> None:
     prepared.model = BrokenModel(embed=lambda batch: torch.ones(len(batch), 6))
     with pytest.raises(EmbeddingError, match="same embedding"):
         obtain(prepared, cohort, store)
     prepared.model = ColorModel()
     assert obtain(prepared, cohort, store).details["resumed_patches"] == 0
+
+
+class SmallMemory(ColorModel):
+    """Has memory for so many patches at a time."""
+
+    batch_size = 8
+
+    def __init__(self, room: int, error: BaseException | None = None) -> None:
+        self.room = room
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory")
+        self.tried: list[int] = []
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        self.tried.append(len(batch))
+        if len(batch) > self.room:
+            raise self.error
+        return super().embed(batch)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_halves_the_batch_and_the_size_is_remembered(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, error: Exception
+) -> None:
+    plenty = obtain(prepared, cohort, EmbeddingStore(store.root / "plenty"))
+    prepared.model = model = SmallMemory(3, error)
+    found = obtain(prepared, cohort, store)
+    np.testing.assert_allclose(found.values, plenty.values, rtol=1e-5)
+    assert model.tried == [8, 4, 2, 2, 2, 2, 2, 2]
+    assert found.details["batch_size"] == 2
+    prepared.model = again = SmallMemory(3, error)
+    prepared.identity = {**prepared.identity}
+    store.remove(found.key)
+    obtain(prepared, cohort, store)
+    assert again.tried == [2] * 6
+    other = Prepared(prepared.log, SmallMemory(8), identity=prepared.identity | {"revision": "2"})
+    obtain(other, cohort, store)
+    assert other.model.tried == [8, 4]  # what is known holds for one model
+
+
+def test_a_single_patch_that_does_not_fit_is_told(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore
+) -> None:
+    prepared.model = model = SmallMemory(0)
+    with pytest.raises(ModelError, match=r"out of device memory with a single patch; .*--fm-precision=bf16"):
+        obtain(prepared, cohort, store)
+    assert model.tried == [8, 4, 2, 1]
+
+
+def test_who_waits_is_told_how_far_the_other_is(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore
+) -> None:
+    told: list[str] = []
+    key = embedding_key(prepared.identity, cohort)
+    waiter = threading.Thread(
+        target=lambda: obtain(prepared, cohort, EmbeddingStore(store.root), waiting=told.append)
+    )
+    with store.lock(key):
+        waiter.start()
+        while not told and waiter.is_alive():
+            time.sleep(0.05)
+    waiter.join(30)
+    assert told[0] == "color on colors: another process embeds it, 0 of 1 shards done"
+    assert store.load(key, cohort.keys) is not None
+
+
+def test_a_disk_that_fills_up_is_told_and_what_is_written_is_kept(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "plan_of", lambda cohort, key: plan_of(cohort, key, size=5))
+    put, written = store.put, []
+
+    def full(*arguments: Any) -> None:
+        if written:
+            with files.cache_errors(store.root, "written to"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(arguments)
+        put(*arguments)
+
+    monkeypatch.setattr(store, "put", full)
+    with pytest.raises(CacheError, match="No space left on device; free some space"):
+        obtain(prepared, cohort, store)
+    assert [path.name for path in store.root.rglob("*.safetensors")] == [file_name(0)]
+    assert obtain(prepared, cohort, EmbeddingStore(store.root)).details["resumed_patches"] == 5
 
 
 def test_progress_counts_the_patches(prepared: Prepared, cohort: Cohort, store: EmbeddingStore) -> None:
@@ -397,12 +497,12 @@ def test_only_a_bounded_number_of_images_waits_in_memory() -> None:
         begun.append(item)
         return item
 
-    results = extraction._in_order(begin, range(1000), threads=2, window=10)
+    results = in_order(begin, range(1000), threads=2, window=10)
     assert [next(results) for _ in range(5)] == list(range(5))
     assert len(begun) <= 15
     results.close()
     assert len(begun) <= 15
-    assert list(extraction._in_order(begin, range(1000), threads=4, window=4)) == list(range(1000))
+    assert list(in_order(begin, range(1000), threads=4, window=4)) == list(range(1000))
 
 
 def test_threads_end_with_the_extraction(folder: Path, prepared: Prepared, store: EmbeddingStore) -> None:

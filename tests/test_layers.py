@@ -21,7 +21,7 @@ ALLOWED = {
     "embeddings": {"models", "cohorts"},
     "commands": {"models", "cohorts", "embeddings"},
 }
-FREE = {"errors", "resources", "hub"}
+FREE = {"errors", "resources", "hub", "sizes"}
 
 
 def rooms_imported(path: Path) -> set[str]:

@@ -25,7 +25,7 @@ from golden_cohorts import COHORTS, TABLES, embeddings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pathorob_checks.embeddings import matrix_files, store
+from pathorob_checks.embeddings import matrix_files
 from pathorob_checks.embeddings.precomputed import Precomputed, read, write_pathorob_layout
 from pathorob_checks.errors import CacheError, EmbeddingError
 
@@ -111,9 +111,8 @@ def tensors(folder: Path, patches: pd.DataFrame, values: Values) -> None:
     safetensors.numpy.save_file(content, folder / COHORT / "embeddings.safetensors")
 
 
-def tensors_of_our_store(folder: Path, patches: pd.DataFrame, values: Values) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{COHORT}.safetensors").write_bytes(store._pack(keys_of(patches), values))
+def tensors_with_keys(folder: Path, patches: pd.DataFrame, values: Values) -> None:
+    matrix_files.write_tensors(folder / f"{COHORT}.safetensors", keys_of(patches), values)
 
 
 def parquet_table(patches: pd.DataFrame, lists: pa.Array) -> pa.Table:
@@ -147,7 +146,7 @@ WRITERS: dict[Writer, str] = {
     npy_beside_with_parquet_manifest: "npy",
     npy_directly: "npy",
     tensors: "safetensors",
-    tensors_of_our_store: "safetensors",
+    tensors_with_keys: "safetensors",
     parquet: "parquet",
     parquet_fixed_size: "parquet",
 }
@@ -701,7 +700,7 @@ def test_two_manifests_are_refused(tmp_path: Path) -> None:
     PATCHES.to_parquet(tmp_path / COHORT / "manifest.parquet")
     message = refusal(tmp_path)
     assert "two manifests, 'camelyon/manifest.csv' and 'camelyon/manifest.parquet'" in message
-    tensors_of_our_store(tmp_path / "own", PATCHES, VALUES)
+    tensors_with_keys(tmp_path / "own", PATCHES, VALUES)
     write_csv(tmp_path / "own" / f"{COHORT}.csv", PATCHES)
     assert "has a tensor 'keys' and also a manifest" in refusal(tmp_path / "own")
 

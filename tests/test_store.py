@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import logging
@@ -11,22 +12,41 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pathorob_checks.embeddings import store as store_module
 from pathorob_checks.embeddings.checks import check_embeddings
-from pathorob_checks.embeddings.store import DATA, MANIFEST, EmbeddingStore, default_root
+from pathorob_checks.embeddings.shards import ShardPlan, file_name, pack
+from pathorob_checks.embeddings.store import MANIFEST, PATCHES, EmbeddingStore, default_root
 from pathorob_checks.errors import CacheError, EmbeddingError
 
 KEY = "ab" * 32
 KEYS = [f"slide{i}-{i:03}" for i in range(6)]
+PLAN = ShardPlan(KEY, tuple(KEYS), size=2)
+SHARD = file_name(1)
+FILES = sorted([*(file_name(shard) for shard in range(3)), PATCHES, MANIFEST])
 Values = npt.NDArray[np.float32]
 
 
 def some_values(seed: int = 0, rows: int = 6) -> Values:
     return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+
+
+def put_all(store: EmbeddingStore, values: Values) -> None:
+    for shard in range(len(PLAN)):
+        store.put(PLAN, shard, values[2 * shard : 2 * shard + 2])
+
+
+def save(store: EmbeddingStore, values: Values, **details: object) -> None:
+    put_all(store, values)
+    _, told = store.assemble(PLAN)
+    store.finish(PLAN, told, values.shape[1], {"model": "m", "size": (224, 224)}, details)
+
+
+def names_in(store: EmbeddingStore) -> list[str]:
+    return sorted(path.name for path in store.folder(KEY).iterdir())
 
 
 @pytest.fixture
@@ -36,7 +56,7 @@ def store(tmp_path: Path) -> EmbeddingStore:
 
 @pytest.fixture
 def saved(store: EmbeddingStore) -> EmbeddingStore:
-    store.save(KEY, KEYS, some_values(), {"model": "m", "size": (224, 224)}, {"seconds": 1.5})
+    save(store, some_values(), seconds=1.5)
     return store
 
 
@@ -50,13 +70,20 @@ def test_what_was_saved_is_loaded(saved: EmbeddingStore) -> None:
     assert stored.details == {"seconds": 1.5}
 
 
-def test_the_manifest_tells_what_the_file_is(saved: EmbeddingStore) -> None:
+def test_the_manifest_tells_what_the_files_are(saved: EmbeddingStore) -> None:
     manifest = json.loads((saved.folder(KEY) / MANIFEST).read_text())
     assert manifest["shape"] == [6, 4]
     assert manifest["dtype"] == "float32"
-    assert len(manifest["sha256"]) == 64
+    assert [shard["rows"] for shard in manifest["shards"]] == [2, 2, 2]
+    assert {len(shard["sha256"]) for shard in manifest["shards"]} == {64}
     assert {"numpy", "pillow", "python", "pathorob-checks"} <= manifest["software"].keys()
-    assert sorted(path.name for path in saved.folder(KEY).iterdir()) == [DATA, MANIFEST]
+    assert names_in(saved) == FILES
+
+
+def test_the_table_of_patches_tells_what_stands_where(saved: EmbeddingStore) -> None:
+    table = pd.read_parquet(saved.folder(KEY) / PATCHES)
+    assert table.patch_key.tolist() == KEYS
+    assert list(zip(table.shard, table.row, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
 
 
 @given(order=st.permutations(range(6)))
@@ -67,10 +94,21 @@ def test_rows_come_back_in_the_order_that_is_asked_for(saved: EmbeddingStore, or
     np.testing.assert_array_equal(stored.values, some_values()[order])
 
 
-def test_the_file_does_not_depend_on_the_order_of_the_rows(saved: EmbeddingStore) -> None:
-    before = (saved.folder(KEY) / DATA).read_bytes()
-    saved.save(KEY, KEYS[::-1], some_values()[::-1], {}, {})
-    assert (saved.folder(KEY) / DATA).read_bytes() == before
+def test_the_same_values_are_the_same_bytes(saved: EmbeddingStore, tmp_path: Path) -> None:
+    other = EmbeddingStore(tmp_path / "other")
+    save(other, some_values())
+    for name in (PATCHES, *(file_name(shard) for shard in range(3))):
+        assert (saved.folder(KEY) / name).read_bytes() == (other.folder(KEY) / name).read_bytes()
+
+
+@given(patches=st.integers(1, 40), size=st.integers(1, 12))
+def test_shards_hold_every_patch_once_and_in_order(patches: int, size: int) -> None:
+    plan = ShardPlan(KEY, tuple(f"p{i}" for i in range(patches)), size)
+    parts = [plan.patches(shard) for shard in range(len(plan))]
+    assert sum(parts, ()) == plan.names
+    assert all(len(part) == size for part in parts[:-1])
+    assert 1 <= len(parts[-1]) <= size
+    assert plan.count(range(len(plan))) == patches
 
 
 def test_an_unknown_key_is_a_miss(store: EmbeddingStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -102,24 +140,45 @@ def make_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def take_another_shard(path: Path) -> None:
+    path.write_bytes(path.with_name(file_name(0)).read_bytes())
+
+
+def write_other_values(path: Path) -> None:
+    """A shard that is whole in itself, but not the one that the manifest tells of."""
+    path.write_bytes(pack(PLAN, 1, some_values(seed=9)[2:4]))
+
+
+SHARD_DAMAGES = [
+    flip_a_byte,
+    Path.unlink,
+    make_a_folder,
+    take_another_shard,
+    lambda path: path.write_bytes(path.read_bytes()[:-8]),
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(b"nonsense"),
+]
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
-        (DATA, flip_a_byte),
-        (DATA, Path.unlink),
-        (DATA, make_a_folder),
-        (DATA, lambda path: path.write_bytes(path.read_bytes()[:-8])),
-        (DATA, lambda path: path.write_bytes(b"")),
+        *((SHARD, damage) for damage in (*SHARD_DAMAGES, write_other_values)),
+        *((PATCHES, damage) for damage in (flip_a_byte, Path.unlink, make_a_folder)),
         (MANIFEST, Path.unlink),
         (MANIFEST, make_a_folder),
         (MANIFEST, lambda path: path.write_text("")),
         (MANIFEST, lambda path: path.write_text("[" * 100_000)),
         (MANIFEST, lambda path: path.write_text("[]")),
         (MANIFEST, lambda path: path.write_bytes(b"\xff\xfe")),
-        (MANIFEST, edit(sha256="0" * 64)),
+        (MANIFEST, edit(shards=[{"sha256": "0" * 64}] * 3)),
+        (MANIFEST, edit(shards=[{}] * 3)),
+        (MANIFEST, edit(shards=[])),
+        (MANIFEST, edit(patches={})),
         (MANIFEST, edit(key="cd" * 32)),
         (MANIFEST, edit(schema="something/else")),
         (MANIFEST, edit(shape=[6, 5])),
+        (MANIFEST, edit(shape=[5, 4])),
         (MANIFEST, edit(identity=None)),
     ],
 )
@@ -134,19 +193,25 @@ def test_a_damaged_entry_is_a_miss_and_is_replaced_by_the_next_save(
         assert "again" in caplog.text
     if path.is_dir():
         path.rmdir()
-    saved.save(KEY, KEYS, some_values(), {}, {})
+    save(saved, some_values())
     assert saved.load(KEY, KEYS) is not None
 
 
-def test_a_file_whose_content_is_nonsense_under_a_right_digest_is_a_miss(saved: EmbeddingStore) -> None:
-    import hashlib
+@pytest.mark.parametrize("damage", SHARD_DAMAGES)
+def test_only_the_damaged_shard_is_missing(saved: EmbeddingStore, damage: Callable[[Path], None]) -> None:
+    assert saved.whole_shards(PLAN) == [0, 1, 2]
+    damage(saved.folder(KEY) / SHARD)
+    assert saved.whole_shards(PLAN) == [0, 2]
+    with pytest.raises(CacheError, match=r"shard-00001\.safetensors .*run again"):
+        saved.assemble(PLAN)
 
-    (saved.folder(KEY) / DATA).write_bytes(b"nonsense")
-    edit(sha256=hashlib.sha256(b"nonsense").hexdigest())(saved.folder(KEY) / MANIFEST)
-    assert saved.load(KEY, KEYS) is None
+
+def test_a_shard_of_another_extraction_is_not_taken(saved: EmbeddingStore) -> None:
+    assert saved.whole_shards(dataclasses.replace(PLAN, names=(*KEYS[::-1],))) == []
+    assert saved.whole_shards(dataclasses.replace(PLAN, size=3)) == []
 
 
-def test_an_interrupted_save_leaves_the_old_entry_and_no_litter(
+def test_an_interrupted_write_leaves_the_old_shard_and_no_litter(
     saved: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(descriptor: int) -> None:
@@ -154,37 +219,36 @@ def test_an_interrupted_save_leaves_the_old_entry_and_no_litter(
 
     monkeypatch.setattr("os.fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        saved.save(KEY, KEYS, some_values(seed=1), {}, {})
+        put_all(saved, some_values(seed=1))
     stored = saved.load(KEY, KEYS)
     assert stored is not None
     np.testing.assert_array_equal(stored.values, some_values())
-    assert sorted(path.name for path in saved.folder(KEY).iterdir()) == [DATA, MANIFEST]
+    assert names_in(saved) == FILES
 
 
-def test_a_crash_between_file_and_manifest_is_a_miss(
-    saved: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = store_module._write
+def test_shards_without_a_manifest_are_no_entry_but_are_kept(store: EmbeddingStore) -> None:
+    put_all(store, some_values())
+    assert store.load(KEY, KEYS) is None
+    assert store.whole_shards(PLAN) == [0, 1, 2]
+    assert store.count_shards(KEY) == 3
 
-    def crash_at_the_manifest(path: Path, content: bytes) -> None:
-        if path.name == MANIFEST:
-            raise KeyboardInterrupt
-        write(path, content)
 
-    monkeypatch.setattr(store_module, "_write", crash_at_the_manifest)
-    with pytest.raises(KeyboardInterrupt):
-        saved.save(KEY, KEYS, some_values(seed=1), {}, {})
-    assert saved.load(KEY, KEYS) is None
+def test_litter_of_killed_writers_is_cleared_away(store: EmbeddingStore) -> None:
+    put_all(store, some_values())
+    (store.folder(KEY) / ".shard-00001.safetensors.4711.beef.tmp").write_bytes(b"half")
+    save(store, some_values())
+    assert names_in(store) == FILES
 
 
 def test_readers_see_a_whole_entry_or_none_while_writers_compete(store: EmbeddingStore) -> None:
     versions = [some_values(seed) for seed in range(3)]
     seen: list[bool] = []
 
-    def write(values: Values) -> None:
+    def write_it(values: Values) -> None:
         own = EmbeddingStore(store.root)
         for _ in range(8):
-            own.save(KEY, KEYS, values, {}, {})
+            with own.lock(KEY):
+                save(own, values)
 
     def read() -> None:
         while any(writer.is_alive() for writer in writers):
@@ -192,7 +256,7 @@ def test_readers_see_a_whole_entry_or_none_while_writers_compete(store: Embeddin
             if stored is not None:
                 seen.append(any(np.array_equal(stored.values, values) for values in versions))
 
-    writers = [threading.Thread(target=write, args=(values,)) for values in versions]
+    writers = [threading.Thread(target=write_it, args=(values,)) for values in versions]
     for writer in writers:
         writer.start()
     read()
@@ -202,17 +266,19 @@ def test_readers_see_a_whole_entry_or_none_while_writers_compete(store: Embeddin
 
 def test_the_lock_is_held_by_one_and_may_be_entered_again_by_its_thread(store: EmbeddingStore) -> None:
     entered = threading.Event()
+    told: list[bool] = []
 
     def wait_for_the_lock() -> None:
-        with EmbeddingStore(store.root).lock(KEY):
+        with EmbeddingStore(store.root).lock(KEY, lambda: told.append(True)):
             entered.set()
 
     other = threading.Thread(target=wait_for_the_lock)
     with store.lock(KEY), store.lock(KEY):
         other.start()
-        assert not entered.wait(0.2)
+        assert not entered.wait(1.5)
     other.join(10)
     assert entered.is_set()
+    assert told  # that it waits
 
 
 def test_a_key_that_is_no_digest_never_becomes_a_path(store: EmbeddingStore) -> None:
@@ -220,12 +286,12 @@ def test_a_key_that_is_no_digest_never_becomes_a_path(store: EmbeddingStore) -> 
         store.load("../" * 10, KEYS)
 
 
-@pytest.mark.parametrize("values", [np.ones((6, 2)), np.ones((5, 2), np.float32), np.ones(6, np.float32)])
-def test_only_float32_rows_under_their_keys_are_saved(
+@pytest.mark.parametrize("values", [np.ones((2, 2)), np.ones((1, 2), np.float32), np.ones(2, np.float32)])
+def test_only_float32_rows_of_the_shard_are_kept(
     store: EmbeddingStore, values: npt.NDArray[np.float32]
 ) -> None:
-    with pytest.raises(ValueError, match="cannot be stored"):
-        store.save(KEY, KEYS, values, {}, {})
+    with pytest.raises(ValueError, match="is not shard 0"):
+        store.put(PLAN, 0, values)
 
 
 def test_a_writable_root_is_made_and_left_empty(store: EmbeddingStore) -> None:
@@ -240,7 +306,8 @@ def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
         with pytest.raises(CacheError, match=r"cache folder '.*file.*cannot be written.*--fm-cache"):
             store.check_writable()
         with pytest.raises(CacheError, match="--fm-cache"):
-            store.save(KEY, KEYS, some_values(), {}, {})
+            save(store, some_values())
+        store.use(KEY)  # there is nothing that could be pruned
 
 
 def test_a_full_disk_is_told(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,23 +316,16 @@ def test_a_full_disk_is_told(store: EmbeddingStore, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CacheError, match=r"No space left on device; free some space or .*--fm-cache"):
-        store.save(KEY, KEYS, some_values(), {}, {})
+        save(store, some_values())
     with pytest.raises(CacheError, match="No space left"):
         store.check_writable()
     assert list(store.folder(KEY).iterdir()) == []
 
 
-def test_pieces_of_an_extraction_are_kept_until_it_is_saved(store: EmbeddingStore) -> None:
-    store.save_part(KEY, KEYS[:2], some_values()[:2])
-    store.save_part(KEY, KEYS[2:5], some_values()[2:5])
-    parts = store.load_parts(KEY)
-    assert sorted(parts) == KEYS[:5]
-    np.testing.assert_array_equal(parts[KEYS[4]], some_values()[4])
-    flip_a_byte(next((store.folder(KEY) / "parts").iterdir()))
-    assert len(store.load_parts(KEY)) in (2, 3)
-    assert store.load(KEY, KEYS) is None
-    store.save(KEY, KEYS, some_values(), {}, {})
-    assert store.load_parts(KEY) == {}
+def test_a_removed_entry_is_gone(saved: EmbeddingStore) -> None:
+    saved.remove(KEY)
+    assert saved.load(KEY, KEYS) is None
+    assert not saved.folder(KEY).exists()
 
 
 def test_the_default_root_is_the_users_cache_folder() -> None:

@@ -1,45 +1,39 @@
 """From a foundation model and a cohort to embeddings, once.
 
 Whoever comes first extracts while the others wait at the store's lock and then read. An extraction that
-is interrupted goes on where it stopped.
+is interrupted goes on with the shards that are missing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from pathorob_checks.embeddings.checks import check_embeddings, check_rows
+from pathorob_checks.embeddings.batch_sizes import BatchSizes
+from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.identity import embedding_key, plain
+from pathorob_checks.embeddings.pipeline import Pipeline
+from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore, StoredEmbeddings
-from pathorob_checks.errors import EmbeddingError, ModelError, PathorobChecksError
+from pathorob_checks.errors import EmbeddingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.models.foundation_model import FoundationModel
 
-MAX_THREADS = 4
-# A piece is kept this often: an interruption costs at most so much, and short extractions write none.
-SECONDS_PER_PART = 60.0
+MAX_THREADS = 32
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-_T = TypeVar("_T")
-_R = TypeVar("_R")
+Details = dict[str, object]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +56,21 @@ class Prepared(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """What embeds the missing shards of an extraction and puts them into the store."""
+
+    def __call__(
+        self,
+        prepared: Prepared,
+        shards: ShardRows,
+        missing: Sequence[int],
+        store: EmbeddingStore,
+        progress: Progress | None,
+    ) -> Details:
+        """Returns what to note about it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Embeddings:
     """A cohort as a foundation model sees it.
@@ -77,7 +86,7 @@ class Embeddings:
     notes : sentences about them that a report must show.
     """
 
-    values: npt.NDArray[np.float32]
+    values: Float32
     patches: pd.DataFrame
     key: str
     identity: dict[str, object]
@@ -108,14 +117,22 @@ def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
 
 
 def obtain(
-    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, *, progress: Progress | None = None
+    prepared: Prepared,
+    cohort: Cohort,
+    store: EmbeddingStore,
+    *,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    waiting: Callable[[str], None] | None = None,
 ) -> Embeddings:
     """The embeddings of `cohort`, from the store or, if it has none, from the model.
 
     Parameters
     ----------
     prepared : its `load()` is called only when something must be extracted.
-    progress : wraps the patches as they are read, e.g. `lambda items, total, desc: tqdm(items, desc, total)`.
+    engine : what embeds; None: this process.
+    progress : wraps the patches as they are embedded: `lambda items, total, desc: tqdm(items, desc, total)`.
+    waiting : told about once a second how far another process is that embeds the same.
 
     Raises
     ------
@@ -125,16 +142,24 @@ def obtain(
     ModelError : the model fails on an image or a batch.
     """
     key = embedding_key(prepared.identity, cohort)
+    store.use(key)
     stored = store.load(key, cohort.keys)
     if stored is not None:
         return _from_store(stored, cohort, key)
     store.check_writable()
-    with store.lock(key):
+    plan = plan_of(cohort, key)
+    what = f"{prepared.name} on {cohort.name}"
+
+    def tell() -> None:
+        if waiting is not None:
+            done = store.count_shards(key)
+            waiting(f"{what}: another process embeds it, {done} of {len(plan)} shards done")
+
+    with store.lock(key, tell):
         stored = store.load(key, cohort.keys)  # another process may have been faster
         if stored is not None:
             return _from_store(stored, cohort, key)
-        values, details = _extract(prepared, cohort, store, key, progress)
-        store.save(key, cohort.keys, values, prepared.identity, details)
+        values, details = _extract(prepared, ShardRows(plan, cohort), store, engine or in_process, progress)
     values.flags.writeable = False
     identity = {name: plain(value) for name, value in prepared.identity.items()}
     return Embeddings(values, cohort.patches, key, identity, details, extracted=True)
@@ -145,173 +170,95 @@ def _from_store(stored: StoredEmbeddings, cohort: Cohort, key: str) -> Embedding
 
 
 def _extract(
-    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, key: str, progress: Progress | None
-) -> tuple[npt.NDArray[np.float32], dict[str, object]]:
-    """Embed all patches -> (N, D) float32 in the cohort's order, and what to note about it."""
-    keys = cohort.keys
-    done = store.load_parts(key)
-    rows = [row for row in _reading_order(cohort) if keys[row] not in done]
-    resumed = len(keys) - len(rows)
-    if resumed:
-        logger.info("%d of %d patches were embedded before an interruption", resumed, len(keys))
-    started = time.monotonic()
-    details: dict[str, object] = {"resumed_patches": resumed}
-    if rows:
-        model = prepared.load()
-        loaded = time.monotonic()
-        threads = min(MAX_THREADS, _available_cpus())
-        fresh: dict[str, npt.NDArray[np.float32]] = {}
-        kept = loaded
-        batches = _embedded(prepared.name, model, cohort, rows, threads, progress)
-        with contextlib.closing(batches):
-            for names, values in batches:
-                check_rows(values, names)
-                fresh.update(zip(names, values, strict=True))
-                if time.monotonic() - kept > SECONDS_PER_PART:
-                    store.save_part(key, list(fresh), np.stack(list(fresh.values())))
-                    done.update(fresh)
-                    fresh, kept = {}, time.monotonic()
-        done.update(fresh)
-        details |= {
-            "model": plain(getattr(model, "description", {})),
-            "model_seconds": round(loaded - started, 3),
-            "seconds": round(time.monotonic() - loaded, 3),
-            "batch_size": model.batch_size,
-            "threads": threads,
-        }
+    prepared: Prepared, shards: ShardRows, store: EmbeddingStore, engine: Engine, progress: Progress | None
+) -> tuple[Float32, Details]:
+    """Embed what is missing -> (N, D) float32 in the cohort's order, and what is noted about it."""
+    plan = shards.plan
+    whole = store.whole_shards(plan)
+    missing = sorted(set(range(len(plan))) - set(whole))
+    if whole:
+        logger.info("%d of %d patches were embedded before", plan.count(whole), len(plan.names))
+    details: Details = {
+        "fm": prepared.name,
+        "cohort": shards.cohort.name,
+        "resumed_patches": plan.count(whole),
+    }
     try:
-        values = _stacked([done[name] for name in keys])
-        check_embeddings(values, keys)
+        if missing:
+            details |= engine(prepared, shards, missing, store, progress)
+        ordered, told = store.assemble(plan)
+        check_embeddings(ordered, plan.names)
     except EmbeddingError:
-        store.drop_parts(key)  # they would fail again without a chance to be better
+        store.remove(plan.key)  # they would fail again without a chance to be better
         raise
-    return values, details
+    store.finish(plan, told, ordered.shape[1], prepared.identity, details)
+    at = {name: row for row, name in enumerate(plan.names)}
+    return ordered[[at[name] for name in shards.cohort.keys]], details
 
 
-def _reading_order(cohort: Cohort) -> list[int]:
-    """Never the table's order: batches, and with them the last bits, must not depend on it."""
-    if cohort.reading_order is not None:
-        return [int(row) for row in cohort.reading_order()]
-    return sorted(range(len(cohort)), key=cohort.keys.__getitem__)
-
-
-def _embedded(
-    name: str,
-    model: FoundationModel,
-    cohort: Cohort,
-    rows: Sequence[int],
-    threads: int,
+def in_process(
+    prepared: Prepared,
+    shards: ShardRows,
+    missing: Sequence[int],
+    store: EmbeddingStore,
     progress: Progress | None,
-) -> Generator[tuple[list[str], npt.NDArray[np.float32]], None, None]:
-    """Batches of patch keys and their embeddings, (B, D) of whatever dtype the model gives."""
-    keys = cohort.keys
-
-    def preprocess(row: int) -> tuple[int, torch.Tensor]:
-        image = cohort.read_image(row)
-        try:
-            return row, model.preprocess(image)
-        except PathorobChecksError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"preprocessing of {name} failed on patch '{keys[row]}' "
-                f"({image.width} x {image.height} pixels): {_one_line(error)}",
-                remedy="let preprocess() take RGB images of any size",
-            ) from error
-
-    # Two batches: one is embedded while the next is read.
-    tensors = _in_order(preprocess, rows, threads=threads, window=max(threads, 2 * model.batch_size))
-    with contextlib.closing(tensors):
-        shown = iter(
-            tensors if progress is None else progress(tensors, len(rows), f"{name} on {cohort.name}")
-        )
-        while batch := list(itertools.islice(shown, model.batch_size)):
-            names = [keys[row] for row, _ in batch]
-            yield names, _embed(name, model, names, [tensor for _, tensor in batch])
-
-
-def _embed(
-    name: str, model: FoundationModel, names: Sequence[str], tensors: list[torch.Tensor]
-) -> npt.NDArray[np.float32]:
-    import torch
-
-    shapes = {tuple(tensor.shape) for tensor in tensors}
-    if len(shapes) > 1:
-        found = ", ".join(map(str, sorted(shapes)))
-        raise ModelError(
-            f"preprocessing of {name} gives tensors of different shapes: {found}",
-            remedy="let preprocess() resize and crop to one size",
-        )
-    try:
-        with torch.inference_mode():
-            embedded = model.embed(torch.stack(tensors))
-    except PathorobChecksError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"{name} ran out of device memory with {len(tensors)} patches per batch",
-            remedy=f"try --fm-batch-size={max(1, len(tensors) // 4)} or --fm-precision=bf16",
-        ) from error
-    except Exception as error:
-        raise ModelError(
-            f"{name} failed on the batch that starts with patch '{names[0]}': {_one_line(error)}",
-            remedy="check that embed() takes a (B, C, H, W) tensor as preprocess() makes them",
-        ) from error
-    if not isinstance(embedded, torch.Tensor):
-        raise ModelError(
-            f"embed() of {name} returned {type(embedded).__name__}, not a tensor",
-            remedy="let it return a (B, D) float32 tensor",
-        )
-    if tuple(embedded.shape) != (len(names), model.dimension):
-        raise EmbeddingError(
-            f"{name} gives embeddings of the shape {tuple(embedded.shape)} where "
-            f"({len(names)}, {model.dimension}) is needed",
-            remedy="let embed() return one vector of `dimension` values per image, or try --fm-pooling",
-        )
-    if embedded.dtype == torch.bfloat16:  # NumPy has none; the float32 of it is exact
-        embedded = embedded.float()
-    values: npt.NDArray[np.float32] = embedded.detach().cpu().numpy()
-    return values
+) -> Details:
+    """The engine that embeds in this process, on one device."""
+    started = time.monotonic()
+    model = prepared.load()
+    loaded = time.monotonic()
+    sizes = BatchSizes(store.root, prepared.identity)
+    threads = min(MAX_THREADS, available_cpus())
+    pipeline = Pipeline(prepared.name, model, shards, threads, sizes.usable(model.batch_size))
+    with (
+        contextlib.closing(_Writer(store, shards.plan)) as writer,
+        contextlib.closing(pipeline.run(missing, writer.put)) as steps,
+    ):
+        work: Iterable[Any] = steps
+        if progress is not None:
+            text = f"{prepared.name} on {shards.cohort.name}"
+            work = progress(work, shards.plan.count(missing), text)
+        for _ in work:
+            pass
+        writer.finish()
+    sizes.remember(pipeline.batch_size, instead_of=model.batch_size)
+    return {
+        "model": plain(getattr(model, "description", {})),
+        "model_seconds": round(loaded - started, 3),
+        "seconds": round(time.monotonic() - loaded, 3),
+        "batch_size": pipeline.batch_size,
+        "threads": threads,
+    }
 
 
-def _in_order(
-    function: Callable[[_T], _R], items: Iterable[_T], *, threads: int, window: int
-) -> Generator[_R, None, None]:
-    """`map` in threads: results in order, at most `window` of them begun and not yet taken.
+class _Writer:
+    """Writes shards in a thread, at most two behind the model."""
 
-    An error is raised when its item's turn comes, at most `window` items after it occurred, so the
-    same input always names the same item; what is still waiting is then cancelled.
-    """
-    remaining = iter(items)
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="preprocess")
-    try:
-        pending: deque[Future[_R]] = deque(
-            pool.submit(function, item) for item in itertools.islice(remaining, window)
-        )
-        while pending:
-            result = pending.popleft().result()
-            pending.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
-            yield result
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def __init__(self, store: EmbeddingStore, plan: ShardPlan) -> None:
+        self._store = store
+        self._plan = plan
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
+        self._pending: list[Future[None]] = []
 
+    def put(self, shard: int, values: Float32) -> None:
+        """Keep a shard soon; raises what went wrong with an earlier one."""
+        self._pending.append(self._pool.submit(self._store.put, self._plan, shard, values))
+        while len(self._pending) > 2 or (self._pending and self._pending[0].done()):
+            self._pending.pop(0).result()
 
-def _stacked(rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    if len({row.shape for row in rows}) > 1:
-        raise EmbeddingError(
-            "embeddings have different numbers of columns from batch to batch",
-            remedy="let embed() return `dimension` values per image",
-        )
-    return np.stack(rows)
+    def finish(self) -> None:
+        """Wait until all is written; raises what went wrong."""
+        while self._pending:
+            self._pending.pop(0).result()
+
+    def close(self) -> None:
+        """End the thread; what was handed over is still written, its errors are not looked at."""
+        self._pool.shutdown(wait=True)
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
     """CPUs that this process may use; containers and xdist often allow fewer than the machine has."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows
         return os.cpu_count() or 1
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

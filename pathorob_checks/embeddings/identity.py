@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
 
 # Raise it when the extraction itself changes what it computes or how it is stored.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def embedding_key(model_identity: Mapping[str, object], cohort: Cohort) -> str:

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors
+import safetensors.numpy
 
+from pathorob_checks.embeddings.files import cache_errors, write
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError, named, quoted
 
 PRECISIONS = ("float32", "float16", "bfloat16", "float64")
@@ -53,7 +55,7 @@ def npy(path: Path, where: str, keys: list[str] | None) -> Matrix:
 
 
 def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
-    """A safetensors file; its tensor "keys" is what our own store writes."""
+    """A safetensors file; its tensor "keys" is what `write_tensors` writes."""
     with safetensors.safe_open(path, framework="numpy") as file:
         names = list(file.keys())
         if "embeddings" not in names:
@@ -81,6 +83,20 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
         return np.asarray(block.float() if dtype == "bfloat16" else block)
 
     return _sliced(part, shape, dtype, where, keys)
+
+
+def write_tensors(path: Path, keys: Sequence[str], values: npt.NDArray[np.float32]) -> None:
+    """Write what `tensors` reads without a manifest: (N, D) "embeddings", and their patch keys in "keys".
+
+    Raises
+    ------
+    CacheError : the file cannot be written.
+    """
+    names = np.frombuffer(json.dumps(list(keys)).encode(), dtype=np.uint8)
+    content: dict[str, npt.NDArray[Any]] = {"embeddings": np.ascontiguousarray(values), "keys": names}
+    with cache_errors(path.parent, "written to"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, safetensors.numpy.save(content))
 
 
 def _sliced(

@@ -1,52 +1,56 @@
 """Embeddings on disk, one folder per key, safe against other processes and against crashes.
 
-    <root>/embeddings/<key[:2]>/<key>/embeddings.safetensors   "embeddings" (N, D) float32, "keys" uint8 JSON
-                                     /manifest.json            what it is, and the file's SHA-256
-                                     /parts/                   finished pieces of an extraction under way
-    <root>/locks/<key>.lock
+    <root>/embeddings/<key[:2]>/<key>/shard-00000.safetensors   "embeddings" (n, D) float32
+                                     /patches.parquet           patch_key, shard, row: what stands where
+                                     /manifest.json             what it is, with the digest of each file
 
-Rows are kept sorted by patch key, so the file does not depend on the order of a cohort's table. The
-manifest is written last and names the digest of the file: without it, or with another digest, there is
-no entry. Nothing is ever unpickled.
+Shards are kept as they come: an extraction that is interrupted goes on with those that are missing. The
+manifest is written last; without it there is no entry. Every digest is compared on reading, and a damaged
+shard is missing until it is extracted again. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import hashlib
+import io
 import json
 import logging
 import os
 import platform
 import re
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import filelock
 import numpy as np
-import numpy.typing as npt
 import platformdirs
-import safetensors
-import safetensors.numpy
 
 from pathorob_checks import __version__
+from pathorob_checks.embeddings.files import TEMPORARY, cache_errors, write
 from pathorob_checks.embeddings.identity import FORMAT_VERSION, decoder, plain
+from pathorob_checks.embeddings.locks import Lease, Locks
+from pathorob_checks.embeddings.shards import (
+    DAMAGE,
+    PATTERN,
+    Float32,
+    ShardPlan,
+    expect,
+    file_name,
+    pack,
+    unpack,
+)
 from pathorob_checks.errors import CacheError
 
-SCHEMA = "pathorob-checks/embeddings/1"
-DATA = "embeddings.safetensors"
+SCHEMA = "pathorob-checks/embeddings/2"
 MANIFEST = "manifest.json"
-PARTS = "parts"
+PATCHES = "patches.parquet"
+TIDY = "tidy"  # held while somebody decides what is in use
 
 logger = logging.getLogger(__name__)
-
-# What reading a damaged file raises: it is gone, no JSON, no safetensors, or lacks a piece.
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError, safetensors.SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class StoredEmbeddings:
     details : what the extraction noted (device, seconds, ...).
     """
 
-    values: npt.NDArray[np.float32]
+    values: Float32
     identity: dict[str, object]
     details: dict[str, object]
 
@@ -75,7 +79,8 @@ class EmbeddingStore:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = default_root() if root is None else root
-        self._locks: dict[str, filelock.BaseFileLock] = {}
+        self.locks = Locks(self.root)
+        self._lease = Lease(self.root)
 
     def folder(self, key: str) -> Path:
         """Where the entry of `key` lives."""
@@ -90,149 +95,194 @@ class EmbeddingStore:
         ------
         CacheError : the root is a file, read-only, or on a full disk.
         """
-        with self._cache_errors("written to"):
+        with cache_errors(self.root, "written to"):
             self.root.mkdir(parents=True, exist_ok=True)
-            _write(self.root / ".writable", b"?")
+            write(self.root / ".writable", b"?")
             (self.root / ".writable").unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold `key` alone among all processes and threads; the same thread may enter again.
+    def use(self, key: str) -> None:
+        """Keep `key` from being pruned as long as this process lives."""
+        self.folder(key)
+        with contextlib.suppress(CacheError), self.locks.hold(TIDY):  # nobody prunes a read-only folder
+            self._lease.take(key)
 
-        The operating system gives the lock back when a process dies.
+    @contextlib.contextmanager
+    def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold `key` alone among all processes and threads; the same thread may enter again.
 
         Raises
         ------
         CacheError : the lock file cannot be made.
         """
         self.folder(key)
-        lock = self._locks.setdefault(key, filelock.FileLock(self.root / "locks" / f"{key}.lock"))
-        with self._cache_errors("locked"):
-            (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                logger.info("waiting for another process that extracts %s", key)
-                lock.acquire()
-        try:
+        with self.locks.hold(key, waiting):
             yield
-        finally:
-            lock.release()
 
     def load(self, key: str, keys: Sequence[str]) -> StoredEmbeddings | None:
         """The entry of `key` with its rows in the order of `keys` (patch keys).
 
-        Anything that is not whole is a miss, and is logged: the caller extracts again.
+        Anything that is not whole is a miss, and is logged: the caller extracts again what is missing.
         """
         folder = self.folder(key)
         try:
-            raw = (folder / MANIFEST).read_bytes()
-        except FileNotFoundError:
-            logger.debug("no embeddings for %s", key)
-            return None
-        except OSError as error:
-            logger.warning("embeddings %s cannot be read and will be extracted again: %s", key, error)
-            return None
-        try:
-            manifest = json.loads(raw)
-            _expect(isinstance(manifest, dict), "the manifest is no JSON object")
-            _expect(
-                manifest.get("schema") == SCHEMA and manifest.get("key") == key,
-                "the manifest is of something else",
-            )
-            content = (folder / DATA).read_bytes()
-            _expect(
-                hashlib.sha256(content).hexdigest() == manifest.get("sha256"), f"{DATA} has another digest"
-            )
-            values, stored = _unpack(content)
-            _expect(list(values.shape) == manifest.get("shape"), f"{DATA} has another shape")
-            identity, details = manifest.get("identity"), manifest.get("details")
-            _expect(isinstance(identity, dict) and isinstance(details, dict), "the manifest is incomplete")
-            values = values[_positions(stored, keys)]
-        except _DAMAGE as error:
+            manifest = self.manifest(key)
+            if manifest is None:
+                logger.debug("no embeddings for %s", key)
+                return None
+            plan = self.plan(key, manifest)
+            at = {name: row for row, name in enumerate(keys)}
+            expect(len(at) == len(keys) == len(plan.names), "it holds other patches")
+            expect(at.keys() == set(plan.names), "it holds other patches")
+            values = np.empty(tuple(manifest["shape"]), dtype=np.float32)
+            for shard, told in enumerate(manifest["shards"]):
+                found, sha256 = unpack(plan, shard, folder / file_name(shard))
+                expect(sha256 == told["sha256"], f"{file_name(shard)} is not the one that was written")
+                values[[at[name] for name in plan.patches(shard)]] = found
+        except DAMAGE as error:
             logger.warning("embeddings %s are damaged and will be extracted again: %s", key, error)
             return None
+        with contextlib.suppress(OSError):
+            os.utime(folder / MANIFEST)  # when it was used last
         values.flags.writeable = False
-        return StoredEmbeddings(values, identity, details)
+        return StoredEmbeddings(values, manifest["identity"], manifest["details"])
 
-    def save(
-        self,
-        key: str,
-        keys: Sequence[str],
-        values: npt.NDArray[np.float32],
-        identity: Mapping[str, object],
-        details: Mapping[str, object],
-    ) -> None:
-        """Keep `values` (N, D) float32, row i of patch `keys[i]`, under `key`, replacing what is there.
+    def manifest(self, key: str) -> dict[str, Any] | None:
+        """The manifest of `key`; None where there is no entry.
 
-        Readers see the old entry, the new one, or none; never a mixture.
+        Raises
+        ------
+        One of `shards.DAMAGE` : it is there and no manifest.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.folder(key) / MANIFEST).read_bytes())
+        except FileNotFoundError:
+            return None
+        expect(isinstance(manifest, dict), "the manifest is no JSON object")
+        ours = manifest.get("schema") == SCHEMA and manifest.get("key") == key
+        expect(ours, "the manifest is of something else")
+        kinds = {"shape": list, "shards": list, "patches": dict, "identity": dict, "details": dict}
+        whole = all(isinstance(manifest.get(name), kind) for name, kind in kinds.items())
+        expect(whole, "the manifest is incomplete")
+        return manifest
+
+    def plan(self, key: str, manifest: Mapping[str, Any]) -> ShardPlan:
+        """Which patches an entry holds, shard by shard.
+
+        Raises
+        ------
+        One of `shards.DAMAGE` : the table of patches is damaged or does not fit the manifest.
+        """
+        import pyarrow.parquet as pq
+
+        content = (self.folder(key) / PATCHES).read_bytes()
+        told = manifest["patches"]
+        expect(hashlib.sha256(content).hexdigest() == told["sha256"], f"{PATCHES} has another digest")
+        names = tuple(pq.read_table(io.BytesIO(content), columns=["patch_key"])["patch_key"].to_pylist())
+        plan = ShardPlan(key, names, int(told["per_shard"]))
+        fits = len(plan) == len(manifest["shards"]) and len(names) == manifest["shape"][0]
+        expect(fits, f"{PATCHES} lists other patches than the manifest")
+        return plan
+
+    def whole_shards(self, plan: ShardPlan) -> list[int]:
+        """Shards of an extraction that are on disk and undamaged."""
+        whole = []
+        for shard in range(len(plan)):
+            path = self.folder(plan.key) / file_name(shard)
+            try:
+                unpack(plan, shard, path)
+            except FileNotFoundError:
+                continue
+            except DAMAGE as error:
+                logger.warning("%s is damaged and will be extracted again: %s", path, error)
+                continue
+            whole.append(shard)
+        return whole
+
+    def count_shards(self, key: str) -> int:
+        """How many shards there are so far, unread: for telling how far another process has come."""
+        return sum(1 for _ in self.folder(key).glob(PATTERN))
+
+    def put(self, plan: ShardPlan, shard: int, values: Float32) -> None:
+        """Keep one shard, (n, D) float32 in the plan's order.
 
         Raises
         ------
         CacheError : the folder cannot be written or the disk is full.
         """
-        content = _pack(keys, values)
+        if values.dtype != np.float32 or values.ndim != 2 or len(values) != len(plan.patches(shard)):
+            raise ValueError(f"{values.dtype} {values.shape} is not shard {shard} of {plan.key}")
+        with cache_errors(self.root, "written to"):
+            self.folder(plan.key).mkdir(parents=True, exist_ok=True)
+            write(self.folder(plan.key) / file_name(shard), pack(plan, shard, values))
+
+    def assemble(self, plan: ShardPlan) -> tuple[Float32, list[dict[str, Any]]]:
+        """All shards of an extraction -> (N, D) float32 in the plan's order, and what a manifest says.
+
+        Raises
+        ------
+        CacheError : a shard is missing or damaged, or has another number of columns.
+        """
+        parts: list[Float32] = []
+        told: list[dict[str, Any]] = []
+        for shard in range(len(plan)):
+            path = self.folder(plan.key) / file_name(shard)
+            try:
+                values, sha256 = unpack(plan, shard, path)
+                expect(not parts or values.shape[1] == parts[0].shape[1], "it has another number of columns")
+            except DAMAGE as error:
+                raise CacheError(
+                    f"{path.name} of '{self.root}' was damaged after it was written: {error}",
+                    remedy="run again: what is whole is kept; if it happens again, check the disk",
+                ) from error
+            parts.append(values)
+            told.append({"file": path.name, "rows": len(values), "sha256": sha256})
+        return np.concatenate(parts), told
+
+    def finish(
+        self,
+        plan: ShardPlan,
+        shards: Sequence[Mapping[str, Any]],
+        dimension: int,
+        identity: Mapping[str, object],
+        details: Mapping[str, object],
+    ) -> None:
+        """Make the shards of `plan` an entry. Readers see all of it or none.
+
+        Raises
+        ------
+        CacheError : the folder cannot be written or the disk is full.
+        """
+        table = _table_of_patches(plan)
         manifest = {
             "schema": SCHEMA,
-            "key": key,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "shape": list(values.shape),
-            "dtype": str(values.dtype),
+            "key": plan.key,
+            "shape": [len(plan.names), dimension],
+            "dtype": "float32",
+            "shards": list(shards),
+            "patches": {
+                "file": PATCHES,
+                "sha256": hashlib.sha256(table).hexdigest(),
+                "per_shard": plan.size,
+            },
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "identity": plain(identity),
             "details": plain(details),
             "software": software(),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
+        folder = self.folder(plan.key)
+        with self.lock(plan.key), cache_errors(self.root, "written to"):
+            write(folder / PATCHES, table)
+            write(folder / MANIFEST, text.encode())
+            for litter in folder.glob(TEMPORARY):  # of writers that were killed
+                litter.unlink(missing_ok=True)
+
+    def remove(self, key: str) -> None:
+        """Forget an entry, or the shards of an extraction that came to nothing."""
         folder = self.folder(key)
-        with self.lock(key), self._cache_errors("written to"):
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / DATA, content)
-            _write(folder / MANIFEST, text.encode())
-            shutil.rmtree(folder / PARTS, ignore_errors=True)
-
-    def save_part(self, key: str, keys: Sequence[str], values: npt.NDArray[np.float32]) -> None:
-        """Keep a finished piece of an extraction, so that an interrupted one goes on from there.
-
-        Raises
-        ------
-        CacheError : the folder cannot be written or the disk is full.
-        """
-        content = _pack(keys, values)
-        folder = self.folder(key) / PARTS
-        with self._cache_errors("written to"):
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
-
-    def load_parts(self, key: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Patch key -> (D,) float32 of the whole pieces that an interrupted extraction left."""
-        rows: dict[str, npt.NDArray[np.float32]] = {}
-        for path in sorted((self.folder(key) / PARTS).glob("*.safetensors")):
-            try:
-                content = path.read_bytes()
-                _expect(hashlib.sha256(content).hexdigest() == path.stem, "it has another digest")
-                values, stored = _unpack(content)
-            except _DAMAGE as error:
-                logger.warning("leaving out the damaged piece %s: %s", path.name, error)
-                continue
-            rows.update(zip(stored, values, strict=True))
-        return rows
-
-    def drop_parts(self, key: str) -> None:
-        """Forget the pieces of an extraction that came to nothing."""
-        shutil.rmtree(self.folder(key) / PARTS, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _cache_errors(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or str(error) or type(error).__name__
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise CacheError(
-                f"cache folder '{self.root}' cannot be {verb}: {reason}",
-                remedy=f"{'free some space or ' if full else ''}give a writable folder with --fm-cache=DIR",
-            ) from error
+        with contextlib.suppress(OSError):
+            (folder / MANIFEST).unlink(missing_ok=True)  # first: what is left is no entry any more
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def software() -> dict[str, str]:
@@ -246,55 +296,18 @@ def software() -> dict[str, str]:
     }
 
 
-def _expect(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise ValueError(otherwise)
+def _table_of_patches(plan: ShardPlan) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _pack(keys: Sequence[str], values: npt.NDArray[np.float32]) -> bytes:
-    if (
-        values.dtype != np.float32
-        or values.ndim != 2
-        or len(values) != len(keys)
-        or len(set(keys)) != len(keys)
-    ):
-        raise ValueError(
-            f"{values.dtype} {values.shape} under {len(set(keys))} distinct keys cannot be stored"
-        )
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    names = json.dumps([keys[row] for row in order]).encode()
-    return safetensors.numpy.save(
-        {"embeddings": np.ascontiguousarray(values[order]), "keys": np.frombuffer(names, dtype=np.uint8)}
+    places = [(shard, row) for shard in range(len(plan)) for row in range(len(plan.patches(shard)))]
+    table = pa.table(
+        {
+            "patch_key": pa.array(plan.names, pa.string()),
+            "shard": pa.array([shard for shard, _ in places], pa.int32()),
+            "row": pa.array([row for _, row in places], pa.int32()),
+        }
     )
-
-
-def _unpack(content: bytes) -> tuple[npt.NDArray[np.float32], list[str]]:
-    tensors = safetensors.numpy.load(content)
-    values, keys = tensors["embeddings"], json.loads(tensors["keys"].tobytes())
-    _expect(
-        values.dtype == np.float32 and values.ndim == 2 and len(values) == len(keys),
-        "rows and keys do not match",
-    )
-    return values, keys
-
-
-def _positions(stored: Sequence[str], keys: Sequence[str]) -> list[int]:
-    """Where each of `keys` is in `stored`, which must hold these keys and no others."""
-    at = {name: row for row, name in enumerate(stored)}
-    _expect(len(stored) == len(keys) and at.keys() == set(keys), "it holds other patches")
-    return [at[name] for name in keys]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace `path` in one step: a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    stream = io.BytesIO()
+    pq.write_table(table, stream)
+    return stream.getvalue()

@@ -117,10 +117,10 @@ class StainInvariantEncoder:
         )
         self.dimension = len(_SCALES)
         self.batch_size = 32
-        self._device = torch.device(device)
-        self._middle = torch.tensor([middle for middle, _ in _SCALES.values()], device=self._device)
-        self._spread = torch.tensor([spread for _, spread in _SCALES.values()], device=self._device)
-        self._bank = _FilterBank(self._device)
+        self.device = torch.device(device)
+        self._middle = torch.tensor([middle for middle, _ in _SCALES.values()], device=self.device)
+        self._spread = torch.tensor([spread for _, spread in _SCALES.values()], device=self.device)
+        self._bank = _FilterBank(self.device)
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """RGB image of any size -> (3, 112, 112) float32 in 0..1."""
@@ -137,7 +137,7 @@ class StainInvariantEncoder:
     @torch.inference_mode()
     def describe(self, batch: Tensor) -> dict[str, Tensor]:
         """The features by name, each (B,), before they are centered and scaled."""
-        hematoxylin, eosin = separate_stains(batch.to(self._device))
+        hematoxylin, eosin = separate_stains(batch.to(self.device))
         nuclei = torch.sigmoid((hematoxylin - 0.45) * 12)
         features = {
             f"area_{limit}": torch.sigmoid((hematoxylin - limit) * 12).mean((1, 2)) for limit in _AREAS
@@ -281,9 +281,9 @@ class ColorSensitiveEncoder:
         self.identity = _identity(
             "color-sensitive", f"RGB, bilinear with antialiasing to {WORKING_SIDE} px, 0..1"
         )
-        self._device = torch.device(device)
-        self._levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], device=self._device)
-        self._bins = torch.linspace(0.0625, 0.9375, 8, device=self._device)
+        self.device = torch.device(device)
+        self._levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], device=self.device)
+        self._bins = torch.linspace(0.0625, 0.9375, 8, device=self.device)
         self.dimension = 3 * (2 + len(self._levels) + len(self._bins))
         self.batch_size = 32
 
@@ -294,7 +294,7 @@ class ColorSensitiveEncoder:
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> Tensor:
         """(B, 3, 112, 112) -> (B, dimension) float32."""
-        light = batch.to(self._device).flatten(2)
+        light = batch.to(self.device).flatten(2)
         quantiles = torch.quantile(light[:, :, ::4], self._levels, dim=2).permute(1, 2, 0)
         # Bins overlap by half, so that a color at a border does not jump from one to the other.
         nearness = 1 - (light[:, :, ::4, None] - self._bins).abs() * 8

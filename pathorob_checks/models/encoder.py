@@ -77,12 +77,12 @@ class Encoder(ABC):
     ) -> None:
         self.identity = identity
         self._origin = origin
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._autocast = AUTOCAST.get(precision)
-        self._model = network.eval().requires_grad_(False).to(self._device)
+        self._model = network.eval().requires_grad_(False).to(self.device)
         self._layout = layout
         self._transform = transform
-        self.batch_size = batch_size or _DEFAULT_BATCH_SIZE.get(self._device.type, 32)
+        self.batch_size = batch_size or _DEFAULT_BATCH_SIZE.get(self.device.type, 32)
         asked = pooling or (recipe.pooling if recipe else None)
         self._pooling, note = choose_pooling(asked, layout, origin)
         notes = [*notes, *([note] if note else [])]
@@ -131,27 +131,21 @@ class Encoder(ABC):
 
         Raises
         ------
-        ModelError : when the device's memory is too small for the batch, or the tokens are not what the
-            pooling takes them for.
+        ModelError : when the tokens are not what the pooling takes them for.
+        torch.OutOfMemoryError : when the device's memory is too small for the batch.
         """
-        try:
-            with (
-                torch.inference_mode(),
-                without_tf32(),
-                torch.autocast(self._device.type, dtype=self._autocast, enabled=self._autocast is not None),
-            ):
-                images = batch.to(self._device)
-                output = self._forward(images)
-                if self._pooling == "pooled":
-                    embeddings = self._checked(self._own_pooling(output))
-                else:
-                    embeddings = self._pooled(self._tokens(output), images)
-            return embeddings.float().cpu()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{self._origin} needs more memory than {self._device} has for {len(batch)} patches at once",
-                remedy="give a smaller --fm-batch-size",
-            ) from error
+        with (
+            torch.inference_mode(),
+            without_tf32(),
+            torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None),
+        ):
+            images = batch.to(self.device)
+            output = self._forward(images)
+            if self._pooling == "pooled":
+                embeddings = self._checked(self._own_pooling(output))
+            else:
+                embeddings = self._pooled(self._tokens(output), images)
+        return embeddings.float().cpu()
 
     def _pooled(self, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         layout = self._layout
@@ -180,6 +174,11 @@ class Encoder(ABC):
             return int(self.embed(torch.zeros(1, 3, *size)).shape[1])
         except ModelError:
             raise
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{self._origin} does not fit into the memory of {self.device}",
+                remedy="free the device, try --fm-precision=bf16, or name another with --fm-device",
+            ) from error
         except Exception as error:  # any network may stand behind a config: it may raise anything
             line = (str(error).strip().splitlines() or [""])[0]
             raise ModelError(

@@ -19,11 +19,13 @@ class FoundationModel(Protocol):
         (weights' digest, revision, architecture, preprocessing, pooling, precision).
     dimension : number of columns of an embedding.
     batch_size : patches per batch that suit the device.
+    device : where `embed` wants its batches; it takes them from the CPU as well.
     """
 
     identity: Mapping[str, object]
     dimension: int
     batch_size: int
+    device: torch.device
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """RGB image of any size -> (C, H, W) float32 tensor on the CPU."""

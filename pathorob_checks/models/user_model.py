@@ -188,8 +188,8 @@ class UserModel:
         self.identity = identity
         self._product = product
         self._target = target
-        self._device = torch.device(device if module_of(product) is not None else "cpu")
-        default = _DEFAULT_BATCH_SIZE.get(self._device.type, 32)
+        self.device = torch.device(device if module_of(product) is not None else "cpu")
+        default = _DEFAULT_BATCH_SIZE.get(self.device.type, 32)
         self.batch_size = int(batch_size or getattr(product, "batch_size", None) or default)
         blank = Image.new("RGB", (_PROBE_SIZE, _PROBE_SIZE), (200, 160, 190))
         try:
@@ -234,7 +234,7 @@ class UserModel:
         import torch
 
         with torch.inference_mode():
-            result = self._product.embed(batch.to(self._device))
+            result = self._product.embed(batch.to(self.device))
         if not isinstance(result, torch.Tensor):
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 result = torch.as_tensor(result)

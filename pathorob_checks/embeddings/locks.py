@@ -1,0 +1,130 @@
+"""Who works on an entry of the store, and who uses it: locks that the operating system gives back.
+
+    <root>/locks/<key>.lock        held while an entry is extracted, repaired or removed
+    <root>/leases/<name>.lock      held by a process as long as it lives
+                 /<name>.json      the keys of the entries that the process uses
+
+A lock is never a file that exists but a lock on it: a process that dies, however, gives it back.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+
+from pathorob_checks.embeddings.files import cache_errors, write
+
+POLL_S = 1.0
+
+
+class Locks:
+    """The locks under one root, as one process holds them; the same thread may enter a lock again."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._held: dict[str, filelock.BaseFileLock] = {}
+
+    @contextlib.contextmanager
+    def hold(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold `name` alone among all processes and threads.
+
+        `waiting` is called about once a second as long as somebody else holds it.
+
+        Raises
+        ------
+        CacheError : the lock file cannot be made.
+        """
+        lock = self._lock(name)
+        with cache_errors(self._root, "locked"):
+            while True:
+                try:
+                    lock.acquire(timeout=POLL_S if waiting else -1)
+                    break
+                except filelock.Timeout:
+                    if waiting is not None:
+                        waiting()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def try_to_hold(self, name: str) -> Iterator[bool]:
+        """Like `hold`, without waiting; yields whether it is held."""
+        lock = self._lock(name)
+        try:
+            with cache_errors(self._root, "locked"):
+                lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _lock(self, name: str) -> filelock.BaseFileLock:
+        folder = self._root / "locks"
+        with cache_errors(self._root, "locked"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self._held.setdefault(name, filelock.FileLock(folder / f"{name}.lock"))
+
+
+class Lease:
+    """What this process uses of a store, told to others that want to tidy up."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "leases"
+        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._keys: set[str] = set()
+        self._mutex = threading.Lock()
+        self._lock: filelock.BaseFileLock | None = None
+
+    def take(self, key: str) -> None:
+        """Use an entry until this process ends. Where the folder is read-only nobody tidies up either."""
+        with self._mutex, contextlib.suppress(OSError):
+            if key in self._keys:
+                return
+            if self._lock is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._lock = filelock.FileLock(self._folder / f"{self._name}.lock", thread_local=False)
+                self._lock.acquire()
+                atexit.register(self.give_back)
+            content = json.dumps(sorted({*self._keys, key})).encode()
+            write(self._folder / f"{self._name}.json", content)
+            self._keys.add(key)
+
+    def give_back(self) -> None:
+        """Use nothing any more."""
+        with self._mutex, contextlib.suppress(OSError):
+            if self._lock is not None:
+                (self._folder / f"{self._name}.json").unlink(missing_ok=True)
+                self._lock.release()
+                (self._folder / f"{self._name}.lock").unlink(missing_ok=True)
+            self._lock = None
+            self._keys.clear()
+
+
+def keys_in_use(root: Path) -> set[str]:
+    """Keys of the entries that living processes use; the leases of dead ones are cleared away."""
+    used: set[str] = set()
+    for path in sorted((root / "leases").glob("*.json")):
+        lock = filelock.FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            with contextlib.suppress(OSError, ValueError):
+                used |= set(json.loads(path.read_bytes()))
+            continue
+        path.unlink(missing_ok=True)
+        lock.release()
+        path.with_suffix(".lock").unlink(missing_ok=True)
+    return used

@@ -1,0 +1,179 @@
+"""Looking after a store: what it holds, whether that is whole, and making room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathorob_checks.cohorts.cohort import patch_keys
+from pathorob_checks.embeddings.locks import keys_in_use
+from pathorob_checks.embeddings.shards import DAMAGE, file_name, unpack
+from pathorob_checks.embeddings.store import MANIFEST, TIDY, EmbeddingStore
+from pathorob_checks.errors import CacheError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies under one key.
+
+    Attributes
+    ----------
+    fm, cohort : their names when it was extracted; empty where an extraction is not finished.
+    patches, dimension : of the embeddings; 0 where an extraction is not finished.
+    size : bytes on disk.
+    used : when it was last written or read.
+    """
+
+    key: str
+    fm: str
+    cohort: str
+    patches: int
+    dimension: int
+    size: int
+    used: datetime
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a manifest; otherwise these are the shards of an interrupted extraction."""
+        return self.patches > 0
+
+
+def entries(store: EmbeddingStore) -> list[Entry]:
+    """All entries, the one used last first."""
+    folders = [path for path in (store.root / "embeddings").glob("*/*") if path.is_dir()]
+    found = [entry for folder in folders if (entry := _entry(store, folder)) is not None]
+    return sorted(found, key=lambda entry: (entry.used, entry.key), reverse=True)
+
+
+def _entry(store: EmbeddingStore, folder: Path) -> Entry | None:
+    try:
+        files = [path.stat() for path in folder.iterdir()]
+        manifest_path = folder / MANIFEST
+        last = manifest_path.stat() if manifest_path.exists() else folder.stat()
+    except OSError:  # somebody removes it just now
+        return None
+    size, used = sum(file.st_size for file in files), datetime.fromtimestamp(last.st_mtime, UTC)
+    try:
+        manifest = store.manifest(folder.name)
+    except DAMAGE:
+        manifest = None
+    if manifest is None:
+        return Entry(folder.name, "", "", 0, 0, size, used)
+    details, shape = manifest["details"], manifest["shape"]
+    fm, cohort = (str(details.get(name, "?")) for name in ("fm", "cohort"))
+    return Entry(folder.name, fm, cohort, int(shape[0]), int(shape[1]), size, used)
+
+
+def find(store: EmbeddingStore, prefix: str) -> Entry:
+    """The entry whose key begins so.
+
+    Raises
+    ------
+    CacheError : there is none, or there are several.
+    """
+    found = [entry for entry in entries(store) if entry.key.startswith(prefix.lower())]
+    if len(found) != 1:
+        problem = f"{len(found)} entries of '{store.root}' have keys that begin with {prefix!r}"
+        raise CacheError(problem, remedy="see 'pathorob-checks cache ls' and give more of one key")
+    return found[0]
+
+
+def problems(store: EmbeddingStore, entry: Entry) -> Iterator[str]:
+    """What is wrong with an entry, a clause each; every byte of it is read."""
+    if not entry.finished:
+        shards = store.count_shards(entry.key)
+        yield f"the extraction was not finished; its {shards} shards are used when it is run again"
+        return
+    try:
+        manifest = store.manifest(entry.key)
+        if manifest is None:
+            return  # pruned meanwhile
+        plan = store.plan(entry.key, manifest)
+    except DAMAGE as error:
+        yield f"{error}; the next run extracts it again"
+        return
+    for shard, told in enumerate(manifest["shards"]):
+        try:
+            _, digest = unpack(plan, shard, store.folder(entry.key) / file_name(shard))
+        except DAMAGE as error:
+            yield f"{file_name(shard)}: {error}; the next run extracts it again"
+            continue
+        if digest != told["sha256"]:
+            yield f"{file_name(shard)} is not the one that was written; the next run extracts it again"
+
+
+def prune(store: EmbeddingStore, limit: int) -> list[Entry]:
+    """Remove what was used longest ago until at most `limit` bytes are left; returns what was removed.
+
+    What a living process uses or works on stays, even over the limit.
+
+    Raises
+    ------
+    CacheError : the folder cannot be locked or changed.
+    """
+    removed: list[Entry] = []
+    with store.locks.hold(TIDY):
+        present = entries(store)
+        used = keys_in_use(store.root)
+        total = sum(entry.size for entry in present)
+        for entry in reversed(present):
+            if total <= limit:
+                break
+            if entry.key in used:
+                continue
+            with store.locks.try_to_hold(entry.key) as free:
+                if not free:
+                    continue
+                store.remove(entry.key)
+            removed.append(entry)
+            total -= entry.size
+    return removed
+
+
+def export(
+    store: EmbeddingStore, entry: Entry, folder: Path, cohort: tuple[str, pd.DataFrame] | None = None
+) -> list[Path]:
+    """Write an entry in a form that `--fm=embeddings:<folder>` reads.
+
+    Parameters
+    ----------
+    cohort : its name and table; with it the files are those of PathoROB's layout, one per medical center,
+        without it there is one, `<folder>/<cohort>.safetensors`.
+
+    Raises
+    ------
+    CacheError : the entry is not whole, the file exists, or it cannot be written.
+    """
+    from pathorob_checks.embeddings import matrix_files, precomputed
+
+    manifest = store.manifest(entry.key) if entry.finished else None
+    if manifest is None:
+        raise CacheError(
+            f"the extraction {entry.key[:12]} is not finished", remedy="run it again, then export"
+        )
+    plan = store.plan(entry.key, manifest)
+    name, patches = cohort or (entry.cohort, None)
+    keys = list(plan.names) if patches is None else patch_keys(patches)
+    if set(keys) != set(plan.names):
+        raise CacheError(
+            f"the entry {entry.key[:12]} is not of cohort {name}",
+            remedy="name the cohort it was extracted from",
+        )
+    stored = store.load(entry.key, keys)
+    if stored is None:
+        raise CacheError(
+            f"the entry {entry.key[:12]} is damaged", remedy="run it again to repair it, then export"
+        )
+    if patches is not None:
+        return precomputed.write_pathorob_layout(folder, name, patches, stored.values)
+    path = folder / f"{Path(name).name}.safetensors"
+    if path.exists():
+        raise CacheError(f"'{path}' is there already", remedy="name another folder")
+    matrix_files.write_tensors(path, keys, stored.values)
+    return [path]
