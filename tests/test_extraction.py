@@ -68,6 +68,7 @@ class Prepared:
     log: Path
     model: ColorModel = dataclasses.field(default_factory=ColorModel)
     name: str = "color"
+    device: str = "cpu"
     identity: dict[str, object] = dataclasses.field(default_factory=lambda: dict(ColorModel.identity))
 
     def load(self) -> ColorModel:
@@ -366,7 +367,7 @@ def test_a_damaged_shard_is_extracted_alone(
     first = obtain(prepared, cohort, store)
     path = store.folder(first.key) / file_name(1)
     content = path.read_bytes()
-    path.write_bytes(content[:-1] + b"?")
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     prepared.model = model = Interrupted(after=9)
     second = obtain(prepared, cohort, store)
     assert model.embedded == [5]

@@ -19,7 +19,8 @@ from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import timm_model
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve, resolve_device
+from pathorob_checks.models.devices import resolve_device
+from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.spec import DEMO_NAMES, parse_spec
 from pathorob_checks.models.timm_model import TimmModel

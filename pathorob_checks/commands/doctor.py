@@ -158,7 +158,7 @@ def _cohort(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
 def _device(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
     import torch
 
-    from pathorob_checks.models.loading import resolve_device
+    from pathorob_checks.models.devices import resolve_device
 
     device = resolve_device(asked.settings.device)
     if device == "cpu":
@@ -205,7 +205,7 @@ def _time(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
     """An order of magnitude: products of the weights with the tokens of every patch, at a measured rate."""
     import torch
 
-    from pathorob_checks.models.loading import resolve_device
+    from pathorob_checks.models.devices import resolve_device
 
     if not ahead.weights or not ahead.patches:
         return

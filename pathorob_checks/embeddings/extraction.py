@@ -23,6 +23,7 @@ from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore, StoredEmbeddings
 from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.models.devices import name_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,11 @@ class Prepared(Protocol):
     @property
     def identity(self) -> Mapping[str, object]:
         """Everything in the model that decides an embedding; part of the store's key."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the model will live: `cpu`, `cuda` or `cuda:N`."""
         ...
 
     def load(self) -> FoundationModel:
@@ -203,7 +209,22 @@ def in_process(
     store: EmbeddingStore,
     progress: Progress | None,
 ) -> Details:
-    """The engine that embeds in this process, on one device."""
+    """The engine that embeds in this process, on one device; on a GPU one model at a time does."""
+    alone = (
+        store.locks.hold(name_of(prepared.device)) if prepared.device != "cpu" else contextlib.nullcontext()
+    )
+    with alone:
+        return embed_shards(prepared, shards, missing, store, progress)
+
+
+def embed_shards(
+    prepared: Prepared,
+    shards: ShardRows,
+    missing: Sequence[int],
+    store: EmbeddingStore,
+    progress: Progress | None = None,
+) -> Details:
+    """Load the model, embed the missing shards and put them into the store; see `Engine`."""
     started = time.monotonic()
     model = prepared.load()
     loaded = time.monotonic()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import io
 import json
 import logging
 import os
@@ -172,12 +171,15 @@ class EmbeddingStore:
         ------
         One of `shards.DAMAGE` : the table of patches is damaged or does not fit the manifest.
         """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         content = (self.folder(key) / PATCHES).read_bytes()
         told = manifest["patches"]
         expect(hashlib.sha256(content).hexdigest() == told["sha256"], f"{PATCHES} has another digest")
-        names = tuple(pq.read_table(io.BytesIO(content), columns=["patch_key"])["patch_key"].to_pylist())
+        # Without Arrow's threads and Python's file objects, which may abort a process when it ends.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["patch_key"], use_threads=False)
+        names = tuple(table["patch_key"].to_pylist())
         plan = ShardPlan(key, names, int(told["per_shard"]))
         fits = len(plan) == len(manifest["shards"]) and len(names) == manifest["shape"][0]
         expect(fits, f"{PATCHES} lists other patches than the manifest")
@@ -308,6 +310,6 @@ def _table_of_patches(plan: ShardPlan) -> bytes:
             "row": pa.array([row for _, row in places], pa.int32()),
         }
     )
-    stream = io.BytesIO()
+    stream = pa.BufferOutputStream()
     pq.write_table(table, stream)
-    return stream.getvalue()
+    return bytes(stream.getvalue())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class PreparedModel:
     license : of the weights.
     commercial : whether the license allows commercial use; None where that is unknown or uncertain.
     notes : what the user must know. What only loading can tell is in the model's `description["notes"]`.
+    device : where the model will live.
     """
 
     name: str
@@ -114,6 +116,7 @@ class PreparedModel:
     license: str = "unknown"
     commercial: bool | None = None
     notes: tuple[str, ...] = ()
+    device: str = "cpu"
 
 
 def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
@@ -184,34 +187,6 @@ def files_of(resolved: ResolvedModel) -> list[str]:
 
     source = _source(resolved)
     return needed_files(source, _recipe(resolved.spec)) if isinstance(source, HubSource) else []
-
-
-def resolve_device(device: str) -> str:
-    """`cpu`, `cuda` or `cuda:N`, present on this machine.
-
-    Raises
-    ------
-    ModelError : when the device is not known or not there.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, colon, index = device.partition(":")
-    if device != "cpu" and (kind != "cuda" or (colon and not index.isdecimal())):
-        raise ModelError(f"there is no device {device}", remedy="choose auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and not torch.cuda.is_available():
-        built_for = "for CUDA, and finds no GPU" if torch.version.cuda else "without CUDA"
-        raise ModelError(
-            f"device {device} was asked for and torch {torch.__version__} is built {built_for}",
-            remedy="choose --fm-device=cpu, or check the driver and torch's build",
-        )
-    if index and int(index) >= torch.cuda.device_count():
-        raise ModelError(
-            f"device {device} was asked for and there are {torch.cuda.device_count()} GPUs",
-            remedy="count them from cuda:0",
-        )
-    return device
 
 
 def _resolve_on_hub(spec: ModelSpec) -> str:
@@ -325,7 +300,7 @@ def _prepare_files(
 
     license_text, commercial = license_of(resolved.spec)
     notes = recipe.notes if recipe else ()
-    return PreparedModel(resolved.name, identity, load, license_text, commercial, notes)
+    return PreparedModel(resolved.name, identity, load, license_text, commercial, notes, device)
 
 
 def _prepare_embeddings(resolved: ResolvedModel) -> PreparedModel:
@@ -366,7 +341,7 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
             product, target=target, identity=identity, device=device, batch_size=settings.batch_size
         )
 
-    return PreparedModel(resolved.name, identity, load)
+    return PreparedModel(resolved.name, identity, load, device=device)
 
 
 def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:
@@ -385,7 +360,8 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
         "code_sha256": digest_of_files([Path(demo.__file__)]),
     }
     model.identity = identity
-    return PreparedModel(resolved.name, identity, lambda: model, *license_of(resolved.spec))
+    license_text, commercial = license_of(resolved.spec)
+    return PreparedModel(resolved.name, identity, lambda: model, license_text, commercial, device=device)
 
 
 def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:

@@ -1,0 +1,25 @@
+"""An extraction that is killed loses what is in flight and nothing else; more kills: see `kill_rounds`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("kill_rounds.py")
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs processes that can be forked")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kills_at_random_moments_lose_nothing(seed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "8", str(seed)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["kills"] >= 8
+    assert said["shards_kept"] > 0  # the kills came in the middle of the work
+    assert said["extractions"] >= 1
