@@ -60,16 +60,17 @@ class Locks:
     def try_to_hold(self, name: str) -> Iterator[bool]:
         """Like `hold`, without waiting; yields whether it is held."""
         lock = self._lock(name)
-        try:
-            with cache_errors(self._root, "locked"):
+        with cache_errors(self._root, "locked"):
+            try:
                 lock.acquire(timeout=0)
-        except filelock.Timeout:
-            yield False
-            return
+                held = True
+            except filelock.Timeout:  # an OSError, too
+                held = False
         try:
-            yield True
+            yield held
         finally:
-            lock.release()
+            if held:
+                lock.release()
 
     def _lock(self, name: str) -> filelock.BaseFileLock:
         folder = self._root / "locks"

@@ -1,0 +1,175 @@
+"""Many workers: each FM embeds each cohort once, tests of one pair stay together, cores are shared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from gate_runs import Terminal, write_cohort
+
+from pathorob_checks.plugin import crew as crew_module
+from pathorob_checks.plugin.crew import Crew, pair_of
+from pathorob_checks.plugin.pairs import Pair
+
+FACTORY = """
+import hashlib
+import os
+from pathlib import Path
+import numpy as np
+import torch
+
+class Counted:
+    dimension, batch_size = 6, 4
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.identity = {"architecture": "counted", "seed": seed}
+
+    def preprocess(self, image):
+        return torch.from_numpy(np.array(image.resize((8, 8)), dtype=np.float32)).permute(2, 0, 1)
+
+    def embed(self, batch):
+        if batch[0, 0].std() > 0:  # not the blank image
+            lines = [f"{self.seed} {hashlib.sha256(image.numpy().tobytes()).hexdigest()}\\n" for image in batch]
+            with Path(os.environ["COUNTED"]).open("a") as file:
+                file.write("".join(lines))
+            # wait here
+        mean = batch.mean(dim=(2, 3))
+        return torch.cat([mean, (mean - 100 - self.seed).square() / 100], dim=1)
+
+def one():
+    return Counted(1)
+
+def two():
+    return Counted(2)
+"""
+
+
+HOLD = """
+            while not Path(os.environ["GATE"]).exists():
+                import time; time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    (tmp_path / "counted.py").write_text(FACTORY)
+    return Terminal(tmp_path, tmp_path / "cache")
+
+
+def test_two_workers_embed_each_patch_of_three_cohorts_once_with_two_models(
+    terminal: Terminal,
+) -> None:
+    cohorts = [write_cohort(terminal.folder / f"c{i}", slides=11, seed=i) for i in range(3)]
+    count = terminal.folder / "count"
+    run = terminal.pytest(
+        "--fm=python:counted:one",
+        "--fm=python:counted:two",
+        *(f"--fm-cohort={cohort}" for cohort in cohorts),
+        "-n2",
+        "-k",
+        "robustness or clustering",
+        "--fm-json=results.json",
+        "--tb=no",
+        PYTHONPATH=str(terminal.folder),
+        COUNTED=str(count),
+    )
+    assert len(terminal.results()["runs"]) == 6, run.output
+    embedded = Counter(count.read_text().splitlines())
+    patches = sum(1 for cohort in cohorts for _ in cohort.glob("images/*.png"))
+    assert len(embedded) == 2 * patches
+    assert set(embedded.values()) == {1}
+
+
+def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Terminal) -> None:
+    cohort = write_cohort(terminal.folder / "c")
+    count, gate = terminal.folder / "count", terminal.folder / "gate"
+    (terminal.folder / "counted.py").write_text(FACTORY.replace("# wait here", HOLD))
+    environment = {"PYTHONPATH": str(terminal.folder), "COUNTED": str(count), "GATE": str(gate)}
+    environment |= {"PATHOROB_CHECKS_CACHE": str(terminal.cache)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--fm=python:counted:one"]
+    command += [f"--fm-cohort={cohort}", "--tb=no", "-k", "robustness"]
+    said = [terminal.folder / "first", terminal.folder / "second"]
+    runs = []
+    try:
+        for place in said:
+            with place.open("w") as out:
+                where = {"cwd": terminal.folder, "env": {**os.environ, **environment}}
+                runs.append(subprocess.Popen(command, stdout=out, stderr=out, **where))
+            wanted = count.exists if len(runs) == 1 else lambda: "waits for one on c" in said[1].read_text()
+            deadline = time.monotonic() + 100
+            while not wanted() and time.monotonic() < deadline and runs[-1].poll() is None:
+                time.sleep(0.05)
+    finally:
+        gate.touch()
+        codes = [run.wait(120) for run in runs]
+    assert "waits for one on c: another process embeds it, 0 of 1 shards done" in said[1].read_text()
+    assert set(Counter(count.read_text().splitlines()).values()) == {1}
+    assert codes[0] == codes[1]
+
+
+PAIRS = [Pair("a", "x"), Pair("a", "x-y"), Pair("a-x", "y")]
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "pair"),
+    [
+        ("suites/test_r.py::test_r[a-x]", "a-x"),
+        ("suites/test_p.py::test_p[a-x-drop]", "a-x"),
+        ("suites/test_p.py::test_p[a-x-y]", "a-x-y"),
+        ("suites/test_p.py::test_p[a-x-y-drop]", "a-x-y"),
+        ("test_own.py::test_own", "test_own.py::test_own"),
+        ("test_own.py::test_own[7]", "test_own.py::test_own[7]"),
+    ],
+)
+def test_tests_of_one_pair_are_one_unit_of_work(nodeid: str, pair: str) -> None:
+    assert pair_of(nodeid, PAIRS) == pair
+
+
+@pytest.fixture
+def four_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(crew_module, "_cores", lambda: 4)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    for variable in crew_module._VARIABLES:
+        monkeypatch.setenv(variable, "7")  # restored afterwards
+        monkeypatch.delenv(variable)
+
+
+def worker(name: str) -> Crew:
+    for variable in crew_module._VARIABLES:
+        os.environ.pop(variable, None)
+    told = {"workerid": name, "workercount": 2, "testrunuid": "run"}
+    return Crew(SimpleNamespace(workerinput=told))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_workers_at_work_share_the_cores_and_one_alone_has_them_all(tmp_path: Path) -> None:
+    one, two = worker("gw0"), worker("gw1")
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    with one.at_work():
+        assert one.share() == 4
+        with two.at_work():
+            assert (one.share(), two.share()) == (2, 2)
+            two.rest()  # it waits for an extraction
+            assert one.share() == 4
+            two.resume()
+            assert one.share() == 2
+        assert one.share() == 4
+    for member in (one, two):
+        member.leave()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_what_the_user_decided_about_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    crew = Crew(SimpleNamespace(workerinput={"workerid": "gw1", "workercount": 2}))  # type: ignore[arg-type]
+    with crew.at_work():
+        assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert crew.index == 1
