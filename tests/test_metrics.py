@@ -354,4 +354,4 @@ def test_progress_counts_every_step_once() -> None:
     robustness_index(x, patches, k=3, progress=progress)
     performance_drop(x, patches, repetitions=3, progress=progress)
     clustering_score(x, patches, trials=4, clusters=[2, 3, 5], progress=progress)
-    assert seen == [("neighbors", 1, 1), ("performance drop", 3, 3), ("clustering", 7, 7)]
+    assert seen == [("neighbors", 1, 1), ("performance drop", 3, 3), ("clustering", 27, 27)]

@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathorob_checks.metrics.aggregate import Aggregate, masson_loftus, mean_over_cohorts
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
+    from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.general_schedule import general_schedule
+    from pathorob_checks.metrics.measurement import worst_group
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
     from pathorob_checks.metrics.schedules import published_schedule
@@ -23,18 +26,30 @@ _HOMES = {
     "clustering_score": "clusters",
     "ClusteringScore": "clusters",
     "general_schedule": "general_schedule",
+    "mean_over_cohorts": "aggregate",
+    "masson_loftus": "aggregate",
+    "Aggregate": "aggregate",
+    "difference": "differences",
+    "Difference": "differences",
+    "worst_group": "measurement",
     "published_schedule": "schedules",
 }
 
 __all__ = [
+    "Aggregate",
     "ClusteringScore",
+    "Difference",
     "PerformanceDrop",
     "RobustnessIndex",
     "clustering_score",
+    "difference",
     "general_schedule",
+    "masson_loftus",
+    "mean_over_cohorts",
     "performance_drop",
     "published_schedule",
     "robustness_index",
+    "worst_group",
 ]
 
 

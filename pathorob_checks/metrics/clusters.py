@@ -7,7 +7,7 @@ the best cosine silhouette) is compared with both labels: score = ARI(class) - A
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,14 @@ import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.cluster_halves import half_scores, halves
+from pathorob_checks.metrics.cluster_uncertainty import (
+    Combination,
+    Pair,
+    SlideScores,
+    score_uncertainty,
+    slide_scores,
+)
 from pathorob_checks.metrics.inputs import (
     Float32,
     Int64,
@@ -26,7 +34,10 @@ from pathorob_checks.metrics.inputs import (
     labels,
     refuse_zero_rows,
 )
-from pathorob_checks.metrics.measurement import Measurement, Weakness
+from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
+from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
+from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 from pathorob_checks.numerics.silhouettes import cosine_silhouettes
@@ -40,27 +51,6 @@ SEED = 1337
 STARTS_TO_CHOOSE_K = 20
 STARTS_PER_TRIAL = 5
 Float64 = npt.NDArray[np.float64]
-Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Combination:
-    """One pair of classes x pair of centers.
-
-    `silhouettes` maps every K to the mean cosine silhouette; `ari_class`, `ari_center` are (trials,) float64.
-    """
-
-    classes: Pair
-    centers: Pair
-    K: int
-    silhouettes: dict[int, float]
-    ari_class: Float64
-    ari_center: Float64
-
-    @property
-    def score(self) -> float:
-        """Mean over trials of ARI(class) - ARI(center)."""
-        return float((self.ari_class - self.ari_center).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,22 +60,33 @@ class ClusteringScore:
     Attributes
     ----------
     value : mean over combinations; +1 clusters are biology, -1 clusters are centers.
+    interval : at `confidence`, for new slides and other seeds; None without slides.
+    interval_note : how it was made and what it leaves out.
     deviation : sample standard deviation over trials of the mean over combinations; 0 for one trial.
     combinations : one `Combination` per pair of classes x pair of centers.
+    slides : those without which the score would rise most, worst first.
+    groups : score of the combinations with each "medical_center" and "biological_class", lowest first.
+    resampling : effects of slides and trials, for paired intervals.
     """
 
     value: float
+    interval: Interval | None
+    interval_note: str
+    confidence: float
     deviation: float
     combinations: tuple[Combination, ...]
     trials: int
     rows: int
+    slides: tuple[SlideWeakness, ...]
+    groups: Mapping[str, tuple[GroupValue, ...]]
+    resampling: Resampling | None
 
     def measurement(self) -> Measurement:
         """The value as criteria and reports take it."""
         return Measurement(
             metric=METRIC,
             value=self.value,
-            interval=None,
+            interval=self.interval,
             support=None,
             rows=self.rows,
             protocol={
@@ -103,6 +104,11 @@ class ClusteringScore:
                 ],
             },
             weakest=_cells(self.combinations),
+            interval_note=self.interval_note,
+            confidence=self.confidence,
+            resampling=self.resampling,
+            slides=self.slides,
+            groups=self.groups,
         )
 
 
@@ -112,6 +118,9 @@ def clustering_score(
     *,
     trials: int = 50,
     clusters: Sequence[int] = range(2, 31),
+    confidence: float = CONFIDENCE,
+    draws: int = DRAWS,
+    seed: int = SEED_OF_DRAWS,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> ClusteringScore:
@@ -120,9 +129,11 @@ def clustering_score(
     Parameters
     ----------
     embeddings : (N, D) array or tensor, raw (they are L2-normalised here).
-    patches : N rows with `biological_class` and `medical_center`.
+    patches : N rows with `biological_class` and `medical_center`; without `slide_id` there is no interval.
     trials : number of k-means runs with different seeds at the chosen K.
     clusters : the K to choose from; the first with the best silhouette wins.
+    confidence : of the intervals.
+    draws, seed : of the bootstrap over slides and trials, from a generator of its own.
     device : where to compute; None takes the GPU where there is one. The labels do not depend on it.
     progress : wraps the k-means runs (iterable, total, description), to show a bar.
 
@@ -130,8 +141,9 @@ def clustering_score(
     ------
     MetricError
         One class or center only, no pair of classes x pair of centers with four filled cells, a
-        combination with too few or identical patches.
+        combination with too few or identical patches, or a confidence outside 0 to 1.
     """
+    check_settings(confidence, METRIC, draws)
     raw = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(raw, METRIC)
     array: Float32 = raw / np.linalg.norm(raw, axis=1, keepdims=True)
@@ -156,28 +168,50 @@ def clustering_score(
             remedy="add patches so that two centers share two classes",
         )
     compute = devices.choose(device)
+    slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
     done: list[Combination] = []
+    without: list[SlideScores] = []
+    of_halves: list[list[float]] = []
+    masks = halves(slides.codes, classes.codes * len(centers) + centers.codes, seed) if slides else []
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
             rows = _rows(array, classes, centers, class_pair, center_pair, max(clusters))
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             found = yield from _combination(points, cls, center, clusters, trials, compute)
+            labelings = found.pop("labelings")
             done.append(Combination(classes=class_pair, centers=center_pair, **found))
+            if slides is None:
+                continue
+            without.append(slide_scores(slides.codes[rows], cls, center, labelings))
+            of_halves.append([])
+            trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
+            for score in half_scores(points, cls, center, [half[rows] for half in masks], trial, compute):
+                of_halves[-1].append(score)
+                yield
 
     work: Iterable[object] = steps()
     if progress is not None:
-        work = progress(work, len(pairs) * (len(clusters) + trials), "clustering")
+        work = progress(work, len(pairs) * (len(clusters) + trials + len(masks)), "clustering")
     with devices.full_precision():
         for _ in work:
             pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
+    uncertainty = score_uncertainty(
+        done, without, of_halves, slides, classes, centers, confidence=confidence, draws=draws, seed=seed
+    )
     return ClusteringScore(
         value=float(by_trial.mean()),
+        interval=uncertainty.interval,
+        interval_note=uncertainty.note,
+        confidence=confidence,
         deviation=float(by_trial.std(ddof=1)) if trials > 1 else 0.0,
         combinations=tuple(done),
         trials=trials,
         rows=len(array),
+        slides=uncertainty.slides,
+        groups=uncertainty.groups,
+        resampling=uncertainty.resampling,
     )
 
 
@@ -216,18 +250,20 @@ def _combination(
         yield
     silhouettes = dict(zip(clusters, cosine_silhouettes(points, choices, device), strict=True))
     best = max(silhouettes, key=lambda K: silhouettes[K])
-    ari_class, ari_center = [], []
+    ari_class, ari_center, labelings = [], [], []
     for labeling in kmeans.labels(
         [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
     ):
         ari_class.append(adjusted_rand_score(classes, labeling))
         ari_center.append(adjusted_rand_score(centers, labeling))
+        labelings.append(labeling)
         yield
     return {
         "K": best,
         "silhouettes": silhouettes,
         "ari_class": np.array(ari_class),
         "ari_center": np.array(ari_center),
+        "labelings": labelings,
     }
 
 

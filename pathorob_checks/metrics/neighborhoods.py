@@ -7,28 +7,28 @@ class, same center), SS and OO. The index is sum SO / (sum SO + sum OS).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.preprocessing import normalize
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.index_uncertainty import NeighborCounts, index_uncertainty, weakest_cells
 from pathorob_checks.metrics.inputs import (
-    Float32,
     Int64,
-    Labels,
     Progress,
     as_embeddings,
     labels,
     refuse_zero_rows,
 )
-from pathorob_checks.metrics.measurement import Measurement, Weakness
+from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
+from pathorob_checks.metrics.measurement import GroupValue, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.neighbor_lists import neighbor_lists
+from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.slide_effects import spare_ranks
 from pathorob_checks.numerics import device as devices
-from pathorob_checks.numerics import threads
-from pathorob_checks.numerics.neighbors import block_products, finish, nearest_neighbors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,24 +102,33 @@ class RobustnessIndex:
     value : index at `k`, 0 (center only) to 1 (biology only); 0.5 is balance.
     k : number of neighbors.
     support : share of patches with at least one SO or OS neighbor among their k.
-    interval : None; a slide bootstrap is not part of this function.
+    interval : at `confidence`, for slides drawn anew; None where no cell has two slides.
+    interval_note : how it was made and what it leaves out.
     balanced_accuracy : of the majority vote of the k neighbors, ties to the lowest label.
     by_k : (largest k,) float64, the index at k = 1, 2, ...; NaN where undefined.
     neighborhoods : shares of the four types at every k, and the figures derived from them.
     cells : centers x classes, lowest index first; cells without SO and OS neighbors are left out.
+    slides : those that lower the index most, worst first.
+    groups : index by "medical_center" and by "biological_class" of the queries, lowest first.
     rows : number of queries.
+    resampling : effects of the slides, for paired intervals.
     """
 
     value: float
     k: int
     support: float
     interval: tuple[float, float] | None
+    interval_note: str
+    confidence: float
     balanced_accuracy: float
     by_k: Float64
     neighborhoods: Neighborhoods
     cells: tuple[Weakness, ...]
+    slides: tuple[SlideWeakness, ...]
+    groups: Mapping[str, tuple[GroupValue, ...]]
     rows: int
     paired: bool
+    resampling: Resampling
 
     def measurement(self) -> Measurement:
         """The value as criteria and reports take it."""
@@ -131,6 +140,11 @@ class RobustnessIndex:
             rows=self.rows,
             protocol={"k": self.k, "paired": self.paired, "balanced_accuracy": self.balanced_accuracy},
             weakest=self.cells,
+            interval_note=self.interval_note,
+            confidence=self.confidence,
+            resampling=self.resampling,
+            slides=self.slides,
+            groups=self.groups,
         )
 
 
@@ -141,6 +155,9 @@ def robustness_index(
     k: int | None,
     paired: bool = False,
     largest_k: int | None = None,
+    confidence: float = CONFIDENCE,
+    draws: int = DRAWS,
+    seed: int = SEED,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> RobustnessIndex:
@@ -156,14 +173,18 @@ def robustness_index(
     paired : seek neighbors inside each value of `subset` and pool the counts.
     largest_k : up to where `by_k` and the search for k go. Default: k itself; when k is None, the
         size of the smallest biological class, as far as the neighbor lists reach.
+    confidence : of the intervals.
+    draws, seed : of the bootstrap over slides, from a generator of its own.
     device : where to compute; None takes the GPU where there is one.
     progress : wraps the products of blocks of patches (iterable, total, description), to show a bar.
 
     Raises
     ------
     MetricError
-        Fewer neighbors than k, one class or one center only, or no informative neighbor at all.
+        Fewer neighbors than k, one class or one center only, no informative neighbor at all, or a
+        confidence outside 0 to 1.
     """
+    check_settings(confidence, METRIC, draws)
     array = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(array, METRIC)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
@@ -172,7 +193,8 @@ def robustness_index(
     subsets = labels(patches, "subset", METRIC).codes if paired else np.zeros(len(array), dtype=np.int64)
 
     parts = [np.flatnonzero(subsets == part) for part in np.unique(subsets)]
-    shortest, where = min((len(rows) - int(np.bincount(slides.codes[rows]).max()), rows[0]) for rows in parts)
+    largest = [int(np.bincount(slides.codes[rows]).max()) for rows in parts]
+    shortest, where = min((len(rows) - most, rows[0]) for rows, most in zip(parts, largest, strict=True))
     reach = largest_k if largest_k is not None else k
     if reach is None:
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
@@ -184,71 +206,61 @@ def robustness_index(
         )
 
     rows = np.concatenate(parts)
-    neighbors = _neighbors(array, parts, slides.codes, reach, devices.choose(device), progress)
+    length = min(shortest, max(reach, (k or 0) + spare_ranks(k or reach, max(largest))))
+    with devices.full_precision():
+        neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
     same_class = classes.codes[neighbors] == classes.codes[rows, None]
     same_center = centers.codes[neighbors] == centers.codes[rows, None]
-    shares = _neighborhoods(same_class, same_center)
+    shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
-    votes = classes.codes[neighbors]
     if k is None:
-        grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
-        defined = [n for n in grid if np.isfinite(shares.robustness_index[n - 1])] or grid[-1:]
-        accuracies = [_vote_accuracy(votes[:, :n], truth, len(classes)) for n in defined]
-        k = defined[int(np.argmax(accuracies))]
-
-    so = (same_class & ~same_center)[:, :k].sum(axis=1)
-    os_ = (~same_class & same_center)[:, :k].sum(axis=1)
-    if so.sum() + os_.sum() == 0:
+        k = _own_k(shares, classes.codes[neighbors[:, :reach]], truth, len(classes))
+    counted = NeighborCounts(
+        k=k,
+        same_class=same_class,
+        same_center=same_center,
+        neighbor_slides=slides.codes[neighbors],
+        query_slides=slides.codes[rows],
+        query_classes=truth,
+        query_centers=centers.codes[rows],
+        slides=slides.names,
+        classes=classes.names,
+        centers=centers.names,
+    )
+    if counted.so.sum() + counted.os.sum() == 0:
         raise MetricError(
             f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
             "center with it",
             remedy="raise k, so that neighborhoods reach beyond their own class and center",
         )
+    uncertainty = index_uncertainty(counted, confidence, draws, seed, {"k": k, "paired": paired})
+    value = float(shares.robustness_index[k - 1])
     return RobustnessIndex(
-        value=float(shares.robustness_index[k - 1]),
+        value=value,
         k=k,
-        support=float(((so + os_) > 0).mean()),
-        interval=None,
-        balanced_accuracy=_vote_accuracy(votes[:, :k], truth, len(classes)),
+        support=float(((counted.so + counted.os) > 0).mean()),
+        interval=uncertainty.interval,
+        interval_note=uncertainty.note,
+        confidence=confidence,
+        balanced_accuracy=_vote_accuracy(classes.codes[neighbors[:, :k]], truth, len(classes)),
         by_k=shares.robustness_index,
         neighborhoods=shares,
-        cells=_cells(so, os_, classes, centers, rows),
+        cells=weakest_cells(counted),
+        slides=uncertainty.slides,
+        groups=uncertainty.groups,
         rows=len(rows),
         paired=paired,
+        resampling=replace(uncertainty.resampling, value=value),
     )
 
 
-def _neighbors(
-    array: Float32, parts: list[Int64], slides: Int64, k: int, device: torch.device, progress: Progress | None
-) -> Int64:
-    """(rows of all parts, k) row numbers of the neighbors within the part."""
-    found: list[Int64] = []
-
-    def steps(rows: Int64) -> Generator[None, None, Int64]:
-        # scikit-learn's rounding decides which of two nearly equal neighbors the published values count
-        # first. Part by part, so that no second copy of all embeddings is in memory.
-        unit = np.asarray(normalize(array[rows]), dtype=np.float32)
-        return nearest_neighbors(unit, slides[rows], k, device)
-
-    def one_after_the_other() -> Iterator[None]:
-        for rows in parts:
-            nearest = yield from steps(rows)
-            found.append(nearest)
-
-    def one_per_core() -> Iterator[None]:
-        for nearest in threads.spread(lambda rows: finish(steps(rows)), parts):
-            found.append(nearest)
-            yield
-
-    many = len(parts) > 1 and device.type == "cpu"
-    total = len(parts) if many else sum(block_products(len(rows), k, device) for rows in parts)
-    work: Iterable[object] = one_per_core() if many else one_after_the_other()
-    if progress is not None:
-        work = progress(work, total, "neighbors")
-    with devices.full_precision():
-        for _ in work:
-            pass
-    return np.concatenate([rows[nearest] for rows, nearest in zip(parts, found, strict=True)])
+def _own_k(shares: Neighborhoods, votes: Int64, truth: Int64, classes: int) -> int:
+    """The first k of the grid, where the index is defined, whose majority vote is best."""
+    reach = votes.shape[1]
+    grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
+    defined = [n for n in grid if np.isfinite(shares.robustness_index[n - 1])] or grid[-1:]
+    accuracies = [_vote_accuracy(votes[:, :n], truth, classes) for n in defined]
+    return int(defined[int(np.argmax(accuracies))])
 
 
 def _neighborhoods(same_class: npt.NDArray[np.bool_], same_center: npt.NDArray[np.bool_]) -> Neighborhoods:
@@ -270,27 +282,6 @@ def _vote_accuracy(votes: Int64, truth: Int64, classes: int) -> float:
     counts = np.stack([(votes == label).sum(axis=1) for label in range(classes)], axis=1)
     correct = counts.argmax(axis=1) == truth
     return float(np.mean([correct[truth == label].mean() for label in np.unique(truth)]))
-
-
-def _cells(so: Int64, os_: Int64, classes: Labels, centers: Labels, rows: Int64) -> tuple[Weakness, ...]:
-    cells = []
-    for center, center_name in enumerate(centers.names):
-        for cls, class_name in enumerate(classes.names):
-            here = (centers.codes[rows] == center) & (classes.codes[rows] == cls)
-            same_biology, same_center = int(so[here].sum()), int(os_[here].sum())
-            if same_biology + same_center == 0:
-                continue
-            index = same_biology / (same_biology + same_center)
-            cells.append(
-                Weakness(
-                    medical_center=center_name,
-                    biological_class=class_name,
-                    value=index,
-                    meaning=f"{same_center} of its {same_biology + same_center} informative neighbors share "
-                    "the medical center instead of the class",
-                )
-            )
-    return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
 def _ratio(numerator: Float64, denominator: Float64) -> Float64:

@@ -8,20 +8,29 @@ the mean over splits 1.. of accuracy / accuracy at split 0, minus 1.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import t as student_t
 from sklearn.exceptions import ConvergenceWarning
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.drop_uncertainty import (
+    NOTE,
+    Predictions,
+    drop_groups,
+    drop_resampling,
+    weakest_cells,
+    worst_slides,
+)
 from pathorob_checks.metrics.general_schedule import general_schedule
-from pathorob_checks.metrics.inputs import Float32, Int64, Labels, Progress, as_embeddings, labels
-from pathorob_checks.metrics.measurement import Measurement, Weakness
+from pathorob_checks.metrics.inputs import Float32, Int64, Progress, as_embeddings, labels
+from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
+from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import threads
@@ -43,11 +52,14 @@ class PerformanceDrop:
     Attributes
     ----------
     id_drop, ood_drop : mean drop over repetitions; `ood_drop` is None without out-of-domain patches.
-    id_interval, ood_interval : 95 % t interval over repetitions (they share data, so it is narrow).
+    id_interval, ood_interval : t interval over repetitions at `confidence`; see `interval_note`.
     id_accuracies, ood_accuracies : (splits, repetitions) float64 balanced accuracies.
     cramers_v : of every split's training slides, 0 to 1.
     regularisation : (splits, repetitions) float64, the C that validation chose.
     id_cells, ood_cells : centers x classes, largest loss of recall first.
+    id_slides, ood_slides : test slides, largest loss of recall first.
+    id_groups, ood_groups : drop by "medical_center" and "biological_class" of the test patches, worst first.
+    id_resampling, ood_resampling : the repetitions, for paired intervals.
     """
 
     id_drop: float
@@ -60,34 +72,57 @@ class PerformanceDrop:
     regularisation: Float64
     id_cells: tuple[Weakness, ...]
     ood_cells: tuple[Weakness, ...]
+    id_slides: tuple[SlideWeakness, ...]
+    ood_slides: tuple[SlideWeakness, ...]
+    id_groups: Mapping[str, tuple[GroupValue, ...]]
+    ood_groups: Mapping[str, tuple[GroupValue, ...]]
+    id_resampling: Resampling
+    ood_resampling: Resampling | None
+    interval_note: str
+    confidence: float
     schedule: str
     training_slides: int
     rows: int
 
     def measurements(self) -> dict[str, Measurement]:
         """In-domain and, where measured, out-of-domain drop by metric name."""
-        domains = {
-            "performance_drop_id": (self.id_drop, self.id_interval, self.id_accuracies, self.id_cells),
-            "performance_drop_ood": (self.ood_drop, self.ood_interval, self.ood_accuracies, self.ood_cells),
-        }
-        return {
-            metric: Measurement(
-                metric=metric,
-                value=drop,
-                interval=interval,
+        measured = {
+            "performance_drop_id": Measurement(
+                metric="performance_drop_id",
+                value=self.id_drop,
+                interval=self.id_interval,
                 support=None,
                 rows=self.rows,
-                protocol={
-                    "schedule": self.schedule,
-                    "training_slides": self.training_slides,
-                    "cramers_v": [round(v, 6) for v in self.cramers_v],
-                    "repetitions": int(accuracies.shape[1]),
-                    "accuracy_by_split": [round(float(a), 6) for a in accuracies.mean(axis=1)],
-                },
-                weakest=cells,
+                protocol=self._protocol(self.id_accuracies),
+                weakest=self.id_cells,
+                interval_note=self.interval_note,
+                confidence=self.confidence,
+                resampling=self.id_resampling,
+                slides=self.id_slides,
+                groups=self.id_groups,
             )
-            for metric, (drop, interval, accuracies, cells) in domains.items()
-            if drop is not None and accuracies is not None
+        }
+        if self.ood_drop is not None and self.ood_accuracies is not None:
+            measured["performance_drop_ood"] = replace(
+                measured["performance_drop_id"],
+                metric="performance_drop_ood",
+                value=self.ood_drop,
+                interval=self.ood_interval,
+                protocol=self._protocol(self.ood_accuracies),
+                weakest=self.ood_cells,
+                resampling=self.ood_resampling,
+                slides=self.ood_slides,
+                groups=self.ood_groups,
+            )
+        return measured
+
+    def _protocol(self, accuracies: Float64) -> dict[str, object]:
+        return {
+            "schedule": self.schedule,
+            "training_slides": self.training_slides,
+            "cramers_v": [round(v, 6) for v in self.cramers_v],
+            "repetitions": int(accuracies.shape[1]),
+            "accuracy_by_split": [round(float(a), 6) for a in accuracies.mean(axis=1)],
         }
 
 
@@ -97,6 +132,7 @@ def performance_drop(
     *,
     schedule: Schedule | str | None = None,
     repetitions: int = 20,
+    confidence: float = CONFIDENCE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> PerformanceDrop:
@@ -109,18 +145,21 @@ def performance_drop(
         `medical_center`.
     schedule : a schedule, the name of a published one, or None for the general one.
     repetitions : number of draws of slides.
+    confidence : of the intervals.
     device : where to compute; None takes the GPU where there is one.
     progress : wraps the repetitions (iterable, total, description), to show a bar.
 
     Raises
     ------
     MetricError
-        Too few slides (which cells lack how many), or an accuracy of zero at the balanced split.
+        Too few slides (which cells lack how many), an accuracy of zero at the balanced split, or a
+        confidence outside 0 to 1.
     """
+    check_settings(confidence, METRIC)
     array = as_embeddings(embeddings, patches, METRIC)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
-    labels(patches, "slide_id", METRIC)
+    slides = labels(patches, "slide_id", METRIC)
     labels(patches, "subset", METRIC)
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
@@ -138,27 +177,35 @@ def performance_drop(
         warnings.simplefilter("ignore", ConvergenceWarning)
         outcomes = list(work)
     chosen = [outcome.regularisation for outcome in outcomes]
-    id_hits = [outcome.id_predicted for outcome in outcomes]
-    ood_hits = [outcome.ood_predicted for outcome in outcomes]
-
-    id_rows = [draw.id_test for draw in drawn]
-    ood = [draw.ood_test for draw in drawn]
-    has_ood = len(ood[0]) > 0
-    id_accuracies = _accuracies(id_hits, id_rows, classes)
-    ood_accuracies = _accuracies(ood_hits, ood, classes) if has_ood else None
-    id_drop, id_interval = _drop(id_accuracies)
-    ood_drop, ood_interval = _drop(ood_accuracies) if ood_accuracies is not None else (None, None)
+    inside, outside = (
+        Predictions(rows=rows, predicted=predicted, classes=classes, centers=centers, slides=slides)
+        for rows, predicted in (
+            ([draw.id_test for draw in drawn], [outcome.id_predicted for outcome in outcomes]),
+            ([draw.ood_test for draw in drawn], [outcome.ood_predicted for outcome in outcomes]),
+        )
+    )
+    protocol = {"schedule": schedule.name, "repetitions": repetitions, "patches": len(array)}
+    found = _domain("performance_drop_id", inside, protocol, confidence)
+    beyond = _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
     return PerformanceDrop(
-        id_drop=id_drop,
-        ood_drop=ood_drop,
-        id_interval=id_interval,
-        ood_interval=ood_interval,
-        id_accuracies=id_accuracies,
-        ood_accuracies=ood_accuracies,
+        id_drop=found.resampling.value,
+        ood_drop=beyond.resampling.value if beyond else None,
+        id_interval=found.interval,
+        ood_interval=beyond.interval if beyond else None,
+        id_accuracies=found.accuracies,
+        ood_accuracies=beyond.accuracies if beyond else None,
         cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
         regularisation=np.asarray(chosen, dtype=np.float64).T,
-        id_cells=_cells(id_hits, id_rows, classes, centers),
-        ood_cells=_cells(ood_hits, ood, classes, centers) if has_ood else (),
+        id_cells=weakest_cells(inside),
+        ood_cells=weakest_cells(outside) if beyond else (),
+        id_slides=worst_slides(inside),
+        ood_slides=worst_slides(outside) if beyond else (),
+        id_groups=drop_groups("performance_drop_id", inside, confidence),
+        ood_groups=drop_groups("performance_drop_ood", outside, confidence) if beyond else {},
+        id_resampling=found.resampling,
+        ood_resampling=beyond.resampling if beyond else None,
+        interval_note=NOTE.format(repetitions=repetitions),
+        confidence=confidence,
         schedule=schedule.name,
         training_slides=int(np.sum(schedule.training_slides[0])),
         rows=len(array),
@@ -198,50 +245,30 @@ def _take(points: Tensor, rows: Int64) -> Tensor:
     return points[torch.from_numpy(rows).to(points.device)]
 
 
-def _accuracies(predictions: list[list[Int64]], rows: list[Int64], classes: Labels) -> Float64:
+@dataclass(frozen=True, kw_only=True)
+class _Domain:
+    """Balanced accuracies of one domain's test, (splits, repetitions), and the drop that follows."""
+
+    accuracies: Float64
+    resampling: Resampling
+    interval: Interval
+
+
+def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
     by_repetition = [
-        [balanced_accuracy(classes.codes[test], split) for split in splits]
-        for splits, test in zip(predictions, rows, strict=True)
+        [balanced_accuracy(tested.classes.codes[rows], split) for split in splits]
+        for splits, rows in zip(tested.predicted, tested.rows, strict=True)
     ]
-    return np.asarray(by_repetition, dtype=np.float64).T
-
-
-def _drop(accuracies: Float64) -> tuple[float, tuple[float, float]]:
+    accuracies = np.asarray(by_repetition, dtype=np.float64).T
     if (accuracies[0] == 0).any():
         raise MetricError(
             f"{METRIC}: the classifier gets no patch right at the balanced split",
             remedy="check that labels and embeddings belong together",
         )
     drops = (accuracies[1:] / accuracies[0]).mean(axis=0) - 1
-    mean = float(drops.mean())
-    half = float(student_t.ppf(0.975, len(drops) - 1) * drops.std(ddof=1) / np.sqrt(len(drops)))
-    return mean, (mean - half, mean + half)
-
-
-def _cells(
-    predictions: list[list[Int64]], rows: list[Int64], classes: Labels, centers: Labels
-) -> tuple[Weakness, ...]:
-    """Change of each cell's recall from the balanced split to the mean of the confounded ones."""
-    cells = []
-    for center, center_name in enumerate(centers.names):
-        for cls, class_name in enumerate(classes.names):
-            first, later = [], []
-            for splits, test in zip(predictions, rows, strict=True):
-                here = (centers.codes[test] == center) & (classes.codes[test] == cls)
-                if here.any():
-                    recalls = [float((split[here] == cls).mean()) for split in splits]
-                    first.append(recalls[0])
-                    later.append(float(np.mean(recalls[1:])))
-            if not first:
-                continue
-            before, after = float(np.mean(first)), float(np.mean(later))
-            cells.append(
-                Weakness(
-                    medical_center=center_name,
-                    biological_class=class_name,
-                    value=after - before,
-                    meaning=f"its recall goes from {before:.3f} with balanced training to {after:.3f} on "
-                    "average over the confounded splits",
-                )
-            )
-    return tuple(sorted(cells, key=lambda cell: cell.value))
+    resampling = drop_resampling(metric, drops, protocol)
+    return _Domain(
+        accuracies=accuracies,
+        resampling=resampling,
+        interval=interval_of(resampling, confidence=confidence) or (resampling.value, resampling.value),
+    )

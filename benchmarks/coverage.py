@@ -1,0 +1,334 @@
+"""Whether the intervals hold the truth as often as they say: planted cohorts, over and over with new slides.
+
+    python benchmarks/coverage.py                       # every scenario, 300 simulations each
+    python benchmarks/coverage.py --only clustering     # scenarios whose name contains the text
+    python benchmarks/coverage.py --simulations 1000
+
+The truth of a scenario is the mean of the value over all its simulated cohorts, unless the scenario says
+otherwise: what new slides of the same design would give. Its own error is a sixth of the mean width or less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import numpy.typing as npt
+from metrics import machine
+from planted_slides import Design, paired_table
+from tabulate import tabulate
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics import (
+    clustering_score,
+    difference,
+    masson_loftus,
+    mean_over_cohorts,
+    robustness_index,
+    worst_group,
+)
+from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.metrics.general_schedule import general_schedule
+from pathorob_checks.metrics.intervals import interval_of
+from pathorob_checks.metrics.measurement import Interval
+from pathorob_checks.numerics.logistic import balanced_accuracy
+from pathorob_checks.numerics.threads import limited
+
+Float64 = npt.NDArray[np.float64]
+Simulation = Iterator[tuple[float, Interval]]  # value and interval of each simulated cohort
+REPETITIONS = 20
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A line of the table. `simulate(n)` yields n values and intervals; `truth` overrides their mean."""
+
+    metric: str
+    name: str
+    simulate: Callable[[int], Simulation]
+    truth: Callable[[list[float]], float] = lambda values: float(np.mean(values))
+
+
+FEW = Design(slides=4, patches=10, biology=1.0, center=1.0, slide=0.7)
+MANY = Design(slides=15, patches=20, biology=1.0, center=1.0, slide=0.7)
+STRENGTHS = {"0.1": (0.5, 2.2), "0.5": (1.0, 1.0), "0.9": (2.2, 0.5)}
+
+
+def index(design: Design, k: int, *, paired: bool = False) -> Callable[[int], Simulation]:
+    """The index and its interval."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            result = measured_index(design, k, seed, paired=paired)
+            if result.interval is not None:
+                yield result.value, result.interval
+
+    return simulate
+
+
+def measured_index(design: Design, k: int, seed: int, *, paired: bool = False, other_fm: float = 0.0):  # type: ignore[no-untyped-def]
+    table = design.table()
+    x = design.embeddings(table, seed, other_fm=other_fm)
+    if paired:
+        table = paired_table(table)
+        x = x[table.row]
+    return robustness_index(x, table, k=k, paired=paired, device="cpu")
+
+
+def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
+    """What the interval would be if slides were drawn as queries only: not what the package does."""
+    from pathorob_checks.metrics import index_uncertainty
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            kept: list[index_uncertainty.NeighborCounts] = []
+            original = index_uncertainty.worst_slides
+            index_uncertainty.worst_slides = lambda counted, kept=kept: kept.append(counted) or ()
+            try:
+                whole = measured_index(design, k, seed).resampling
+            finally:
+                index_uncertainty.worst_slides = original
+            so, os_ = (np.bincount(kept[0].query_slides, kind) for kind in (kept[0].so, kept[0].os))
+            effects = so / so.sum() - os_ / os_.sum()
+            yield whole.value, interval_of(replace(whole, effects=tuple(effects))) or (0.0, 0.0)
+
+    return simulate
+
+
+def index_difference(design: Design, k: int) -> Callable[[int], Simulation]:
+    """Paired difference of two FMs that see the same slides."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            base, new = (
+                measured_index(design, k, seed, other_fm=noise).measurement() for noise in (0.0, 0.5)
+            )
+            found = difference(new, base)
+            if found.interval is not None:
+                yield found.value, found.interval
+
+    return simulate
+
+
+def index_mean(designs: list[Design], k: int) -> Callable[[int], Simulation]:
+    """Mean over independent cohorts."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            cohorts = [
+                measured_index(d, k, seed * len(designs) + n).measurement() for n, d in enumerate(designs)
+            ]
+            found = mean_over_cohorts(cohorts)
+            if found.interval is not None:
+                yield found.value, found.interval
+
+    return simulate
+
+
+def worst_center(design: Design, k: int) -> Scenario:
+    """The lowest of the centers; the truth is the lowest of the centers' mean values."""
+    values: dict[str, list[float]] = {}
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            groups = measured_index(design, k, seed).groups["medical_center"]
+            for group in groups:
+                values.setdefault(group.name, []).append(group.value)
+            worst = worst_group(groups)
+            if worst.interval is not None:
+                yield worst.value, worst.interval
+
+    return Scenario(
+        "robustness index",
+        f"worst of {design.centers} centers, equal in truth",
+        simulate,
+        truth=lambda _: min(float(np.mean(found)) for found in values.values()),
+    )
+
+
+def clustering(design: Design) -> Callable[[int], Simulation]:
+    """The clustering score with K from 2 to 4 and 5 trials."""
+
+    def simulate(count: int) -> Simulation:
+        table = design.table()
+        for seed in range(count):
+            x = design.embeddings(table, seed)
+            result = clustering_score(x, table, trials=5, clusters=range(2, 5), device="cpu")
+            if result.interval is not None:
+                yield result.value, result.interval
+
+    return simulate
+
+
+def drops(design: Design, seed: int, repetitions: int) -> dict[str, Float64]:
+    """(repetitions,) drops in and out of domain, by the general schedule.
+
+    A ridge regression stands in for the 15 logistic regressions of every split, with which this would take
+    hours: the intervals are about which slides are drawn, whatever is trained on them.
+    """
+    table = design.table()
+    x = design.embeddings(table, seed).astype(np.float64)
+    x = np.hstack([x, np.ones((len(x), 1))])
+    classes = np.unique(table.biological_class, return_inverse=True)[1]
+    target = np.eye(design.classes)[classes]
+    found: dict[str, list[float]] = {"id": [], "ood": []}
+    schedule = general_schedule(table, repetitions=repetitions)
+    for drawn in schedule.repetitions(table, repetitions):
+        weights = []
+        for rows in drawn.training:
+            products = x[rows].T @ x[rows] + np.eye(x.shape[1])
+            weights.append(np.linalg.solve(products, x[rows].T @ target[rows]))
+        for domain, rows in (("id", drawn.id_test), ("ood", drawn.ood_test)):
+            predicted = [(x[rows] @ weight).argmax(axis=1) for weight in weights]
+            accuracies = [balanced_accuracy(classes[rows], labels) for labels in predicted]
+            found[domain].append(float(np.mean(accuracies[1:]) / accuracies[0] - 1))
+    return {domain: np.array(values) for domain, values in found.items()}
+
+
+def drop_on_new_slides(design: Design, domain: str, correct: float = 0.0) -> Callable[[int], Simulation]:
+    """The drop, every simulation with new slides.
+
+    With `correct`, test over training slides, the variance of the mean is that of Nadeau and Bengio 2003.
+    """
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            values = drops(design, seed, REPETITIONS)[domain]
+            low, high = drop_interval(values)
+            value, factor = float(values.mean()), (1 + correct * REPETITIONS) ** 0.5
+            yield value, (value + (low - value) * factor, value + (high - value) * factor)
+
+    return simulate
+
+
+def drop_interval(values: Float64) -> Interval:
+    resampling = drop_resampling("performance_drop_id", values, {})
+    return interval_of(resampling) or (resampling.value, resampling.value)
+
+
+def drop_on_the_same_slides(design: Design, cohorts: int) -> Callable[[int], Simulation]:
+    """Blocks of 20 repetitions on a few cohorts, minus the cohort's mean of all: the truth is 0."""
+
+    def simulate(count: int) -> Simulation:
+        blocks = -(-count // cohorts)
+        for seed in range(cohorts):
+            values = drops(design, seed, blocks * REPETITIONS)["id"]
+            for block in (values - values.mean()).reshape(blocks, REPETITIONS):
+                yield float(block.mean()), drop_interval(block)
+
+    return simulate
+
+
+def drops_over_cohorts(designs: list[Design]) -> Callable[[int], Simulation]:
+    """Masson-Loftus over blocks of 20 repetitions of each of three cohorts; the truth is 0."""
+
+    def simulate(count: int) -> Simulation:
+        values = np.array([drops(d, n, count * REPETITIONS)["id"] for n, d in enumerate(designs)])
+        values -= values.mean(axis=1, keepdims=True)
+        for block in values.reshape(len(designs), count, REPETITIONS).swapaxes(0, 1):
+            yield masson_loftus(list(block))
+
+    return simulate
+
+
+def zero(_: list[float]) -> float:
+    return 0.0
+
+
+def scenarios() -> list[Scenario]:
+    lines = []
+    for label, (biology, center) in STRENGTHS.items():
+        for size, design, k in (("4 slides a cell", FEW, 5), ("15 slides a cell", MANY, 11)):
+            planted = replace(design, biology=biology, center=center)
+            lines.append(Scenario("robustness index", f"about {label}, {size}", index(planted, k)))
+    strong = replace(MANY, slide=1.5)
+    paired = Design(slides=6, patches=8, biology=1, center=1, slide=0.7, classes=3, centers=3)
+    several = Design(slides=8, patches=10, biology=1, center=1, slide=0.7, classes=3, both_classes=True)
+    three = replace(FEW, slides=6, centers=3)
+    lines += [
+        Scenario("robustness index", "strong slide effects", index(strong, 11)),
+        Scenario("robustness index", "paired, 9 subsets", index(paired, 11, paired=True)),
+        Scenario("robustness index", "slides of 3 classes", index(several, 11)),
+        Scenario("robustness index", "difference of two FMs", index_difference(replace(FEW, slides=8), 9)),
+        Scenario(
+            "robustness index", "mean over 3 cohorts", index_mean([FEW, paired, replace(MANY, slides=8)], 7)
+        ),
+        worst_center(three, 7),
+        Scenario("(not used)", "slides drawn as queries alone", queries_alone(MANY, 11)),
+    ]
+    clusters = Design(slides=6, patches=8, biology=2.0, center=0.7, slide=0.5)
+    lines += [
+        Scenario("clustering score", name, clustering(planted))
+        for name, planted in (
+            ("clusters are biology", clusters),
+            ("clusters are biology, 10 slides a cell", replace(clusters, slides=10)),
+            ("clusters are biology, weakly", replace(clusters, biology=1.2, center=0.6)),
+            ("clusters are centers", replace(clusters, biology=0.7, center=2.0)),
+            ("unstable: biology or centers by chance", replace(clusters, biology=2.2, center=2.2)),
+            ("unstable: mostly biology", replace(clusters, biology=2.2, center=1.9)),
+        )
+    ]
+    drop = Design(slides=11, patches=4, biology=0.9, center=1.5, slide=0.5, outside_slides=6, dim=6)
+    others = [drop, replace(drop, biology=1.5), replace(drop, center=2.5)]
+    lines += [
+        Scenario("performance drop", "ID, same slides drawn again", drop_on_the_same_slides(drop, 3), zero),
+        Scenario(
+            "performance drop", "ID, mean over 3 cohorts, same slides", drops_over_cohorts(others), zero
+        ),
+        Scenario("(not claimed)", "drop ID, new slides", drop_on_new_slides(drop, "id")),
+        Scenario("(not claimed)", "drop OOD, new slides", drop_on_new_slides(drop, "ood")),
+        Scenario("(not used)", "drop ID, Nadeau-Bengio", drop_on_new_slides(drop, "id", 8 / 32)),
+        Scenario("(not used)", "drop OOD, Nadeau-Bengio", drop_on_new_slides(drop, "ood", 12 / 32)),
+    ]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--simulations", type=int, default=300)
+    parser.add_argument("--only", help="scenarios whose metric or name contains this text")
+    arguments = parser.parse_args()
+    print(f"{machine('cpu')}; on one thread\n", flush=True)
+    lines = []
+    for scenario in scenarios():
+        if arguments.only and arguments.only not in f"{scenario.metric} {scenario.name}":
+            continue
+        begin = time.perf_counter()
+        try:
+            with limited(1):
+                found = list(scenario.simulate(arguments.simulations))
+        except MetricError as error:
+            raise SystemExit(f"{scenario.name}: {error}") from error
+        values, ends = [value for value, _ in found], np.array([interval for _, interval in found])
+        truth = scenario.truth(values)
+        held = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+        lines.append(
+            [
+                scenario.metric,
+                scenario.name,
+                len(found),
+                f"{truth:.3f}",
+                f"{np.std(values):.3f}",
+                f"{np.mean(ends[:, 1] - ends[:, 0]):.3f}",
+                "95 %",
+                f"{held.mean():.1%}".replace("%", " %"),
+            ]
+        )
+        seconds = time.perf_counter() - begin
+        print(" | ".join(map(str, lines[-1])), f"({seconds:.0f} s)", file=sys.stderr, flush=True)
+    headers = ["metric", "scenario", "simulations", "truth", "deviation", "mean width", "nominal", "actual"]
+    print(tabulate(lines, headers, tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()

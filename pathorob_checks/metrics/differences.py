@@ -1,0 +1,138 @@
+"""The paired difference of two measurements: same slides, same repetitions, another FM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.intervals import (
+    CONFIDENCE,
+    DRAWS,
+    SEED,
+    check_settings,
+    from_scale,
+    tails,
+    to_scale,
+    widening,
+)
+from pathorob_checks.metrics.measurement import Interval, Measurement
+from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.strata import Strata
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """New minus base: positive where the new FM has the higher value.
+
+    `interval` is paired, at `confidence`; None where no unit can be compared with another. `note` says how
+    it was made.
+    """
+
+    value: float
+    interval: Interval | None
+    note: str
+    confidence: float
+
+
+def difference(
+    new: Measurement | Resampling,
+    base: Measurement | Resampling,
+    *,
+    confidence: float = CONFIDENCE,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Difference:
+    """Difference of two measurements on the same slides (repetitions), with a paired interval.
+
+    Every draw takes the same slides for both, so that what a slide does to both cancels.
+
+    Raises
+    ------
+    MetricError
+        One of the two has nothing to draw from; or metric, protocol, slides or repetitions differ.
+    """
+    first, second = _resampling(new, "new"), _resampling(base, "base")
+    check_settings(confidence, first.metric, draws)
+    refuse_unpaired(first, second)
+    order = {key: place for place, key in enumerate(zip(second.units, second.cells, strict=True))}
+    places = [order[key] for key in zip(first.units, first.cells, strict=True)]
+    effects = np.stack([np.array(first.effects), np.array(second.effects)[places]], axis=1)
+    value = first.value - second.value
+    note = (
+        "Paired: the same slides are drawn for both."
+        if first.drawn == "slides"
+        else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
+    )
+    at_end = [r for r in (first, second) if r.drawn == "slides" and r.scale == "identity"]
+    if at_end:
+        note += f" A value of {at_end[0].value:g} is at an end of its scale and shows no spread: too narrow."
+    strata = Strata(first.cells)
+    if strata.alone.all():
+        return Difference(value=value, interval=None, note="", confidence=confidence)
+    residuals = strata.residuals(effects)
+    slopes = np.array([_slope(side) for side in (first, second)])
+    freedom = strata.degrees_of_freedom(residuals @ (slopes * (1, -1)))
+    if first.drawn == "repetitions":
+        reach = student_t.ppf((1 + confidence) / 2, freedom) * np.linalg.norm(residuals @ (1, -1))
+        away = np.array([-reach, reach])
+    else:
+        drawn = strata.draw(residuals, draws, np.random.default_rng(seed))
+        sides = [
+            from_scale(to_scale(side.value, side.scale) + drawn[:, column], side.scale)
+            for column, side in enumerate((first, second))
+        ]
+        away = np.quantile(sides[0] - sides[1], tails(confidence)) - value
+        away *= widening(freedom, confidence)
+    return Difference(
+        value=value,
+        interval=(value + float(away[0]), value + float(away[1])),
+        note=note,
+        confidence=confidence,
+    )
+
+
+def refuse_unpaired(new: Resampling, base: Resampling) -> None:
+    """Raise MetricError where two measurements do not share metric, protocol and units."""
+    if new.metric != base.metric:
+        raise MetricError(
+            f"{new.metric} and {base.metric} have no difference", remedy="compare values of one metric"
+        )
+    settings = sorted(
+        key for key in {*new.protocol, *base.protocol} if new.protocol.get(key) != base.protocol.get(key)
+    )
+    if settings or new.drawn != base.drawn:
+        told = ", ".join(
+            f"{key} {base.protocol.get(key)!r} and {new.protocol.get(key)!r}" for key in settings
+        )
+        raise MetricError(
+            f"{new.metric}: base and new were measured by different protocols ({told or 'other units'})",
+            remedy="measure the base again with the same cohort and settings",
+        )
+    here, there = (set(zip(side.units, side.cells, strict=True)) for side in (new, base))
+    if here != there:
+        only = sorted(unit for unit, _ in here ^ there)
+        raise MetricError(
+            f"{new.metric}: base and new were not measured on the same {new.drawn} ({len(only)} differ, "
+            f"among them {', '.join(map(repr, only[:_SHOWN]))})",
+            remedy="measure the base again on this cohort",
+        )
+
+
+def _resampling(side: Measurement | Resampling, name: str) -> Resampling:
+    found = side.resampling if isinstance(side, Measurement) else side
+    if found is None:
+        raise MetricError(
+            f"the {name} measurement has no slides or repetitions to draw from",
+            remedy="measure it again with this version",
+        )
+    return found
+
+
+def _slope(side: Resampling) -> float:
+    """How much the value changes with its scale."""
+    return side.value * (1 - side.value) if side.scale == "logit" else 1.0

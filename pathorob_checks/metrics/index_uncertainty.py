@@ -1,0 +1,282 @@
+"""Interval of the robustness index, and which centers, classes, cells and slides it owes its value to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from pathorob_checks.metrics.inputs import Int64
+from pathorob_checks.metrics.intervals import interval_of
+from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness, Weakness
+from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.slide_effects import (
+    counts_without_slides,
+    first_order_effects,
+    log_odds_effects,
+)
+from pathorob_checks.metrics.strata import Strata
+
+METRIC = "robustness_index"
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+_SLIDES_NAMED = 10
+_PAIRS = 1 << 23  # of slide and part of the queries, for which changes are kept one by one
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighborCounts:
+    """Queries and their neighbor lists, L >= k ranks long.
+
+    `same_class`, `same_center` are (Q, L) bool; `neighbor_slides` (Q, L) and `query_*` (Q,) int64 codes
+    into the names `slides`, `classes`, `centers`.
+    """
+
+    k: int
+    same_class: Bool
+    same_center: Bool
+    neighbor_slides: Int64
+    query_slides: Int64
+    query_classes: Int64
+    query_centers: Int64
+    slides: tuple[str, ...]
+    classes: tuple[str, ...]
+    centers: tuple[str, ...]
+
+    @cached_property
+    def so(self) -> Int64:
+        """(Q,) neighbors of the same class and another center among the k."""
+        return np.asarray((self.same_class & ~self.same_center)[:, : self.k].sum(axis=1))
+
+    @cached_property
+    def os(self) -> Int64:
+        """(Q,) neighbors of another class and the same center among the k."""
+        return np.asarray((~self.same_class & self.same_center)[:, : self.k].sum(axis=1))
+
+    @cached_property
+    def cells(self) -> Int64:
+        """(Q,) number of the query's center x class."""
+        return self.query_centers * len(self.classes) + self.query_classes
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """Names of center x class, in the order of their numbers."""
+        return tuple(f"{center} / {cls}" for center in self.centers for cls in self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexUncertainty:
+    """What `index_uncertainty` finds; see `RobustnessIndex`."""
+
+    interval: Interval | None
+    note: str
+    resampling: Resampling
+    slides: tuple[SlideWeakness, ...]
+    groups: Mapping[str, tuple[GroupValue, ...]]
+
+
+def index_uncertainty(
+    counted: NeighborCounts, confidence: float, draws: int, seed: int, protocol: Mapping[str, object]
+) -> IndexUncertainty:
+    """Interval of the index, and index and interval of each center and class of the queries.
+
+    Parameters
+    ----------
+    counted : with at least one SO or OS neighbor.
+    confidence, draws, seed : as in `robustness_index`.
+    protocol : what another measurement must share to be compared.
+    """
+    slides = _Slides(counted, protocol, confidence, draws, seed)
+    everything = np.ones(len(counted.cell_names), dtype=bool)
+    cell_center, cell_class = np.divmod(np.arange(len(everything)), len(counted.classes))
+    interval = slides.interval(everything, confidence)
+    return IndexUncertainty(
+        interval=interval,
+        note=slides.note(interval),
+        resampling=slides.resampling(everything),
+        slides=worst_slides(counted),
+        groups={
+            "medical_center": slides.groups(counted.centers, cell_center),
+            "biological_class": slides.groups(counted.classes, cell_class),
+        },
+    )
+
+
+class _Slides:
+    """Counts by cell of the queries, their changes without each slide, and intervals for any cells."""
+
+    def __init__(
+        self,
+        counted: NeighborCounts,
+        protocol: Mapping[str, object],
+        confidence: float,
+        draws: int,
+        seed: int,
+    ) -> None:
+        cells, slides = len(counted.cell_names), len(counted.slides)
+        informative = (counted.so + counted.os) > 0
+        self._so, self._os, self._informative, self._queries = (
+            np.bincount(counted.cells, kind, minlength=cells)
+            for kind in (counted.so, counted.os, informative, np.ones(len(informative)))
+        )
+        parts, part = np.unique(counted.query_slides * cells + counted.cells, return_inverse=True)
+        self._part_slide, self._part_cell = np.divmod(parts, cells)
+        self._cell_of_part, self._telling = self._part_cell, np.bincount(part, informative) > 0
+        names: list[list[str]] = [[] for _ in range(slides)]
+        for slide, cell in zip(self._part_slide, self._part_cell, strict=True):
+            names[slide].append(counted.cell_names[cell])
+        self._cells = tuple(map(tuple, names))
+        self._names = counted.slides
+        self._strata = Strata(self._cells)
+        self._pairs = slides * len(parts) <= _PAIRS
+        if not self._pairs:  # too many to tell what every two slides do together
+            part, self._part_cell = counted.cells, np.arange(cells)
+        self._changes = counts_without_slides(
+            counted.same_class & ~counted.same_center,
+            ~counted.same_class & counted.same_center,
+            counted.neighbor_slides,
+            counted.query_slides,
+            part,
+            len(self._part_cell),
+            counted.k,
+        )
+        self._protocol = {**protocol, "patches": len(counted.cells)}
+        self._confidence, self._draws, self._seed = confidence, draws, seed
+
+    def index(self, cells: Bool) -> float:
+        """Index of the queries in these cells."""
+        so, os_ = self._so[cells].sum(), self._os[cells].sum()
+        return float(so / (so + os_))
+
+    def resampling(self, cells: Bool) -> Resampling:
+        """Effects on the log odds of SO; none at an end of the scale, where there are no odds."""
+        so, os_ = self._so[cells].sum(), self._os[cells].sum()
+        inside = so > 0 and os_ > 0
+        here = cells[self._part_cell]
+        effects = np.zeros(len(self._names))
+        if inside and self._pairs:
+            slides = self._part_slide[here]
+            effects = log_odds_effects(so, os_, self._changes[:, here], slides, self._strata)
+        elif inside:
+            effects = first_order_effects(so, os_, self._changes[:, here]).sum(axis=1)
+        return Resampling(
+            metric=METRIC,
+            value=self.index(cells),
+            scale="logit" if inside else "identity",
+            drawn="slides",
+            units=self._names,
+            cells=self._cells,
+            effects=tuple(effects.tolist()),
+            protocol=self._protocol,
+        )
+
+    def interval(self, cells: Bool, confidence: float) -> Interval | None:
+        """For the index of the queries in these cells."""
+        value = self.index(cells)
+        if value in (0, 1):
+            telling = self._part_slide[self._telling & cells[self._cell_of_part]]
+            return end_interval(value, len(np.unique(telling)), confidence)
+        return interval_of(self.resampling(cells), confidence=confidence, draws=self._draws, seed=self._seed)
+
+    def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
+        """Values of the groups that have SO or OS neighbors, lowest first."""
+        masks = {name: group_of_cell == number for number, name in enumerate(names)}
+        masks = {name: cells for name, cells in masks.items() if (self._so + self._os)[cells].sum() > 0}
+        together = 1 - (1 - self._confidence) / max(1, len(masks))
+        found = [
+            GroupValue(
+                name=name,
+                value=self.index(cells),
+                interval=self.interval(cells, self._confidence),
+                simultaneous=self.interval(cells, together),
+                support=float(self._informative[cells].sum() / self._queries[cells].sum()),
+                rows=int(self._queries[cells].sum()),
+            )
+            for name, cells in masks.items()
+        ]
+        return tuple(sorted(found, key=lambda group: group.value))
+
+    def note(self, interval: Interval | None) -> str:
+        """How the interval was made and what it leaves out."""
+        single = [
+            name
+            for name, slides in Counter(cell for cells in self._cells for cell in cells).items()
+            if slides == 1
+        ]
+        if interval is None:
+            return ""
+        text = (
+            f"For new slides of the same classes and centers: {len(self._names)} slides drawn anew within "
+            "center x class, as queries and as neighbors; other centers and the choice of k are not covered."
+        )
+        if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
+            text = (
+                "All informative neighbors are of one type, so nothing varies: the interval is that of as "
+                "many yes/no trials as there are slides with such neighbors (Clopper-Pearson); it is wide."
+            )
+        if single:
+            text += (
+                f" {len(single)} of the center x class cells have one slide and add no spread: too narrow."
+            )
+        return text
+
+
+def end_interval(value: float, slides: int, confidence: float) -> Interval:
+    """Interval for an index of exactly 0 or 1, from the number of slides that have informative neighbors.
+
+    Were the truth p, all of n independent slides would be at the end with a chance of at most p^n.
+    """
+    reach = ((1 - confidence) / 2) ** (1 / max(1, slides))
+    return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
+
+
+def weakest_cells(counted: NeighborCounts) -> tuple[Weakness, ...]:
+    """Centers x classes of the queries with SO or OS neighbors, lowest index first."""
+    same_center = counted.same_center[:, : counted.k].mean(axis=1)
+    cells = []
+    for center, center_name in enumerate(counted.centers):
+        for cls, class_name in enumerate(counted.classes):
+            here = (counted.query_centers == center) & (counted.query_classes == cls)
+            so, os_ = int(counted.so[here].sum()), int(counted.os[here].sum())
+            if so + os_ == 0:
+                continue
+            cells.append(
+                Weakness(
+                    medical_center=center_name,
+                    biological_class=class_name,
+                    value=so / (so + os_),
+                    meaning=_shared_center(so, os_),
+                    same_center=float(same_center[here].mean()),
+                )
+            )
+    return tuple(sorted(cells, key=lambda cell: cell.value))
+
+
+def worst_slides(counted: NeighborCounts) -> tuple[SlideWeakness, ...]:
+    """Slides whose patches have most OS neighbors beyond what the index would lead one to expect."""
+    slides = len(counted.slides)
+    so, os_ = (np.bincount(counted.query_slides, kind, slides) for kind in (counted.so, counted.os))
+    excess = os_ - (so + os_) * os_.sum() / (so.sum() + os_.sum())
+    worst = [slide for slide in np.argsort(-excess, kind="stable")[:_SLIDES_NAMED] if excess[slide] > 0]
+    named = []
+    for slide in worst:
+        rows = counted.query_slides == slide
+        classes, centers = np.unique(counted.query_classes[rows]), np.unique(counted.query_centers[rows])
+        named.append(
+            SlideWeakness(
+                slide_id=counted.slides[slide],
+                medical_center=" + ".join(counted.centers[center] for center in centers),
+                biological_class=" + ".join(counted.classes[cls] for cls in classes),
+                value=float(so[slide] / (so[slide] + os_[slide])),
+                meaning=_shared_center(int(so[slide]), int(os_[slide])),
+            )
+        )
+    return tuple(named)
+
+
+def _shared_center(so: int, os_: int) -> str:
+    return f"{os_} of its {so + os_} informative neighbors share the medical center instead of the class"

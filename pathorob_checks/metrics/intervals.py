@@ -1,0 +1,75 @@
+"""Intervals from the effects of slides, repetitions and trials."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.resampling import Resampling, Scale
+from pathorob_checks.metrics.strata import Float64, Strata
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+SEED = 17845  # of every interval, unless another is asked for
+
+
+def check_settings(confidence: float, metric: str, draws: int = DRAWS) -> None:
+    """Raise MetricError for a confidence outside (0, 1) or too few draws."""
+    if not 0 < confidence < 1:
+        raise MetricError(f"{metric}: confidence {confidence} gives no interval", remedy="use e.g. 0.95")
+    if draws < 100:
+        raise MetricError(f"{metric}: {draws} draws give no interval", remedy="use at least 100")
+
+
+def to_scale(value: float, scale: Scale) -> float:
+    """A value on the scale on which effects add up."""
+    if scale == "logit":
+        return math.log(value / (1 - value))
+    return value
+
+
+def from_scale(points: Float64, scale: Scale) -> Float64:
+    """Back to the metric's own scale."""
+    if scale == "logit":
+        return np.asarray(0.5 * (1 + np.tanh(points / 2)))
+    return np.clip(points, -1, 1) if scale == "bounded" else points
+
+
+def interval_of(
+    resampling: Resampling, *, confidence: float = CONFIDENCE, draws: int = DRAWS, seed: int = SEED
+) -> tuple[float, float] | None:
+    """The interval at `confidence`; None where no unit has another in its cell to be compared with.
+
+    Repetitions: Student's t. Slides: percentiles of `draws` bootstrap draws of the effects, on the scale
+    on which they add up, about the value; distances to it times the ratio of Student's t to normal
+    quantiles, with Satterthwaite's degrees of freedom (few slides tell less of their own spread).
+    """
+    strata = Strata(resampling.cells)
+    if strata.alone.all():
+        return None
+    residuals = strata.residuals(np.array(resampling.effects))
+    place = to_scale(resampling.value, resampling.scale)
+    factor = widening(strata.degrees_of_freedom(residuals), confidence)
+    if resampling.drawn == "repetitions":
+        high = float(norm.ppf((1 + confidence) / 2) * factor * np.sqrt((residuals**2).sum()))
+        low = -high
+    else:
+        drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
+        low, high = np.quantile(drawn, tails(confidence)) * factor
+    ends = from_scale(np.array([place + low, place + high]), resampling.scale)
+    return float(ends[0]), float(ends[1])
+
+
+def tails(confidence: float) -> tuple[float, float]:
+    """Probabilities of the two ends."""
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def widening(freedom: float, confidence: float) -> float:
+    """Student's t quantile over the normal one."""
+    _, upper = tails(confidence)
+    return float(student_t.ppf(upper, freedom) / norm.ppf(upper))

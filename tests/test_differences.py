@@ -1,0 +1,161 @@
+"""Differences of two FMs on the same slides, and means over cohorts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted_slides import Design
+from scipy.stats import t as student_t
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics import (
+    clustering_score,
+    difference,
+    masson_loftus,
+    mean_over_cohorts,
+    robustness_index,
+)
+from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.metrics.measurement import Measurement
+from pathorob_checks.metrics.resampling import Resampling
+
+DESIGN = Design(slides=5, patches=6, biology=1.0, center=1.0, slide=0.8)
+PROTOCOL = {"schedule": "general", "repetitions": 6}
+
+
+def index(seed: int = 0, *, other_fm: float = 0.0, k: int = 5, design: Design = DESIGN) -> Measurement:
+    table = design.table()
+    return robustness_index(design.embeddings(table, seed, other_fm=other_fm), table, k=k).measurement()
+
+
+def resampling(measurement: Measurement) -> Resampling:
+    assert measurement.resampling is not None
+    return measurement.resampling
+
+
+def width(interval: tuple[float, float] | None) -> float:
+    assert interval is not None
+    return interval[1] - interval[0]
+
+
+def drops(values: list[float]) -> Resampling:
+    return drop_resampling("performance_drop_id", np.array(values), PROTOCOL)
+
+
+def test_an_fm_does_not_differ_from_itself() -> None:
+    found = difference(index(), index())
+    assert (found.value, found.interval) == (0, (0, 0))
+
+
+def test_a_paired_difference_is_narrower_than_that_of_unrelated_slides() -> None:
+    base, new = index(), index(other_fm=0.3)
+    found = difference(new, base)
+    assert found.value == new.value - base.value != 0
+    assert found.interval is not None
+    assert found.interval[0] < found.value < found.interval[1]
+    assert width(found.interval) < 0.7 * np.hypot(width(new.interval), width(base.interval))
+    assert "same slides are drawn for both" in found.note
+
+
+def test_a_difference_grows_with_the_confidence_and_repeats() -> None:
+    base, new = index(), index(other_fm=0.3)
+    narrow, wide = (difference(new, base, confidence=level) for level in (0.8, 0.99))
+    assert width(narrow.interval) < width(wide.interval)
+    assert difference(new, base, confidence=0.8) == narrow
+    assert difference(new, base, confidence=0.8, seed=1).interval != narrow.interval
+
+
+def test_files_and_measurements_give_the_same_difference_in_any_order_of_slides() -> None:
+    base, new = index(), index(other_fm=0.3)
+    read = Resampling.from_dict(resampling(base).to_dict())
+    turned = replace(read, units=read.units[::-1], cells=read.cells[::-1], effects=read.effects[::-1])
+    assert difference(new, turned) == difference(new, base)
+
+
+def test_drops_of_the_same_repetitions_have_the_t_interval_of_their_differences() -> None:
+    new, base = [-0.1, -0.2, -0.15, -0.12, -0.3, -0.05], [-0.2, -0.24, -0.26, -0.15, -0.35, -0.2]
+    found = difference(drops(new), drops(base))
+    apart = np.array(new) - np.array(base)
+    half = student_t.ppf(0.975, 5) * apart.std(ddof=1) / 6**0.5
+    assert found.value == pytest.approx(apart.mean())
+    assert found.interval == pytest.approx((apart.mean() - half, apart.mean() + half))
+    assert "new slides are not covered" in found.note
+
+
+def test_clustering_scores_have_a_paired_difference() -> None:
+    design = replace(DESIGN, biology=2.0, center=0.7)
+    table = design.table()
+    base, new = (
+        clustering_score(design.embeddings(table, 0, other_fm=noise), table, trials=2, clusters=[2])
+        for noise in (0.0, 0.3)
+    )
+    found = difference(new.measurement(), base.measurement())
+    assert found.value == new.value - base.value
+    assert 0 < width(found.interval) < 2
+
+
+def test_a_value_at_the_end_of_its_scale_is_said_to_show_no_spread() -> None:
+    base = index()
+    end = replace(resampling(base), value=1.0, scale="identity", effects=(0.0,) * 20)
+    found = difference(end, base)
+    assert found.value == 1 - base.value
+    assert "at an end of its scale" in found.note
+
+
+def test_measurements_that_do_not_share_slides_or_protocol_are_refused() -> None:
+    base = index()
+    with pytest.raises(MetricError, match=r"different protocols \(k 5 and 7\)"):
+        difference(index(k=7), base)
+    others = replace(resampling(base), units=("another", *resampling(base).units[1:]))
+    with pytest.raises(MetricError, match=r"not measured on the same slides \(2 differ, among them '0/0/0'"):
+        difference(others, base)
+    with pytest.raises(MetricError, match="robustness_index and performance_drop_id have no difference"):
+        difference(base, drops([-0.1, -0.2]))
+    with pytest.raises(MetricError, match="the base measurement has no slides or repetitions"):
+        difference(base, replace(base, resampling=None))
+
+
+def test_masson_loftus_takes_out_the_levels_of_the_cohorts() -> None:
+    mean, interval = masson_loftus([[1, 2, 3], [11, 12, 13]])
+    # Around their cohort's mean the six values are -1, 0, 1 twice: variance 4 / 5 with 5 degrees of freedom.
+    half = student_t.ppf(0.975, 5) * (4 / 5) ** 0.5 / 6**0.5
+    assert mean == 7
+    assert interval == pytest.approx((7 - half, 7 + half))
+
+
+def test_sixty_repetitions_have_59_degrees_of_freedom() -> None:
+    values = np.random.default_rng(0).standard_normal((3, 20)) + np.array([[0], [5], [9]])
+    _, interval = masson_loftus(list(values))
+    level = values - values.mean(axis=1, keepdims=True)
+    assert width(interval) / 2 == pytest.approx(2.0009954 * level.std(ddof=1) / 60**0.5, rel=1e-6)
+
+
+def test_the_mean_of_drops_over_cohorts_is_that_of_their_repetitions() -> None:
+    cohorts = [[-0.1, -0.2, -0.15], [-0.3, -0.5, -0.4]]
+    found = mean_over_cohorts([drops(values) for values in cohorts])
+    mean, interval = masson_loftus(cohorts)
+    assert found.value == pytest.approx(mean)
+    assert found.interval == pytest.approx(interval)
+    assert "Masson-Loftus" in found.note
+
+
+def test_the_mean_over_cohorts_is_narrower_than_each() -> None:
+    cohorts = [index(seed) for seed in range(4)]
+    found = mean_over_cohorts(cohorts)
+    assert found.value == pytest.approx(np.mean([cohort.value for cohort in cohorts]))
+    assert found.interval is not None
+    assert found.interval[0] < found.value < found.interval[1]
+    # Independent cohorts of about the same spread: half the width.
+    expected = np.sqrt(np.mean([width(cohort.interval) ** 2 for cohort in cohorts])) / 2
+    assert width(found.interval) == pytest.approx(expected, rel=0.15)
+    assert mean_over_cohorts(cohorts) == found
+
+
+def test_means_of_different_metrics_and_of_nothing_are_refused() -> None:
+    for measurements in ([], [index(), drops([-0.1, -0.2])], [replace(index(), resampling=None)]):
+        with pytest.raises(MetricError, match="no mean over cohorts"):
+            mean_over_cohorts(measurements)
+    with pytest.raises(MetricError, match="1 values have no spread"):
+        masson_loftus([[1.0]])
