@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     recipes.add_argument("name", nargs="?", help="show this recipe in full")
     recipes.set_defaults(run=_recipes)
 
+    _add_criteria(commands)
     cache = commands.add_parser(
         "cache",
         help="list, verify, prune or export the embeddings that are kept",
@@ -163,6 +164,65 @@ def _prefetch(options: argparse.Namespace) -> int:
         sys.stdout.flush()
     sys.stdout.write(prefetch.how_to_run(options.fm, options.fm_cohort, carried) + "\n")
     return 0
+
+
+def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    criteria = commands.add_parser(
+        "criteria",
+        help="show, check or compare profiles and criteria files",
+        description="Look at what profiles and criteria files ask, before a run does.",
+    )
+    actions = criteria.add_subparsers(required=True, metavar="ACTION")
+    files = {"nargs": "+", "metavar": "PROFILE|FILE", "help": "as for --fm-criteria; several are merged"}
+
+    show = actions.add_parser("show", help="what is asked of each cohort, and the digest of it")
+    show.add_argument("criteria", **files)  # type: ignore[arg-type]
+    show.add_argument(
+        "--fm-cohort",
+        action="append",
+        metavar="NAME|PATH",
+        help="as for pytest; may repeat (default: the benchmark's three)",
+    )
+    show.add_argument("--fm-baseline", metavar="RESULTS.json", help="as for pytest")
+    show.add_argument("--fm-baseline-fm", metavar="NAME", help="as for pytest")
+    show.set_defaults(run=_criteria_show)
+
+    check = actions.add_parser("check", help="find every mistake in files; exit code 1 if there is one")
+    check.add_argument("criteria", **files)  # type: ignore[arg-type]
+    check.set_defaults(run=_criteria_check)
+
+    diff = actions.add_parser(
+        "diff", help="what was added, removed, tightened or loosened; exit code 1 if less is asked anywhere"
+    )
+    diff.add_argument("before", metavar="PROFILE|FILE")
+    diff.add_argument("after", metavar="PROFILE|FILE")
+    diff.set_defaults(run=_criteria_diff)
+
+
+def _criteria_show(options: argparse.Namespace) -> int:
+    from pathorob_checks.cohorts.registry import BENCHMARK
+    from pathorob_checks.commands import criteria
+
+    cohorts = options.fm_cohort or BENCHMARK
+    shown = criteria.show(options.criteria, cohorts, options.fm_baseline, options.fm_baseline_fm)
+    sys.stdout.write(shown + "\n")
+    return 0
+
+
+def _criteria_check(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import criteria
+
+    found = criteria.mistakes(options.criteria)
+    sys.stdout.write("".join(f"{mistake}\n" for mistake in found) or "no mistakes\n")
+    return 1 if found else 0
+
+
+def _criteria_diff(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import criteria
+
+    lines, weakened = criteria.diff(options.before, options.after)
+    sys.stdout.write("".join(f"{line}\n" for line in lines) or "no difference\n")
+    return 1 if weakened else 0
 
 
 def _recipes(options: argparse.Namespace) -> int:

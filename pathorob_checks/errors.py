@@ -61,6 +61,10 @@ class EmbeddingError(PathorobChecksError):
     """Embeddings that no metric may be computed from."""
 
 
+class EngineError(PathorobChecksError):
+    """Machines that were to embed and cannot be reached, are not alike, or were lost."""
+
+
 class MetricError(PathorobChecksError):
     """Input for which a metric has no defined value."""
 

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.mark.fm_metric("clustering_score")
 def test_clustering_score(measure, check, criterion):
-    check(measure("clustering_score"), criterion)
+    check(measure(criterion), criterion)

@@ -5,9 +5,9 @@ import pytest
 
 @pytest.mark.fm_metric("performance_drop_id")
 def test_performance_drop_id(measure, check, criterion):
-    check(measure("performance_drop_id"), criterion)
+    check(measure(criterion), criterion)
 
 
 @pytest.mark.fm_metric("performance_drop_ood")
 def test_performance_drop_ood(measure, check, criterion):
-    check(measure("performance_drop_ood"), criterion)
+    check(measure(criterion), criterion)

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.mark.fm_metric("robustness_index")
 def test_robustness_index(measure, check, criterion):
-    check(measure("robustness_index"), criterion)
+    check(measure(criterion), criterion)

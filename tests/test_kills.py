@@ -15,9 +15,8 @@ SCRIPT = Path(__file__).with_name("kill_rounds.py")
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs processes that can be forked")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_kills_at_random_moments_lose_nothing(seed: int) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "8", str(seed)], capture_output=True, text=True, timeout=240, check=False
-    )
+    command = [sys.executable, str(SCRIPT), "8", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["kills"] >= 8

@@ -19,7 +19,7 @@ ALLOWED = {
     "models": set(),
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
-    "commands": {"models", "cohorts", "embeddings"},
+    "commands": {"models", "cohorts", "embeddings", "criteria", "report"},
 }
 FREE = {"errors", "resources", "hub", "sizes"}
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pathorob_checks.metrics import neighbor_lists
 from pathorob_checks.numerics import neighbors
 
 Float32 = npt.NDArray[np.float32]
@@ -99,3 +100,32 @@ def test_groups_of_products_hide_no_neighbor(count: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(neighbors._BLOCK, "cpu", 500)
         np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_parts_with_rows_in_common_have_the_neighbors_that_each_has_alone(seed: int) -> None:
+    rng = np.random.RandomState(seed)
+    different = rng.standard_normal((40, 8)).astype(np.float32)
+    which = np.concatenate([rng.permutation(40)[:30] for _ in range(6)])
+    array, slides = different[which], which // 4
+    parts = [np.arange(start, start + 30) for start in range(0, 180, 30)]
+    shared = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
+    assert neighbor_lists._shared(array, parts, CPU) is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbor_lists, "_MATRIX_BYTES", 0)
+        assert neighbor_lists._shared(array, parts, CPU) is None
+        alone = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
+    np.testing.assert_array_equal(shared, alone)
+
+
+def test_equal_rows_are_found_and_rows_that_only_look_equal_are_not() -> None:
+    rows = np.random.RandomState(0).standard_normal((5, 40)).astype(np.float32)
+    which = np.array([3, 1, 1, 0, 3])
+    first, code = neighbor_lists.equal_rows(rows[which])
+    assert len(first) == 3
+    np.testing.assert_array_equal(rows[which][first][code], rows[which])
+    alike = np.repeat(rows[:1], 2, axis=0)
+    alike[1, 1] += 1  # a column that is not looked at first
+    first, code = neighbor_lists.equal_rows(alike)
+    assert first.tolist() == code.tolist() == [0, 1]

@@ -6,7 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from pathorob_checks.criteria.profile import BUILT_IN, METRIC_RANGES, SCHEMA, load_profile
+from pathorob_checks.criteria.bounds import METRIC_RANGES
+from pathorob_checks.criteria.document import BUILT_IN
+from pathorob_checks.criteria.files import load_profile
+from pathorob_checks.criteria.profile import SCHEMA
 from pathorob_checks.criteria.published import (
     BENCHMARK_COHORTS,
     published_quantile,
@@ -206,21 +209,22 @@ BROKEN = {
                "did you mean 'robustness_index'. Known metrics are .*clustering_score"),
     "key": (GOOD.replace("at_least", "at_lest"),
             "'ri' has the unknown key .at_lest.; did you mean 'at_least'. Known keys are .*at_most"),
-    "top key": (GOOD.replace("[[", "owner = 1\n[[", 1), "unknown key 'owner'; known keys are name,"),
-    "bound is text": (GOOD.replace("0.7", '"0.7"'), "'ri': 'at_least' must be a number or .* not '0.7'"),
-    "bound is a truth value": (GOOD.replace("0.7", "true"), "'at_least' must be a number or .* not True"),
-    "other table": (GOOD.replace("0.7", "{ quantile = 0.5 }"), "'at_least' must be a number or "),
+    "top key": (GOOD.replace("[[", "owner = 1\n[[", 1),
+        "toml:4: the file has the unknown key 'owner'; known keys are name,"),
+    "bound is text": (GOOD.replace("0.7", '"0.7"'), "'ri': 'at_least' must be a number, .* not '0.7'"),
+    "bound is a truth value": (GOOD.replace("0.7", "true"), "'at_least' must be a number, .* not True"),
+    "other table": (GOOD.replace("0.7", "{ quantile = 0.5 }"), "'at_least' must be a number, .* or "),
     "quantile is text": (GOOD.replace("0.7", '{ published_quantile = "x" }'),
         "needs a number as published_quan"),
     "quantile too large": (GOOD.replace("0.7", "{ published_quantile = 50 }"),
         "published_quantile 50, outside"),
     "nan": (GOOD.replace("0.7", "nan"), "that is finite, not nan"),
     "inf": (GOOD.replace("0.7", "-inf"), "that is finite, not -inf"),
-    "out of range": (GOOD.replace("0.7", "1.2"), "bound 1.2, but robustness_index lies in 0..1"),
+    "out of range": (GOOD.replace("0.7", "1.2"), "'at_least' is 1.2, but robustness_index lies in 0..1"),
     "both": (GOOD + "at_most = 0.9\n", "criterion 'ri' gives both at_least and at_most"),
     "neither": (GOOD.replace("at_least = 0.7", ""),
         "criterion 'ri' gives no bound; give at_least or at_most"),
-    "twice": (GOOD + SECOND, "'criteria' has the id 'ri' twice"),
+    "twice": (GOOD + SECOND, "mine.toml:9: the id 'ri' stands twice"),
     "no id": (GOOD.replace('id = "ri"', ""), "criterion number 1 has no 'id'"),
     "second has no id": (GOOD + SECOND.replace('id = "ri"', ""), "criterion number 2 has no 'id'"),
     "strange id": (GOOD.replace('id = "ri"', 'id = "r i"'), "'id' must be letters"),
@@ -258,7 +262,7 @@ def test_an_unknown_profile_is_told_with_the_known_ones_and_the_nearest():
         load_profile("medain")
     assert str(caught.value) == (
         "profile 'medain' is unknown; did you mean 'median'? "
-        "Use one of floor, median, frontier or the path of a criteria file."
+        "Use one of floor, median, frontier, release or the path of a criteria file."
     )
 
 

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathorob_checks.criteria.profile import METRIC_RANGES, load_profile
+from pathorob_checks.criteria.bounds import METRIC_RANGES
+from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Judgement, Verdict, judge
 from pathorob_checks.errors import CacheError, MetricError
 from pathorob_checks.metrics.measurement import METRICS, Measurement, Weakness
+from pathorob_checks.report.coverage import Coverage
 from pathorob_checks.report.explain import METRIC_TEXTS, explain, printable
 from pathorob_checks.report.record import CheckRecord
 from pathorob_checks.report.results import environment, results_document, write_results
@@ -50,7 +52,7 @@ def record(metric="robustness_index", value=None, *, fm="demo:color-sensitive", 
         fm=fm,
         criterion=criterion,
         measurement=measurement,
-        judgement=judge(criterion.bound, criterion.direction, measurement),
+        judgement=judge(criterion.bound, criterion.direction, measurement, criterion.rule),
     )
     return dataclasses.replace(made, **changes)
 
@@ -61,6 +63,26 @@ def unmeasured(verdict=Verdict.ERROR, reason="the images are missing", metric="r
         test_id="t", fm="demo:color-sensitive", criterion=criterion, reason=reason, verdict=verdict
     )
     return dataclasses.replace(made, **changes)
+
+
+def covering(records, planned=None, crashed=False, left_out=0):
+    """What a run with these records covers of `planned` criteria."""
+    total = max(planned or 0, len(records))
+    measured = sum(one.verdict.is_measured for one in records)
+    absent = total - len(records) + sum(not one.verdict.is_measured and one.required for one in records)
+    return Coverage(
+        planned=total,
+        measured=measured,
+        left_out=left_out,
+        never_ran=total - len(records) - left_out,
+        missing=absent - left_out,
+        absent=absent,
+        crashed=crashed,
+    )
+
+
+def headline(records, planned=None, crashed=False, left_out=0):
+    return summary_line(records, covering(records, planned, crashed, left_out))
 
 
 def passing(**options):
@@ -101,7 +123,9 @@ def test_a_record_in_json_is_one_line_of_the_fixed_keys():
     assert "\n" not in line
     assert set(content) == {
         "id", "fm", "cohort", "metric", "criterion", "value", "interval", "support", "bound", "direction",
-        "rule", "verdict", "reason", "rationale", "protocol", "weakest",
+        "rule", "verdict", "reason", "rationale", "protocol", "weakest", "slides", "groups", "quantity",
+        "group", "confidence", "interval_note", "drift", "required", "registered", "minimum_support",
+        "source", "owner", "requirements", "suspects", "baseline", "resampling",
     }  # fmt: skip
     assert content["interval"] == [0.3, 0.4]
     assert content["verdict"] == "fail"
@@ -202,8 +226,8 @@ def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy
         "of the nearest neighbors that share exactly one of class and center with the patch, "
         "31 % share the class: the medical center outweighs the biology",
         "13 % of the patches",
-        "Weakest: medical center RUMC, biological class tumor: 0.120 (share of class)",
-        "then: medical center UMCU, biological class normal: 0.200",
+        "Weakest: tumor of RUMC: 0.120 (share of class)",
+        "then: normal of UMCU: 0.200",
         "What to do: Start with the slides of RUMC.",
         "This project's choice; no threshold is published.",
     ):
@@ -287,7 +311,7 @@ def test_names_cannot_steer_the_terminal():
     evil = "\x1b[2Jmodel\u202e\x07\u2028\udc80\r\nPASS"
     records = [record(fm=evil, cohort=evil, weakest=(dataclasses.replace(WEAKEST[0], medical_center=evil),),
                       reason=evil, rationale=evil), unmeasured(reason=evil)]  # fmt: skip
-    shown = render_table(records, 80, evil) + summary_line(records, 2, False) + explain(records[0])
+    shown = render_table(records, 80, evil) + headline(records, 2, False) + explain(records[0])
     assert "\\x1b[2Jmodel" in shown
     for char in "\x1b\u202e\x07\u2028\udc80\r":
         assert char not in shown
@@ -376,7 +400,7 @@ def test_several_models_stand_beside_each_other_per_cohort_and_metric():
 def test_bounds_are_told_once_with_their_reason_and_per_cohort_where_they_differ():
     floor = [record(cohort=cohort) for cohort in ("camelyon", "tcga")]
     shown = flat(render_table(floor, 80, "floor"))
-    assert shown.count("Bounds (profile floor): - robustness index >= 0.500: Below 0.5") == 1
+    assert shown.count("Bounds (profile floor, rule three-way): - robustness index >= 0.500: Below 0.5") == 1
     assert shown.count("Below 0.5") == 1
     median = [record(cohort=cohort, profile="median") for cohort in ("camelyon", "tcga")]
     shown = flat(render_table(median, 80, "median"))
@@ -409,18 +433,18 @@ def test_an_empty_table_says_so():
 
 def test_everything_measured_and_met_is_a_pass():
     records = [passing(), passing(cohort="tcga")]
-    assert summary_line(records, 2, False) == "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"
-    assert summary_line(records[:1], None, False) == "PASS: 1 of 1 criterion met (1 FM, 1 cohort)"
+    assert headline(records, 2, False) == "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"
+    assert headline(records[:1]) == "PASS: 1 of 1 criterion met (1 FM, 1 cohort)"
 
 
 def test_a_failure_is_named():
-    assert summary_line([record(), passing(cohort="tcga")], 2, False) == (
+    assert headline([record(), passing(cohort="tcga")], 2, False) == (
         "FAIL: 1 of 2 criteria not met: robustness index 0.310 < 0.500 (demo:color-sensitive, demo)"
     )
 
 
 def test_many_failures_are_counted_after_the_first_three():
-    line = summary_line([record(fm=f"fm{number}") for number in range(5)], None, False)
+    line = headline([record(fm=f"fm{number}") for number in range(5)])
     assert "fm2" in line
     assert "fm3" not in line
     assert line.endswith(", and 2 more")
@@ -430,7 +454,7 @@ ORDER = {
     "FAIL": record(),
     "ERROR": unmeasured(),
     "INCONCLUSIVE": record(verdict=Verdict.INCONCLUSIVE),
-    "PARTIAL": unmeasured(Verdict.SKIPPED),
+    "PARTIAL": unmeasured(Verdict.SKIPPED, required=False),
     "PASS": passing(),
 }
 
@@ -438,7 +462,7 @@ ORDER = {
 @pytest.mark.parametrize("first", range(len(ORDER)))
 def test_the_gravest_outcome_leads_the_line(first):
     words = list(ORDER)[first:]
-    line = summary_line([ORDER[word] for word in reversed(words)], None, False)
+    line = headline([ORDER[word] for word in reversed(words)])
     assert line.split(":")[0] == words[0]
 
 
@@ -448,24 +472,36 @@ def test_the_gravest_outcome_leads_the_line(first):
     crashed=st.booleans(),
 )
 def test_nothing_unmeasured_or_unmet_ever_reads_as_pass(records, planned, crashed):
-    line = summary_line(records, planned, crashed)
+    line = headline(records, planned, crashed)
     everything_met = bool(records) and all(one.verdict is Verdict.PASS for one in records)
     whole = not crashed and (planned or 0) <= len(records)
     assert line.startswith("PASS") == (everything_met and whole)
     assert "\n" not in line
 
 
-def test_what_never_ran_makes_the_run_partial_and_a_crash_makes_it_an_error():
-    assert summary_line([passing()] * 2, 4, False) == "PARTIAL: 2 of 4 criteria measured, 2 met; 2 never ran"
-    assert summary_line([passing()] * 2, 4, True) == (
-        "ERROR: 2 of 4 criteria measured; 2 never ran; a worker crashed"
-    )
-    assert summary_line([], 0, False) == "ERROR: no criterion was checked"
-    assert summary_line([], 4, False) == "PARTIAL: 0 of 4 criteria measured; 4 never ran"
+def test_what_was_left_out_makes_the_run_partial_and_what_never_ran_an_error():
+    two = [passing()] * 2
+    assert headline(two, 4, left_out=2) == "PARTIAL: 2 of 4 criteria measured, 2 met; 2 left out"
+    assert headline(two, 4) == "ERROR: 2 of 4 criteria measured; 2 never ran"
+    assert headline(two, 4, True) == "ERROR: 2 of 4 criteria measured; 2 never ran; a worker crashed"
+    assert headline([], 0) == "ERROR: no criterion was checked"
+    assert headline([record()], 4, left_out=3).endswith("; PARTIAL: 3 left out")
+
+
+def test_a_required_criterion_that_was_skipped_is_an_error():
+    assert headline([unmeasured(Verdict.SKIPPED)]) == "ERROR: 0 of 1 criterion measured; 1 skipped"
+
+
+def test_a_part_is_an_error_where_all_is_demanded():
+    records = [passing()] * 2
+    required = covering(records, 4, left_out=2)
+    assert summary_line(records, required, demanded=True).startswith("ERROR: 2 of 4 criteria measured")
+    optional = dataclasses.replace(required, absent=0)
+    assert summary_line(records, optional, demanded=True).startswith("PARTIAL: 2 of 4")
 
 
 def test_a_failure_does_not_hide_what_could_not_be_measured():
-    line = summary_line([record(), unmeasured()], 3, False)
+    line = headline([record(), unmeasured()], 3, False)
     assert line.startswith("FAIL: 1 of 3")
     assert line.endswith("; 1 could not be measured; 1 never ran")
 

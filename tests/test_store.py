@@ -41,7 +41,7 @@ def put_all(store: EmbeddingStore, values: Values) -> None:
 
 def save(store: EmbeddingStore, values: Values, **details: object) -> None:
     put_all(store, values)
-    _, told = store.assemble(PLAN)
+    _, told = store.assemble(PLAN, KEYS)
     store.finish(PLAN, told, values.shape[1], {"model": "m", "size": (224, 224)}, details)
 
 
@@ -203,7 +203,7 @@ def test_only_the_damaged_shard_is_missing(saved: EmbeddingStore, damage: Callab
     damage(saved.folder(KEY) / SHARD)
     assert saved.whole_shards(PLAN) == [0, 2]
     with pytest.raises(CacheError, match=r"shard-00001\.safetensors .*run again"):
-        saved.assemble(PLAN)
+        saved.assemble(PLAN, KEYS)
 
 
 def test_a_shard_of_another_extraction_is_not_taken(saved: EmbeddingStore) -> None:

@@ -1,12 +1,13 @@
 """The verdict on a measurement."""
 
+import dataclasses
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathorob_checks.criteria.verdict import DIRECTIONS, Verdict, judge, written
+from pathorob_checks.criteria.verdict import DIRECTIONS, RULES, Verdict, judge, written
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.metrics.measurement import Measurement
 
@@ -70,15 +71,93 @@ def test_three_decimals_are_enough_where_they_show_the_verdict():
     assert written(0.49996, 0.5) == ("0.49996", "0.50000")
 
 
-def test_the_point_rule_does_not_look_at_the_interval():
-    assert judge(0.5, ">=", measured(0.6, (0.1, 0.9))).verdict is Verdict.PASS
-    assert judge(0.5, ">=", measured(0.4, (0.1, 0.9))).verdict is Verdict.FAIL
+INSIDE, MET, MISSED = (0.45, 0.6), (0.5, 0.7), (0.3, 0.49)
 
 
-def test_a_reason_tells_value_and_bound():
-    assert judge(0.5, ">=", measured(0.31)).reason == "0.310 is below 0.500"
-    assert judge(0.5, "<=", measured(0.61)).reason == "0.610 is above 0.500"
-    assert judge(0.5, ">=", measured(0.61)).reason == "0.610 meets >= 0.500"
+@pytest.mark.parametrize(
+    ("rule", "value", "interval", "verdict"),
+    [
+        ("point", 0.55, INSIDE, "pass"),
+        ("point", 0.49, INSIDE, "fail"),
+        ("confident", 0.55, INSIDE, "fail"),
+        ("confident", 0.6, MET, "pass"),
+        ("confident", 0.4, MISSED, "fail"),
+        ("three-way", 0.55, INSIDE, "inconclusive"),
+        ("three-way", 0.49, INSIDE, "inconclusive"),
+        ("three-way", 0.6, MET, "pass"),
+        ("three-way", 0.4, MISSED, "fail"),
+    ],
+)
+def test_each_rule_reads_the_interval_in_its_own_way(rule, value, interval, verdict):
+    assert judge(0.5, ">=", measured(value, interval), rule).verdict == verdict
+    mirrored = (1 - interval[1], 1 - interval[0])
+    assert judge(0.5, "<=", measured(1 - value, mirrored), rule).verdict == verdict
+
+
+intervals = st.tuples(finite, finite).map(sorted).map(tuple)
+rules = st.sampled_from(list(RULES))
+
+
+@given(value=finite, interval=intervals, bound=finite, direction=directions, rule=rules)
+def test_no_rule_passes_a_value_that_misses_the_bound(value, interval, bound, direction, rule):
+    if judge(bound, direction, measured(value, interval), rule).verdict is Verdict.PASS:
+        assert judge(bound, direction, measured(value), "point").verdict is Verdict.PASS
+
+
+@given(value=finite, interval=intervals, bound=finite, drift=st.floats(0, 1), rule=rules)
+def test_drift_never_turns_anything_into_a_pass(value, interval, bound, drift, rule):
+    before = judge(bound, ">=", measured(value, interval), rule).verdict
+    after = judge(bound, ">=", measured(value, interval), rule, drift=drift).verdict
+    assert after is before or (after is not Verdict.PASS and rule != "point")
+
+
+def test_an_interval_that_misses_its_own_value_reaches_to_it():
+    for value, interval in ((0.49, (0.51, 0.6)), (0.51, (0.4, 0.49))):
+        assert judge(0.5, ">=", measured(value, interval)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_drift_widens_the_interval_on_both_sides_and_is_told():
+    for value, interval in ((0.6, (0.55, 0.65)), (0.4, (0.35, 0.45))):
+        told = judge(0.5, ">=", measured(value, interval), drift=0.06)
+        assert told.verdict is Verdict.INCONCLUSIVE
+        assert "which includes a drift of 0.06" in told.reason
+    assert judge(0.5, ">=", measured(0.52), drift=0.03).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("rule", ["confident", "three-way"])
+def test_a_value_without_interval_is_judged_alone_and_that_is_said(rule):
+    for value in (0.6, 0.4):
+        told = judge(0.5, ">=", measured(value), rule)
+        assert told.verdict is judge(0.5, ">=", measured(value), "point").verdict
+        assert told.reason.endswith("judged by the value alone because it has no interval")
+
+
+@pytest.mark.parametrize("support", [None, 0.09])
+def test_too_little_support_is_an_error_whatever_the_value(support):
+    poor = dataclasses.replace(measured(0.9, (0.8, 1.0)), support=support)
+    told = judge(0.5, ">=", poor, minimum_support=0.1)
+    assert told.verdict is Verdict.ERROR
+    assert "10 % is required" in told.reason
+    enough = dataclasses.replace(poor, support=0.1)
+    assert judge(0.5, ">=", enough, minimum_support=0.1).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("question", [{"drift": -0.1}, {"drift": math.nan}, {"minimum_support": 1.1}])
+def test_a_drift_or_support_that_is_no_such_number_is_refused(question):
+    with pytest.raises(CriteriaError):
+        judge(0.5, ">=", measured(0.7), **question)
+
+
+def test_a_reason_tells_value_bound_and_what_the_interval_said():
+    assert judge(0.5, ">=", measured(0.31), "point").reason == "0.310 is below 0.500"
+    assert judge(0.5, "<=", measured(0.61), "point").reason == "0.610 is above 0.500"
+    assert judge(0.5, ">=", measured(0.61), "point").reason == "0.610 meets >= 0.500"
+    assert judge(0.5, ">=", measured(0.61, (0.55, 0.65))).reason == (
+        "0.610 meets >= 0.500 with the whole 95 % interval [0.550, 0.650]"
+    )
+    assert judge(0.5, ">=", measured(0.55, INSIDE)).reason == (
+        "0.550: the 95 % interval [0.450, 0.600] holds the bound 0.500"
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ class Counted:
 
     def embed(self, batch):
         if batch[0, 0].std() > 0:  # not the blank image
-            lines = [f"{self.seed} {hashlib.sha256(image.numpy().tobytes()).hexdigest()}\\n" for image in batch]
+            digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in batch]
+            lines = [f"{self.seed} {digest}\\n" for digest in digests]
             with Path(os.environ["COUNTED"]).open("a") as file:
                 file.write("".join(lines))
             # wait here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -12,7 +13,8 @@ from pathorob_checks.metrics.measurement import Measurement
 
 Direction = Literal[">=", "<="]
 DIRECTIONS: tuple[Direction, ...] = (">=", "<=")
-RULES = ("point",)
+Rule = Literal["point", "confident", "three-way"]
+DEFAULT_RULE: Rule = "three-way"
 
 
 class Verdict(StrEnum):
@@ -26,8 +28,17 @@ class Verdict(StrEnum):
 
     @property
     def is_measured(self) -> bool:
-        """Whether the metric had a value."""
+        """Whether the metric had a value that can be judged."""
         return self in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+# What an interval with the bound inside it leads to; one that lies on one side of the bound is clear. None:
+# the interval is not looked at.
+RULES: Mapping[Rule, Verdict | None] = {
+    "point": None,
+    "confident": Verdict.FAIL,
+    "three-way": Verdict.INCONCLUSIVE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +66,19 @@ def written(value: float, bound: float, direction: str = ">=") -> tuple[str, str
     return repr(value), repr(bound)
 
 
+def percent(share: float) -> str:
+    """`95 %`, with as many decimals as the share has."""
+    return f"{100 * share:.6g} %"
+
+
 def judge(
-    criterion_bound: float, direction: Direction, measurement: Measurement, rule: str = "point"
+    criterion_bound: float,
+    direction: Direction,
+    measurement: Measurement,
+    rule: Rule = DEFAULT_RULE,
+    *,
+    drift: float | None = None,
+    minimum_support: float | None = None,
 ) -> Judgement:
     """The verdict on one measurement.
 
@@ -65,23 +87,73 @@ def judge(
     criterion_bound : finite float on the metric's scale.
     direction : `>=` or `<=`; the bound itself is good.
     measurement : a value that is not finite gives ERROR, never PASS.
-    rule : `point`: the value alone decides, its interval is not looked at.
+    rule : `point`: the value alone decides. `confident`: pass only where the whole interval meets the bound,
+        else fail. `three-way`: pass where the whole interval meets the bound, fail where none of it does,
+        inconclusive between. Without an interval the last two judge the value and say so.
+    drift : half-width, in the metric's unit, by which the precision of the forward pass moves the value; it
+        widens the interval on both sides. None: not measured.
+    minimum_support : share of the rows (0..1) that must carry information; with less the verdict is ERROR.
 
     Raises
     ------
-    CriteriaError : unknown rule or direction, or a bound that is not finite.
+    CriteriaError : unknown rule or direction, or a bound, drift or support that is no such number.
     """
+    _check_question(criterion_bound, direction, rule, drift, minimum_support)
+    value = measurement.value
+    if not math.isfinite(value):
+        return Judgement(verdict=Verdict.ERROR, reason=f"{measurement.metric} has no finite value ({value})")
+    if minimum_support is not None and not (measurement.support or 0.0) >= minimum_support:
+        known = "is not known" if measurement.support is None else f"is {percent(measurement.support)}"
+        needed = f"the support {known}, and {percent(minimum_support)} is required"
+        return Judgement(verdict=Verdict.ERROR, reason=f"{needed}: too few patches say anything")
+    value_text, bound_text = written(value, criterion_bound, direction)
+    good = meets(value, direction, criterion_bound)
+    verdict = Verdict.PASS if good else Verdict.FAIL
+    against = f"meets {direction}" if good else f"is {'below' if direction == '>=' else 'above'}"
+    plain = f"{value_text} {against} {bound_text}"
+    if RULES[rule] is None:
+        return Judgement(verdict=verdict, reason=plain)
+    ends = _interval(measurement, drift)
+    if ends is None:
+        reason = f"{plain}, judged by the value alone because it has no interval"
+        return Judgement(verdict=verdict, reason=reason)
+    met = [meets(end, direction, criterion_bound) for end in ends]
+    low, high = (written(end, criterion_bound, direction)[0] for end in ends)
+    kind = (
+        "interval"
+        if measurement.interval is None
+        else f"{percent(getattr(measurement, 'confidence', 0.95))} interval"
+    )
+    interval = f"{kind} [{low}, {high}]" + (f", which includes a drift of {drift:.3g}" if drift else "")
+    if met[0] == met[1]:
+        return Judgement(verdict=verdict, reason=f"{plain} with the whole {interval}")
+    between = RULES[rule]
+    assert between is not None  # noqa: S101 (said above, for the type checker)
+    return Judgement(verdict=between, reason=f"{value_text}: the {interval} holds the bound {bound_text}")
+
+
+def _interval(measurement: Measurement, drift: float | None) -> tuple[float, float] | None:
+    """The interval with the value in it, widened by the drift; None where neither is known."""
+    known = measurement.interval
+    if known is None or not all(math.isfinite(end) for end in known):
+        if not drift:
+            return None
+        known = (measurement.value, measurement.value)
+    # A resampled interval may miss its value by a hair; no rule may be kinder than the value.
+    low, high = min(known[0], measurement.value), max(known[1], measurement.value)
+    return low - (drift or 0.0), high + (drift or 0.0)
+
+
+def _check_question(
+    bound: float, direction: str, rule: str, drift: float | None, minimum_support: float | None
+) -> None:
     if rule not in RULES:
         raise CriteriaError(f"the rule {rule!r} is unknown", remedy=f"use one of {', '.join(RULES)}")
     if direction not in DIRECTIONS:
         raise CriteriaError(f"the direction {direction!r} is unknown", remedy="use >= or <=")
-    if not math.isfinite(criterion_bound):
-        raise CriteriaError(f"the bound {criterion_bound} is not a finite number", remedy="give a number")
-    value = measurement.value
-    if not math.isfinite(value):
-        return Judgement(verdict=Verdict.ERROR, reason=f"{measurement.metric} has no finite value ({value})")
-    value_text, bound_text = written(value, criterion_bound, direction)
-    if meets(value, direction, criterion_bound):
-        return Judgement(verdict=Verdict.PASS, reason=f"{value_text} meets {direction} {bound_text}")
-    side = "below" if direction == ">=" else "above"
-    return Judgement(verdict=Verdict.FAIL, reason=f"{value_text} is {side} {bound_text}")
+    if not math.isfinite(bound):
+        raise CriteriaError(f"the bound {bound} is not a finite number", remedy="give a number")
+    if drift is not None and not 0 <= drift < math.inf:
+        raise CriteriaError(f"the drift {drift} is no half-width", remedy="give a finite number, 0 or more")
+    if minimum_support is not None and not 0 <= minimum_support <= 1:
+        raise CriteriaError(f"the support {minimum_support} is no share", remedy="give a number in 0..1")

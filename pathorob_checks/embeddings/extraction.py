@@ -192,14 +192,13 @@ def _extract(
     try:
         if missing:
             details |= engine(prepared, shards, missing, store, progress)
-        ordered, told = store.assemble(plan)
-        check_embeddings(ordered, plan.names)
+        values, told = store.assemble(plan, shards.cohort.keys)
+        check_embeddings(values, shards.cohort.keys)
     except EmbeddingError:
         store.remove(plan.key)  # they would fail again without a chance to be better
         raise
-    store.finish(plan, told, ordered.shape[1], prepared.identity, details)
-    at = {name: row for row, name in enumerate(plan.names)}
-    return ordered[[at[name] for name in shards.cohort.keys]], details
+    store.finish(plan, told, values.shape[1], prepared.identity, details)
+    return values, details
 
 
 def in_process(
@@ -223,13 +222,17 @@ def embed_shards(
     missing: Sequence[int],
     store: EmbeddingStore,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> Details:
-    """Load the model, embed the missing shards and put them into the store; see `Engine`."""
+    """Load the model, embed the missing shards and put them into the store; see `Engine`.
+
+    `threads` images are read at a time; None: one per CPU of this process.
+    """
     started = time.monotonic()
     model = prepared.load()
     loaded = time.monotonic()
     sizes = BatchSizes(store.root, prepared.identity)
-    threads = min(MAX_THREADS, available_cpus())
+    threads = min(MAX_THREADS, threads or available_cpus())
     pipeline = Pipeline(prepared.name, model, shards, threads, sizes.usable(model.batch_size))
     with (
         contextlib.closing(_Writer(store, shards.plan)) as writer,

@@ -20,7 +20,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,10 +185,10 @@ class EmbeddingStore:
         expect(fits, f"{PATCHES} lists other patches than the manifest")
         return plan
 
-    def whole_shards(self, plan: ShardPlan) -> list[int]:
-        """Shards of an extraction that are on disk and undamaged."""
+    def whole_shards(self, plan: ShardPlan, among: Iterable[int] | None = None) -> list[int]:
+        """Shards of an extraction that are on disk and undamaged, of all or `among` some."""
         whole = []
-        for shard in range(len(plan)):
+        for shard in range(len(plan)) if among is None else among:
             path = self.folder(plan.key) / file_name(shard)
             try:
                 unpack(plan, shard, path)
@@ -217,28 +217,33 @@ class EmbeddingStore:
             self.folder(plan.key).mkdir(parents=True, exist_ok=True)
             write(self.folder(plan.key) / file_name(shard), pack(plan, shard, values))
 
-    def assemble(self, plan: ShardPlan) -> tuple[Float32, list[dict[str, Any]]]:
-        """All shards of an extraction -> (N, D) float32 in the plan's order, and what a manifest says.
+    def assemble(self, plan: ShardPlan, keys: Sequence[str]) -> tuple[Float32, list[dict[str, Any]]]:
+        """All shards of an extraction -> (N, D) float32 in the order of `keys`, and what a manifest says.
 
         Raises
         ------
         CacheError : a shard is missing or damaged, or has another number of columns.
         """
-        parts: list[Float32] = []
+        at = {name: row for row, name in enumerate(keys)}
+        whole: Float32 | None = None
         told: list[dict[str, Any]] = []
         for shard in range(len(plan)):
             path = self.folder(plan.key) / file_name(shard)
             try:
                 values, sha256 = unpack(plan, shard, path)
-                expect(not parts or values.shape[1] == parts[0].shape[1], "it has another number of columns")
+                if whole is None:
+                    whole = np.empty((len(keys), values.shape[1]), dtype=np.float32)
+                expect(values.shape[1] == whole.shape[1], "it has another number of columns")
             except DAMAGE as error:
                 raise CacheError(
                     f"{path.name} of '{self.root}' was damaged after it was written: {error}",
                     remedy="run again: what is whole is kept; if it happens again, check the disk",
                 ) from error
-            parts.append(values)
+            whole[[at[name] for name in plan.patches(shard)]] = values
             told.append({"file": path.name, "rows": len(values), "sha256": sha256})
-        return np.concatenate(parts), told
+        if whole is None:
+            raise ValueError(f"{plan.key} has no patches")
+        return whole, told
 
     def finish(
         self,

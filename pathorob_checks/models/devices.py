@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pathorob_checks.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+_ON_CPU = 32
+# Patches per batch by a GPU's memory in GB. Where a large model needs more, the batch is halved on the way.
+_BY_MEMORY = ((40, 256), (16, 128), (0, 64))
+
+
+def batch_size_for(device: torch.device) -> int:
+    """Patches per batch that suit a device."""
+    import torch
+
+    if device.type != "cuda":
+        return _ON_CPU
+    memory = torch.cuda.get_device_properties(device).total_memory / 1e9
+    return next(size for least, size in _BY_MEMORY if memory >= least)
 
 
 def resolve_device(device: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.devices import batch_size_for
 from pathorob_checks.models.pooling import (
     TokenLayout,
     TokenLayoutError,
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from pathorob_checks.models.pooling import Norm
     from pathorob_checks.models.preprocessing import Transform
     from pathorob_checks.models.recipes import Recipe
-
-_DEFAULT_BATCH_SIZE = {"cpu": 32, "cuda": 128}
 
 
 class Encoder(ABC):
@@ -43,7 +43,7 @@ class Encoder(ABC):
     precision : `fp32` (with TF32 off), `bf16` or `fp16` (by autocast, the weights stay float32).
     pooling : one of `pooling.POOLINGS`; None is the recipe's, else `clsmean` for a model with a class token,
         else `pooled`.
-    batch_size : None is 32 on the CPU and 128 on a GPU.
+    batch_size : None is what suits the device.
     recipe : what the benchmark does with this model, where it is known.
     description : facts for the report, to which this class adds its own.
     notes : what the user must know.
@@ -82,7 +82,7 @@ class Encoder(ABC):
         self._model = network.eval().requires_grad_(False).to(self.device)
         self._layout = layout
         self._transform = transform
-        self.batch_size = batch_size or _DEFAULT_BATCH_SIZE.get(self.device.type, 32)
+        self.batch_size = batch_size or batch_size_for(self.device)
         asked = pooling or (recipe.pooling if recipe else None)
         self._pooling, note = choose_pooling(asked, layout, origin)
         notes = [*notes, *([note] if note else [])]
@@ -146,6 +146,12 @@ class Encoder(ABC):
             else:
                 embeddings = self._pooled(self._tokens(output), images)
         return embeddings.float().cpu()
+
+    def in_fp32(self) -> Self:
+        """The same network and preprocessing without autocast: what a lower precision is compared with."""
+        full = copy.copy(self)
+        full._autocast = None
+        return full
 
     def _pooled(self, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         layout = self._layout

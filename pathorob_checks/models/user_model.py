@@ -16,12 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.devices import batch_size_for
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-_DEFAULT_BATCH_SIZE = {"cpu": 32, "cuda": 128}
 _PROBE_SIZE = 256
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -166,7 +166,7 @@ class UserModel:
     identity : see `FoundationModel.identity`; kept as given.
     device : where a network found in the product lives; batches are handed over there. A product
         without one gets its batches on the CPU and moves them as it likes.
-    batch_size : None is the product's own `batch_size`, else 32 on the CPU and 128 on a GPU.
+    batch_size : None is the product's own `batch_size`, else what suits the device.
 
     Raises
     ------
@@ -189,8 +189,8 @@ class UserModel:
         self._product = product
         self._target = target
         self.device = torch.device(device if module_of(product) is not None else "cpu")
-        default = _DEFAULT_BATCH_SIZE.get(self.device.type, 32)
-        self.batch_size = int(batch_size or getattr(product, "batch_size", None) or default)
+        own = getattr(product, "batch_size", None)
+        self.batch_size = int(batch_size or own or batch_size_for(self.device))
         blank = Image.new("RGB", (_PROBE_SIZE, _PROBE_SIZE), (200, 160, 190))
         try:
             self.dimension = int(self.embed(self.preprocess(blank).unsqueeze(0)).shape[1])

@@ -1,32 +1,53 @@
-"""Progress bars on a terminal, past pytest's capture; silent everywhere else and in workers."""
+"""What a run shows of its long work, past pytest's capture: bars on a terminal, and who waits for whom."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 _DELAY_S = 2.0  # what is over sooner needs no bar
+_BETWEEN_WAITS_S = 30.0
 
 
-def progress(config: pytest.Config, items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
-    """The items, with a bar of `total` steps while they are consumed."""
-    if not _wanted(config):
-        yield from items
-        return
-    from tqdm import tqdm
+class Bars:
+    """What a run shows of its long work."""
 
-    # Gone when it is done.
-    with tqdm(
-        total=total, desc=text, delay=_DELAY_S, leave=False, dynamic_ncols=True, file=sys.__stderr__
-    ) as bar:
-        for item in items:
-            yield item
-            with _uncaptured(config):
-                bar.update()
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._waits: dict[str, float] = {}
+
+    def progress(self, items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
+        """The items, with a bar of `total` steps while they are consumed."""
+        if not _wanted(self._config):
+            yield from items
+            return
+        from tqdm import tqdm
+
+        # Gone when it is done.
+        with tqdm(
+            total=total, desc=text, delay=_DELAY_S, leave=False, dynamic_ncols=True, file=sys.__stderr__
+        ) as bar:
+            for item in items:
+                yield item
+                with _uncaptured(self._config):
+                    bar.update()
+
+    def wait(self, text: str) -> None:
+        """Say now and then, also from a worker, what this process is waiting for."""
+        what = text.partition(":")[0]
+        now = time.monotonic()
+        if now < self._waits.get(what, 0.0) or sys.__stderr__ is None:
+            return
+        self._waits[what] = now + _BETWEEN_WAITS_S
+        worker = getattr(self._config, "workerinput", {}).get("workerid", "")
+        with _uncaptured(self._config):
+            sys.__stderr__.write(f"\n{worker + ' ' if worker else ''}waits for {text}\n")
+            sys.__stderr__.flush()
 
 
 def show_downloads(config: pytest.Config) -> None:

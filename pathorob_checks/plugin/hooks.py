@@ -5,7 +5,7 @@ pytest loads this module in every run of its users, so nothing heavy is imported
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ import pytest
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.plugin import bars
 from pathorob_checks.plugin import fixtures as _fixtures
+from pathorob_checks.plugin.crew import Crew, scheduler
 from pathorob_checks.plugin.options import add_options, settings
+from pathorob_checks.plugin.outcome import parameter
 from pathorob_checks.resources import resource_path
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ GATE, MESSAGE = _fixtures.GATE, _fixtures.MESSAGE
 REPORT_ATTRIBUTE = "pathorob_checks_message"
 WORKER_KEY = "pathorob_checks"
 SUITES = "suites"
+MARKERS = (
+    "fm_metric(name): this test asserts each criterion of the profile for that metric",
+    "fm_criteria(quantity): this test asserts each criterion about a 'mean' over cohorts, or about a "
+    "'difference' from the baseline",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,19 +43,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options; with `--fm` and no path on the command line, run the packaged suites."""
     config.pluginmanager.register(_fixtures, "pathorob_checks_fixtures")
-    config.addinivalue_line(
-        "markers", "fm_metric(name): this test asserts each criterion of the profile for that metric"
-    )
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     chosen = settings(config)
     if not chosen.fm:
         return
-    _share_cores(config)
+    crew = Crew(config)
     from pathorob_checks.plugin.gate import Gate, as_usage_error
 
     with as_usage_error():
         bars.show_downloads(config)
-        gate = Gate(chosen, lambda items, total, text: bars.progress(config, items, total, text))
-        gate.check_criteria()
+        gate = Gate(chosen, bars.Bars(config), crew)
+        gate.agree(config.workerinput[WORKER_KEY] if _is_worker(config) else None)  # type: ignore[attr-defined]
     config.stash[GATE] = gate
     if _is_worker(config):
         gate.take_over(config.workerinput[WORKER_KEY])  # type: ignore[attr-defined]
@@ -58,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not given and config.getoption("pathorob_fm") is not None:
         # Files, not the folder: an ini file's python_files must not hide them.
         config.args = [str(path) for path in sorted(_suites().glob("test_*.py"))]
+        gate.outcome.whole = True
     elif given:
         config.args = [_packaged(argument) for argument in config.args]
 
@@ -79,6 +86,21 @@ def pytest_configure_node(node: Any) -> None:
     """xdist: hand the resolved models to a worker."""
     gate = node.config.stash.get(GATE, None)
     node.workerinput[WORKER_KEY] = gate.hand_over() if gate else ""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """xdist: one FM on one cohort is one worker's."""
+    gate = config.stash.get(GATE, None)
+    return scheduler(config, log, gate.pairs) if gate else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests of the gate use this worker's share of the cores."""
+    gate = item.config.stash.get(GATE, None)
+    with gate.crew.at_work() if gate else contextlib.nullcontext():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,23 +136,38 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
 
 
 def _cases(gate: Gate, metafunc: pytest.Metafunc, names: list[str]) -> Iterator[tuple[str, list[Any]]]:
-    mark = metafunc.definition.get_closest_marker("fm_metric")
+    """Ids with the values of `names`; a criterion is told by its key."""
+    for fm, cohort, criterion, suffix in _places(gate, metafunc, "criterion" in names):
+        values = {"fm": fm, "cohort": cohort, "criterion": (fm, cohort, criterion)}
+        place = "-".join(str(values[name]) for name in names if name != "criterion")
+        yield place + suffix, [values[name] for name in names]
+
+
+def _places(gate: Gate, metafunc: pytest.Metafunc, asserts: bool) -> Iterator[tuple[str, str, str, str]]:
+    """FM, cohort, criterion's id, and what the test's id says of it."""
+    if not asserts:
+        yield from ((pair.fm, pair.cohort, "", "") for pair in gate.pairs)
+        return
+    quantity, metric = (_mark(metafunc, name) for name in ("fm_criteria", "fm_metric"))
+    if quantity is not None:
+        for check in gate.agreement.of_quantity(quantity):
+            yield *check.key, f"-{check.criterion.id}"
+        return
+    if metric is None:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid} uses the fixture criterion; mark it with "
+            "@pytest.mark.fm_metric('robustness_index') or another metric."
+        )
     for pair in gate.pairs:
-        values = {"fm": pair.fm, "cohort": pair.cohort}
-        place = "-".join(values[name] for name in names if name in values)
-        if "criterion" not in names:
-            yield place, [values[name] for name in names]
-            continue
-        if mark is None or len(mark.args) != 1:
-            raise pytest.UsageError(
-                f"{metafunc.definition.nodeid} uses the fixture criterion; mark it with "
-                "@pytest.mark.fm_metric('robustness_index') or another metric."
-            )
-        criteria = gate.criteria(pair.cohort, mark.args[0])
+        criteria = gate.agreement.asked(pair.fm, pair.cohort, metric)
         for criterion in criteria:
-            values["criterion"] = (pair.cohort, mark.args[0], criterion.id)  # type: ignore[assignment]
-            suffix = f"-{criterion.id}" if len(criteria) > 1 else ""
-            yield place + suffix, [values[name] for name in names]
+            yield pair.fm, pair.cohort, criterion.id, f"-{criterion.id}" if len(criteria) > 1 else ""
+
+
+def _mark(metafunc: pytest.Metafunc, name: str) -> str | None:
+    """The one word that a marker of ours says."""
+    mark = metafunc.definition.get_closest_marker(name)
+    return str(mark.args[0]) if mark is not None and len(mark.args) == 1 else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -159,53 +196,63 @@ def _not_measured(
     gate: Gate, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
 ) -> str | None:
     """The record of a packaged check that stopped before it had a value."""
-    asked = _parameter(item, "criterion")
-    if asked is None or call.excinfo is None:
+    key = parameter(item, "criterion")
+    if key is None or call.excinfo is None:
         return None
     from pathorob_checks.criteria.verdict import Verdict
     from pathorob_checks.report.record import CheckRecord
 
-    cohort, metric, name = asked
-    criterion = next(found for found in gate.criteria(cohort, metric) if found.id == name)
     error = call.excinfo.value
     told = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
-    reason = str(error) if told else repr(error)
-    skipped = report.outcome == "skipped"
     return gate.tell(
         CheckRecord.not_measured(
             test_id=item.nodeid,
-            fm=_parameter(item, "fm"),
-            criterion=criterion,
-            reason=reason,
-            verdict=Verdict.SKIPPED if skipped else Verdict.ERROR,
+            fm=key[0],
+            criterion=gate.agreement.checks[key].criterion,
+            reason=str(error) if told else repr(error),
+            verdict=Verdict.SKIPPED if report.outcome == "skipped" else Verdict.ERROR,
         )
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the packaged tests of metrics that the profile says nothing about.
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Drop the packaged tests of what the profile says nothing about.
 
     pytest turns an empty parametrization into a skipped test, which would read as something left out.
     """
-    if config.stash.get(GATE, None) is not None:
-        items[:] = [item for item in items if isinstance(_parameter(item, "criterion", ()), tuple)]
+    made = yield
+    if isinstance(made, list) and collector.config.stash.get(GATE, None) is not None:
+        return [item for item in made if isinstance(parameter(item, "criterion", ()), tuple)]
+    return made
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the criteria of this run, so that what never ran is missed."""
+    """Note the checks of this run, so that what never ran is missed."""
     gate = session.config.stash.get(GATE, None)
     if gate is not None:
-        gate.outcome.planned = (gate.outcome.planned or 0) + _criteria_among(session.items)
+        gate.outcome.select(session.items)
 
 
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:
-    """Criteria left out by `-k` or `-m` were planned all the same."""
+    """Criteria left out by `-k` or `-m` were asked for all the same."""
     for item in items:
         gate = item.config.stash.get(GATE, None)
         if gate is not None:
-            gate.outcome.planned = (gate.outcome.planned or 0) + _criteria_among([item])
+            gate.outcome.deselect([item])
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """The terms of the run, before anything is measured."""
+    gate = config.stash.get(GATE, None)
+    if gate is None or _is_worker(config):
+        return []
+    agreement = gate.agreement
+    compared = (
+        [f"baseline: {agreement.baseline.fm} ({agreement.baseline.source})"] if agreement.baseline else []
+    )
+    return [f"criteria: {agreement.profile.name}", *compared, f"digest: {agreement.digest}"]
 
 
 class Listener:
@@ -222,31 +269,32 @@ class Listener:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take what a worker counted; a worker that crashed has counted nothing."""
-        counted = getattr(node, "workeroutput", {}).get(WORKER_KEY)
-        if counted is not None:
-            self.gate.outcome.planned = counted
+        """Take what a worker collected; a worker that crashed tells nothing."""
+        collected = getattr(node, "workeroutput", {}).get(WORKER_KEY)
+        if collected is not None:
+            self.gate.outcome.hear_collected(collected)
         if error:
             self.gate.outcome.crashed = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the results file; a run whose results are lost does not end with 0."""
+        """Write the results file; what was lost or not measured does not end with 0."""
         if session.config.option.collectonly:
             return
         try:
             self.gate.write_results()
         except PathorobChecksError as error:
             self.gate.outcome.problem = str(error)
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.exitstatus == pytest.ExitCode.OK and self.gate.must_fail():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
         """The table, then one line."""
-        if config.option.collectonly or (outcome := self.gate.outcome).planned == 0:
+        outcome, coverage = self.gate.outcome, self.gate.coverage()
+        if config.option.collectonly or coverage.planned == 0:
             return
         from pathorob_checks.report.sources import render_sources
         from pathorob_checks.report.terminal import render_table, summary_line
@@ -254,12 +302,13 @@ class Listener:
         records = self.gate.records()
         terminalreporter.section("robustness of foundation models", sep="=")
         width = min(terminalreporter._tw.fullwidth, 120)
-        terminalreporter.write_line(render_table(records, width, self.gate.profile.name))
+        profile = self.gate.agreement.profile
+        terminalreporter.write_line(render_table(records, width, profile.name))
         runs = [outcome.runs[pair] for pair in self.gate.pairs if pair in outcome.runs]
         if sources := render_sources(runs, self.gate.left_out, width):
             terminalreporter.write_line("")
             terminalreporter.write_line(sources)
-        line = summary_line(records, outcome.planned, outcome.crashed)
+        line = summary_line(records, coverage, demanded=self.gate.requires_complete)
         good = line.startswith("PASS")
         terminalreporter.write_line("")
         terminalreporter.write_line(line, bold=True, green=good, red=not good)
@@ -270,24 +319,15 @@ class Listener:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker tells the controller how many criteria there are."""
+    """A worker tells the controller what it collected."""
     gate = session.config.stash.get(GATE, None)
     if gate is not None and _is_worker(session.config):
-        session.config.workeroutput[WORKER_KEY] = gate.outcome.planned  # type: ignore[attr-defined]
+        gate.crew.leave()
+        session.config.workeroutput[WORKER_KEY] = gate.outcome.to_json()  # type: ignore[attr-defined]
 
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
-
-
-def _parameter(item: pytest.Item, name: str, default: object = None) -> Any:
-    callspec = getattr(item, "callspec", None)
-    return default if callspec is None else callspec.params.get(name, default)
-
-
-def _criteria_among(items: Iterable[pytest.Item]) -> int:
-    """Tests that assert a criterion of the profile, or that a user wrote with `check`."""
-    return sum("check" in getattr(item, "fixturenames", ()) for item in items)
 
 
 def _suites() -> Path:
@@ -301,12 +341,3 @@ def _packaged(argument: str) -> str:
     if Path(path).parts[:1] == (SUITES,) and not Path(path).exists() and target.exists():
         return "::".join([str(target), *rest])
     return argument
-
-
-def _share_cores(config: pytest.Config) -> None:
-    """Workers share the cores: read by numpy, torch and OpenMP when they are first imported."""
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    if workers > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(variable, str(max(1, cores // workers)))

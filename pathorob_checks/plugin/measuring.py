@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.criteria.protocol import SETTINGS
 from pathorob_checks.errors import MetricError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def measure(
 ) -> dict[str, Measurement]:
     """Measure one metric; the two performance drops come together because they share every fit.
 
-    `overrides` are `device` and what replaces the cohort's view (`k`, `schedule`, `trials`, ...).
+    `overrides` are `device`, `confidence` and what replaces the protocol's settings and the cohort's view
+    (`k`, `schedule`, `trials`, ...).
     """
     return _MEASURES[metric](embeddings, cohort, progress, overrides)
 
@@ -32,7 +34,8 @@ def _robustness_index(
     from pathorob_checks.metrics import robustness_index
 
     reading = cohort.views["robustness_index"]
-    settings = {"k": reading.k, "paired": reading.paired, "progress": progress, **overrides}
+    design = {"k": reading.k, "paired": reading.paired}
+    settings = {**SETTINGS["robustness_index"], **design, "progress": progress, **overrides}
     result = robustness_index(embeddings.values[reading.rows], reading.patches, **settings)
     return {"robustness_index": result.measurement()}
 
@@ -43,7 +46,8 @@ def _performance_drop(
     from pathorob_checks.metrics import performance_drop
 
     reading = cohort.views["performance_drop"]
-    settings = {"schedule": reading.schedule, "progress": progress, **overrides}
+    design = {"schedule": reading.schedule}
+    settings = {**SETTINGS["performance_drop"], **design, "progress": progress, **overrides}
     return performance_drop(embeddings.values[reading.rows], reading.patches, **settings).measurements()
 
 
@@ -53,7 +57,7 @@ def _clustering_score(
     from pathorob_checks.metrics import clustering_score
 
     reading = cohort.views["clustering_score"]
-    settings = {"progress": progress, **overrides}
+    settings = {**SETTINGS["clustering_score"], "progress": progress, **overrides}
     return {
         "clustering_score": clustering_score(
             embeddings.values[reading.rows], reading.patches, **settings

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.sizes import parse_size
+
 if TYPE_CHECKING:
     from pathorob_checks.models.spec import ModelSpec
 
@@ -29,6 +31,13 @@ def yes_or_no(text: str) -> bool:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
     except KeyError:
         raise ValueError(f"{text!r} is neither true nor false") from None
+
+
+def sha256(text: str) -> str:
+    """64 hexadecimal digits."""
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise ValueError(f"{text!r} is no SHA-256 of 64 hexadecimal digits")
+    return text.lower()
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -83,9 +92,39 @@ OPTIONS = (
     Option(
         flag="--fm-criteria",
         metavar="PROFILE|FILE",
-        default="floor",
+        repeatable=True,
+        default=("floor",),
         environment="PATHOROB_CHECKS_CRITERIA",
-        help="what must hold: floor (default), median, frontier, or a TOML file of criteria",
+        help="what must hold: floor (default), median, frontier, release, or a TOML or YAML file; "
+        "repeat to merge several, of which a later one may only add or tighten",
+    ),
+    Option(
+        flag="--fm-criteria-digest",
+        metavar="HEX",
+        parse=sha256,
+        environment="PATHOROB_CHECKS_CRITERIA_DIGEST",
+        help="run only if criteria, protocol and baseline have this digest, which "
+        "'pathorob-checks criteria show' prints",
+    ),
+    Option(
+        flag="--fm-require-complete",
+        metavar="true|false",
+        parse=yes_or_no,
+        switch=True,
+        default=False,
+        environment="PATHOROB_CHECKS_REQUIRE_COMPLETE",
+        help="fail if a required criterion is not measured, also one left out by -k, -m or a node id",
+    ),
+    Option(
+        flag="--fm-baseline",
+        metavar="RESULTS.json|FM",
+        environment="PATHOROB_CHECKS_BASELINE",
+        help="what the FMs must not be worse than: a results file, or the name of an FM of this run",
+    ),
+    Option(
+        flag="--fm-baseline-fm",
+        metavar="NAME",
+        help="which FM of the baseline's results file, where it has several",
     ),
     Option(
         flag="--fm-device",
@@ -122,6 +161,28 @@ OPTIONS = (
         metavar="DIR",
         environment="PATHOROB_CHECKS_CACHE",
         help="folder for embeddings, keyed by content (default: the user's cache folder)",
+    ),
+    Option(
+        flag="--fm-cache-limit",
+        metavar="SIZE",
+        parse=parse_size,
+        environment="PATHOROB_CHECKS_CACHE_LIMIT",
+        help="after an extraction remove the embeddings used longest ago until the folder is no larger, "
+        "like 50GB; those in use stay (default: nothing is removed)",
+    ),
+    Option(
+        flag="--fm-engine",
+        metavar="local|ray",
+        parse=one_of("local", "ray"),
+        default="local",
+        environment="PATHOROB_CHECKS_ENGINE",
+        help="what embeds: this process (default), or actors on a Ray cluster (extra [ray])",
+    ),
+    Option(
+        flag="--fm-ray-address",
+        metavar="ADDRESS",
+        environment="RAY_ADDRESS",
+        help="Ray cluster for --fm-engine=ray, like head:6379 or auto (default: one on this machine)",
     ),
     Option(
         flag="--fm-metadata",
@@ -183,12 +244,19 @@ class Settings:
 
     fm: tuple[str, ...]
     fm_cohort: tuple[str, ...]
-    fm_criteria: str
+    fm_criteria: tuple[str, ...]
+    fm_criteria_digest: str | None
+    fm_require_complete: bool
+    fm_baseline: str | None
+    fm_baseline_fm: str | None
     fm_device: str
     fm_batch_size: int | None
     fm_precision: str
     fm_pooling: str | None
     fm_cache: str | None
+    fm_cache_limit: int | None
+    fm_engine: str
+    fm_ray_address: str | None
     fm_metadata: str | None
     fm_commercial: bool
     fm_trust_remote_code: bool
@@ -216,7 +284,10 @@ def settings(config: pytest.Config) -> Settings:
 def _value(config: pytest.Config, option: Option) -> Any:
     given = config.getoption("pathorob_" + option.ini)
     if option.repeatable:
-        return tuple(given if given is not None else config.getini(option.ini))
+        told = os.environ.get(option.environment or "", "")
+        return tuple(
+            given or told.split(os.pathsep) * bool(told) or config.getini(option.ini) or option.default or ()
+        )
     source = option.flag
     if given is None and option.environment and os.environ.get(option.environment):
         given, source = os.environ[option.environment], option.environment

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.embeddings.extraction import Embeddings
+    from pathorob_checks.embeddings.integrity_record import Integrity
     from pathorob_checks.models.loading import PreparedModel, ResolvedModel
     from pathorob_checks.models.spec import ModelSpec
 
 
 def fm_facts(
-    spec: ModelSpec, resolved: ResolvedModel, prepared: PreparedModel, embeddings: Embeddings
+    spec: ModelSpec,
+    resolved: ResolvedModel,
+    prepared: PreparedModel,
+    embeddings: Embeddings,
+    integrity: Integrity | None = None,
 ) -> dict[str, Any]:
-    """The FM: what was asked for, what that was at the time, and how its embeddings came about."""
+    """The FM: what was asked for, what that was at the time, and how its embeddings came about.
+
+    `integrity` is what its tests established, None where they did not run or had no FM to ask.
+    """
     described = embeddings.details.get("model")
     loaded = described.get("notes", ()) if isinstance(described, dict) else ()
     return {
@@ -28,6 +37,7 @@ def fm_facts(
         "dimension": int(embeddings.values.shape[1]),
         "embeddings": embeddings.key,
         "extraction": embeddings.details,
+        "integrity": integrity and asdict(integrity),
     }
 
 

@@ -10,12 +10,13 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pathorob_checks.criteria.profile import METRIC_RANGES
-from pathorob_checks.criteria.verdict import Verdict, written
+from pathorob_checks.criteria.bounds import METRIC_RANGES
+from pathorob_checks.criteria.verdict import Verdict, meets, percent, written
 from pathorob_checks.report.record import CheckRecord
 
 WIDTH = 80
-_WEAKEST_SHOWN = 3
+_WEAKEST_SHOWN = 2
+_SLIDES_SHOWN = 3
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
@@ -27,7 +28,6 @@ class MetricText:
     ----------
     label : short name for tables.
     lowest, highest : the ends of the scale; of a drop, which has no upper end, the largest sensible bound.
-    scale : what the ends mean, in a clause.
     meaning : value -> what this number says, in a sentence without its period.
     advice : what to do about a value on the wrong side of the bound, in sentences.
     """
@@ -35,7 +35,6 @@ class MetricText:
     label: str
     lowest: float
     highest: float
-    scale: str
     meaning: Callable[[float], str]
     advice: str
 
@@ -92,7 +91,6 @@ def _clustering(value: float) -> str:
     )
 
 
-_DROP_SCALE = "0: no accuracy lost to confounded training data; -1: all of it"
 _DROP_ADVICE = (
     "Do not train on data in which class and center go together: balance the centers within each class. "
     "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the loss; "
@@ -100,18 +98,15 @@ _DROP_ADVICE = (
 )
 
 
-def _text(metric: str, label: str, scale: str, meaning: Callable[[float], str], advice: str) -> MetricText:
+def _text(metric: str, label: str, meaning: Callable[[float], str], advice: str) -> MetricText:
     lowest, highest = METRIC_RANGES[metric]
-    return MetricText(
-        label=label, lowest=lowest, highest=highest, scale=scale, meaning=meaning, advice=advice
-    )
+    return MetricText(label=label, lowest=lowest, highest=highest, meaning=meaning, advice=advice)
 
 
 METRIC_TEXTS: Mapping[str, MetricText] = {
     "robustness_index": _text(
         "robustness_index",
         "robustness index",
-        "0: neighbors share only the center; 1: neighbors share only the class",
         _robustness,
         "Look at the images of that medical center beside another's (stain, scanner, sharpness). Stain "
         "normalization (Reinhard) before embedding usually raises the index; check that the classes stay "
@@ -120,21 +115,18 @@ METRIC_TEXTS: Mapping[str, MetricText] = {
     "performance_drop_id": _text(
         "performance_drop_id",
         "drop in-domain",
-        _DROP_SCALE,
         _drop("tested at the medical centers of the training data"),
         _DROP_ADVICE,
     ),
     "performance_drop_ood": _text(
         "performance_drop_ood",
         "drop out-of-domain",
-        _DROP_SCALE,
         _drop("tested at medical centers that gave no training data"),
         _DROP_ADVICE,
     ),
     "clustering_score": _text(
         "clustering_score",
         "clustering score",
-        "-1: clusters are medical centers; +1: clusters are biological classes",
         _clustering,
         "Do not sort or search slides by clusters of these embeddings. Stain normalization of the images can "
         "help, and so can a correction of the embeddings per center where every center has every class; "
@@ -147,6 +139,39 @@ def label(metric: str) -> str:
     """The short name of a metric; an unknown one is shown as it is."""
     text = METRIC_TEXTS.get(metric)
     return text.label if text else printable(metric)
+
+
+# How a table names what is asked of a metric, and how a sentence does.
+QUANTITY_LABELS: Mapping[str, str] = {
+    "value": "",
+    "worst-center": ", worst center",
+    "worst-class": ", worst class",
+    "mean": ", mean",
+    "difference": ", change",
+}
+_SUBJECTS: Mapping[str, str] = {
+    "value": "{metric} of {fm} on {cohort}",
+    "worst-center": "{metric} of {fm} on {cohort}, worst medical center ({group}),",
+    "worst-class": "{metric} of {fm} on {cohort}, worst biological class ({group}),",
+    "mean": "{metric} of {fm}, mean over {cohort},",
+    "difference": "{metric} of {fm} less that of {baseline} on {cohort}",
+}
+
+
+def label_of(record: CheckRecord) -> str:
+    """The short name of what is asked: `robustness index, worst center`."""
+    return label(record.metric) + QUANTITY_LABELS[record.quantity]
+
+
+def subject(record: CheckRecord) -> str:
+    """What was measured, on what: the subject of a sentence."""
+    return _SUBJECTS[record.quantity].format(
+        metric=label(record.metric),
+        fm=record.fm,
+        cohort=", ".join(record.cohort.split("+")) if record.quantity == "mean" else record.cohort,
+        group=record.group or "unknown",
+        baseline=(record.baseline or {}).get("fm", "the baseline"),
+    )
 
 
 def printable(text: str) -> str:
@@ -187,13 +212,17 @@ def interval_text(interval: tuple[float, float]) -> str:
     return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
+def in_one_sentence(record: CheckRecord) -> str:
+    """What was measured and how it was judged, on one line."""
+    return printable(f"{subject(record)} is {record.verdict}: {record.reason}.")
+
+
 def explain(record: CheckRecord) -> str:
     """What happened, what it means, where it is worst and what to do: lines of at most 80 columns.
 
     It tells every verdict, not only failures; a record without a value says why there is none.
     """
-    text = METRIC_TEXTS.get(record.metric)
-    name = f"{label(record.metric)} of {record.fm} on {record.cohort}"
+    name = subject(record)
     if record.value is None:
         kind = "skipped" if record.verdict is Verdict.SKIPPED else "not measured"
         parts = [
@@ -205,17 +234,21 @@ def explain(record: CheckRecord) -> str:
     wrong_side = "below" if record.direction == ">=" else "above"
     sides = {Verdict.FAIL: wrong_side, Verdict.PASS: f"not {wrong_side}"}
     side = sides.get(record.verdict, "with no verdict against")
+    if meets(record.value, record.direction, record.bound) and record.verdict is Verdict.FAIL:
+        side = "not surely on the good side of"
     head = f"{name} is {value}, {side} the bound {bound}"
     if record.interval is not None:
-        head += f" (95 % interval {interval_text(record.interval)})"
+        head += f" ({percent(record.confidence or 0.95)} interval {interval_text(record.interval)})"
     parts = [wrapped(head + ".")]
-    if record.verdict not in (Verdict.PASS, Verdict.FAIL) and record.reason:
+    if record.reason and (record.verdict not in (Verdict.PASS, Verdict.FAIL) or record.drift):
         parts.append(_line("Reason", record.reason))
+    text = METRIC_TEXTS.get(record.metric)
     if text is not None:
-        parts.append(_line("Meaning", f"{text.meaning(record.value)}. Scale: {text.scale}."))
-    if record.support is not None:
-        parts.append(_line("Support", f"{_percent(record.support)} of the patches say something about it."))
+        parts.append(_line("Meaning", _meaning(record, text)))
     parts += _weakest_lines(record)
+    parts += [
+        _line("Suspect" if not number else "or", said) for number, said in enumerate(record.suspects[:2])
+    ]
     # The advice is about too little robustness; who sets an upper limit has a question of their own.
     if text is not None and record.verdict is not Verdict.PASS and record.direction == ">=":
         parts.append(_line("What to do", _where_to_look(record) + text.advice))
@@ -223,13 +256,27 @@ def explain(record: CheckRecord) -> str:
     return "\n".join(parts)
 
 
+def _meaning(record: CheckRecord, text: MetricText) -> str:
+    assert record.value is not None  # noqa: S101 (told before)
+    if record.quantity == "difference":
+        before = (record.baseline or {}).get("value")
+        was = f", which has {before:.3f}" if isinstance(before, float) else ""
+        side = "less" if record.value < 0 else "more"
+        return f"{abs(record.value):.3f} {side} robust than the baseline{was}."
+    support = (
+        ""
+        if record.support is None
+        else f" {_percent(record.support)} of the patches say something about it."
+    )
+    return f"{text.meaning(record.value)}.{support}"
+
+
 def _line(title: str, sentence: str) -> str:
     return wrapped(sentence, lead=f"{title + ':':<12}", indent=" " * 12)
 
 
 def _place(weakness: Mapping[str, object]) -> str:
-    center, kind = weakness.get("medical_center", "?"), weakness.get("biological_class", "?")
-    return f"medical center {center}, biological class {kind}"
+    return f"{weakness.get('biological_class', '?')} of {weakness.get('medical_center', '?')}"
 
 
 def _weakest_lines(record: CheckRecord) -> list[str]:
@@ -237,9 +284,16 @@ def _weakest_lines(record: CheckRecord) -> list[str]:
     for number, weakness in enumerate(record.weakest[:_WEAKEST_SHOWN]):
         value = weakness.get("value")
         said = f"{value:.3f}" if isinstance(value, (int, float)) else "no value"
-        meaning = str(weakness.get("meaning") or "").strip()
-        sentence = f"{_place(weakness)}: {said}" + (f" ({meaning})" if meaning and number == 0 else "")
+        share = weakness.get("same_center")
+        meaning = str(weakness.get("meaning") or "").strip() if number == 0 else ""
+        if isinstance(share, float):
+            own = f"{_percent(share)} of its neighbors are from its own center"
+            meaning = f"{meaning}; {own}" if meaning else own
+        sentence = f"{_place(weakness)}: {said}" + (f" ({meaning})" if meaning else "")
         lines.append(_line("Weakest" if number == 0 else "then", sentence))
+    if record.slides:
+        named = ", ".join(str(slide.get("slide_id")) for slide in record.slides[:_SLIDES_SHOWN])
+        lines.append(_line("Slides", f"most responsible: {named}."))
     return lines
 
 

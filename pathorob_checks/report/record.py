@@ -6,13 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pathorob_checks.criteria.criterion import QUANTITIES
 from pathorob_checks.criteria.verdict import DIRECTIONS, Judgement, Verdict
 from pathorob_checks.errors import CacheError, MetricError
 
 if TYPE_CHECKING:
-    from pathorob_checks.criteria.profile import Criterion
+    from pathorob_checks.criteria.criterion import Criterion
     from pathorob_checks.metrics.measurement import Measurement
 
 
@@ -53,6 +55,17 @@ def builtin(value: object, *, non_finite: Literal["refuse", "none"] = "refuse", 
     )
 
 
+# The fields of a record by what they may hold.
+_TEXTS = ("id", "fm", "cohort", "metric", "criterion", "direction", "rule", "reason", "rationale", "quantity",
+          "interval_note")  # fmt: skip
+_TEXTS_OR_NONE = ("group", "source", "owner")
+_NUMBERS_OR_NONE = ("value", "support", "confidence", "drift", "minimum_support")
+_FLAGS = ("required", "registered")
+_MAPPINGS = ("protocol", "groups")
+_MAPPINGS_OR_NONE = ("baseline", "resampling")
+_LISTS: Mapping[str, type] = {"weakest": dict, "slides": dict, "suspects": str, "requirements": str}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckRecord:
     """One criterion, asked of one FM on one cohort, and what came of it.
@@ -61,8 +74,17 @@ class CheckRecord:
     ----------
     id : the test's id.
     criterion : the criterion's id within its profile.
-    value, interval, support : as in `Measurement`; None where there is none.
-    weakest : dicts with the fields of `Weakness`, worst first.
+    value, interval, support, confidence, interval_note : as in `Measurement`; None where there is none. Of
+        the worst group, of the mean over cohorts or of the difference, where `quantity` says so.
+    quantity : `value`, `worst-center`, `worst-class`, `mean` or `difference`.
+    group : the name of the worst medical center or biological class.
+    drift : half-width that the precision of the forward pass adds on both sides of the interval.
+    required, minimum_support, source, owner, requirements : as the criterion says.
+    registered : whether the criterion is one of the profile, which the digest covers.
+    weakest, slides, groups : builtin forms of what `Measurement` has, worst first.
+    suspects : sentences on what is likely to be at fault, the likeliest first; of a criterion not met.
+    baseline : name and value of the FM compared with.
+    resampling : what a later run needs for a paired interval with this one.
 
     All fields are builtin types (`verdict` is a `str` as well) and all numbers finite; a record with the
     verdict pass, fail or inconclusive has a value.
@@ -82,25 +104,54 @@ class CheckRecord:
     verdict: Verdict
     reason: str
     rationale: str
+    quantity: str = "value"
+    group: str | None = None
+    confidence: float | None = None
+    interval_note: str = ""
+    drift: float | None = None
+    minimum_support: float | None = None
+    required: bool = True
+    registered: bool = True
+    source: str | None = None
+    owner: str | None = None
+    requirements: list[str] = field(default_factory=list)
+    suspects: list[str] = field(default_factory=list)
+    baseline: dict[str, Any] | None = None
     protocol: dict[str, Any] = field(default_factory=dict)
     weakest: list[dict[str, Any]] = field(default_factory=list)
+    slides: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, Any] = field(default_factory=dict)
+    resampling: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        for name in ("id", "fm", "cohort", "metric", "criterion", "direction", "rule", "reason", "rationale"):
-            put(name, builtin(_kind(str, getattr(self, name), name)))
-        for name in ("value", "support", "bound"):
-            number = builtin(getattr(self, name), where=name)
-            if name != "bound" or number is not None:
-                number = None if number is None else float(_kind((int, float), number, name))
-            put(name, number)
-        if self.bound is None or self.direction not in DIRECTIONS:
-            raise MetricError(
-                f"the record {self.id} has no usable bound ({self.direction} {self.bound})",
-                remedy="give a number and >= or <=",
-            )
+        for names, wanted in (
+            (_TEXTS, str),
+            (_TEXTS_OR_NONE, (str, NoneType)),
+            (_NUMBERS_OR_NONE, (int, float, NoneType)),
+            (("bound",), (int, float)),
+            (_FLAGS, bool),
+            (_MAPPINGS, Mapping),
+            (_MAPPINGS_OR_NONE, (Mapping, NoneType)),
+        ):
+            for name in names:
+                put(name, _kind(wanted, builtin(getattr(self, name), where=name), name))
+        for name in (*_NUMBERS_OR_NONE, "bound"):
+            number = getattr(self, name)
+            put(name, None if number is None else float(number))
+        for name, kind in _LISTS.items():
+            items = builtin(getattr(self, name), where=name)
+            if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
+                raise MetricError(f"{name} of {self.id} is {items!r}", remedy="give a list of the right kind")
+            put(name, items)
+        for name, known in (("direction", DIRECTIONS), ("quantity", QUANTITIES)):
+            if getattr(self, name) not in known:
+                raise MetricError(
+                    f"the record {self.id} has the {name} {getattr(self, name)!r}",
+                    remedy=f"use one of {', '.join(known)}",
+                )
         if self.interval is not None:
             ends = builtin(self.interval, where="interval")
             if not isinstance(ends, list) or len(ends) != 2:
@@ -117,11 +168,6 @@ class CheckRecord:
             raise MetricError(
                 f"the record {self.id} says {self.verdict} without a value", remedy="record it as an error"
             )
-        put("protocol", builtin(_kind(Mapping, self.protocol, "protocol"), where="protocol"))
-        weakest = builtin(self.weakest, where="weakest")
-        if not isinstance(weakest, list) or not all(isinstance(item, dict) for item in weakest):
-            raise MetricError(f"weakest of {self.id} is no list of mappings", remedy="give one")
-        put("weakest", weakest)
 
     @classmethod
     def of_measurement(
@@ -132,26 +178,37 @@ class CheckRecord:
         criterion: Criterion,
         measurement: Measurement,
         judgement: Judgement,
-        rule: str = "point",
+        **more: Any,
     ) -> CheckRecord:
-        """The record of a judged measurement; what is not finite in it becomes None."""
+        """The record of a judged measurement; what is not finite in it becomes None.
+
+        `more` are other fields: `group`, `drift`, `registered`, `suspects`, `baseline`.
+        """
+        resampling = measurement.resampling
+
+        def told(value: object, where: str) -> Any:
+            return builtin(value, non_finite="none", where=where)
+
         return cls(
             id=test_id,
             fm=fm,
-            cohort=criterion.cohort,
-            metric=criterion.metric,
-            criterion=criterion.id,
-            value=builtin(measurement.value, non_finite="none"),
+            **_asked(criterion),
+            value=told(measurement.value, "value"),
             interval=_interval_or_none(measurement.interval),
-            support=builtin(measurement.support, non_finite="none"),
-            bound=criterion.bound,
-            direction=criterion.direction,
-            rule=rule,
+            support=told(measurement.support, "support"),
+            confidence=None if measurement.interval is None else measurement.confidence,
+            interval_note=measurement.interval_note,
             verdict=judgement.verdict,
             reason=judgement.reason,
-            rationale=criterion.rationale,
-            protocol=builtin(measurement.protocol, non_finite="none", where="protocol"),
-            weakest=[builtin(asdict(item), non_finite="none") for item in measurement.weakest],
+            protocol=told(measurement.protocol, "protocol"),
+            weakest=[told(asdict(item), "weakest") for item in measurement.weakest],
+            slides=[told(asdict(item), "slides") for item in measurement.slides],
+            groups={
+                by: [told(asdict(item), "groups") for item in items]
+                for by, items in measurement.groups.items()
+            },
+            resampling=None if resampling is None else told(resampling.to_dict(), "resampling"),
+            **more,
         )
 
     @classmethod
@@ -163,24 +220,17 @@ class CheckRecord:
         criterion: Criterion,
         reason: str,
         verdict: Verdict = Verdict.ERROR,
-        rule: str = "point",
     ) -> CheckRecord:
         """The record of a criterion whose metric gave no value: an error or a named skip."""
         return cls(
             id=test_id,
             fm=fm,
-            cohort=criterion.cohort,
-            metric=criterion.metric,
-            criterion=criterion.id,
+            **_asked(criterion),
             value=None,
             interval=None,
             support=None,
-            bound=criterion.bound,
-            direction=criterion.direction,
-            rule=rule,
             verdict=verdict,
             reason=reason,
-            rationale=criterion.rationale,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -214,8 +264,14 @@ class CheckRecord:
             raise CacheError(f"the record of a check is damaged: {error.problem}", remedy=remedy) from None
 
 
+def _asked(criterion: Criterion) -> dict[str, Any]:
+    """What a record repeats of its criterion."""
+    content = criterion.model_dump(mode="json", exclude={"id", "cohorts"})
+    return {**content, "criterion": criterion.id}
+
+
 def _kind(wanted: type | tuple[type, ...], value: object, name: str) -> Any:
-    if not isinstance(value, wanted) or isinstance(value, bool):
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise MetricError(f"{name} of a record is {value!r}", remedy="give a value of the right type")
     return value
 

@@ -88,10 +88,17 @@ def results_document(
         "schema": SCHEMA,
         "created": created.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "complete": bool(complete),
-        "environment": builtin(environment, where="environment"),
-        "runs": builtin(runs, where="runs"),
+        "environment": _in_order(builtin(environment, where="environment")),
+        "runs": _in_order(builtin(runs, where="runs")),
         "checks": [record.to_dict() for record in records],
     }
+
+
+def _in_order(value: Any) -> Any:
+    """Keys sorted: whether embeddings were extracted or found on disk must not show in their order."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def write_results(path: str | os.PathLike[str], document: Mapping[str, object]) -> None:

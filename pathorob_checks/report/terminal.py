@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from pathorob_checks.criteria.verdict import Verdict, written
+from pathorob_checks.criteria.verdict import Verdict, percent, written
 from pathorob_checks.metrics.measurement import METRICS
-from pathorob_checks.report.explain import interval_text, label, printable, wrapped
+from pathorob_checks.report.coverage import Coverage
+from pathorob_checks.report.explain import interval_text, label_of, printable, wrapped
 from pathorob_checks.report.record import CheckRecord
 
-_HEADERS = ("FM", "cohort", "metric", "value", "95 %\ninterval", "bound", "verdict")
+_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict")
 _ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
 _GAP = 2
 _NARROW_COHORT = 12
-_NARROW_METRIC = 13
+_NARROW_METRIC = 14
 _LEAST_FM = 8
 _LINES = 3
-_PIECES = re.compile(r"[^/:@._-]*[/:@._-]|[^/:@._-]+")
+_PIECES = re.compile(r"[^/:@._+-]*[/:@._+-]|[^/:@._+-]+")
 _COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
 _NAMED_FAILURES = 3
 
@@ -59,7 +60,7 @@ def render_table(records: Sequence[CheckRecord], width: int, profile: str | None
     rows = [_row(record, names) for record in ordered]
     if _width(rows) > width:
         rows, names = _narrowed(rows, names, width)
-    blocks = [_table(rows)]
+    blocks = [_table(rows, _level(records))]
     unbroken = {fm: name.replace("\n", "") for fm, name in names.items()}
     legend = [f"{name}: {fm}" for fm, name in unbroken.items() if name != printable(fm)]
     if legend:
@@ -69,30 +70,29 @@ def render_table(records: Sequence[CheckRecord], width: int, profile: str | None
     return "\n\n".join(blocks)
 
 
-def summary_line(records: Sequence[CheckRecord], planned: int | None, crashed: bool) -> str:
+def summary_line(records: Sequence[CheckRecord], coverage: Coverage, *, demanded: bool = False) -> str:
     """The run in one line; its first word is the run's outcome.
 
-    FAIL (a criterion is known not to be met) comes before ERROR (something could not be measured, or a
-    worker crashed), that before INCONCLUSIVE, that before PARTIAL (skipped or never run). PASS is said only
-    where every planned criterion was measured and met.
+    FAIL (a criterion is known not to be met) comes before ERROR (something could not be measured, never ran
+    or a worker crashed), that before INCONCLUSIVE, that before PARTIAL (left out on purpose). PASS is said
+    only where every planned criterion was measured and met.
 
     Parameters
     ----------
-    planned : number of criteria the run set out to check; None when unknown, then those recorded.
-    crashed : a worker was lost.
+    demanded : completeness is: a part is then an error.
     """
     count = Counter(record.verdict for record in records)
-    total = max(planned or 0, len(records))
-    measured = sum(record.verdict.is_measured for record in records)
-    missing = total - len(records)
+    total, measured = coverage.planned, coverage.measured
+    optional = sum(one.verdict is Verdict.SKIPPED and not one.required for one in records)
     open_ends = [
         said
         for number, said in (
             (count[Verdict.ERROR], f"{count[Verdict.ERROR]} could not be measured"),
             (count[Verdict.INCONCLUSIVE], f"{count[Verdict.INCONCLUSIVE]} inconclusive"),
             (count[Verdict.SKIPPED], f"{count[Verdict.SKIPPED]} skipped"),
-            (missing, f"{missing} never ran"),
-            (crashed, "a worker crashed"),
+            (coverage.never_ran, f"{coverage.never_ran} never ran"),
+            (coverage.left_out, f"PARTIAL: {coverage.left_out} left out"),
+            (coverage.crashed, "a worker crashed"),
         )
         if number
     ]
@@ -101,16 +101,18 @@ def summary_line(records: Sequence[CheckRecord], planned: int | None, crashed: b
         failures = _named(record for record in records if record.verdict is Verdict.FAIL)
         return f"FAIL: {count[Verdict.FAIL]} of {_criteria(total)} not met: {failures}{rest}"
     if not total:
-        return "ERROR: no criterion was checked" + ("; a worker crashed" if crashed else "")
-    if count[Verdict.ERROR] or crashed:
-        return f"ERROR: {measured} of {_criteria(total)} measured{rest}"
+        return "ERROR: no criterion was checked" + ("; a worker crashed" if coverage.crashed else "")
+    lost = count[Verdict.ERROR] or coverage.never_ran or count[Verdict.SKIPPED] > optional
+    if lost or coverage.must_fail(require_complete=demanded):
+        why = "; all required ones were to be measured" if demanded and coverage.left_out else ""
+        return f"ERROR: {measured} of {_criteria(total)} measured{rest}{why}"
     if count[Verdict.INCONCLUSIVE]:
         undecided = _named(record for record in records if record.verdict is Verdict.INCONCLUSIVE)
         others = "".join(f"; {said}" for said in open_ends if "inconclusive" not in said)
         return f"INCONCLUSIVE: {count[Verdict.INCONCLUSIVE]} of {_criteria(total)}: {undecided}{others}"
     if measured < total:
         met = f", {count[Verdict.PASS]} met" if measured else ""
-        return f"PARTIAL: {measured} of {_criteria(total)} measured{met}{rest}"
+        return f"PARTIAL: {measured} of {_criteria(total)} measured{met}{rest.replace('PARTIAL: ', '')}"
     fms, cohorts = len({record.fm for record in records}), len({record.cohort for record in records})
     return (
         f"PASS: {total} of {_criteria(total)} met "
@@ -131,7 +133,7 @@ def _named(records: Iterable[CheckRecord]) -> str:
         against = _OPPOSITE[record.direction] if record.verdict is Verdict.FAIL else record.direction
         value, bound = _value_and_bound(record)
         where = f"{short[record.fm]}, {printable(record.cohort)}"
-        names.append(f"{label(record.metric)} {value} {against} {bound} ({where})")
+        names.append(f"{label_of(record)} {value} {against} {bound} ({where})")
     more = len(names) - _NAMED_FAILURES
     return ", ".join(names[:_NAMED_FAILURES]) + (f", and {more} more" if more > 0 else "")
 
@@ -176,7 +178,7 @@ def _row(record: CheckRecord, names: Mapping[str, str]) -> _Row:
     return _Row(
         fm=names[record.fm],
         cohort=printable(record.cohort),
-        metric=label(record.metric),
+        metric=label_of(record),
         value=value,
         interval=interval_text(record.interval) if record.interval is not None else "-",
         bound=f"{record.direction} {bound}",
@@ -184,10 +186,19 @@ def _row(record: CheckRecord, names: Mapping[str, str]) -> _Row:
     )
 
 
-def _table(rows: Sequence[_Row]) -> str:
+def _level(records: Iterable[CheckRecord]) -> str:
+    """`95 %` where all intervals have that confidence."""
+    levels = {record.confidence for record in records if record.confidence is not None} or {0.95}
+    return percent(levels.pop()) if len(levels) == 1 else "its"
+
+
+def _table(rows: Sequence[_Row], level: str) -> str:
     """The heading is a row like the others, because tabulate widens every heading of its own by two."""
     text = tabulate(
-        [_HEADERS, *(row.cells() for row in rows)], tablefmt="plain", disable_numparse=True, colalign=_ALIGNED
+        [[header.format(level) for header in _HEADERS], *(row.cells() for row in rows)],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=_ALIGNED,
     )
     lines = [line.rstrip() for line in text.splitlines()]
     lines.insert(
@@ -246,26 +257,41 @@ def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
 
 def _bounds(records: Sequence[CheckRecord], width: int, profile: str | None) -> str:
     """Each bound once with its reason; cohorts are named where they are held to different bounds."""
-    cohorts: dict[tuple[str, str, str, str], list[str]] = {}
-    for record in records:
-        bound = f"{record.direction} {record.bound:.3f}"
-        held = cohorts.setdefault((record.metric, record.criterion, bound, record.rationale), [])
-        if record.cohort not in held:
-            held.append(record.cohort)
     every = {record.cohort for record in records}
-    lines = [f"Bounds (profile {printable(profile)}):" if profile else "Bounds:"]
-    for (metric, _, bound, rationale), held in cohorts.items():
-        where = "" if set(held) == every else f" ({', '.join(held)})"
-        lines.append(wrapped(f"- {label(metric)} {bound}{where}: {rationale}", width=width, indent="  "))
+    rules = {record.rule for record in records}
+    held: dict[tuple[str, ...], list[str]] = {}
+    for record in records:
+        asked = f"{label_of(record)} {record.direction} {record.bound:.3f}"
+        traced = "; ".join(filter(None, (", ".join(record.requirements), record.owner)))
+        rule = f"rule {record.rule}" if len(rules) > 1 else ""
+        cohorts = held.setdefault((asked, record.criterion, record.rationale, rule, traced), [])
+        if record.cohort not in cohorts:
+            cohorts.append(record.cohort)
+    terms = ", ".join(
+        filter(
+            None,
+            (
+                f"profile {printable(profile)}" if profile else "",
+                f"rule {rules.pop()}" if len(rules) == 1 else "",
+            ),
+        )
+    )
+    lines = [f"Bounds ({terms}):" if terms else "Bounds:"]
+    for (asked, _, rationale, rule, traced), cohorts in held.items():
+        where = "" if set(cohorts) == every else ", ".join(cohorts)
+        notes = "; ".join(filter(None, (where, rule, traced)))
+        lines.append(
+            wrapped(f"- {asked}{f' ({notes})' if notes else ''}: {rationale}", width=width, indent="  ")
+        )
     return "\n".join(lines)
 
 
 def _reasons(records: Sequence[CheckRecord], width: int) -> list[str]:
-    """Why a criterion has no plain verdict; the same reason for several criteria is told once."""
+    """Why a criterion has no verdict, where the table does not show it; each reason is told once."""
     told: dict[tuple[Verdict, str], list[str]] = {}
     for record in records:
-        if record.verdict not in (Verdict.PASS, Verdict.FAIL):
-            where = f"{label(record.metric)} of {record.fm} on {record.cohort}"
+        if not record.verdict.is_measured or (record.verdict is Verdict.INCONCLUSIVE and record.drift):
+            where = f"{label_of(record)} of {record.fm} on {record.cohort}"
             told.setdefault((record.verdict, record.reason), []).append(where)
     if not told:
         return []

@@ -1,0 +1,35 @@
+"""How the metrics will read a cohort, told without its images or tables."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN
+from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.resources import resource_path
+
+
+def readings(text: str) -> dict[str, Any]:
+    """What `--fm-cohort=text` brings along that decides how a metric reads it: k, design, schedule, table.
+
+    Raises
+    ------
+    CohortError : the settings file of a cohort of the user's cannot be used.
+    """
+    name = text.partition("@")[0]
+    if name in BENCHMARK:
+        from pathorob_checks.cohorts.benchmark import facts
+
+        known = facts()
+        return {
+            metric: {**view.model_dump(exclude_none=True), "git_sha1": known.tables[view.table].git_sha1}
+            for metric, view in known.cohorts[name].views.items()
+        }
+    if text in BUILT_IN:
+        recipe = resource_path("fixtures", "demo_cohort.toml").read_bytes()
+        return {"recipe": hashlib.sha256(recipe).hexdigest()}
+    path = Path(text).expanduser()
+    file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
+    return {"robustness_index": {"k": read_settings(file).k}}

@@ -1,0 +1,227 @@
+"""A criterion: one entry of a criteria file, and the same with its numbers for one cohort."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from pathorob_checks.criteria.bounds import METRIC_RANGES, Bound, finite, number
+from pathorob_checks.criteria.verdict import RULES, Direction, Rule
+from pathorob_checks.criteria.wording import hint, shown
+from pathorob_checks.errors import CriteriaError
+from pathorob_checks.metrics.measurement import METRICS
+
+# What is held against the bound: the metric's value, its lowest (or highest) value over medical centers or
+# biological classes, its mean over cohorts, or its difference from a baseline's.
+Quantity = Literal["value", "worst-center", "worst-class", "mean", "difference"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+GROUPS: tuple[Quantity, ...] = ("worst-center", "worst-class")
+AGGREGATES: tuple[Quantity, ...] = ("mean",)
+COHORTS_JOINED_BY = "+"
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of a test's id
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Criterion(BaseModel):
+    """What one metric of one cohort is held to: a number, a direction, a rule, and why.
+
+    `cohort` joins the names of `cohorts` where the quantity is a mean over several.
+    """
+
+    model_config = _FROZEN
+
+    id: str
+    metric: str
+    cohort: str
+    cohorts: tuple[str, ...]
+    quantity: Quantity = "value"
+    bound: float
+    direction: Direction
+    rule: Rule
+    required: bool = True
+    minimum_support: float | None = None
+    rationale: str
+    source: str | None = None
+    owner: str | None = None
+    requirements: tuple[str, ...] = ()
+
+
+def one_of(known: tuple[str, ...], what: str) -> BeforeValidator:
+    """A validator for one of a few words, whose message names them."""
+
+    def check(value: object) -> object:
+        if value is not None and value not in known:
+            raise ValueError(
+                f"is {shown(value)}, which is unknown; "
+                + hint(str(value), known, "known " + what + " are {known}")
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def share(value: object) -> float | None:
+    """A number in 0..1; raises ValueError with a clause for the user."""
+    if value is None:
+        return None
+    found = finite(value, "must be a number")
+    if not 0 <= found <= 1:
+        raise ValueError(f"is {found:g}, outside 0..1")
+    return found
+
+
+RuleOrNone = Annotated[Rule | None, one_of(tuple(RULES), "rules")]
+
+
+class CriterionEntry(BaseModel):
+    """One `[[criteria]]` of a file. Exactly one of `at_least` and `at_most` is given."""
+
+    model_config = _FROZEN
+
+    id: StrictStr
+    metric: Annotated[StrictStr, one_of(METRICS, "metrics")]
+    at_least: Bound | None = None
+    at_most: Bound | None = None
+    cohorts: tuple[StrictStr, ...] | None = None
+    aggregate: Annotated[Literal["mean"] | None, one_of(AGGREGATES, "aggregates")] = None
+    group: Annotated[Literal["worst-center", "worst-class"] | None, one_of(GROUPS, "groups")] = None
+    rule: RuleOrNone = None
+    required: StrictBool = True
+    minimum_support: Annotated[float | None, BeforeValidator(share)] = None
+    rationale: StrictStr
+    source: StrictStr | None = None
+    owner: StrictStr | None = None
+    requirements: tuple[StrictStr, ...] = ()
+    override: StrictBool = Field(default=False, exclude=True)
+
+    @field_validator("id")
+    @classmethod
+    def _id_fits_a_test_id(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError(f"must be letters, digits, '.', '_' and '-', not {shown(value)}")
+        return value
+
+    @field_validator("cohorts")
+    @classmethod
+    def _cohorts_are_named(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (not value or not all(name.strip() for name in value)):
+            raise ValueError("must name at least one cohort; leave the key out to mean all")
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("names a cohort twice; name each once")
+        return value
+
+    @field_validator("rationale")
+    @classmethod
+    def _rationale_says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must say why this bound was chosen")
+        return value.strip()
+
+    # Fields know those before them, so that one mistake does not hide another.
+
+    @field_validator("at_least", "at_most")
+    @classmethod
+    def _bound_lies_in_range(cls, value: Bound | None, before: ValidationInfo) -> Bound | None:
+        metric = before.data.get("metric")
+        if isinstance(value, float) and metric is not None:
+            low, high = METRIC_RANGES[metric]
+            if not low <= value <= high:
+                raise ValueError(f"is {value:g}, but {metric} lies in {low:g}..{high:g}")
+        return value
+
+    @field_validator("aggregate")
+    @classmethod
+    def _mean_names_its_cohorts(cls, value: str | None, before: ValidationInfo) -> str | None:
+        if value and len(before.data.get("cohorts", ("", "")) or ()) < 2:
+            raise ValueError("is over cohorts that must be named; give two or more as cohorts")
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _group_fits_the_rest(cls, value: str | None, before: ValidationInfo) -> str | None:
+        if value and before.data.get("aggregate"):
+            raise ValueError("cannot be asked of an aggregate; make two criteria of it")
+        if value and before.data.get("at_most") is not None:
+            raise ValueError("is the lowest of its kind; give at_least")
+        if value and not isinstance(before.data.get("at_least", 0.0), float | None):
+            raise ValueError("has no published values; give a number as the bound")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> CriterionEntry:
+        if self.at_least is not None and self.at_most is not None:
+            raise ValueError("gives both at_least and at_most; give one of them")
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("gives no bound; give at_least or at_most")
+        return self
+
+    @property
+    def bound(self) -> Bound:
+        """What `at_least` or `at_most` says."""
+        bound = self.at_least if self.at_least is not None else self.at_most
+        assert bound is not None  # noqa: S101 (validated)
+        return bound
+
+    @property
+    def direction(self) -> Direction:
+        """`>=` for at_least, `<=` for at_most."""
+        return ">=" if self.at_least is not None else "<="
+
+    @property
+    def quantity(self) -> Quantity:
+        """What is held against the bound."""
+        return self.aggregate or self.group or "value"
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the bound depends on the published table."""
+        return not isinstance(self.bound, float)
+
+    def places(self, cohorts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Where it is asked in a run on `cohorts`: each of them, or all of an aggregate's together."""
+        if self.aggregate:
+            return (self.cohorts or (),)
+        return tuple((name,) for name in cohorts if self.cohorts is None or name in self.cohorts)
+
+    def resolved(self, cohorts: tuple[str, ...], *, profile: str, rule: Rule) -> Criterion:
+        """The criterion with its number; `profile` is named in errors, `rule` holds where it has none."""
+        rationale = self.rationale
+        try:
+            bound = number(self.bound, self.metric, cohorts, self.direction)
+            if not isinstance(self.bound, float):
+                rationale += " " + self.bound.origin(self.metric, cohorts)
+        except CriteriaError:
+            raise CriteriaError(
+                f"profile {profile} has no published values for cohort {', '.join(cohorts)} "
+                f"(criterion {self.id})",
+                remedy="use floor or give a number",
+            ) from None
+        return Criterion(
+            id=self.id,
+            metric=self.metric,
+            cohort=COHORTS_JOINED_BY.join(cohorts),
+            cohorts=cohorts,
+            quantity=self.quantity,
+            bound=bound,
+            direction=self.direction,
+            rule=self.rule or rule,
+            required=self.required,
+            minimum_support=self.minimum_support,
+            rationale=rationale,
+            source=self.source,
+            owner=self.owner,
+            requirements=self.requirements,
+        )

@@ -1,0 +1,152 @@
+"""What is wrong in a criteria file: every mistake, with its line, as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pathorob_checks.criteria.criterion import CriterionEntry
+from pathorob_checks.criteria.document import Document
+from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Margins, Profile
+from pathorob_checks.criteria.wording import hint, shown
+from pathorob_checks.errors import CriteriaError
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """One mistake: where, what is wrong, and what to do about it, as clauses."""
+
+    file: str
+    line: int
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
+
+
+class CriteriaFileError(CriteriaError):
+    """All that is wrong in one or several criteria files."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes))
+        first = self.mistakes[0]
+        super().__init__(f"{first.file}:{first.line}: {first.problem}", remedy=first.remedy)
+
+    def __str__(self) -> str:
+        if len(self.mistakes) == 1:
+            return str(self.mistakes[0])
+        return f"the criteria have {len(self.mistakes)} mistakes:\n" + "\n".join(map(str, self.mistakes))
+
+
+def checked(document: Document) -> Profile:
+    """The profile that a document says.
+
+    Raises
+    ------
+    CriteriaFileError : it is not a valid criteria file; every mistake is told, each with its line.
+    """
+    content = dict(document.content)
+    found = [
+        Mistake(document.name, line, f"the key {key!r} stands twice", "delete one of them")
+        for key, line in document.repeated
+    ]
+    schema = content.pop("schema", None)
+    if schema != SCHEMA:
+        said = "the file says " + (f"schema = {shown(schema)}" if schema is not None else "no schema")
+        remedy = f'write schema: "{SCHEMA}"' if document.is_yaml else f'write schema = "{SCHEMA}"'
+        found.append(Mistake(document.name, document.line(("schema",)), said, remedy))
+    try:
+        profile = Profile.model_validate(content)
+    except ValidationError as error:
+        found += [_mistake(detail, document) for detail in error.errors(include_url=False)]
+    found += _repeated_ids(document)
+    if found:
+        raise CriteriaFileError(found)
+    return profile
+
+
+WHOLE = "the file"
+# The model behind each table of a file, to name its keys.
+_TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
+    (): Profile,
+    ("criteria",): CriterionEntry,
+    ("baseline",): BaselineTerms,
+    ("baseline", "margin"): Margins,
+}
+_TYPE_WORDS: Mapping[str, str] = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "invalid_key": "named by text",
+}
+
+
+def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
+    """pydantic's complaint, told with the criterion's id and the key as the user wrote them."""
+    place = detail["loc"]
+    subject, key, model = _subject(place, document)
+
+    def mistake(problem: str, remedy: str) -> Mistake:
+        if not problem.startswith("'"):
+            problem = f"{subject} {problem}"
+        elif subject != WHOLE:
+            problem = f"{subject}: {problem}"
+        return Mistake(document.name, document.line(place), problem, remedy.rstrip("."))
+
+    match detail["type"]:
+        case "extra_forbidden":
+            remedy = hint(key, model.model_fields, "known keys are {known}")
+            return mistake(f"has the unknown key {key!r}", remedy)
+        case "missing":
+            return mistake(f"has no {key!r}", "add it")
+        case "value_error":
+            problem, _, advice = str(detail["ctx"]["error"]).partition("; ")
+            return mistake(f"{key!r} {problem}" if key else problem, advice or "correct it")
+        case kind:
+            wanted = f"must be {_TYPE_WORDS.get(kind, detail['msg'])}, not {shown(detail['input'])}"
+            return mistake(f"{key!r} {wanted}" if key else wanted, "correct it")
+
+
+def _subject(place: tuple[int | str, ...], document: Document) -> tuple[str, str, type[BaseModel]]:
+    """The words that a complaint starts with, the key complained about, and the model that has it."""
+    if place[:1] == ("criteria",) and len(place) > 1:
+        key = str(place[2]) if len(place) > 2 else ""
+        return _criterion(document.content, place[1]), key, CriterionEntry
+    tables = tuple(str(part) for part in place)
+    for length in range(len(tables) - 1, -1, -1):
+        if tables[:length] in _TABLES:
+            lead = f"[{'.'.join(tables[:length])}]" if length else WHOLE
+            return lead, tables[length], _TABLES[tables[:length]]
+    return WHOLE, "", Profile
+
+
+def _criterion(content: Mapping[str, Any], index: int | str) -> str:
+    """`criterion 'robustness-index'`, or its number where it has no usable id."""
+    criteria = content["criteria"]
+    entry = criteria[index] if isinstance(criteria, list) and isinstance(index, int) else None
+    name = entry.get("id") if isinstance(entry, dict) else None
+    if isinstance(name, str) and name:
+        return f"criterion {name!r}"
+    return f"criterion number {index + 1}" if isinstance(index, int) else "criteria"
+
+
+def _repeated_ids(document: Document) -> Iterator[Mistake]:
+    criteria = document.content.get("criteria")
+    seen: set[str] = set()
+    for index, entry in enumerate(criteria if isinstance(criteria, list) else []):
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            line = document.line(("criteria", index))
+            yield Mistake(
+                document.name, line, f"the id {name!r} stands twice", "give every criterion its own"
+            )
+        seen.add(name)

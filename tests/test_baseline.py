@@ -1,0 +1,157 @@
+"""Not worse than a baseline: from a results file, or another FM of the same run."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from pathorob_checks.criteria.files import load_profile
+from pathorob_checks.criteria.protocol import protocol_of
+from pathorob_checks.errors import CriteriaError
+from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.report.baseline import of_this_run, read_baseline
+from pathorob_checks.report.results import SCHEMA
+
+PROFILE = load_profile("floor")
+PROTOCOL = protocol_of(PROFILE, {"demo": {"robustness_index": {"k": 11}}})
+DRAWN = Resampling(
+    metric="robustness_index",
+    value=0.6,
+    scale="logit",
+    drawn="slides",
+    units=("a", "b"),
+    cells=(("A / x",), ("A / x",)),
+    effects=(0.1, -0.1),
+    protocol={"k": 11},
+)
+COHORT = {"name": "demo", "digest": "d1", "tables": {}, "patches": 540}
+
+
+def check(metric="robustness_index", fm="old", cohort="demo", **changes):
+    return {
+        "fm": fm, "cohort": cohort, "metric": metric, "value": 0.6, "quantity": "value", "registered": True,
+        "resampling": DRAWN.to_dict(), **changes,
+    }  # fmt: skip
+
+
+def document(*checks, **changes):
+    return {
+        "schema": SCHEMA,
+        "environment": {"criteria": {"protocol": copy.deepcopy(PROTOCOL)}},
+        "runs": [{"fm": {"name": "old"}, "cohort": COHORT}],
+        "checks": list(checks) or [check()],
+        **changes,
+    }
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content):
+        path = tmp_path / "old.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_a_baseline_asks_for_what_it_has_with_the_profiles_margin(file):
+    baseline = read_baseline(file(document(check(), check("clustering_score"), check(cohort="tcga"))))
+    found = baseline.criteria("new", ("demo",), PROFILE)
+    assert [(one.id, one.bound, one.quantity, one.rule) for one in found] == [
+        ("not-worse-robustness-index", -0.02, "difference", "three-way"),
+        ("not-worse-clustering-score", -0.05, "difference", "three-way"),
+    ]
+    assert found[0].rationale == "At most 0.02 less than old (old.json)."
+
+
+def test_only_whole_registered_and_measured_values_count(file):
+    others = [
+        check("clustering_score", quantity="worst-center"),
+        check("performance_drop_id", registered=False),
+        check("performance_drop_ood", value=None, resampling=None),
+    ]
+    baseline = read_baseline(file(document(check(), *others)))
+    assert list(baseline.measured) == [("demo", "robustness_index")]
+    assert baseline.measured["demo", "robustness_index"] == DRAWN
+
+
+def test_of_several_fms_one_must_be_named(file):
+    path = file(document(check(), check(fm="older")))
+    with pytest.raises(CriteriaError, match=r"has 2 FMs; name one with --fm-baseline-fm: old, older"):
+        read_baseline(path)
+    assert read_baseline(path, "older").fm == "older"
+    with pytest.raises(CriteriaError, match="has no FM 'oldest'; it has old, older"):
+        read_baseline(path, "oldest")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is no results file"),
+        ("[]", "is no results file"),
+        (document(schema="pathorob-checks/results/2"), "has the schema 'pathorob-checks/results/2'"),
+        ({**document(), "environment": {}}, "lacks what a comparison needs"),
+        (document(checks=[]), "has 0 FMs"),
+        (document(check(resampling=None)), "has no measured value of old"),
+        (document({k: v for k, v in check().items() if k != "registered"}), "lacks what a comparison needs"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_with_is_refused(content, said, file):
+    with pytest.raises(CriteriaError, match=said) as caught:
+        read_baseline(file(content))
+    assert caught.value.remedy
+
+
+def test_a_file_that_is_not_there_is_told_by_its_path(tmp_path):
+    with pytest.raises(CriteriaError, match=r"none.json cannot be read .*; give a results file"):
+        read_baseline(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "key", "said"),
+    [
+        ("metrics", "performance_drop", "repetitions", "performance_drop: repetitions 3, here 20"),
+        ("cohorts", "demo", "robustness_index", 'demo: robustness_index 3, here {"k": 11}'),
+    ],
+)
+def test_another_protocol_is_refused_before_anything_is_measured(part, name, key, said, file):
+    content = document()
+    content["environment"]["criteria"]["protocol"][part][name][key] = 3
+    with pytest.raises(CriteriaError, match="measured by another protocol") as caught:
+        read_baseline(file(content)).check_protocol(PROTOCOL)
+    assert said in str(caught.value)
+    read_baseline(file(document())).check_protocol(PROTOCOL)
+
+
+def test_a_baseline_of_other_cohorts_is_refused(file):
+    with pytest.raises(CriteriaError, match=r"has no cohort of this run \(it has tcga\)"):
+        read_baseline(file(document(check(cohort="tcga")))).check_protocol(PROTOCOL)
+
+
+@pytest.mark.parametrize("change", [{"digest": "d2"}, {"tables": {"a.csv": "x"}}, {"patches": 539}])
+def test_another_cohort_of_the_same_name_is_refused(change, file):
+    baseline = read_baseline(file(document()))
+    baseline.check_cohort("demo", COHORT)
+    with pytest.raises(CriteriaError, match=f"on another cohort demo \\({next(iter(change))}"):
+        baseline.check_cohort("demo", {**COHORT, **change})
+
+
+def test_embeddings_without_images_are_compared_by_their_tables(file):
+    tables = {**COHORT, "tables": {"a.csv": "x"}, "source": "org/repository@0123"}
+    baseline = read_baseline(file(document(runs=[{"fm": {"name": "old"}, "cohort": tables}])))
+    baseline.check_cohort("demo", {**tables, "digest": "d2", "source": "org/repository"})
+    with pytest.raises(CriteriaError, match="another cohort"):
+        baseline.check_cohort("demo", {**tables, "digest": "d2"})
+
+
+def test_an_fm_of_the_run_is_not_compared_with_itself():
+    baseline = of_this_run("old", [("demo", "robustness_index")])
+    assert baseline.criteria("old", ("demo",), PROFILE) == []
+    assert len(baseline.criteria("new", ("demo",), PROFILE)) == 1
+
+
+def test_an_fm_may_be_compared_with_its_own_earlier_results(file: Path):
+    assert len(read_baseline(file(document())).criteria("old", ("demo",), PROFILE)) == 1

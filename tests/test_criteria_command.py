@@ -1,0 +1,135 @@
+"""`pathorob-checks criteria show|check|diff`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pathorob_checks.cli import main
+from pathorob_checks.criteria.profile import SCHEMA
+
+OURS = f"""schema = "{SCHEMA}"
+name = "ours"
+[[criteria]]
+id = "index"
+metric = "robustness_index"
+at_least = 0.7
+rationale = "Agreed with the clinic."
+requirements = ["REQ-12"]
+owner = "J. Doe"
+[[criteria]]
+id = "mean-index"
+metric = "robustness_index"
+aggregate = "mean"
+cohorts = ["camelyon", "tcga"]
+at_least = 0.6
+rationale = "Ours."
+required = false
+"""
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    path = tmp_path / "ours.toml"
+    path.write_text(OURS)
+    return path
+
+
+def digest(text: str) -> str:
+    return re.findall(r"digest: ([0-9a-f]{64})", text)[0]
+
+
+def test_show_tells_what_is_asked_of_each_cohort_and_why(ours, capsys):
+    assert main(["criteria", "show", str(ours)]) == 0
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith(("camelyon", "tcga", "tolkach"))]
+    assert rows[:2] == [["camelyon", "robustness", "index", ">=", "0.700", "three-way", "index"],
+                        ["tcga", "robustness", "index", ">=", "0.700", "three-way", "index"]]  # fmt: skip
+    assert "(optional)" in shown
+    assert "- index: Agreed with the clinic. [REQ-12; J. Doe]" in shown
+
+
+@pytest.mark.parametrize("profile", ["floor", "median", "frontier", "release"])
+def test_show_fits_eighty_columns(profile, ours, capsys):
+    assert main(["criteria", "show", profile, str(ours)] if profile == "release" else
+                ["criteria", "show", profile]) == 0  # fmt: skip
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def test_the_digest_follows_bounds_cohorts_and_their_settings(ours, tmp_path, capsys):
+    def shown(*arguments):
+        assert main(["criteria", "show", str(ours), *arguments]) == 0
+        return digest(capsys.readouterr().out)
+
+    first = shown()
+    assert shown() == first
+    assert shown("--fm-cohort=camelyon") != first
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    before = shown(f"--fm-cohort={folder}")
+    (folder / "cohort.toml").write_text("k = 21\n")
+    assert shown(f"--fm-cohort={folder}") != before
+    ours.write_text(OURS.replace("0.7", "0.71"))
+    assert shown() != first
+
+
+def test_the_digest_follows_the_protocol(ours, capsys, monkeypatch):
+    from pathorob_checks.criteria import protocol
+
+    main(["criteria", "show", str(ours)])
+    first = digest(capsys.readouterr().out)
+    monkeypatch.setattr(protocol, "VERSIONS", {**protocol.VERSIONS, "clustering_score": 2})
+    main(["criteria", "show", str(ours)])
+    assert digest(capsys.readouterr().out) != first
+
+
+def test_show_refuses_what_cannot_be_applied(capsys):
+    assert main(["criteria", "show", "median", "--fm-cohort=demo"]) == 1
+    assert "no published values for cohort demo" in capsys.readouterr().err
+
+
+def test_check_tells_every_mistake_with_its_line(ours, capsys):
+    assert main(["criteria", "check", str(ours), "floor"]) == 1  # floor warns where ours fails
+    ours.write_text(OURS.replace("0.7", "7").replace("Ours.", ""))
+    capsys.readouterr()
+    assert main(["criteria", "check", str(ours)]) == 1
+    assert [line.split(":")[1] for line in capsys.readouterr().out.splitlines()] == ["6", "16"]
+    ours.write_text("a = [")
+    assert main(["criteria", "check", str(ours)]) == 1
+
+
+def test_check_of_sound_files_ends_with_0(ours, capsys):
+    assert main(["criteria", "check", "floor", str(ours)]) == 0
+    assert capsys.readouterr().out == "no mistakes\n"
+
+
+def test_diff_names_what_changed_and_fails_where_less_is_asked(ours, tmp_path, capsys):
+    tighter = tmp_path / "tighter.toml"
+    tighter.write_text(OURS.replace("0.7", "0.8"))
+    assert main(["criteria", "diff", str(ours), str(tighter)]) == 0
+    assert capsys.readouterr().out == (
+        "tightened  index: robustness_index >= 0.7 (three-way) -> robustness_index >= 0.8\n"
+        "           (three-way)\n"
+    )
+    assert main(["criteria", "diff", str(tighter), str(ours)]) == 1
+    assert capsys.readouterr().out.startswith("loosened   index")
+    assert main(["criteria", "diff", str(ours), str(ours)]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+
+
+def test_the_protocol_is_what_the_metrics_do_by_themselves():
+    import inspect
+
+    from pathorob_checks import metrics
+    from pathorob_checks.criteria.protocol import SETTINGS, VERSIONS
+
+    assert set(SETTINGS) == set(VERSIONS)
+    for name, settings in SETTINGS.items():
+        parameters = inspect.signature(getattr(metrics, name)).parameters
+        for key, value in settings.items():
+            default = parameters[key].default
+            assert (list(default) if isinstance(default, range) else default) == value, (name, key)
+        drawn = {key for key in parameters if key in ("draws", "seed", "repetitions", "trials", "clusters")}
+        assert drawn == set(settings), name

@@ -1,0 +1,239 @@
+"""A run never ends with 0 where a required criterion was not measured; told by the real command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gate_runs import Run, Terminal, write_cohort
+
+INDEX = 'id = "index"\nmetric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+OOD = 'id = "ood"\nmetric = "performance_drop_ood"\nat_least = -1.0\nrationale = "A test."\n'
+NODE = "suites/test_robustness_index.py::test_robustness_index[color-sensitive-{}]"
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders, `slides` and `more`, so that a run has two cohorts."""
+    folder = tmp_path_factory.mktemp("data")
+    write_cohort(folder / "slides")
+    return write_cohort(folder / "more", seed=1).parent
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shared_cache: Path) -> Terminal:
+    return Terminal(tmp_path, shared_cache)
+
+
+@pytest.fixture
+def gate(terminal: Terminal, images: Path) -> Callable[..., Run]:
+    """Run the gate on both cohorts with a file of criteria that every value meets."""
+
+    def run(
+        *arguments: str,
+        criteria: str = INDEX,
+        settings: str = "",
+        plugin: str = "",
+        cohorts: tuple[str, ...] = ("slides", "more"),
+    ) -> Run:
+        text = f'schema = "pathorob-checks/criteria/1"\nname = "mine"\n{settings}\n[[criteria]]\n{criteria}'
+        (terminal.folder / "mine.toml").write_text(text)
+        (terminal.folder / "troublemaker.py").write_text(plugin)
+        return terminal.pytest(
+            "--fm=demo:color-sensitive",
+            *(f"--fm-cohort={images / name}" for name in cohorts),
+            "--fm-criteria=mine.toml",
+            "--fm-json=results.json",
+            "--tb=short",
+            "-ptroublemaker",
+            *(arguments or ("-p", "no:xdist")),
+            PYTHONPATH=str(terminal.folder),
+        )
+
+    return run
+
+
+def headline(run: Run) -> str:
+    """The line in which the run's outcome leads."""
+    words = ("PASS: ", "FAIL: ", "ERROR: ", "PARTIAL: ", "INCONCLUSIVE: ")
+    after = run.output.split("robustness of foundation models")[1]
+    return next(line for line in after.splitlines() if line.startswith(words))
+
+
+def test_what_is_measured_and_met_ends_with_0(gate: Callable[..., Run], terminal: Terminal) -> None:
+    run = gate()
+    assert (run.code, headline(run)) == (0, "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"), run.output
+    assert terminal.results()["complete"] is True
+    assert terminal.results()["environment"]["criteria"]["coverage"]["measured"] == 2
+
+
+SKIPS_ONE = """
+import pytest
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "slides" in item.name:
+            item.add_marker(pytest.mark.skip(reason="too slow"))
+"""
+DROPS_ONE = """
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if "slides" not in item.name]
+"""
+STOPS_EARLY = """
+import pytest
+def pytest_runtest_logfinish(nodeid):
+    if "robustness_index" in nodeid:
+        pytest.exit("enough", returncode=0)
+"""
+EMPTY_VIEW = """
+from dataclasses import replace
+from pathorob_checks.cohorts import registry
+load = registry.load_cohort
+def emptied(*arguments):
+    cohort = load(*arguments)
+    view = cohort.views["robustness_index"]
+    empty = replace(view, rows=view.rows[:0], patches=view.patches.iloc[:0])
+    return replace(cohort, views={**cohort.views, "robustness_index": empty})
+registry.load_cohort = emptied
+"""
+CRASHES = """
+import os
+def pytest_runtest_setup(item):
+    if "slides" in item.name:
+        os._exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (SKIPS_ONE, "ERROR: 1 of 2 criteria measured; 1 skipped"),
+        (DROPS_ONE, "ERROR: 1 of 2 criteria measured; 1 never ran"),
+        (STOPS_EARLY, "ERROR: 1 of 2 criteria measured; 1 never ran"),
+        (EMPTY_VIEW, "ERROR: 0 of 2 criteria measured; 2 could not be measured"),
+    ],
+    ids=["skipped cohort", "dropped cohort", "stopped early", "empty view"],
+)
+def test_a_criterion_that_nobody_measured_is_no_pass(
+    plugin: str, said: str, gate: Callable[..., Run], terminal: Terminal
+) -> None:
+    run = gate(plugin=plugin)
+    assert (run.code, headline(run)) == (1, said), run.output
+    assert terminal.results()["complete"] is False
+
+
+def test_a_crashed_worker_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
+    run = gate("-n1", "--max-worker-restart=0", plugin=CRASHES)
+    assert run.code != 0
+    assert "a worker crashed" in headline(run)
+    assert terminal.results()["complete"] is False
+
+
+def test_stopping_after_a_failure_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
+    run = gate("--maxfail=1", criteria=INDEX.replace("at_least", "at_most"))
+    assert run.code == 1
+    assert headline(run).startswith("FAIL: 1 of 2 criteria not met")
+    assert terminal.results()["environment"]["criteria"]["coverage"]["never_ran"] == 1
+
+
+def test_a_missing_out_of_domain_center_is_no_pass(
+    gate: Callable[..., Run], terminal: Terminal, images: Path
+) -> None:
+    inside = shutil.copytree(images / "slides", terminal.folder / "inside")
+    rows = (inside / "manifest.csv").read_text().splitlines()
+    (inside / "manifest.csv").write_text("\n".join(row for row in rows if not row.endswith(",OOD")) + "\n")
+    run = gate(criteria=OOD, cohorts=(str(inside),))
+    assert run.code == 1
+    assert headline(run) == "ERROR: 0 of 1 criterion measured; 1 could not be measured"
+    assert "has no out-of-domain patches" in " ".join(run.output.split())
+
+
+def test_support_under_the_minimum_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
+    run = gate(criteria=INDEX + "minimum_support = 1.0\n")
+    assert run.code == 1
+    assert headline(run).startswith("ERROR: 0 of 2 criteria measured")
+    assert "100 % is required" in " ".join(run.output.split())
+    assert {check["verdict"] for check in terminal.results()["checks"]} == {"error"}
+
+
+OTHER_PROTOCOL = """
+import pytest
+@pytest.mark.fm_metric("robustness_index")
+def test_theirs(measure, check, criterion):
+    check(measure("robustness_index", k=3), criterion)
+@pytest.mark.fm_metric("robustness_index")
+def test_ours(measure, check, criterion):
+    check(measure(criterion), criterion)
+"""
+
+
+def test_a_value_of_another_protocol_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
+    (terminal.folder / "test_mine.py").write_text(OTHER_PROTOCOL)
+    run = gate("test_mine.py", cohorts=("slides",))
+    assert run.code == 1
+    assert "was not measured by the registered protocol" in " ".join(run.output.split())
+    theirs, ours = (
+        next(one for one in terminal.results()["checks"] if name in one["id"]) for name in ("theirs", "ours")
+    )
+    assert (theirs["verdict"], theirs["value"]) == ("error", None)
+    assert ours["protocol"]["k"] != 3
+
+
+ON_PURPOSE = {
+    "keyword": ("-k", "slides"),
+    "deselected": ("--deselect", NODE.format("more")),
+    "node id": (NODE.format("slides"),),
+}
+
+
+@pytest.mark.parametrize("how", ON_PURPOSE)
+def test_what_is_left_out_on_purpose_is_partial_and_fails_where_all_is_demanded(
+    how: str, gate: Callable[..., Run], terminal: Terminal
+) -> None:
+    run = gate(*ON_PURPOSE[how])
+    assert (run.code, headline(run)) == (0, "PARTIAL: 1 of 2 criteria measured, 1 met; 1 left out"), (
+        run.output
+    )
+    assert terminal.results()["complete"] is False
+    run = gate(*ON_PURPOSE[how], "--fm-require-complete")
+    assert run.code == 1
+    assert headline(run).startswith("ERROR: 1 of 2 criteria measured; PARTIAL: 1 left out")
+
+
+def test_an_optional_criterion_may_be_missing(gate: Callable[..., Run]) -> None:
+    run = gate("--fm-require-complete", criteria=INDEX + "required = false\nminimum_support = 1.0\n")
+    assert run.code == 0, run.output
+    assert headline(run) == "PARTIAL: 0 of 2 criteria measured; 2 skipped"
+
+
+INSIDE = """
+from dataclasses import replace
+from pathorob_checks.plugin.gate import Gate
+measure = Gate.measure
+Gate.measure = lambda self, *a, **k: replace(measure(self, *a, **k), value=0.5, interval=(0.4, 0.6))
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "ended"), [("fail", 1, "1 failed"), ("warn", 0, "1 warning"), ("xfail", 0, "1 xfailed")]
+)
+def test_what_an_inconclusive_verdict_does_is_the_profiles_choice(
+    does: str, code: int, ended: str, gate: Callable[..., Run], terminal: Terminal
+) -> None:
+    run = gate(
+        criteria=INDEX.replace("0.0", "0.5"),
+        settings=f'inconclusive = "{does}"',
+        plugin=INSIDE,
+        cohorts=("slides",),
+    )
+    assert run.code == code, run.output
+    assert ended in run.output.splitlines()[-1]
+    assert headline(run).startswith("INCONCLUSIVE: 1 of 1 criterion: robustness index 0.500")
+    [check] = terminal.results()["checks"]
+    assert (check["verdict"], check["interval"]) == ("inconclusive", [0.4, 0.6])

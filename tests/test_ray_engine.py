@@ -1,0 +1,317 @@
+"""On a Ray cluster of two workers: the same embeddings to the last bit, whoever dies, and the same errors."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import kill_rounds
+import numpy as np
+import pytest
+import torch
+from gate_runs import Terminal, write_cohort
+
+from pathorob_checks import errors, hub
+from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.manifest import load_folder
+from pathorob_checks.embeddings import extraction, ray_cluster, ray_engine
+from pathorob_checks.embeddings.extraction import Embeddings, obtain
+from pathorob_checks.embeddings.locks import Locks
+from pathorob_checks.embeddings.ray_cluster import Pool, check_usable, import_ray, joined, pool_on
+from pathorob_checks.embeddings.ray_engine import RayEngine, deal
+from pathorob_checks.embeddings.shards import plan_of
+from pathorob_checks.embeddings.store import EmbeddingStore
+from pathorob_checks.errors import CohortError, EngineError, PathorobChecksError
+from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.spec import parse_spec
+
+PATCHES, PER_SHARD = kill_rounds.PATCHES, kill_rounds.PER_SHARD
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'pathorob-checks[ray]'"
+)
+
+# Files beside it say how it behaves: actors inherit the environment of the cluster, not of a test.
+FACTORY = """
+import os, signal, time
+from pathlib import Path
+import numpy as np
+import torch
+
+HERE = Path(__file__).parent
+
+class Model:
+    dimension, batch_size = 16, 4
+    identity = {"architecture": "noise", "seed": 0}
+
+    def __init__(self):
+        self.weights = torch.randn(3 * 24 * 24, 16, generator=torch.Generator().manual_seed(0))
+        self.note("loaded")
+
+    def note(self, *what):
+        with (HERE / "log").open("a") as file:
+            file.write(f"{os.getpid()} {' '.join(what)}\\n")
+
+    def preprocess(self, image):
+        return torch.from_numpy(np.array(image.resize((24, 24)), dtype=np.float32)).permute(2, 0, 1) / 255
+
+    def embed(self, batch):
+        names = [repr(float(image.double().sum())) for image in batch]
+        if (HERE / "deadly").exists() and (HERE / "deadly").read_text() in names:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (HERE / "slow").exists():
+            self.wait_for_another()
+            time.sleep(0.05)
+        for name in names:
+            self.note(name)
+        return batch.flatten(1) @ self.weights
+
+    def wait_for_another(self):
+        (HERE / f"{os.getpid()}.here").touch()
+        while len(list(HERE.glob("*.here"))) < 2:
+            time.sleep(0.02)
+"""
+
+
+@dataclass
+class Subject:
+    """A model in a module of its own, on a cohort in twenty shards, and what it noted."""
+
+    here: Path
+    cohort: Cohort
+    prepared: PreparedModel
+    rebuild: Any
+
+    def on_ray(self, progress: Any = None, actors: int = 2, retries: int = 3) -> Embeddings:
+        engine = RayEngine(self.rebuild, cpus=2 // actors, retries=retries)
+        store = EmbeddingStore(self.here / "ray")
+        return obtain(self.prepared, self.cohort, store, engine=engine, progress=progress)
+
+    def here_alone(self) -> Embeddings:
+        return obtain(self.prepared, self.cohort, EmbeddingStore(self.here / "local"))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the model notes of each row's patch."""
+        return [self._name(row) for row in range(PATCHES)]
+
+    def _name(self, row: int) -> str:
+        pixels = np.array(self.cohort.read_image(row), dtype=np.float32)
+        return repr(float((torch.from_numpy(pixels) / 255).double().sum()))
+
+    def noted_by_actors(self) -> list[tuple[int, str]]:
+        """Process and either 'loaded' or the name of a patch that it embedded; other images are trials."""
+        known = {"loaded", *self.names}
+        lines = [line.split() for line in (self.here / "log").read_text().splitlines()]
+        return [(int(pid), what) for pid, what in lines if int(pid) != os.getpid() and what in known]
+
+
+@pytest.fixture
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    module = f"model_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{module}.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(extraction, "plan_of", lambda cohort, key: plan_of(cohort, key, size=PER_SHARD))
+    kill_rounds.write_cohort(tmp_path / "cohort")
+    resolved = resolve(parse_spec(f"python:{module}:Model"), "noise")
+    rebuild = partial(prepare, resolved, ModelSettings(device="cpu"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as an actor has
+    yield Subject(tmp_path, load_folder(tmp_path / "cohort"), rebuild(), rebuild)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Two CPUs, one for each actor; one cluster for all tests, because starting it takes seconds."""
+    ray = import_ray()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray_cluster, "available_cpus", lambda: 2)
+        with joined(ray, None, Locks(tmp_path_factory.mktemp("locks")), patches=0):
+            yield ray
+
+
+@needs_ray
+@pytest.mark.usefixtures("cluster")
+def test_two_actors_give_what_one_process_gives_and_load_the_model_once_each(subject: Subject) -> None:
+    (subject.here / "slow").touch()
+    counted = []
+
+    def progress(items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
+        assert (total, text) == (PATCHES, "noise on cohort")
+        for item in items:
+            counted.append(item)
+            yield item
+
+    ours = subject.on_ray(progress=progress)
+    noted = subject.noted_by_actors()
+    (subject.here / "slow").unlink()
+    assert ours.values.tobytes() == subject.here_alone().values.tobytes()
+    assert len(counted) == PATCHES
+    assert Counter(what for _, what in noted if what != "loaded") == Counter(subject.names)
+    assert len({pid for pid, what in noted if what != "loaded"}) == 2
+    assert sorted(Counter(pid for pid, what in noted if what == "loaded").values()) == [1, 1]
+    told = {name: ours.details[name] for name in ("engine", "actors", "machines", "threads", "batch_size")}
+    assert told == {"engine": "ray", "actors": 2, "machines": 1, "threads": 1, "batch_size": 4}
+
+
+@needs_ray
+@pytest.mark.usefixtures("cluster")
+def test_an_actor_that_is_killed_in_the_middle_costs_only_what_was_in_its_hands(subject: Subject) -> None:
+    (subject.here / "slow").touch()
+    killed = []
+
+    def kill() -> None:
+        while not killed:
+            with contextlib.suppress(FileNotFoundError):
+                work = Counter(pid for pid, what in subject.noted_by_actors() if what != "loaded")
+                if len(work) == 2 and (busy := work.most_common(1)[0])[1] > 3 * PER_SHARD:
+                    os.kill(busy[0], signal.SIGKILL)
+                    killed.append(busy[0])
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    ours = subject.on_ray()
+    killer.join()
+    noted = subject.noted_by_actors()
+    (subject.here / "slow").unlink()
+    assert ours.values.tobytes() == subject.here_alone().values.tobytes()
+    assert len({pid for pid, _ in noted}) == 3
+    assert len([what for _, what in noted if what != "loaded"]) <= PATCHES + PER_SHARD
+
+
+@needs_ray
+def test_a_patch_that_kills_every_actor_ends_the_run_and_the_rest_is_kept(
+    subject: Subject, cluster: Any
+) -> None:
+    plan = extraction.plan_of(subject.cohort, "0" * 64)
+    name = plan.patches(18)[0]
+    (subject.here / "deadly").write_text(subject.names[subject.cohort.keys.index(name)])
+    with pytest.raises(EngineError, match=f"^1 actor of the Ray cluster died at patch '{name}' or soon "):
+        subject.on_ray(actors=1, retries=0)
+    end = time.monotonic() + 20
+    while cluster.available_resources().get("CPU", 0) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert cluster.available_resources()["CPU"] == 2  # no actor is left
+    (subject.here / "deadly").unlink()
+    rest = obtain(subject.prepared, subject.cohort, EmbeddingStore(subject.here / "ray"))
+    assert PATCHES > int(str(rest.details["resumed_patches"])) >= PATCHES - 3 * PER_SHARD
+
+
+@needs_ray
+@pytest.mark.usefixtures("cluster")
+def test_an_unreadable_image_is_told_in_the_same_words_and_not_tried_again(subject: Subject) -> None:
+    plan = extraction.plan_of(subject.cohort, "0" * 64)
+    row = subject.cohort.keys.index(plan.patches(7)[PER_SHARD - 1])
+    assert len(set(subject.names)) == PATCHES  # while all can be read
+    image = subject.here / "cohort" / f"{row}.png"
+    image.write_bytes(image.read_bytes()[:1000])
+    subject.cohort = load_folder(subject.here / "cohort")
+    with pytest.raises(CohortError) as here:
+        subject.here_alone()
+    with pytest.raises(CohortError) as there:
+        subject.on_ray(actors=1)
+    assert str(there.value) == str(here.value)
+    first = subject.names[subject.cohort.keys.index(plan.patches(7)[0])]
+    assert Counter(what for _, what in subject.noted_by_actors())[first] == 1
+
+
+def test_a_machine_whose_embeddings_would_be_others_is_refused_by_what_differs(
+    subject: Subject, tmp_path: Path
+) -> None:
+    ours = {"versions": {"torch": "2.15.0"}, "device": "cpu", "decoder": {"pillow": "12"}}
+    theirs = {"versions": {"torch": "2.14.0"}, "device": "cpu", "decoder": {"pillow": "12"}}
+    ray_engine._check_alike(ours, dict(ours))
+    with pytest.raises(EngineError, match=r"other embeddings \(versions.torch '2.14.0', not '2.15.0'\); "):
+        ray_engine._check_alike(ours, theirs)
+
+
+def test_an_error_travels_as_the_class_that_is_known_everywhere() -> None:
+    error: PathorobChecksError = hub.AccessError("it is gated", remedy="accept its terms")
+    arrived = ray_engine._unpacked(ray_engine._packed(error))
+    assert type(arrived) is errors.HubError
+    assert str(arrived) == str(error)
+
+
+def node(cpus: float, gpus: float = 0, *, alive: bool = True) -> dict[str, Any]:
+    given = {"CPU": cpus, "GPU": gpus, "memory": 1e9}
+    return {"Alive": alive, "Resources": {name: value for name, value in given.items() if value}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "on_gpu", "pool"),
+    [
+        ([node(2)], False, Pool(actors=1, cpus=2, gpus=0)),
+        ([node(64), node(20)], False, Pool(actors=10, cpus=8, gpus=0)),
+        ([node(64), node(4), node(64, alive=False), node(0)], False, Pool(actors=17, cpus=4, gpus=0)),
+        ([node(4), node(96, 8), node(64, 4)], True, Pool(actors=12, cpus=12, gpus=1)),
+        ([node(4, 8)], True, Pool(actors=8, cpus=1, gpus=1)),
+    ],
+)
+def test_there_is_an_actor_for_every_gpu_or_for_every_eight_cpus(
+    nodes: list[dict[str, Any]], on_gpu: bool, pool: Pool
+) -> None:
+    assert pool_on(nodes, on_gpu=on_gpu, cpus=8) == pool
+
+
+def test_a_cluster_without_a_gpu_is_told_when_one_is_needed() -> None:
+    with pytest.raises(EngineError, match=r"offers a GPU.*--fm-device=cpu"):
+        pool_on([node(8), node(0, 1, alive=False)], on_gpu=True, cpus=8)
+    with pytest.raises(EngineError, match="offers a CPU"):
+        pool_on([node(0, 1)], on_gpu=False, cpus=8)
+
+
+@pytest.mark.parametrize(("shards", "actors"), [(1, 4), (20, 2), (391, 8), (5000, 3), (100_000, 8)])
+def test_every_shard_is_dealt_once_in_several_tasks_for_every_actor(shards: int, actors: int) -> None:
+    missing = list(range(3, 3 + shards))
+    tasks = deal(missing, actors)
+    assert [shard for task in tasks for shard in task] == missing
+    assert max(map(len, tasks)) <= ray_engine.MOST_SHARDS_PER_TASK
+    assert len(tasks) >= min(shards, ray_engine.TASKS_PER_ACTOR * actors)
+
+
+def test_a_missing_ray_is_asked_for_by_the_name_of_the_extra(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EngineError, match=r"needs Ray.*pip install 'pathorob-checks\[ray\]'"):
+        subject.on_ray()
+
+
+def test_the_address_of_a_ray_client_is_refused_with_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys.modules[__name__])  # there or not, it is not looked at
+    with pytest.raises(EngineError, match=r"Ray Data does not support.*--fm-ray-address=auto"):
+        check_usable("ray://head:10001")
+
+
+def test_an_address_at_which_nothing_answers_is_told_at_once(tmp_path: Path) -> None:
+    ray = SimpleNamespace(is_initialized=lambda: False)  # it would try for a quarter of an hour
+    told = pytest.raises(EngineError, match=r"no Ray cluster can be joined at 127.0.0.1:1: .*refused")
+    with told, joined(ray, "127.0.0.1:1", Locks(tmp_path), patches=0):
+        pass
+
+
+@needs_ray
+def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(tmp_path: Path) -> None:
+    write_cohort(tmp_path / "c")
+    terminal = Terminal(tmp_path, tmp_path / "cache")
+    run = terminal.pytest(
+        "--fm=demo:stain-invariant", "--fm-cohort=c", "--fm-engine=ray", "--fm-json=r.json", "--tb=short"
+    )
+    results = terminal.results("r.json")
+    assert results["complete"], run.output
+    assert results["runs"][0]["fm"]["extraction"]["engine"] == "ray"
+    assert "ray" not in run.output.replace("--fm-engine=ray", "").lower()  # it says nothing of its own

@@ -1,0 +1,149 @@
+"""Criteria, protocol and baseline are fixed before anything is measured; told by the real command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gate_runs import Run, Terminal, write_cohort
+
+CRITERIA = (
+    'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "index"\n'
+    'metric = "robustness_index"\nat_least = {}\nrationale = "A test."\n'
+)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_cohort(tmp_path_factory.mktemp("data") / "slides")
+    (folder / "cohort.toml").write_text("k = 5\n")
+    return folder
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shared_cache: Path) -> Terminal:
+    return Terminal(tmp_path, shared_cache)
+
+
+def run(terminal: Terminal, images: Path, *arguments: str, bound: float = 0.0, plugin: str = "") -> Run:
+    (terminal.folder / "mine.toml").write_text(CRITERIA.format(bound))
+    (terminal.folder / "troublemaker.py").write_text(plugin)
+    return terminal.pytest(
+        "--fm=demo:color-sensitive",
+        f"--fm-cohort={images}",
+        "--fm-criteria=mine.toml",
+        "--fm-json=results.json",
+        "-ptroublemaker",
+        *arguments,
+        PYTHONPATH=str(terminal.folder),
+    )
+
+
+def shown_digest(terminal: Terminal, images: Path) -> str:
+    program = "from pathorob_checks.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", program, "criteria", "show", "mine.toml", f"--fm-cohort={images}"]
+    done = subprocess.run(command, cwd=terminal.folder, capture_output=True, text=True, check=True)
+    return done.stdout.split("digest: ")[1].split()[0]
+
+
+def test_a_run_refuses_criteria_that_were_edited(terminal: Terminal, images: Path) -> None:
+    (terminal.folder / "mine.toml").write_text(CRITERIA.format(0.0))
+    agreed = shown_digest(terminal, images)
+    kept = run(terminal, images, f"--fm-criteria-digest={agreed}", "-n1")
+    assert kept.code == 0, kept.output
+    assert f"digest: {agreed}" in kept.output
+    assert terminal.results()["environment"]["criteria"]["digest"] == agreed
+    edited = run(terminal, images, f"--fm-criteria-digest={agreed}", bound=-0.0 + 0.001)
+    assert edited.code == 4
+    [error] = edited.errors
+    assert f"{agreed} is demanded" in error
+    assert "pathorob-checks criteria show" in error
+    assert run(terminal, images, "--fm-criteria-digest=abc").code == 4
+
+
+EDITS_MEANWHILE = """
+from pathlib import Path
+def pytest_configure_node(node):
+    path = Path("mine.toml")
+    path.write_text(path.read_text().replace("1.0", "0.0"))
+"""
+OTHER_PROTOCOL_IN_WORKERS = """
+import os
+from pathorob_checks.criteria import protocol
+if "PYTEST_XDIST_WORKER" in os.environ:
+    protocol.VERSIONS = {**protocol.VERSIONS, "robustness_index": 2}
+"""
+
+
+def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Terminal, images: Path) -> None:
+    found = run(terminal, images, "-n1", bound=1.0, plugin=EDITS_MEANWHILE)
+    assert found.code == 1
+    assert "0.0" in (terminal.folder / "mine.toml").read_text()
+    [check] = terminal.results()["checks"]
+    assert check["bound"] == 1.0
+    assert check["verdict"] in ("fail", "inconclusive")
+
+
+def test_a_worker_of_another_protocol_measures_nothing(terminal: Terminal, images: Path) -> None:
+    found = run(terminal, images, "-n1", plugin=OTHER_PROTOCOL_IN_WORKERS)
+    assert found.code != 0
+    assert "is demanded" in found.output
+    assert terminal.results()["checks"] == []
+
+
+def test_a_baseline_of_the_same_fm_is_not_worse_and_a_changed_one_is_refused(
+    terminal: Terminal, images: Path
+) -> None:
+    first = run(terminal, images)
+    assert first.code == 0, first.output
+    (terminal.folder / "results.json").rename(terminal.folder / "released.json")
+    again = run(terminal, images, "--fm-baseline=released.json")
+    assert again.code == 0, again.output
+    assert "baseline: color-sensitive (released.json)" in again.output
+    value, difference = terminal.results()["checks"]
+    assert (value["quantity"], difference["quantity"]) == ("value", "difference")
+    assert (difference["value"], difference["interval"], difference["bound"]) == (0.0, [0.0, 0.0], -0.02)
+    assert difference["baseline"]["value"] == value["value"]
+
+    released = json.loads((terminal.folder / "released.json").read_text())
+    released["environment"]["criteria"]["protocol"]["metrics"]["robustness_index"]["version"] = 0
+    (terminal.folder / "released.json").write_text(json.dumps(released))
+    (terminal.folder / "results.json").unlink()
+    refused = run(terminal, images, "--fm-baseline=released.json")
+    assert refused.code == 4
+    assert "was measured by another protocol (robustness_index: version 0, here 1)" in refused.errors[0]
+
+
+def test_a_cohort_that_leaves_k_to_each_fm_allows_no_comparison(
+    terminal: Terminal, images: Path, tmp_path: Path
+) -> None:
+    free = tmp_path / "free"
+    free.mkdir()
+    for name in ("images", "manifest.csv"):
+        (free / name).symlink_to(images / name)
+    found = run(terminal, free, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive")
+    assert found.code == 4
+    assert "leaves k to each FM" in found.errors[0]
+    assert "write k" in found.errors[0]
+
+
+def test_two_fms_of_one_run_are_compared(terminal: Terminal, images: Path) -> None:
+    found = run(terminal, images, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive", "-n2")
+    assert found.code in (0, 1), found.output
+    checks = {(check["fm"], check["quantity"]): check for check in terminal.results()["checks"]}
+    assert set(checks) == {
+        ("color-sensitive", "value"),
+        ("stain-invariant", "value"),
+        ("stain-invariant", "difference"),
+    }
+    difference = checks["stain-invariant", "difference"]
+    other, base = (checks[fm, "value"]["value"] for fm in ("stain-invariant", "color-sensitive"))
+    assert difference["value"] == pytest.approx(other - base, abs=1e-12)

@@ -1,0 +1,46 @@
+"""The same command gives the same results file; workers and threads change no verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_runs import Terminal
+
+# What tells time and nothing else.
+TIMES = re.compile(r'^ *"(created|\w*seconds)": .*\n', re.MULTILINE)
+
+
+def numbers(value: Any, path: str = "") -> dict[str, float]:
+    """Every number of a document by its path."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = {path: float(value)} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+    for key, part in parts:
+        found |= numbers(part, f"{path}/{key}")
+    return found
+
+
+def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, tmp_path / "cache")
+
+    def run(name: str, *arguments: str, threads: str) -> str:
+        command = ("--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-json={name}", "--tb=no")
+        done = terminal.pytest(*command, *arguments, OMP_NUM_THREADS=threads)
+        assert done.code == 1, done.output
+        return (tmp_path / name).read_text()
+
+    first, again = (run(name, "-n0", threads="2") for name in ("first.json", "again.json"))
+    assert TIMES.sub("", again) == TIMES.sub("", first)
+    assert TIMES.sub("", first) != first
+
+    spread = json.loads(run("spread.json", "-n2", threads="1"))
+    alone = json.loads(first)
+    assert [(one["id"], one["verdict"]) for one in spread["checks"]] == [
+        (one["id"], one["verdict"]) for one in alone["checks"]
+    ]
+    assert len(alone["checks"]) == 8
+    assert numbers(spread["checks"]) == pytest.approx(numbers(alone["checks"]), abs=1e-6)
+    assert spread["environment"]["criteria"] == alone["environment"]["criteria"]
