@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from metrics import machine
 from planted_slides import Design, paired_table
 from tabulate import tabulate
@@ -37,8 +38,10 @@ from pathorob_checks.metrics import (
 )
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.general_schedule import general_schedule
+from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Interval
+from pathorob_checks.metrics.neighbor_lists import neighbor_lists
 from pathorob_checks.numerics.logistic import balanced_accuracy
 from pathorob_checks.numerics.threads import limited
 
@@ -85,20 +88,24 @@ def measured_index(design: Design, k: int, seed: int, *, paired: bool = False, o
 
 def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
     """What the interval would be if slides were drawn as queries only: not what the package does."""
-    from pathorob_checks.metrics import index_uncertainty
+    table = design.table()
+    slides, classes, centers = (
+        labels(table, column, "index") for column in ("slide_id", "biological_class", "medical_center")
+    )
 
     def simulate(count: int) -> Simulation:
         for seed in range(count):
-            kept: list[index_uncertainty.NeighborCounts] = []
-            original = index_uncertainty.worst_slides
-            index_uncertainty.worst_slides = lambda counted, kept=kept: kept.append(counted) or ()
-            try:
-                whole = measured_index(design, k, seed).resampling
-            finally:
-                index_uncertainty.worst_slides = original
-            so, os_ = (np.bincount(kept[0].query_slides, kind) for kind in (kept[0].so, kept[0].os))
-            effects = so / so.sum() - os_ / os_.sum()
-            yield whole.value, interval_of(replace(whole, effects=tuple(effects))) or (0.0, 0.0)
+            x, rows = design.embeddings(table, seed), np.arange(len(table))
+            neighbors = neighbor_lists(x, [rows], slides.codes, k, torch.device("cpu"), None)
+            same_class = classes.codes[neighbors] == classes.codes[:, None]
+            same_center = centers.codes[neighbors] == centers.codes[:, None]
+            so, os_ = (
+                np.bincount(slides.codes, kind.sum(axis=1))
+                for kind in (same_class & ~same_center, ~same_class & same_center)
+            )
+            whole = robustness_index(x, table, k=k, device="cpu").resampling
+            asked = replace(whole, effects=tuple((so / so.sum() - os_ / os_.sum()).tolist()))
+            yield whole.value, interval_of(asked) or (0.0, 0.0)
 
     return simulate
 

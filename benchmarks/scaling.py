@@ -62,6 +62,7 @@ class Assumed:
     gpus_per_machine: int = 8
     image_bytes: float = 100e3
     storage: float = 20e9  # bytes per second that the shared storage gives to all machines together
+    client: float = 2e9  # and to one machine
     operations: float = 20e3  # files created or renamed per second there
     start: float = 40  # s until actors run: processes, libraries, CUDA; weights apart
     products: float = 30e12  # float32 operations per second of a GPU in the neighbors' search
@@ -119,7 +120,7 @@ def tables() -> None:
         rows.append(
             [
                 f"{n:.0e}",
-                _time(n * ASSUMED.image_bytes * MEASURED.hash_byte / 4),
+                _time(n * ASSUMED.image_bytes * max(MEASURED.hash_byte / 4, 1 / ASSUMED.client)),
                 _size(n * MEASURED.held * ASSUMED.gpus_per_machine),
                 f"{shards:,.0f}",
                 _size(shards * MEASURED.manifest),

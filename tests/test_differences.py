@@ -154,7 +154,8 @@ def test_the_mean_over_cohorts_is_narrower_than_each() -> None:
 
 
 def test_means_of_different_metrics_and_of_nothing_are_refused() -> None:
-    for measurements in ([], [index(), drops([-0.1, -0.2])], [replace(index(), resampling=None)]):
+    mixed: list[Measurement | Resampling] = [index(), drops([-0.1, -0.2])]
+    for measurements in ([], mixed, [replace(index(), resampling=None)]):
         with pytest.raises(MetricError, match="no mean over cohorts"):
             mean_over_cohorts(measurements)
     with pytest.raises(MetricError, match="1 values have no spread"):

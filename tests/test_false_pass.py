@@ -162,6 +162,25 @@ def test_support_under_the_minimum_is_no_pass(gate: Callable[..., Run], terminal
     assert {check["verdict"] for check in terminal.results()["checks"]} == {"error"}
 
 
+MEAN = '[[criteria]]\naggregate = "mean"\ncohorts = ["slides", "{}"]\n' + INDEX
+
+
+def test_a_mean_without_one_of_its_cohorts_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
+    whole = MEAN.format("more").replace('"index"', '"whole"')
+    lacking = MEAN.format("tcga").replace('"index"', '"lacking"')
+    run = gate("-n2", criteria=INDEX + 'group = "worst-center"\n' + whole + lacking)
+    assert run.code == 1
+    assert headline(run) == "ERROR: 3 of 4 criteria measured; 1 could not be measured"
+    assert "the mean needs tcga" in " ".join(run.output.split())
+    found = [(one["quantity"], one["cohort"], one["verdict"]) for one in terminal.results()["checks"]]
+    assert found == [
+        ("worst-center", "slides", "pass"),
+        ("worst-center", "more", "pass"),
+        ("mean", "slides+more", "pass"),
+        ("mean", "slides+tcga", "error"),
+    ]
+
+
 OTHER_PROTOCOL = """
 import pytest
 @pytest.mark.fm_metric("robustness_index")

@@ -121,9 +121,10 @@ def test_stopping_at_the_first_failure_leaves_the_rest_unmeasured(terminal: Term
 def test_junit_has_one_case_per_criterion_with_its_value(terminal: Terminal, images: Path) -> None:
     terminal.pytest("--fm=demo:color-sensitive", f"--fm-cohort={images}", "--junitxml=junit.xml", "--tb=no")
     cases = ET.parse(terminal.folder / "junit.xml").getroot().findall(".//testcase")
-    assert {case.get("name", "").split("[")[0] for case in cases} == {f"test_{name}" for name in CHECKS}
-    properties = {prop.get("name") for prop in cases[0].findall(".//property")}
-    assert {"pathorob_checks.value", "pathorob_checks.bound"} <= properties
+    by_name = {case.get("name", "").split("[")[0]: case for case in cases}
+    for name in CHECKS:
+        properties = {prop.get("name") for prop in by_name[f"test_{name}"].findall(".//property")}
+        assert {"pathorob_checks.value", "pathorob_checks.bound"} <= properties
 
 
 def test_a_users_own_test_gets_a_row(terminal: Terminal, images: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_users_own_test_gets_a_row(terminal: Terminal, images: Path) -> None:
         "    patches = embeddings.patches[inside].reset_index(drop=True)\n"
         "    check(robustness_index(embeddings.values[inside], patches, k=3), at_least=0.0)\n"
         "def test_seven(measure, check):\n"
-        "    check(measure('robustness_index', k=7), at_least=1.0, rationale='Ours.')\n"
+        "    check(measure('robustness_index', k=7), at_least=1.0, rule='point', rationale='Ours.')\n"
     )
     run = terminal.pytest(
         "--fm=demo:color-sensitive", f"--fm-cohort={images}", "--fm-json=results.json", "test_mine.py"

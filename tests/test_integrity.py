@@ -149,6 +149,18 @@ class Augmenting(Model):
         return tensor.flip(2) if self.rng.random() < 0.5 else tensor
 
 
+class Cropping(Model):
+    """Preprocessing gives tensors of another size now and then."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        self.calls += 1
+        one_by_one = 5 * integrity.SAMPLE + integrity.ALONE  # what comes before all threads do
+        return super().preprocess(image)[..., : 38 if self.calls > one_by_one else 40]
+
+
 class Coupled(Model):
     """A patch is scaled by its batch."""
 
@@ -204,6 +216,7 @@ def test_a_sound_model_depends_on_nothing_but_the_patch(cohort: Cohort) -> None:
     [
         (Training(), {"again", "stored", "batch_size", "order"}),
         (Augmenting(), {"again", "stored", "batch_size", "order", "threads"}),
+        (Cropping(), {"threads"}),
         (Coupled(), {"batch_size", "stored"}),
         (Positional(), {"order", "batch_size", "stored"}),
         (Shared(), {"threads"}),
@@ -505,7 +518,11 @@ def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
         "    def embed(self, batch):\n"
         "        return torch.nn.functional.dropout(batch.flatten(1), 0.1)\n"
     )
-    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "-kintegrity", "--fm-json=r.json")
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
+        'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+    )
+    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "--fm-criteria=mine.toml")
     assert run.code == 1
     failed = {line.split("::")[1].split("[")[0] for line in run.output.splitlines() if "FAILED" in line}
     assert failed == {
@@ -513,6 +530,7 @@ def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
         "test_order_does_not_matter",
     }  # fmt: skip
     told = " ".join(run.output.split())
+    assert "FAIL: test_same_patch_twice[Ours-slides] and 3 more tests failed; 1 of 1 criterion met" in told
     assert "the same patch embedded twice differ by 0." in told
     assert "put the model into evaluation mode" in told
     assert "Traceback" not in run.output

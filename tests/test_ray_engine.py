@@ -297,6 +297,14 @@ def test_the_address_of_a_ray_client_is_refused_with_another_way(monkeypatch: py
         check_usable("ray://head:10001")
 
 
+def test_no_use_is_told_to_anybody_and_the_environment_stays_as_it_was(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    ray = SimpleNamespace(is_initialized=lambda: True)
+    with joined(ray, None, Locks(tmp_path), patches=0):
+        assert (os.environ["RAY_USAGE_STATS_ENABLED"], os.environ["RAY_DATA_USAGE_DISABLED"]) == ("0", "1")
+    assert dict(os.environ) == before
+
+
 def test_an_address_at_which_nothing_answers_is_told_at_once(tmp_path: Path) -> None:
     ray = SimpleNamespace(is_initialized=lambda: False)  # it would try for a quarter of an hour
     told = pytest.raises(EngineError, match=r"no Ray cluster can be joined at 127.0.0.1:1: .*refused")
@@ -309,9 +317,13 @@ def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(tmp_path: Path) -> 
     write_cohort(tmp_path / "c")
     terminal = Terminal(tmp_path, tmp_path / "cache")
     run = terminal.pytest(
-        "--fm=demo:stain-invariant", "--fm-cohort=c", "--fm-engine=ray", "--fm-json=r.json", "--tb=short"
+        "--fm=demo:stain-invariant",
+        "--fm-cohort=c",
+        "--fm-engine=ray",
+        "--fm-json=r.json",
+        "-krobustness_index",
     )
     results = terminal.results("r.json")
-    assert results["complete"], run.output
+    assert isinstance(results["checks"][0]["value"], float), run.output
     assert results["runs"][0]["fm"]["extraction"]["engine"] == "ray"
     assert "ray" not in run.output.replace("--fm-engine=ray", "").lower()  # it says nothing of its own

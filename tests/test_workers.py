@@ -29,7 +29,9 @@ class Counted:
 
     def __init__(self, seed):
         self.seed = seed
-        self.identity = {"architecture": "counted", "seed": seed}
+        self.model = torch.nn.Linear(1, 1)  # its weights tell two of these apart, and are known again
+        torch.nn.init.constant_(self.model.weight, seed)
+        torch.nn.init.zeros_(self.model.bias)
 
     def preprocess(self, image):
         return torch.from_numpy(np.array(image.resize((8, 8)), dtype=np.float32)).permute(2, 0, 1)

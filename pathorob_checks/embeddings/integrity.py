@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+Rows = Float32 | list[Float32]
 
 # Where patches differ by less than 1 % of an embedding's length, rounding in bf16 (0.4 %) would decide who
 # is whose neighbor. Networks with random weights reach 20 %.
@@ -143,8 +144,8 @@ def check_twins(values: Float32, keys: Sequence[str]) -> float:
     share = float(twins.mean())
     if share > MOST_TWINS:
         raise EmbeddingError(
-            f"{named(keys[row] for row in np.flatnonzero(twins))} of {len(values)} have the embedding of "
-            f"another patch, {share:.0%} where {MOST_TWINS:.0%} is the most",
+            f"{named(keys[row] for row in np.flatnonzero(twins).tolist())} of {len(values)} have the "
+            f"embedding of another patch, {share:.0%} where {MOST_TWINS:.0%} is the most",
             remedy="look at these patches; if their images differ, check that preprocessing keeps what they "
             "show and that the model does not saturate",
         )
@@ -293,7 +294,7 @@ def differences(
     whole = len(rows)
     reference = embed(name, model, few, forwards, batch_size=whole)
     pictures = _preprocessed(model, few, threads=1)
-    ways = {
+    ways: dict[str, tuple[Rows, Rows]] = {
         "again": (embed(name, model, few, forwards, batch_size=whole), reference),
         "stored": (stored, reference),
         "batch_size": (embed(name, model, few, forwards[:ALONE], batch_size=1), reference[:ALONE]),
@@ -354,7 +355,7 @@ def relative(one: Float32, other: Float32) -> Float64:
 
 
 def _lengths(rows: Float64) -> Float64:
-    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", rows, rows)))
 
 
 def _preprocessed(model: FoundationModel, cohort: Cohort, *, threads: int) -> list[Float32]:
@@ -368,9 +369,11 @@ def _preprocessed(model: FoundationModel, cohort: Cohort, *, threads: int) -> li
     return list(images)
 
 
-def _largest(one: Float32 | list[Float32], other: Float32 | list[Float32], keys: Sequence[str]) -> Difference:
+def _largest(one: Rows, other: Rows, keys: Sequence[str]) -> Difference:
     values = [
-        float(relative(a[None], b[None])[0]) if a.shape == b.shape and b.any() else float((a != b).any())
+        float(relative(a[None], b[None])[0])
+        if a.shape == b.shape and b.any()
+        else float(not np.array_equal(a, b))
         for a, b in zip(one, other, strict=True)
     ]
     worst = int(np.argmax(values))

@@ -21,7 +21,12 @@ from pathorob_checks.errors import EngineError
 
 _STORE_BYTES, _STORE_BYTES_PER_PATCH = 256 << 20, 1024  # Ray's shared memory holds the cohort's table
 _REACHED_WITHIN_S = 10.0
-_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
+# Nothing is collected about this use, and nothing is asked of a metrics server.
+_QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_USAGE_DISABLED": "1",
+}
 
 
 def check_usable(address: str | None) -> None:
@@ -93,20 +98,18 @@ def joined(ray: Any, address: str | None, locks: Locks, patches: int) -> Iterato
     ------
     EngineError : it cannot be started or joined.
     """
-    if ray.is_initialized():
-        yield
-        return
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with contextlib.ExitStack() as stack:
-        if address is None:
-            # Two clusters on one machine would each think that all of it is theirs.
-            stack.enter_context(locks.hold(f"ray-{platform.node()}"))
-            with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_TOKEN=_token(), **_QUIET):
-                _start(ray, patches, quiet)
-        else:
-            with _environment(**_QUIET):
+        stack.enter_context(_environment(**_QUIET))
+        if not ray.is_initialized():
+            if address is not None:
                 _join(ray, address, quiet)
-        stack.callback(ray.shutdown)
+            else:
+                # Two clusters on one machine would each think that all of it is theirs.
+                stack.enter_context(locks.hold(f"ray-{platform.node()}"))
+                stack.enter_context(_environment(RAY_AUTH_TOKEN=_token()))
+                _start(ray, patches, quiet)
+            stack.callback(ray.shutdown)
         yield
 
 

@@ -16,9 +16,9 @@ from pathorob_checks.metrics.resampling import Resampling
 Float64 = npt.NDArray[np.float64]
 _SLIDES_NAMED = 10
 NOTE = (
-    "Student's t over {repetitions} draws of training and test slides from this cohort: what more repetitions "
-    "would show. They share its slides; new slides are not covered: in simulations with new slides, 95 % "
-    "intervals held the truth in 77 % of the cases in-domain and 35 % out-of-domain."
+    "Student's t over {repetitions} draws of training and test slides from this cohort: what more "
+    "repetitions would show. They share its slides; new slides are not covered: in simulations with new "
+    "slides, 95 % intervals held the truth in 77 % of the cases in-domain and 35 % out-of-domain."
 )
 
 

@@ -82,11 +82,12 @@ def _without(
     lost = [np.bincount(key, kind[:, :k].ravel(), minlength=queries * slides)[there] for kind in (so, os_)]
     whole = [kind[:, :k].sum(axis=1)[query] for kind in (so, os_)]
     tails = [kind[:, k:] for kind in (so, os_)]
+    tail_slides, ranks = neighbor_slides[:, k:].astype(np.int32), np.min_scalar_type(so.shape[1])
     without = np.empty((len(there), 2))
     for start in range(0, len(there), _PAIRS):
         some = slice(start, start + _PAIRS)
-        others = neighbor_slides[query[some], k:] != slide[some, None]
-        used = others & (np.cumsum(others, axis=1, dtype=np.int32) <= taken[some, None])
+        others = tail_slides[query[some]] != slide[some, None].astype(np.int32)
+        used = others & (np.cumsum(others, axis=1, dtype=ranks) <= taken[some, None].astype(ranks))
         left = k - taken[some] + used.sum(axis=1)
         for column, tail in enumerate(tails):
             gained = (tail[query[some]] & used).sum(axis=1)

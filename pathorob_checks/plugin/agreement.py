@@ -146,7 +146,7 @@ class Agreement:
 def chosen_baseline(
     settings: Settings, fms: Collection[str], pairs: tuple[Pair, ...], profile: Profile
 ) -> Baseline | None:
-    """What `--fm-baseline` names: a results file, or an FM of this run by the metrics that the profile asks about.
+    """What `--fm-baseline` names: a results file, or an FM of this run and the metrics asked about.
 
     Raises
     ------

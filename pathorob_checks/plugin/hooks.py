@@ -266,6 +266,8 @@ class Listener:
         message = getattr(report, REPORT_ATTRIBUTE, None)
         if message is not None:
             self.gate.outcome.hear(message)
+        elif report.failed:
+            self.gate.outcome.failed.append(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -308,7 +310,12 @@ class Listener:
         if sources := render_sources(runs, self.gate.left_out, width):
             terminalreporter.write_line("")
             terminalreporter.write_line(sources)
-        line = summary_line(records, coverage, demanded=self.gate.requires_complete)
+        line = summary_line(
+            records,
+            coverage,
+            demanded=self.gate.requires_complete,
+            unsound=outcome.failed_without_criterion(),
+        )
         good = line.startswith("PASS")
         terminalreporter.write_line("")
         terminalreporter.write_line(line, bold=True, green=good, red=not good)

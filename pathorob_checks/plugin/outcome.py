@@ -27,6 +27,7 @@ class Outcome:
     selected, deselected : collected checks by test id, with the criterion that each asserts; None: unknown.
     whole : whether the command asks for the whole profile, not for paths or node ids.
     problem : why the results file could not be written.
+    failed : tests that failed without a record.
     """
 
     records: dict[str, CheckRecord] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Outcome:
     whole: bool = False
     crashed: bool = False
     problem: str = ""
+    failed: list[str] = field(default_factory=list)
 
     def hear(self, text: str) -> None:
         """Take in what `Gate.tell` wrote on a report."""
@@ -64,6 +66,10 @@ class Outcome:
         if told["selected"] is not None:
             self.selected = _with_keys(told["selected"])
             self.deselected = _with_keys(told["deselected"])
+
+    def failed_without_criterion(self) -> list[str]:
+        """Tests that failed and assert no criterion, such as those of an FM's integrity."""
+        return [test for test in dict.fromkeys(self.failed) if test not in (self.selected or {})]
 
     def coverage(self, checks: Iterable[Check]) -> Coverage:
         """How much of what was asked is measured."""

@@ -70,16 +70,24 @@ def render_table(records: Sequence[CheckRecord], width: int, profile: str | None
     return "\n\n".join(blocks)
 
 
-def summary_line(records: Sequence[CheckRecord], coverage: Coverage, *, demanded: bool = False) -> str:
+def summary_line(
+    records: Sequence[CheckRecord],
+    coverage: Coverage,
+    *,
+    demanded: bool = False,
+    unsound: Sequence[str] = (),
+) -> str:
     """The run in one line; its first word is the run's outcome.
 
     FAIL (a criterion is known not to be met) comes before ERROR (something could not be measured, never ran
-    or a worker crashed), that before INCONCLUSIVE, that before PARTIAL (left out on purpose). PASS is said
-    only where every planned criterion was measured and met.
+    or a worker crashed), that before FAIL for a test without a criterion, that before INCONCLUSIVE, that
+    before PARTIAL (left out on purpose). PASS is said only where every planned criterion was measured and met
+    and no other test failed.
 
     Parameters
     ----------
     demanded : completeness is: a part is then an error.
+    unsound : ids of tests that failed and assert no criterion: what the criteria say may mean nothing.
     """
     count = Counter(record.verdict for record in records)
     total, measured = coverage.planned, coverage.measured
@@ -93,6 +101,7 @@ def summary_line(records: Sequence[CheckRecord], coverage: Coverage, *, demanded
             (coverage.never_ran, f"{coverage.never_ran} never ran"),
             (coverage.left_out, f"PARTIAL: {coverage.left_out} left out"),
             (coverage.crashed, "a worker crashed"),
+            (unsound and count[Verdict.FAIL], f"{_tests(unsound)} failed"),
         )
         if number
     ]
@@ -106,6 +115,8 @@ def summary_line(records: Sequence[CheckRecord], coverage: Coverage, *, demanded
     if lost or coverage.must_fail(require_complete=demanded):
         why = "; all required ones were to be measured" if demanded and coverage.left_out else ""
         return f"ERROR: {measured} of {_criteria(total)} measured{rest}{why}"
+    if unsound:
+        return f"FAIL: {_tests(unsound)} failed; {count[Verdict.PASS]} of {_criteria(total)} met{rest}"
     if count[Verdict.INCONCLUSIVE]:
         undecided = _named(record for record in records if record.verdict is Verdict.INCONCLUSIVE)
         others = "".join(f"; {said}" for said in open_ends if "inconclusive" not in said)
@@ -118,6 +129,12 @@ def summary_line(records: Sequence[CheckRecord], coverage: Coverage, *, demanded
         f"PASS: {total} of {_criteria(total)} met "
         f"({fms} FM{'s' * (fms > 1)}, {cohorts} cohort{'s' * (cohorts > 1)})"
     )
+
+
+def _tests(ids: Sequence[str]) -> str:
+    """Tests without a criterion, the first of them by name."""
+    name = ids[0].rpartition("::")[2] if ids else ""
+    return f"{name} and {len(ids) - 1} more tests" if len(ids) > 1 else name
 
 
 def _criteria(number: int) -> str:
