@@ -96,11 +96,29 @@ def test_clustering_scores_have_a_paired_difference() -> None:
     assert 0 < width(found.interval) < 2
 
 
-def test_a_value_at_the_end_of_its_scale_is_said_to_show_no_spread() -> None:
-    base = index()
-    end = replace(resampling(base), value=1.0, scale="identity", effects=(0.0,) * 20)
-    found = difference(end, base)
+def at_end(value: float) -> Resampling:
+    inside = resampling(index())
+    none = (0.0,) * len(inside.units)
+    return replace(inside, value=value, scale="identity", effects=none, telling=20)
+
+
+@pytest.mark.parametrize("other", [None, 0.0, 1.0])
+def test_a_value_at_the_end_of_its_scale_does_not_make_a_difference_certain(other: float | None) -> None:
+    base = resampling(index()) if other is None else at_end(other)
+    found = difference(at_end(1.0), base)
     assert found.value == 1 - base.value
+    assert found.interval is not None
+    low, high = found.interval
+    # Twenty slides that agree leave up to 0.025 ** (1 / 20) = 0.83 open, whatever the other value does.
+    assert low <= found.value - (1 - 0.025 ** (1 / 20)) + 1e-12
+    assert low < found.value <= high
+    assert "at an end of its scale" in found.note
+
+
+def test_a_mean_of_values_at_the_end_of_the_scale_is_not_certain() -> None:
+    found = mean_over_cohorts([at_end(1.0), at_end(1.0)])
+    assert found.interval is not None
+    assert found.interval == pytest.approx((1 - (1 - 0.025 ** (1 / 20)) / 2**0.5, 1))
     assert "at an end of its scale" in found.note
 
 

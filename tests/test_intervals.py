@@ -18,8 +18,9 @@ from sklearn.metrics import adjusted_rand_score
 from pathorob_checks.errors import CacheError, MetricError
 from pathorob_checks.metrics import clustering_score, performance_drop, robustness_index
 from pathorob_checks.metrics.cluster_halves import HALVES, halves
-from pathorob_checks.metrics.cluster_uncertainty import adjusted_rand, end_interval, slide_scores
+from pathorob_checks.metrics.cluster_uncertainty import adjusted_rand, slide_scores
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.metrics.ends import end_interval
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import GroupValue, Measurement, worst_group
@@ -156,6 +157,8 @@ def test_an_interval_holds_its_value_and_grows_with_the_confidence(seed: int) ->
     assert wide is not None
     assert 0 <= wide[0] < result.interval[0] < narrow[0] < result.value
     assert result.value < narrow[1] < result.interval[1] < wide[1] <= 1
+    middle, outer = (ends[1] - ends[0] for ends in (result.interval, wide))
+    assert narrow[1] - narrow[0] < 0.75 * middle < 0.75 * 0.9 * outer
 
 
 @examples
@@ -164,7 +167,9 @@ def test_order_and_names_do_not_change_the_interval(seed: int) -> None:
     x, table, result = measured(seed)
     order = np.random.default_rng(seed).permutation(len(x))
     renamed = table.replace({"class 0": "z", "center 0": "y"})
-    renamed["slide_id"] = table.slide_id.str[::-1]
+    names = table.slide_id.unique()
+    numbers = np.random.default_rng(seed + 1).permutation(len(names))
+    renamed["slide_id"] = table.slide_id.map(dict(zip(names, numbers, strict=True)))
     for other in (
         robustness_index(x[order], table.iloc[order], k=5),
         robustness_index(x, renamed, k=5),
@@ -343,8 +348,9 @@ def test_unstable_clusters_are_said_to_be_unstable() -> None:
 
 
 def test_perfect_clusters_have_the_interval_of_as_many_trials_as_slides() -> None:
-    assert end_interval(1.0, 16, 0.95) == pytest.approx(((2 * 0.025 ** (1 / 16) - 1) ** 2, 1))
-    assert end_interval(-1.0, 1, 0.95) == (-1.0, 0.0)
+    reach = (2 * 0.025 ** (1 / 16) - 1) ** 2
+    assert end_interval("clustering_score", 1.0, 16, 0.95) == pytest.approx((reach, 1))
+    assert end_interval("clustering_score", -1.0, 1, 0.95) == (-1.0, 0.0)
 
 
 def test_halves_take_half_of_the_slides_of_every_cell() -> None:

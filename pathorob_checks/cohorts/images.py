@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pathorob_checks.errors import CohortError
 
@@ -38,8 +38,11 @@ def decode(content: bytes, where: str) -> Image.Image:
         raise CohortError(problem, remedy="cut the slide into patches before listing them") from error
     # Pillow's decoders raise whatever their formats trip over (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
+        # Pillow names the object in memory that it read from.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is no image of a known format" if unknown else " ".join(str(error).split())
         raise CohortError(
-            f"{where} cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}",
+            f"{where} cannot be decoded: {reason or type(error).__name__}",
             remedy="replace the file by an intact PNG, JPEG or TIFF image, or delete its row",
         ) from error
     raise CohortError(

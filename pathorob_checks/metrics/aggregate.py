@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.ends import combined
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -76,6 +77,16 @@ def mean_over_cohorts(
             value=value,
             interval=interval,
             note=note,
+            confidence=confidence,
+            cohorts=len(sides),
+        )
+    if any(side.telling is not None for side in sides):
+        return Aggregate(
+            metric=metrics[0],
+            value=value,
+            interval=combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed),
+            note=f"From the intervals of {len(sides)} cohorts, because a value is at an end of its scale; "
+            "other cohorts are not covered.",
             confidence=confidence,
             cohorts=len(sides),
         )

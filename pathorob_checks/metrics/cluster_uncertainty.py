@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.cluster_halves import HALVES
+from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels
-from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
@@ -224,16 +224,12 @@ class _Measured:
             cells=(*cells, *[(_TRIALS,)] * len(of_trials), *[(_HALVES,)] * len(moved)),
             effects=tuple(np.concatenate([effects[there], of_trials, moved]).tolist()),
             protocol={"trials": len(by_trial), "patches": self._rows},
+            telling=len(there) if abs(value) == 1 else None,
         )
 
     def interval(self, chosen: list[int], settings: _Settings) -> Interval | None:
         """For the mean score of these combinations."""
-        these = self.resampling(chosen)
-        if abs(these.value) == 1:
-            slides = len(np.unique(np.concatenate([self._without[n].slides for n in chosen])))
-            return end_interval(these.value, slides, settings.confidence)
-        confidence, draws, seed = settings
-        return interval_of(these, confidence=confidence, draws=draws, seed=seed)
+        return own_interval(self.resampling(chosen), *settings)
 
     def groups(self, column: Labels, taking_part: list[Pair], settings: _Settings) -> tuple[GroupValue, ...]:
         """Mean score of the combinations in which each center (class) takes part, lowest first."""
@@ -291,14 +287,3 @@ class _Measured:
         """Fall of a combination's score without each of its slides."""
         scores = self._without[n]
         return self._combinations[n].score - (scores.class_without - scores.center_without)
-
-
-def end_interval(value: float, slides: int, confidence: float) -> Interval:
-    """Interval for a score of exactly -1 or 1, where no slide makes a difference.
-
-    Were a share p of slides clustered like that, all of n would be with a chance of p^n; the lowest p that is
-    not too rare gives an adjusted Rand index of (2p - 1)^2 for two equal groups.
-    """
-    p = ((1 - confidence) / 2) ** (1 / max(1, slides))
-    reach = max(0.0, 2 * p - 1) ** 2
-    return (reach, 1.0) if value > 0 else (-1.0, -reach)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.ends import combined
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -68,9 +69,14 @@ def difference(
         if first.drawn == "slides"
         else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
     )
-    at_end = [r for r in (first, second) if r.drawn == "slides" and r.scale == "identity"]
+    at_end = [side for side in (first, second) if side.telling is not None]
     if at_end:
-        note += f" A value of {at_end[0].value:g} is at an end of its scale and shows no spread: too narrow."
+        interval = combined((first, second), (1, -1), confidence, draws, seed)
+        note = (
+            f"A value of {at_end[0].value:g} is at an end of its scale, where no slide makes a difference: "
+            "not paired, but from the interval of each; wide."
+        )
+        return Difference(value=value, interval=interval, note=note, confidence=confidence)
     strata = Strata(first.cells)
     if strata.alone.all():
         return Difference(value=value, interval=None, note="", confidence=confidence)

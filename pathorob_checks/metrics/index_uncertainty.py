@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64
-from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness, Weakness
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import (
@@ -163,6 +163,7 @@ class _Slides:
             effects = log_odds_effects(so, os_, self._changes[:, here], slides, self._strata)
         elif inside:
             effects = first_order_effects(so, os_, self._changes[:, here]).sum(axis=1)
+        telling = self._part_slide[self._telling & cells[self._cell_of_part]]
         return Resampling(
             metric=METRIC,
             value=self.index(cells),
@@ -172,15 +173,12 @@ class _Slides:
             cells=self._cells,
             effects=tuple(effects.tolist()),
             protocol=self._protocol,
+            telling=None if inside else len(np.unique(telling)),
         )
 
     def interval(self, cells: Bool, confidence: float) -> Interval | None:
         """For the index of the queries in these cells."""
-        value = self.index(cells)
-        if value in (0, 1):
-            telling = self._part_slide[self._telling & cells[self._cell_of_part]]
-            return end_interval(value, len(np.unique(telling)), confidence)
-        return interval_of(self.resampling(cells), confidence=confidence, draws=self._draws, seed=self._seed)
+        return own_interval(self.resampling(cells), confidence, self._draws, self._seed)
 
     def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
         """Values of the groups that have SO or OS neighbors, lowest first."""
@@ -223,15 +221,6 @@ class _Slides:
                 f" {len(single)} of the center x class cells have one slide and add no spread: too narrow."
             )
         return text
-
-
-def end_interval(value: float, slides: int, confidence: float) -> Interval:
-    """Interval for an index of exactly 0 or 1, from the number of slides that have informative neighbors.
-
-    Were the truth p, all of n independent slides would be at the end with a chance of at most p^n.
-    """
-    reach = ((1 - confidence) / 2) ** (1 / max(1, slides))
-    return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
 
 
 def weakest_cells(counted: NeighborCounts) -> tuple[Weakness, ...]:

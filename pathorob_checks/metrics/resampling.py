@@ -33,6 +33,8 @@ class Resampling:
         cells and what is linked to them by units that stand in several.
     effects : on the scale.
     protocol : settings that two resamplings must share to be compared.
+    telling : number of slides with informative patches, where the value is at an end of its scale and
+        leaving a slide out changes nothing; None elsewhere.
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Resampling:
     cells: tuple[tuple[str, ...], ...]
     effects: tuple[float, ...]
     protocol: Mapping[str, object]
+    telling: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Builtin types only; each cell's name is written once."""
@@ -54,6 +57,7 @@ class Resampling:
             "scale": self.scale,
             "drawn": self.drawn,
             "protocol": dict(self.protocol),
+            "telling": self.telling,
             "cells": names,
             "units": [
                 [unit, [number[cell] for cell in cells], effect]
@@ -88,6 +92,7 @@ class Resampling:
                 cells=tuple(cells for _, cells, _ in units),
                 effects=tuple(effect for _, _, effect in units),
                 protocol=dict(content["protocol"]),
+                telling=None if content["telling"] is None else int(content["telling"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CacheError(
