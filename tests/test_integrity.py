@@ -62,7 +62,7 @@ def test_a_small_variation_about_a_large_vector_is_nearly_constant() -> None:
 def test_a_line_and_a_plane_are_collapsed_also_under_rounding_noise(rank: int) -> None:
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((600, rank)) @ rng.standard_normal((rank, 32))
-    flat += 0.01 * rng.standard_normal(flat.shape)
+    flat += rng.standard_normal(32) + 0.01 * rng.standard_normal(flat.shape)
     with pytest.raises(EmbeddingError, match=f"collapsed: {rank} of 32 directions hold 99% of the variance"):
         integrity.check_directions(flat.astype(np.float32))
 
@@ -438,10 +438,16 @@ def test_of_a_large_view_512_patches_are_compared_at_a_scaled_k(cohort: Cohort) 
     rows = np.arange(100, 4000, dtype=np.int64)
     view = View(rows=rows, patches=table.iloc[rows].reset_index(drop=True), k=61)
     excerpt = precision_drift.excerpt_of(
-        dataclasses.replace(cohort, patches=table, views={"robustness_index": view})
+        dataclasses.replace(
+            cohort,
+            patches=table,
+            views={"robustness_index": view},
+            reading_order=lambda: np.arange(len(table), dtype=np.int64)[::-1],
+        )
     )
     assert (len(excerpt.rows), excerpt.k) == (512, round(61 * 512 / 3900))
     assert excerpt.rows.min() >= 100
+    assert (np.diff(excerpt.rows) < 0).all()
     assert excerpt.patches.patch_id.tolist() == table.patch_id.iloc[excerpt.rows[excerpt.positions]].tolist()
     per_slide = table.iloc[excerpt.rows].groupby("slide_id").size()
     assert per_slide.max() - per_slide.min() <= 1

@@ -33,7 +33,7 @@ Rows = Float32 | list[Float32]
 # is whose neighbor. Networks with random weights reach 20 %.
 LEAST_SPREAD = 0.01
 # An embedding of nothing but class and medical center has two directions; one that describes tissue has
-# more. Networks with random weights need 7 for so much of the variance, the demo encoders 14 and 23.
+# more. Networks with random weights need 7 for so much of the variance, the demo encoders 10 and 21.
 LEAST_DIRECTIONS, SHARE_OF_VARIANCE = 3, 0.99
 # Only equal images have equal embeddings, and a cohort has next to none.
 MOST_TWINS, TWIN_TOLERANCE = 0.05, 1e-5

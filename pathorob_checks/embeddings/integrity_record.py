@@ -206,6 +206,7 @@ def _read(path: Path, question: str) -> Integrity | None:
                 "drift": None if told["drift"] is None else PrecisionDrift(**told["drift"]),
             }
         )
+        expect(found.differences.keys() == VARIATIONS.keys(), "it lacks a test")
         expect(all(math.isfinite(one.value) for one in found.differences.values()), "it lacks a value")
     except FileNotFoundError:
         return None
