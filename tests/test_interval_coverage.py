@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from planted_slides import Design
+from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import masson_loftus, robustness_index
+from pathorob_checks.metrics.cluster_uncertainty import Combination, score_uncertainty, slide_scores
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.metrics.inputs import Labels
 from pathorob_checks.metrics.intervals import interval_of
 
-SIMULATIONS = 400
+SIMULATIONS = 300
 
 
 def coverage(intervals: Sequence[tuple[float, float] | None], truth: float) -> float:
@@ -30,6 +33,42 @@ def test_the_robustness_index(slides: int, biology: float, center: float) -> Non
     ]
     truth = float(np.mean([result.value for result in found]))
     assert 0.92 <= coverage([result.interval for result in found], truth) <= 0.98
+
+
+@pytest.mark.parametrize("slides", [5, 12])
+def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
+    """Every slide has a share of its own of patches in the cluster of its class, the others in the other."""
+    cells, patches = 4, 10
+    slide = np.repeat(np.arange(cells * slides), patches)
+    cls, center = slide // slides % 2, slide // slides // 2
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(SIMULATIONS):
+        right = rng.random(len(slide)) < rng.beta(6, 1, cells * slides)[slide]
+        clusters = np.where(right, cls, 1 - cls)
+        combination = Combination(
+            classes=("0", "1"),
+            centers=("0", "1"),
+            K=2,
+            silhouettes={},
+            ari_class=np.array([adjusted_rand_score(cls, clusters)] * 2),
+            ari_center=np.array([adjusted_rand_score(center, clusters)] * 2),
+        )
+        uncertainty = score_uncertainty(
+            [combination],
+            [slide_scores(slide, cls, center, [clusters, clusters])],
+            [[combination.score] * 2],
+            Labels(slide, tuple(map(str, range(cells * slides)))),
+            Labels(cls, ("0", "1")),
+            Labels(center, ("0", "1")),
+            confidence=0.95,
+            draws=2000,
+            seed=1,
+        )
+        found.append((combination.score, uncertainty.interval))
+    truth = float(np.mean([value for value, _ in found]))
+    assert 0.3 < truth < 0.8
+    assert 0.92 <= coverage([interval for _, interval in found], truth) <= 0.98
 
 
 def drops(rng: np.random.Generator, level: float) -> np.ndarray:

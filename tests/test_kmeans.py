@@ -143,6 +143,15 @@ def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(found[1], found[3])
 
 
+@pytest.mark.parametrize("dim", [16, 80])
+def test_a_part_of_the_points_has_the_labels_that_it_has_alone(dim: int) -> None:
+    points, rows = cloud(300, dim, seed=1, clusters=4, spread=0.5), np.arange(0, 300, 2)[::-1].copy()
+    run = Run(K=3, starts=4, seed=0)
+    (labels,) = KMeansRuns(points, CPU).part(rows).labels([run])
+    np.testing.assert_array_equal(labels, by_scikit_learn(points[rows], run))
+    assert len(np.unique(labels)) == 3
+
+
 # --- silhouettes --------------------------------------------------------------------------------------
 
 

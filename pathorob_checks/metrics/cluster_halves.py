@@ -15,6 +15,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics.inputs import Float32, Int64
+from pathorob_checks.metrics.neighbor_lists import equal_rows
 from pathorob_checks.numerics import threads
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 
@@ -50,6 +51,7 @@ def halves(slides: Int64, cells: Int64, seed: int) -> list[Bool]:
 
 
 def half_scores(
+    kmeans: KMeansRuns,
     points: Float32,
     classes: Int64,
     centers: Int64,
@@ -61,16 +63,17 @@ def half_scores(
 
     Parameters
     ----------
-    points : (n, D) float32 of the combination; `classes` and `centers` (n,) int64.
+    kmeans, points : of the combination, (n, D) float32; `classes` and `centers` (n,) int64.
     masks : (n,) bool each.
     run : k-means as in a trial.
     """
 
+    _, different = equal_rows(points)
+
     def score(mask: Bool) -> float:
-        kept = points[mask]
-        if len(np.unique(kept, axis=0)) <= run.K:
+        if len(np.unique(different[mask])) <= run.K:
             return float("nan")
-        (labels,) = KMeansRuns(kept, device).labels([run])
+        (labels,) = kmeans.part(np.flatnonzero(mask)).labels([run])
         return float(adjusted_rand_score(classes[mask], labels) - adjusted_rand_score(centers[mask], labels))
 
     return threads.spread(score, masks) if device.type == "cpu" else map(score, masks)

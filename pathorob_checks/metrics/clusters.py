@@ -179,14 +179,15 @@ def clustering_score(
             rows = _rows(array, classes, centers, class_pair, center_pair, max(clusters))
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             found = yield from _combination(points, cls, center, clusters, trials, compute)
-            labelings = found.pop("labelings")
+            labelings, kmeans = found.pop("labelings"), found.pop("kmeans")
             done.append(Combination(classes=class_pair, centers=center_pair, **found))
             if slides is None:
                 continue
             without.append(slide_scores(slides.codes[rows], cls, center, labelings))
             of_halves.append([])
+            taken = [half[rows] for half in masks]
             trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(points, cls, center, [half[rows] for half in masks], trial, compute):
+            for score in half_scores(kmeans, points, cls, center, taken, trial, compute):
                 of_halves[-1].append(score)
                 yield
 
@@ -264,6 +265,7 @@ def _combination(
         "ari_class": np.array(ari_class),
         "ari_center": np.array(ari_center),
         "labelings": labelings,
+        "kmeans": kmeans,
     }
 
 

@@ -88,6 +88,5 @@ class Strata:
         total = np.zeros((count, residuals.shape[1]))
         for group in sorted(ordered, key=lambda group: (len(group), *group.ravel().tolist())):
             n = len(group)
-            weights = generator.multinomial(n, np.full(n, 1 / n), size=count)
-            total += (weights - 1.0) @ group
+            total += group[generator.integers(n, size=(count, n))].sum(axis=1) - group.sum(axis=0)
         return total

@@ -51,16 +51,22 @@ class KMeansRuns:
     points : (N, D) float32.
     device : where the products of all pairs of points are kept, as (N, N) float32. Where they would take
         more than 2 GiB or save nothing, scikit-learn itself runs.
+    gram : those products, where they are known.
     """
 
-    def __init__(self, points: Float32, device: torch.device) -> None:
+    def __init__(self, points: Float32, device: torch.device, gram: Gram | None = None) -> None:
         self._points = points
         self._device = device
         self._tolerance = float(np.mean(np.var(points, axis=0)) * _TOLERANCE)
-        self._gram: Gram | None = None
+        self._gram = gram
         self._inertia: dict[bytes, float] = {}  # of partitions, as scikit-learn adds it up
-        if points.shape[1] >= _FEW_DIMENSIONS and 4 * len(points) ** 2 <= _GRAM_BYTES:
+        if gram is None and points.shape[1] >= _FEW_DIMENSIONS and 4 * len(points) ** 2 <= _GRAM_BYTES:
             self._gram = Gram(points - points.mean(axis=0), device)
+
+    def part(self, rows: Int64) -> KMeansRuns:
+        """k-means runs on these points only, (M,) row numbers."""
+        gram = self._gram.part(rows) if self._gram is not None else None
+        return KMeansRuns(self._points[rows], self._device, gram)
 
     def labels(self, runs: Sequence[Run]) -> Iterator[Int64]:
         """(N,) labels 0..K-1 of every run, in order, as they are found."""

@@ -37,18 +37,28 @@ class Gram:
     ----------
     points : (N, D) float32, centered.
     device : where the (N, N) float32 matrix lives.
+    products : that matrix, where it is known.
     """
 
-    def __init__(self, points: Float32, device: torch.device) -> None:
+    def __init__(self, points: Float32, device: torch.device, products: Tensor | None = None) -> None:
         self.points = points
         self.device = device
         self.count = len(points)
         x = torch.from_numpy(points).to(device)
         width = max(1, min(self.count, _BLOCK_BYTES // (4 * self.count)))
         self._columns = [slice(a, min(a + width, self.count)) for a in range(0, self.count, width)]
-        self._blocks = [x @ x[columns].T for columns in self._columns]
+        self._blocks = [
+            x @ x[columns].T if products is None else products[:, columns].contiguous()
+            for columns in self._columns
+        ]
         self.squared_norms = x.double().square().sum(dim=1)
         self.rounding = _ROUNDING * float(self.squared_norms.max())
+
+    def part(self, rows: Int64) -> Gram:
+        """Of these points only, (M,) row numbers; their products are picked, not computed."""
+        places = torch.from_numpy(rows).to(self.device)
+        products = torch.cat([block[places] for block in self._blocks], dim=1)[:, places]
+        return Gram(self.points[rows], self.device, products)
 
     def sums(self, rows: Tensor, bags: Tensor, count: int, signs: Tensor) -> Tensor:
         """(count, N) float32: in bag b the matrix's `rows` with `bags` == b, added with their `signs`."""
