@@ -28,6 +28,7 @@ from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import extraction
 from pathorob_checks.embeddings.shards import ShardPlan, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
+from pathorob_checks.models.loading import PreparedModel
 
 PATCHES, PER_SHARD = 160, 8
 IN_FLIGHT = 4  # shards: one embedded, one written, two that wait to be written
@@ -36,7 +37,6 @@ IN_FLIGHT = 4  # shards: one embedded, one written, two that wait to be written
 class SlowModel:
     """Colors at some ten milliseconds a batch, with a log of the patches that it embedded."""
 
-    name = "slow"
     identity = {"architecture": "color", "revision": "1"}  # noqa: RUF012 (a stand-in)
     dimension = 6
     batch_size = 4
@@ -45,9 +45,6 @@ class SlowModel:
     def __init__(self, log: Path, pause: float) -> None:
         self.log = log
         self.pause = pause
-
-    def load(self) -> SlowModel:
-        return self
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255
@@ -71,7 +68,10 @@ def write_cohort(folder: Path) -> None:
 
 
 def embed(cohort: Cohort, root: Path, log: Path, pause: float) -> extraction.Embeddings:
-    return extraction.obtain(SlowModel(log, pause), cohort, EmbeddingStore(root))
+    model = SlowModel(log, pause)
+    return extraction.obtain(
+        PreparedModel("slow", model.identity, lambda: model), cohort, EmbeddingStore(root)
+    )
 
 
 def run_and_kill(cohort: Cohort, root: Path, log: Path, delay: float) -> bool:

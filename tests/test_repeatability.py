@@ -28,6 +28,7 @@ def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(tmp_p
 
     def run(name: str, *arguments: str, threads: str) -> str:
         command = ("--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-json={name}", "--tb=no")
+        command += ("-k", "not (stain and drop)")  # seconds, where another FM's drops are measured anyway
         done = terminal.pytest(*command, *arguments, OMP_NUM_THREADS=threads)
         assert done.code == 1, done.output
         return (tmp_path / name).read_text()
@@ -41,6 +42,6 @@ def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(tmp_p
     assert [(one["id"], one["verdict"]) for one in spread["checks"]] == [
         (one["id"], one["verdict"]) for one in alone["checks"]
     ]
-    assert len(alone["checks"]) == 8
+    assert len(alone["checks"]) == 6
     assert numbers(spread["checks"]) == pytest.approx(numbers(alone["checks"]), abs=1e-6)
     assert spread["environment"]["criteria"] == alone["environment"]["criteria"]

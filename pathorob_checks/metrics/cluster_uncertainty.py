@@ -38,7 +38,7 @@ NOTE_HELD = (
 UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter
 UNSTABLE_NOTE = (
     " The clusters are unstable: on halves of the slides the score goes from {lowest:.2f} to {highest:.2f}. "
-    "In simulations of such cohorts 95 % intervals held the truth in 63 to 88 %."
+    "In simulations of such cohorts 95 % intervals held the truth in 64 to 88 %."
 )
 
 
