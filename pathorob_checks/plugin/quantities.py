@@ -58,6 +58,14 @@ def _worst(gate: Gate, fm: str, criterion: Criterion) -> Answer:
             f"{criterion.metric}: there is no value by {by.replace('_', ' ')}",
             remedy="ask for the value of the whole cohort",
         )
+    if criterion.metric in (views := gate.cohort(criterion.cohort).views):
+        present = set(views[criterion.metric].patches[by])
+        if unmeasured := sorted(present - {group.name for group in groups}):
+            raise MetricError(
+                f"{criterion.metric}: the worst {by.replace('_', ' ')} is unknown, because "
+                f"{', '.join(unmeasured)} has no value",
+                remedy="ask for the value of the whole cohort, or give a cohort with more slides there",
+            )
     worst = worst_group(groups)
     return Answer(
         measurement=replace(
