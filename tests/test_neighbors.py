@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathorob_checks.metrics import neighbor_lists
-from pathorob_checks.numerics import neighbors
+from pathorob_checks.numerics import candidates, neighbors, screens
+from pathorob_checks.numerics.screens import Float32Screen, Int8Screen, Screen
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -41,23 +44,76 @@ def unit(count: int, dim: int, seed: int) -> Float32:
     seed=st.integers(0, 10_000),
     count=st.integers(12, 120),
     block=st.integers(5, 60),
-    places=st.integers(1, 99),
-    many=st.sampled_from([0, 100]),
+    by_int8=st.booleans(),
 )
-def test_neighbors_do_not_depend_on_blocks_and_places(
-    seed: int, count: int, block: int, places: int, many: int
+def test_neighbors_depend_neither_on_blocks_nor_on_the_screen(
+    seed: int, count: int, block: int, by_int8: bool
 ) -> None:
     points, groups = unit(count, 8, seed), np.random.RandomState(seed).randint(0, 6, count)
     most = count - int(np.bincount(groups).max())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(neighbors._BLOCK, "cpu", block)
-        patch.setattr(neighbors, "_PLACES", places)
-        patch.setattr(neighbors, "_MANY", many)  # 0: rows are taken whole, whatever k
-        patch.setattr(neighbors, "_WHOLE_ROWS", block * count)
+        patch.setitem(neighbors._ROWS, "cpu", (block, block))
+        patch.setattr(screens, "choose", screen_of(by_int8))
         for k in {1, most // 2, most} - {0}:
             np.testing.assert_array_equal(nearest(points, groups, k), by_sorting(points, groups, k))
         pauses = sum(1 for _ in neighbors.nearest_neighbors(points, groups, most, CPU))
-        assert pauses == neighbors.block_products(count, most, CPU)
+        assert pauses == neighbors.block_products(count, CPU)
+
+
+def screen_of(by_int8: bool) -> Callable[..., Screen]:
+    return lambda x, k, run: Int8Screen(x, run) if by_int8 else Float32Screen(x)
+
+
+@pytest.mark.parametrize("spectrum", ["even", "falling", "one place", "constant"])
+def test_products_of_whole_numbers_stay_within_their_bound(spectrum: str) -> None:
+    """By far: the bound holds for every pair, where the typical error is a tenth of it."""
+    rng = np.random.RandomState(0)
+    scale = {"even": np.ones(300), "falling": np.arange(1, 301) ** -1.0}.get(spectrum, np.full(300, 1e-3))
+    x = rng.standard_normal((2000, 300)) * scale
+    if spectrum == "one place":
+        x[:, 7] += 1
+    if spectrum == "constant":
+        x += 0.1
+    unit_rows = torch.from_numpy(x / np.linalg.norm(x, axis=1, keepdims=True)).float()
+    screen, out = Int8Screen(unit_rows, map), torch.empty((2000, 2000), dtype=torch.int32)
+    screen(slice(None), slice(None), out)
+    off = (out.double() * screen.unit - unit_rows.double() @ unit_rows.double().T).abs()
+    assert 0.02 < float(off.max()) / (screen.bound * screen.unit) < 0.7
+    assert screen.bound * screen.unit < 0.06
+
+
+def test_a_product_beyond_its_bound_is_noticed_and_float32_takes_over() -> None:
+    """As on a processor that adds up whole numbers wrongly."""
+    points, groups = unit(200, 64, seed=5), np.arange(200) // 2
+
+    class Wrong(Int8Screen):
+        def __call__(self, rows: slice, columns: slice, out: torch.Tensor) -> None:
+            super().__call__(rows, columns, out)
+            out += 10 * int(self.bound)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screens, "choose", lambda x, k, run: Wrong(x, run))
+        np.testing.assert_array_equal(nearest(points, groups, 9), by_sorting(points, groups, 9))
+
+
+def test_a_screen_of_whole_numbers_is_for_few_neighbors_of_many_rows() -> None:
+    x = torch.from_numpy(unit(5000, 16, seed=6))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screens, "_int8_is_fast", lambda: True)
+        assert isinstance(screens.choose(x, 10, map), Int8Screen)
+        assert isinstance(screens.choose(x, 500, map), Float32Screen)
+        assert isinstance(screens.choose(x[:1000], 10, map), Float32Screen)
+        patch.setattr(screens, "_int8_is_fast", lambda: False)
+        assert isinstance(screens.choose(x, 10, map), Float32Screen)
+
+
+def test_neighbors_of_some_rows_are_those_of_all() -> None:
+    points, groups = unit(300, 16, seed=7), np.arange(300) // 4
+    some = np.array([5, 250, 17])
+    for k in (1, 12, 296):
+        found = neighbors.nearest_to(some, points, groups, k, CPU)
+        np.testing.assert_array_equal(found, by_sorting(points, groups, k)[some])
+    assert neighbors.nearest_to(some[:0], points, groups, 3, CPU).shape == (0, 3)
 
 
 def test_equal_distances_stand_in_the_order_of_the_rows() -> None:
@@ -87,36 +143,50 @@ def test_more_equal_neighbors_than_candidates_stand_in_the_order_of_the_rows() -
     points = points[rng.permutation(len(points))].astype(np.float32)
     groups = np.arange(len(points))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(neighbors._BLOCK, "cpu", 64)
+        patch.setitem(neighbors._ROWS, "cpu", (64, 64))
         np.testing.assert_array_equal(nearest(points, groups, 5), by_sorting(points, groups, 5))
 
 
 @pytest.mark.parametrize("count", [640, 650])
 def test_groups_of_products_hide_no_neighbor(count: int) -> None:
-    """Wide enough that only group maxima are looked at first; 650 leaves rows over that no group holds."""
+    """Wide enough that only group maxima set the first floor; 650 leaves rows over that no group holds."""
     points, groups = unit(count, 16, seed=4), np.arange(count) // 3
-    assert count // neighbors._MEMBERS > 2 * (7 + neighbors._SPARE)
+    assert count // candidates._MEMBERS > 4 * 7
     np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(neighbors._BLOCK, "cpu", 500)
-        np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10_000))
-def test_parts_with_rows_in_common_have_the_neighbors_that_each_has_alone(seed: int) -> None:
+@given(seed=st.integers(0, 10_000), depth=st.sampled_from([0.2, 0.7, 5]))
+def test_parts_with_rows_in_common_have_the_neighbors_that_each_has_alone(seed: int, depth: float) -> None:
     rng = np.random.RandomState(seed)
     different = rng.standard_normal((40, 8)).astype(np.float32)
     which = np.concatenate([rng.permutation(40)[:30] for _ in range(6)])
     array, slides = different[which], which // 4
     parts = [np.arange(start, start + 30) for start in range(0, 180, 30)]
-    shared = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
-    assert neighbor_lists._shared(array, parts, CPU) is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbor_lists, "_MATRIX_BYTES", 0)
-        assert neighbor_lists._shared(array, parts, CPU) is None
+        patch.setattr(neighbor_lists, "_DEPTH", depth)
+        shared = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
+        assert neighbor_lists._shared(array, parts, slides) is not None
+        patch.setattr(neighbor_lists, "_shared", lambda *_: None)
         alone = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
     np.testing.assert_array_equal(shared, alone)
+
+
+def test_parts_share_a_search_only_where_it_costs_less_and_patches_are_told_apart() -> None:
+    array, slides = unit(40, 8, seed=8), np.arange(40) // 4
+    apart = [np.arange(20), np.arange(20, 40)]
+    assert neighbor_lists._shared(array, apart, slides) is None
+    doubled = np.concatenate([array, array])
+    again = [np.arange(40), np.arange(40, 80)]
+    first, code = neighbor_lists._shared(doubled, again, np.tile(slides, 2)) or (None, None)
+    np.testing.assert_array_equal(first, np.arange(40))
+    np.testing.assert_array_equal(code, np.tile(np.arange(40), 2))
+    # One embedding under two slides is two patches.
+    first, _ = neighbor_lists._shared(doubled, [*again, *again], np.arange(80) // 4) or (None, None)
+    np.testing.assert_array_equal(first, np.arange(80))
+    # Twice in a part: which of the two is a neighbor cannot be told from one order of patches.
+    twice = [np.concatenate([part, part[:1] + 40]) for part in (again[0], again[0])]
+    assert neighbor_lists._shared(doubled, twice, np.tile(slides, 2)) is None
 
 
 def test_equal_rows_are_found_and_rows_that_only_look_equal_are_not() -> None:

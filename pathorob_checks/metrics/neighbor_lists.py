@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import row_norms
 
 from pathorob_checks.metrics.inputs import Float32, Int64, Progress
 from pathorob_checks.numerics import threads
-from pathorob_checks.numerics.neighbors import (
-    Product,
-    block_products,
-    finish,
-    nearest_neighbors,
-    picked_products,
-    products_of_all,
-)
+from pathorob_checks.numerics.neighbors import block_products, finish, nearest_neighbors, nearest_to
 
 if TYPE_CHECKING:
     import torch
 
-_MATRIX_BYTES = 512 << 20  # of the products of all different rows with each other
+_DEPTH = 0.8  # of what a part's share of all patches asks for: the nearest stand together in few parts
 _KEY_COLUMNS = 16  # by which equal rows are looked for, before they are compared whole
-_BLOCK = 4096  # rows
+_BLOCK = 1024  # rows
 
 
 def neighbor_lists(
@@ -40,60 +33,82 @@ def neighbor_lists(
 
     Returns
     -------
-    (rows of all parts, k) int64 row numbers of `array`, nearest first; equal distances in the order of rows.
+    (rows of all parts, k) int64 row numbers of `array`, nearest first; equal distances stand in the order of
+    rows, and of patches that stand in several parts in that of their first rows.
     """
     found: list[Int64] = []
-    shared = _shared(array, parts, device) if len(parts) > 1 else None
 
-    def steps(rows: Int64) -> Generator[None, None, Int64]:
-        # scikit-learn's rounding decides which of two nearly equal neighbors the published values count
-        # first. Part by part, so that no second copy of all embeddings is in memory.
-        if shared is None:
-            return nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
-        points, product = shared(rows)
-        return nearest_neighbors(points, slides[rows], k, device, product)
-
-    def one_after_the_other() -> Iterator[None]:
-        for rows in parts:
-            nearest = yield from steps(rows)
-            found.append(nearest)
-
-    def one_per_core() -> Iterator[None]:
-        for nearest in threads.spread(lambda rows: finish(steps(rows)), parts):
+    def each(find: Callable[[Int64], Int64]) -> Iterator[None]:
+        for nearest in threads.spread(find, parts) if device.type == "cpu" else map(find, parts):
             found.append(nearest)
             yield
 
-    many = len(parts) > 1 and device.type == "cpu"
-    total = len(parts) if many else sum(block_products(len(rows), k, device) for rows in parts)
-    work: Iterable[object] = one_per_core() if many else one_after_the_other()
-    if progress is not None:
-        work = progress(work, total, "neighbors")
-    for _ in work:
+    def alone(rows: Int64) -> Int64:
+        return rows[finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))]
+
+    def whole() -> Generator[None, None, None]:
+        (rows,) = parts
+        nearest = yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
+        found.append(rows[nearest])
+
+    def together(first: Int64, code: Int64) -> Generator[None, None, None]:
+        points, groups = _unit(array[first]), slides[first]
+        most = len(points) - int(np.bincount(groups).max())
+        depth = min(most, int(_DEPTH * k * len(points) / min(map(len, parts))))
+        order = yield from nearest_neighbors(points, groups, depth, device)
+
+        def inside(rows: Int64) -> Int64:
+            nearest, lacking = _inside(code[rows], order, k)
+            if len(lacking):
+                nearest[lacking] = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
+            return rows[nearest]
+
+        yield from each(inside)
+
+    shared = _shared(array, parts, slides) if len(parts) > 1 else None
+    work: Iterable[object]
+    if len(parts) == 1:
+        work, total = whole(), block_products(len(parts[0]), device)
+    elif shared is None:
+        work, total = each(alone), len(parts)
+    else:
+        work, total = together(*shared), block_products(len(shared[0]), device) + len(parts)
+    for _ in work if progress is None else progress(work, total, "neighbors"):
         pass
-    return np.concatenate([rows[nearest] for rows, nearest in zip(parts, found, strict=True)])
+    return np.concatenate(found)
 
 
-class _Shared:
-    """Products of all different rows, from which every part picks its own."""
+def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, Int64] | None:
+    """For parts with so many patches in common that one search costs less than one for each.
 
-    def __init__(self, array: Float32, first: Int64, code: Int64, device: torch.device) -> None:
-        self._unit = _unit(array[first])
-        self._code = code
-        self._products = products_of_all(self._unit, device)
-
-    def __call__(self, rows: Int64) -> tuple[Float32, Product]:
-        """The unit rows of a part, and how their products are had."""
-        code = self._code[rows]
-        return self._unit[code], picked_products(self._products, code)
-
-
-def _shared(array: Float32, parts: list[Int64], device: torch.device) -> _Shared | None:
-    """For parts with so many rows in common that one matrix of products costs less than one for each."""
-    first, code = equal_rows(array)
-    cost = len(first) ** 2
-    if cost * array.itemsize > _MATRIX_BYTES or cost > sum(len(rows) ** 2 for rows in parts):
+    The first row of each different patch (embedding and slide), in order, and (N,) which of them a row is.
+    """
+    _, equal = equal_rows(array)
+    _, first, code = np.unique(
+        equal * (int(slides.max()) + 1) + slides, return_index=True, return_inverse=True
+    )
+    order = np.argsort(first)
+    first, code = first[order], np.argsort(order)[code]
+    if len(first) ** 2 > sum(len(rows) ** 2 for rows in parts):
         return None
-    return _Shared(array, first, code, device)
+    if any(len(np.unique(code[rows])) < len(rows) for rows in parts):  # equal patches inside a part
+        return None
+    return first.astype(np.int64), code.astype(np.int64)
+
+
+def _inside(part: Int64, order: Int64, k: int) -> tuple[Int64, Int64]:
+    """The k nearest of a part's patches (M,) in the part, (M, k) places in it, and which of them lack some.
+
+    By the `order` of all patches, (patches, depth) nearest first, which may not reach so far for every patch.
+    """
+    place = np.full(len(order), -1)
+    place[part] = np.arange(len(part))
+    nearest = place[order[part]].ravel()
+    there = np.flatnonzero(nearest >= 0)
+    ends = np.searchsorted(there, np.arange(1, len(part) + 1) * order.shape[1])
+    begins = np.concatenate([[0], ends[:-1]])
+    first = np.minimum(begins[:, None] + np.arange(k), max(0, len(there) - 1))
+    return nearest[np.append(there, 0)[first]], np.flatnonzero(ends - begins < k)
 
 
 def equal_rows(array: Float32) -> tuple[Int64, Int64]:
@@ -114,4 +129,8 @@ def equal_rows(array: Float32) -> tuple[Int64, Int64]:
 
 
 def _unit(rows: Float32) -> Float32:
-    return np.asarray(normalize(rows), dtype=np.float32)
+    """Divided by their lengths, with the rounding of scikit-learn's `normalize`.
+
+    It decides which of two nearly equal neighbors the published values count first.
+    """
+    return np.asarray(rows / row_norms(rows)[:, None], dtype=np.float32)

@@ -1,56 +1,44 @@
-"""Nearest neighbors by blocked matrix products."""
+"""Nearest neighbors: products of rows that may be a little off find candidates, exact ones decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Generator, Iterator
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pathorob_checks.numerics.products import Multiplication
+from pathorob_checks.numerics import screens, threads
+from pathorob_checks.numerics.candidates import LOWEST, Candidates
+from pathorob_checks.numerics.screens import ROUNDING, Float32Screen, Run, Screen, ScreenError
 
-Product = Callable[[slice, slice, Tensor], None]  # of some rows with other rows, written to the tensor
-_SPARE = 8  # candidates beyond k, for those that are equal up to rounding
-_ROUNDING = 4e-6  # a product of two unit rows in float32 is closer than half of this to the exact one
-_BLOCK = {"cpu": 4096, "cuda": 8192}  # rows
-_MANY = 100  # candidates; picking so many from every block costs more than the other half of the products
-_WHOLE_ROWS = 1 << 26  # products at once where rows are taken whole
+Int64 = npt.NDArray[np.int64]
+_ROWS = {"cpu": (512, 2048), "cuda": (8192, 8192)}  # of a block
+_BLOCKS = 8
 _PAIR_BYTES = 16 << 20
-_PLACES = 256  # for candidates of a row
-_PICKED_ROWS = 16  # so that whole rows of products stay in the processor's cache
-_MEMBERS = 16  # of a group of products of which only the largest is looked at first
 
 
-def block_products(count: int, k: int, device: torch.device) -> int:
-    """How many products of blocks `nearest_neighbors` computes for so many rows and neighbors."""
-    _, pairs = _plan(count, k, device)
-    return len(pairs)
+def block_products(count: int, device: torch.device) -> int:
+    """How many products of blocks `nearest_neighbors` computes for so many rows."""
+    blocks = len(_blocks(count, device))
+    return blocks * (blocks + 1) // 2
 
 
-def _plan(count: int, k: int, device: torch.device) -> tuple[list[slice], list[tuple[int, slice]]]:
-    """Blocks of rows, and which rows each of them is multiplied with.
-
-    With few candidates every two blocks once: their product serves both. With many, each block with all
-    rows, so that its candidates are picked once.
-    """
-    size = min(_BLOCK[device.type], count)
-    if k + _SPARE > _MANY:
-        size = max(1, min(size, _WHOLE_ROWS // count))
-    blocks = [slice(a, min(a + size, count)) for a in range(0, count, size)]
-    if k + _SPARE > _MANY:
-        return blocks, [(i, slice(0, count)) for i in range(len(blocks))]
-    return blocks, [(i, columns) for i in range(len(blocks)) for columns in blocks[i:]]
+def _blocks(count: int, device: torch.device) -> list[slice]:
+    """As many rows in each as can be, and enough blocks for all cores where that leaves them large."""
+    least, most = _ROWS[device.type]
+    blocks = max(-(-count // most), min(_BLOCKS, -(-count // least)))
+    edges = [count * block // blocks for block in range(blocks + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def nearest_neighbors(
-    points: npt.NDArray[np.float32],
-    groups: npt.NDArray[np.int64],
-    k: int,
-    device: torch.device,
-    product: Product | None = None,
-) -> Generator[None, None, npt.NDArray[np.int64]]:
+    points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device, *, alone: bool = True
+) -> Generator[None, None, Int64]:
     """The k nearest rows of every row, leaving out rows of its own group; pauses after every product.
 
     Every product of two blocks of rows serves both: half the products suffice.
@@ -61,202 +49,171 @@ def nearest_neighbors(
         the smallest Euclidean distance.
     groups : (N,) int64; rows of one group (a slide) are never each other's neighbors.
     k : at most N minus the size of the largest group.
-    product : how to have the products of rows, where they are known; None multiplies them.
+    alone : spread the work over the cores; False where that is done with several calls.
 
     Returns
     -------
-    (N, k) int64, nearest first; equal distances stand in the order of the rows. Products in float32
-    find the candidates; where two are equal up to rounding, distances in float64 order them, so that
-    the order does not depend on how a product was computed.
+    (N, k) int64, nearest first; equal distances stand in the order of the rows. Where two products are
+    equal up to rounding, distances in float64 order them, so that the order does not depend on how a
+    product was computed.
+    """
+    x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).int().to(device)
+    run: Run = threads.spread if alone and device.type == "cpu" else map
+    _samples(device.type)  # here, where no other thread is at work yet
+    search = _Search(x, group, k, run)
+    try:
+        yield from search.by(screens.choose(x, k, run))
+    except ScreenError:  # a chance of one in a billion, or a processor that adds up whole numbers wrongly
+        yield from search.by(Float32Screen(x))
+    return np.asarray(search.neighbors().cpu().numpy())
+
+
+def nearest_to(
+    queries: Int64, points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device
+) -> Int64:
+    """The k nearest rows of some rows only, as `nearest_neighbors` gives them.
+
+    Parameters
+    ----------
+    queries : (Q,) row numbers; few, as their products with all rows are held at once.
+    points, groups, k : as there.
     """
     x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).to(device)
-    blocks, pairs = _plan(len(x), k, device)
-    size = blocks[0].stop
-    present = [set(groups[rows].tolist()) for rows in blocks]
-    room = torch.empty(size * max(columns.stop - columns.start for _, columns in pairs), device=device)
-    candidates = _Candidates(len(blocks), size, min(k + _SPARE, len(x)), device)
-    product = product or _multiplied(x)
-    for i, columns in pairs:
-        rows = blocks[i]
+    if len(queries) == 0:
+        return np.empty((0, k), dtype=np.int64)
+    asked = x[torch.from_numpy(queries).to(device)]
+    similarity = asked @ x.T
+    similarity.masked_fill_(group[torch.from_numpy(queries), None] == group, LOWEST[similarity.dtype])
+    found = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
+    found.begin(similarity)
+    found.offer(similarity, 0, turned=False)
+    return np.asarray(_by_distance(asked, x, *found.products())[:, :k].cpu().numpy())
+
+
+class _Search:
+    def __init__(self, x: Tensor, group: Tensor, k: int, run: Run) -> None:
+        self._x, self._group, self._k, self._run = x, group, k, run
+        self._blocks = _blocks(len(x), x.device)
+        self._members = [set(group[rows].tolist()) for rows in self._blocks]
+
+    def by(self, screen: Screen) -> Iterator[None]:
+        """Find candidates with this screen; a step for every product."""
+        several = range(len(self._blocks))
+        self._screen = screen
+        self._found = [
+            Candidates(
+                rows.stop - rows.start,
+                len(self._x),
+                self._k,
+                2 * screen.bound,
+                screen.dtype,
+                self._x.device,
+            )
+            for rows in self._blocks
+        ]
+        for pairs in ([(i, i) for i in several], [(i, j) for i in several for j in several if i < j]):
+            yield from self._run(self._multiply, pairs)
+        self._nearest = list(self._run(self._decide, several))
+
+    def neighbors(self) -> Tensor:
+        """(N, k) of the whole search."""
+        return torch.cat(self._nearest)
+
+    def _multiply(self, pair: tuple[int, int]) -> None:
+        i, j = pair
+        rows, columns = self._blocks[i], self._blocks[j]
         shape = (rows.stop - rows.start, columns.stop - columns.start)
-        similarity = room[: shape[0] * shape[1]].view(shape)
-        product(rows, columns, similarity)
-        if not present[i].isdisjoint(groups[columns].tolist()):
-            similarity.masked_fill_(group[rows, None] == group[None, columns], -torch.inf)
-        candidates.offer(i, columns.start, *_largest(similarity, candidates.count, turned=False))
-        if columns in blocks[i + 1 :]:
-            other = blocks.index(columns)
-            candidates.offer(other, rows.start, *_largest(similarity, candidates.count, turned=True))
-        yield
-    nearest = []
-    for i, rows in enumerate(blocks):
-        products, others = candidates.best(i, rows.stop - rows.start)
-        found = _by_distance(x, rows, products, others)[:, :k]
-        # Beyond the candidates there may be rows as near as the k-th, up to rounding.
-        if products.shape[1] < len(x):
-            for row in torch.nonzero(products[:, k - 1] - products[:, -1] < _ROUNDING)[:, 0]:
-                found[row] = _among_all(x, group, rows.start + int(row), float(products[row, k - 1]), k)
-        nearest.append(found)
-    return np.asarray(torch.cat(nearest).cpu().numpy())
+        similarity = torch.empty(shape, dtype=self._screen.dtype, device=self._x.device)
+        self._screen(rows, columns, similarity)
+        if not self._members[i].isdisjoint(self._members[j]):
+            own = self._group[rows, None] == self._group[None, columns]
+            similarity.masked_fill_(own, LOWEST[similarity.dtype])
+        if i == j:
+            self._found[i].begin(similarity)
+        else:
+            self._found[j].offer(similarity, rows.start, turned=True)
+        self._found[i].offer(similarity, columns.start, turned=False)
+
+    def _decide(self, block: int) -> Tensor:
+        """(rows, k) nearest of the rows of a block."""
+        found, rows = self._found[block], self._blocks[block]
+        if not self._screen.exact:
+            _make_exact(found, self._x[rows], self._x, self._screen)
+        return _by_distance(self._x[rows], self._x, *found.products())[:, : self._k]
 
 
-def _multiplied(x: Tensor) -> Product:
-    multiply = Multiplication(x.device)
-    return lambda rows, columns, out: multiply(x[rows], x[columns].T, out)
+def _make_exact(found: Candidates, queries: Tensor, x: Tensor, screen: Screen) -> None:
+    """Replace products that may be off by those in float32."""
+    products, others = found.products()
+    place = (products > LOWEST[products.dtype]).flatten().nonzero()[:, 0]
+    rough = products.flatten()[place] * screen.unit
+    exact = _products(queries, x, place // products.shape[1], others.flatten()[place])
+    if bool(((rough - exact).abs() > screen.bound * screen.unit).any()):
+        raise ScreenError
+    replaced = torch.full(products.shape, LOWEST[exact.dtype])
+    replaced.view(-1)[place] = exact
+    found.replace(replaced, ROUNDING)
 
 
-def products_of_all(points: npt.NDArray[np.float32], device: torch.device) -> Tensor:
-    """(N, N) float32 products of (N, D) points with each other; half of them computed, by symmetry."""
-    x = torch.from_numpy(points).to(device)
-    products = torch.empty((len(x), len(x)), device=device)
-    product = _multiplied(x)
-    size = max(1, min(_BLOCK[device.type], -(-len(x) // 4)))
-    for a in range(0, len(x), size):
-        rows = slice(a, min(a + size, len(x)))
-        for b in range(a, len(x), size):
-            columns = slice(b, min(b + size, len(x)))
-            block = torch.empty((rows.stop - a, columns.stop - b), device=device)
-            product(rows, columns, block)
-            products[rows, columns] = block
-            if b > a:
-                products[columns, rows] = block.T
-    return products
+def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -> Tensor:
+    """`others`, rows of x, by their distance to the queries, given with the largest product first.
+
+    Runs of products that rounding may have put in a wrong order are ordered anew.
+    """
+    close = products[:, :-1] - products[:, 1:] < ROUNDING
+    follows, leads = (torch.nn.functional.pad(close, side) for side in ((1, 0), (0, 1)))
+    place = (follows | leads).flatten().nonzero()[:, 0]
+    run = (~follows).flatten()[place].cumsum(0)
+    those = others.flatten()[place]
+    needed, other = torch.unique(those, return_inverse=True)
+    row = place // products.shape[1]
+    a, b = queries.double(), x[needed].double()
+    distances = (a**2).sum(dim=1)[row] + (b**2).sum(dim=1)[other] - 2 * _products(a, b, row, other)
+    order = those.argsort(stable=True)  # so that equals stay in the order of the rows
+    for key in (distances, run):
+        order = order[key[order].argsort(stable=True)]
+    ordered = others.clone()
+    ordered.view(-1)[place] = those[order]
+    return ordered
 
 
-def picked_products(products: Tensor, which: npt.NDArray[np.int64]) -> Product:
-    """Products of the rows `which`, of all that `products_of_all` has, for `nearest_neighbors`."""
-    places = torch.from_numpy(which).to(products.device)
-
-    def pick(rows: slice, columns: slice, out: Tensor) -> None:
-        for start in range(rows.start, rows.stop, _PICKED_ROWS):
-            some = slice(start, min(start + _PICKED_ROWS, rows.stop))
-            lines, target = products[places[some]], out[start - rows.start : some.stop - rows.start]
-            if products.device.type == "cpu":  # in half the time of torch
-                np.take(lines.numpy(), which[columns], axis=1, out=target.numpy(), mode="clip")
-            else:
-                torch.index_select(lines, 1, places[columns], out=target)
-
-    return pick
+def _products(a: Tensor, b: Tensor, row: Tensor, other: Tensor) -> Tensor:
+    """Products of rows of a, in ascending order, with other rows of b; both of one dtype."""
+    if _samples(a.device.type):
+        ends = torch.bincount(row, minlength=len(a)).cumsum(0)
+        pattern = _pattern(torch.nn.functional.pad(ends, (1, 0)), other, (len(a), len(b)), a.dtype)
+        found: Tensor = torch.sparse.sampled_addmm(pattern, a, b.T, beta=0).values()
+        return found
+    at_once = max(1, _PAIR_BYTES // (a.element_size() * a.shape[1]))
+    starts = range(0, len(row), at_once)
+    parts = [(a[row[i : i + at_once]] * b[other[i : i + at_once]]).sum(dim=1) for i in starts]
+    return torch.cat([a.new_empty(0), *parts])
 
 
-def finish(steps: Generator[None, None, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+def _pattern(starts: Tensor, columns: Tensor, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    values = torch.zeros(len(columns), dtype=dtype)
+    return torch.sparse_csr_tensor(starts, columns, values, size=shape, check_invariants=False)
+
+
+@cache
+def _samples(device: str) -> bool:
+    """Whether torch computes single products of rows there without copies of the rows."""
+    if device != "cpu":
+        return False
+    with warnings.catch_warnings():  # torch says once that sparse tensors are in beta state
+        warnings.simplefilter("ignore")
+        pattern = _pattern(torch.tensor([0, 1]), torch.tensor([0]), (1, 1), torch.float32)
+    try:
+        torch.sparse.sampled_addmm(pattern, torch.ones(1, 1), torch.ones(1, 1))
+    except RuntimeError:
+        return False
+    return True
+
+
+def finish(steps: Generator[None, None, Int64]) -> Int64:
     """The result of `nearest_neighbors` without pauses."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return np.asarray(end.value)
-
-
-class _Candidates:
-    """The largest products of every row so far, and the rows they are with.
-
-    Those of a block of rows fill the places that there are; then the best are picked and the others go.
-    """
-
-    def __init__(self, blocks: int, rows: int, count: int, device: torch.device) -> None:
-        self.count = count
-        width = max(3 * count, min(_PLACES, blocks * count))
-        self.products = torch.empty((blocks, rows, width), device=device)
-        self.others = torch.empty((blocks, rows, width), dtype=torch.int32, device=device)
-        self.filled = [0] * blocks
-
-    def offer(self, block: int, first: int, products: Tensor, places: Tensor) -> None:
-        """Take (rows, up to `count`) products with the rows at these `places` from `first` on."""
-        rows, new = products.shape
-        if self.filled[block] + new > self.products.shape[2]:
-            self._pick(block, rows)
-        begin = self.filled[block]
-        end = self.filled[block] = begin + new
-        self.products[block, :rows, begin:end] = products
-        self.others[block, :rows, begin:end] = places + first
-
-    def _pick(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
-        """(rows, count) best products and the rows they are with, kept in the first places."""
-        products = self.products[block, :rows, : self.filled[block]]
-        if self.filled[block] <= self.count:
-            return products, self.others[block, :rows, : self.filled[block]].long()
-        best = products.topk(self.count, dim=1, sorted=False)
-        others = self.others[block, :rows].gather(1, best.indices)
-        end = self.filled[block] = best.values.shape[1]
-        self.products[block, :rows, :end] = best.values
-        self.others[block, :rows, :end] = others
-        return best.values, others.long()
-
-    def best(self, block: int, rows: int) -> tuple[Tensor, Tensor]:
-        """(rows, count) best products, largest first, and the rows they are with."""
-        products, others = self._pick(block, rows)
-        products, order = products.sort(dim=1, descending=True)
-        return products, others.gather(1, order)
-
-
-def _largest(similarity: Tensor, count: int, *, turned: bool) -> tuple[Tensor, Tensor]:
-    """The `count` largest of every row (of every column, if `turned`), and where they stand in it.
-
-    They are among the members of the `count` groups with the largest maxima, and what no group holds.
-    """
-    lines = similarity.T if turned else similarity
-    width = lines.shape[1]
-    count = min(count, width)
-    groups = width // _MEMBERS
-    if groups <= 2 * count:
-        return _top(lines, count)  # of so many, NumPy's partition is three times as fast as torch's topk
-    grouped = groups * _MEMBERS
-    # Reducing along the memory's own order: for columns over the blocks of rows, as they lie.
-    if turned:
-        maxima = similarity[:grouped].view(_MEMBERS, groups, -1).amax(dim=0).T.contiguous()
-    else:
-        maxima = similarity[:, :grouped].view(-1, _MEMBERS, groups).amax(dim=1)
-    chosen = maxima.topk(count, dim=1, sorted=False).indices
-    offsets = groups * torch.arange(_MEMBERS, device=similarity.device)
-    places = (chosen[:, None] + offsets[:, None]).flatten(1)
-    if grouped < width:
-        rest = torch.arange(grouped, width, device=similarity.device).expand(len(places), -1)
-        places = torch.cat([places, rest], dim=1)
-    best = lines.gather(1, places).topk(count, dim=1, sorted=False)
-    return best.values, places.gather(1, best.indices)
-
-
-def _top(lines: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    if lines.device.type != "cpu":
-        best = lines.topk(count, dim=1, sorted=False)
-        return best.values, best.indices
-    places = torch.from_numpy(np.argpartition(lines.numpy(), -count, axis=1)[:, -count:])
-    return lines.gather(1, places), places
-
-
-def _by_distance(x: Tensor, rows: slice, products: Tensor, others: Tensor) -> Tensor:
-    """`others` of these `rows` of x by their distance; `products` and `others` as `_Candidates.best` says."""
-    close = products[:, :-1] - products[:, 1:] < _ROUNDING
-    doubtful = torch.nonzero(close.any(dim=1))[:, 0]
-    close, products, those = close[doubtful], products[doubtful], others[doubtful]
-    unclear = torch.zeros_like(products, dtype=torch.bool)
-    unclear[:, :-1] |= close
-    unclear[:, 1:] |= close
-    distances = 2 - 2 * products.double()
-    row, place = torch.nonzero(unclear & torch.isfinite(products), as_tuple=True)
-    for some in _batches(len(row), x):
-        here, at = row[some], place[some]
-        distances[here, at] = _squared_distances(x[rows.start + doubtful[here]], x[those[here, at]])
-    those, order = those.sort(dim=1)  # so that stable sorting keeps equals in the order of the rows
-    order = distances.gather(1, order).argsort(dim=1, stable=True)
-    return others.index_copy(0, doubtful, those.gather(1, order))
-
-
-def _among_all(x: Tensor, group: Tensor, row: int, product: float, k: int) -> Tensor:
-    """(k,) nearest of all rows to one row whose k-th largest product is about `product`."""
-    products = (x @ x[row]).masked_fill_(group == group[row], -torch.inf)
-    others = torch.nonzero(products >= product - _ROUNDING)[:, 0]
-    parts = [_squared_distances(x[others[some]], x[row]) for some in _batches(len(others), x)]
-    distances = torch.cat(parts)
-    return others[distances.argsort(stable=True)[:k]]
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() - b.double()).square().sum(dim=-1)
-
-
-def _batches(pairs: int, x: Tensor) -> Iterator[slice]:
-    """So many pairs of rows in pieces whose rows fit into `_PAIR_BYTES`."""
-    at_once = max(1, _PAIR_BYTES // (8 * x.shape[1]))
-    return (slice(start, start + at_once) for start in range(0, pairs, at_once))
