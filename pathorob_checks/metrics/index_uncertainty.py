@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,14 @@ _PAIRS = 1 << 23  # of slide and part of the queries, for which changes are kept
 class NeighborCounts:
     """Queries and their neighbor lists, L >= k ranks long.
 
-    `same_class`, `same_center` are (Q, L) bool; `neighbor_slides` (Q, L) and `query_*` (Q,) int64 codes
+    `same_class`, `same_center` are (Q, L) bool; `neighbor_slides` (Q, L) and `query_*` (Q,) integer codes
     into the names `slides`, `classes`, `centers`.
     """
 
     k: int
     same_class: Bool
     same_center: Bool
-    neighbor_slides: Int64
+    neighbor_slides: npt.NDArray[np.integer[Any]]
     query_slides: Int64
     query_classes: Int64
     query_centers: Int64

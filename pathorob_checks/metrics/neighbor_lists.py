@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from sklearn.utils.extmath import row_norms
 
 from pathorob_checks.metrics.inputs import Float32, Int64, Progress
@@ -84,16 +86,12 @@ def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, I
     The first row of each different patch (embedding and slide), in order, and (N,) which of them a row is.
     """
     _, equal = equal_rows(array)
-    _, first, code = np.unique(
-        equal * (int(slides.max()) + 1) + slides, return_index=True, return_inverse=True
-    )
-    order = np.argsort(first)
-    first, code = first[order], np.argsort(order)[code]
+    first, code = _factorized(equal * (int(slides.max()) + 1) + slides)
     if len(first) ** 2 > sum(len(rows) ** 2 for rows in parts):
         return None
     if any(len(np.unique(code[rows])) < len(rows) for rows in parts):  # equal patches inside a part
         return None
-    return first.astype(np.int64), code.astype(np.int64)
+    return first, code
 
 
 def _inside(part: Int64, order: Int64, k: int) -> tuple[Int64, Int64]:
@@ -118,19 +116,31 @@ def equal_rows(array: Float32) -> tuple[Int64, Int64]:
     leave every row to itself: that can cost time, never correctness.
     """
     columns = np.unique(np.linspace(0, array.shape[1] - 1, _KEY_COLUMNS).astype(np.int64))
-    key = np.ascontiguousarray(array[:, columns]).view(f"V{len(columns) * array.itemsize}")[:, 0]
-    _, first, code = np.unique(key, return_index=True, return_inverse=True)
     bits = array.view(np.uint32)
-    for start in range(0, len(array), _BLOCK):
+    factors = np.random.default_rng(0).integers(1, 2**64, len(columns), dtype=np.uint64) | np.uint64(1)
+    first, code = _factorized((bits[:, columns] * factors).sum(axis=1))
+
+    def differ(start: int) -> bool:
         rows = slice(start, start + _BLOCK)
-        if not np.array_equal(bits[rows], bits[first[code[rows]]]):
-            return np.arange(len(array)), np.arange(len(array))
-    return first.astype(np.int64), code.astype(np.int64)
+        return not np.array_equal(bits[rows], bits[first[code[rows]]])
+
+    if any(threads.spread(differ, range(0, len(array), _BLOCK))):
+        return np.arange(len(array)), np.arange(len(array))
+    return first, code
+
+
+def _factorized(keys: npt.NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:
+    """The first place of every different key, in order, and which of them each key is."""
+    code, different = pd.factorize(keys)
+    first = np.empty(len(different), dtype=np.int64)
+    first[code[::-1]] = np.arange(len(keys))[::-1]  # the first is written last
+    return first, code.astype(np.int64)
 
 
 def _unit(rows: Float32) -> Float32:
-    """Divided by their lengths, with the rounding of scikit-learn's `normalize`.
+    """Divide them in place by their lengths, with the rounding of scikit-learn's `normalize`.
 
     It decides which of two nearly equal neighbors the published values count first.
     """
-    return np.asarray(rows / row_norms(rows)[:, None], dtype=np.float32)
+    rows /= row_norms(rows)[:, None]
+    return rows

@@ -18,6 +18,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, index_uncertainty, weakest_cells
 from pathorob_checks.metrics.inputs import (
     Int64,
+    Labels,
     Progress,
     as_embeddings,
     labels,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,17 +211,18 @@ def robustness_index(
     length = min(shortest, max(reach, (k or 0) + spare_ranks(k or reach, max(largest))))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
-    same_class = classes.codes[neighbors] == classes.codes[rows, None]
-    same_center = centers.codes[neighbors] == centers.codes[rows, None]
+    neighbor_classes = _narrow(classes)[neighbors]
+    same_class = neighbor_classes == _narrow(classes)[rows, None]
+    same_center = _narrow(centers)[neighbors] == _narrow(centers)[rows, None]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
     if k is None:
-        k = _own_k(shares, classes.codes[neighbors[:, :reach]], truth, len(classes))
+        k = _own_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(
         k=k,
         same_class=same_class,
         same_center=same_center,
-        neighbor_slides=slides.codes[neighbors],
+        neighbor_slides=_narrow(slides)[neighbors],
         query_slides=slides.codes[rows],
         query_classes=truth,
         query_centers=centers.codes[rows],
@@ -242,7 +245,7 @@ def robustness_index(
         interval=uncertainty.interval,
         interval_note=uncertainty.note,
         confidence=confidence,
-        balanced_accuracy=_vote_accuracy(classes.codes[neighbors[:, :k]], truth, len(classes)),
+        balanced_accuracy=_vote_accuracy(neighbor_classes[:, :k], truth, len(classes)),
         by_k=shares.robustness_index,
         neighborhoods=shares,
         cells=weakest_cells(counted),
@@ -254,7 +257,12 @@ def robustness_index(
     )
 
 
-def _own_k(shares: Neighborhoods, votes: Int64, truth: Int64, classes: int) -> int:
+def _narrow(labels: Labels) -> Codes:
+    """In the smallest integers, as there are so many neighbors."""
+    return labels.codes.astype(np.min_scalar_type(len(labels)))
+
+
+def _own_k(shares: Neighborhoods, votes: Codes, truth: Int64, classes: int) -> int:
     """The first k of the grid, where the index is defined, whose majority vote is best."""
     reach = votes.shape[1]
     grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
@@ -277,7 +285,7 @@ def _neighborhoods(same_class: npt.NDArray[np.bool_], same_center: npt.NDArray[n
     )
 
 
-def _vote_accuracy(votes: Int64, truth: Int64, classes: int) -> float:
+def _vote_accuracy(votes: Codes, truth: Int64, classes: int) -> float:
     """Balanced accuracy of the majority vote; argmax takes the lowest label among equals."""
     counts = np.stack([(votes == label).sum(axis=1) for label in range(classes)], axis=1)
     correct = counts.argmax(axis=1) == truth

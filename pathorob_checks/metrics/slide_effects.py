@@ -7,17 +7,21 @@ than k. To leave out queries alone would miss what the slide does to its neighbo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.strata import Strata
+from pathorob_checks.numerics import threads
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.integer[Any]]
 _LEAST_SPARE = 30  # ranks beyond k
-_COUNTS = 1 << 22  # of query x slide at a time
-_PAIRS = 1 << 17  # of query and slide whose longer lists are read at a time
+_QUERIES, _TASKS = 4096, 32  # at least so many at a time, in about so many tasks
+_ENTRIES = 1 << 18  # of neighbor lists that are sorted at a time
 
 
 def spare_ranks(k: int, largest_slide: int) -> int:
@@ -33,7 +37,7 @@ def spare_ranks(k: int, largest_slide: int) -> int:
 def counts_without_slides(
     so: Bool,
     os_: Bool,
-    neighbor_slides: Int64,
+    neighbor_slides: Codes,
     query_slides: Int64,
     query_parts: Int64,
     parts: int,
@@ -44,7 +48,7 @@ def counts_without_slides(
     Parameters
     ----------
     so, os_ : (Q, L) bool, L >= k; whether the neighbor at each rank is SO, or OS.
-    neighbor_slides : (Q, L) int64 slides of the neighbors, numbered from 0.
+    neighbor_slides : (Q, L) slides of the neighbors, numbered from 0.
     query_slides, query_parts : (Q,) int64 slide of each query, and the part (of any kind, numbered from
         0) whose counts it belongs to.
     parts : number of parts.
@@ -60,41 +64,67 @@ def counts_without_slides(
     own = query_slides * parts + query_parts
     for column, kind in enumerate((so, os_)):
         changes[:, column] -= np.bincount(own, kind[:, :k].sum(axis=1), minlength=slides * parts)
-    at_once = max(1, _COUNTS // slides)
-    for start in range(0, len(so), at_once):
-        rows = slice(start, start + at_once)
-        query, slide, without = _without(so[rows], os_[rows], neighbor_slides[rows], slides, k)
+
+    def together(rows: slice) -> Float64:
+        query, slide, without = _without(so[rows], os_[rows], neighbor_slides[rows], k)
         where = slide * parts + query_parts[rows][query]
-        for column in range(2):
-            changes[:, column] += np.bincount(where, without[:, column], minlength=slides * parts)
+        return np.stack([np.bincount(where, column, minlength=slides * parts) for column in without], axis=1)
+
+    size = max(_QUERIES, -(-len(so) // _TASKS))
+    tasks = [slice(start, start + size) for start in range(0, len(so), size)]
+    for some in threads.spread(together, tasks) if len(tasks) > 1 else map(together, tasks):
+        changes += some
     return changes.reshape(slides, parts, 2)
 
 
-def _without(
-    so: Bool, os_: Bool, neighbor_slides: Int64, slides: int, k: int
-) -> tuple[Int64, Int64, Float64]:
-    """For every query and slide among its k neighbors: their numbers, and the change without the slide."""
-    queries = len(so)
-    key = (np.arange(queries)[:, None] * slides + neighbor_slides[:, :k]).ravel()
-    taken = np.bincount(key, minlength=queries * slides)
-    there = np.flatnonzero(taken)
-    query, slide, taken = there // slides, there % slides, taken[there]
-    lost = [np.bincount(key, kind[:, :k].ravel(), minlength=queries * slides)[there] for kind in (so, os_)]
-    whole = [kind[:, :k].sum(axis=1)[query] for kind in (so, os_)]
-    tails = [kind[:, k:] for kind in (so, os_)]
-    tail_slides, ranks = neighbor_slides[:, k:].astype(np.int32), np.min_scalar_type(so.shape[1])
-    without = np.empty((len(there), 2))
-    for start in range(0, len(there), _PAIRS):
-        some = slice(start, start + _PAIRS)
-        others = tail_slides[query[some]] != slide[some, None].astype(np.int32)
-        used = others & (np.cumsum(others, axis=1, dtype=ranks) <= taken[some, None].astype(ranks))
-        left = k - taken[some] + used.sum(axis=1)
-        for column, tail in enumerate(tails):
-            gained = (tail[query[some]] & used).sum(axis=1)
-            remaining = whole[column][some] - lost[column][some] + gained
-            scaled = np.divide(remaining * k, left, out=np.zeros(len(left)), where=left > 0)
-            without[some, column] = scaled - whole[column][some]
-    return query, slide, without
+def _without(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tuple[Int64, Int64, Float64]:
+    """For every query and slide among its k neighbors: their numbers, and (2, pairs) changes without the slide.
+
+    Members of a slide are put aside as long as fewer than k others stand before them.
+    """
+    at_once = max(1, _ENTRIES // so.shape[1])
+    found = []
+    for start in range(0, len(so), at_once):
+        rows = slice(start, start + at_once)
+        query, slide, without = _without_at_once(so[rows], os_[rows], neighbor_slides[rows], k)
+        found.append((query + start, slide, without))
+    queries, slides, changes = zip(*found, strict=True)
+    return np.concatenate(queries), np.concatenate(slides), np.concatenate(changes, axis=1)
+
+
+def _without_at_once(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tuple[Int64, Int64, Float64]:
+    """As `_without`: members of a slide are put aside as long as fewer than k others stand before them."""
+    length = so.shape[1]
+    bits = length.bit_length()
+    narrow = int(neighbor_slides.max()) < 2 ** (31 - bits - 2)
+    # All of an entry in one number, so that sorting puts the members of a slide next to each other.
+    entries = neighbor_slides.astype(np.int32 if narrow else np.int64) << bits
+    entries |= np.arange(length, dtype=entries.dtype)
+    entries <<= 2
+    entries |= so.view(np.int8) << 1
+    entries |= os_.view(np.int8)
+    entries.sort(axis=1)
+    entry_slide = entries >> (bits + 2)
+    begins = np.ones(entries.shape, dtype=bool)
+    np.not_equal(entry_slide[:, 1:], entry_slide[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    members = np.diff(first, append=begins.size)
+    before = np.arange(begins.size) - np.repeat(first, members)  # members of the slide that stand before
+    flat = entries.ravel()
+    aside = (flat >> 2 & 2**bits - 1) - before < k
+    taken = np.add.reduceat(aside, first, dtype=np.int64)
+    some = np.flatnonzero(taken)
+    query, taken = first[some] // length, taken[some]
+    left = length - taken  # where a list runs out: what it still holds
+    without = np.empty((2, len(some)))
+    for column, (kind, bit) in enumerate(((so, 2), (os_, 1))):
+        counts = np.zeros((len(so), length + 1), dtype=np.int32)
+        np.cumsum(kind, axis=1, out=counts[:, 1:])
+        lost = np.add.reduceat(aside & (flat & bit > 0), first, dtype=np.int64)[some]
+        remaining = counts[query, np.minimum(k + taken, length)] - lost
+        scaled = np.where(left < k, remaining * k / np.maximum(left, 1), remaining)
+        without[column] = scaled - counts[query, k]
+    return query, entry_slide.ravel()[first[some]].astype(np.int64), without
 
 
 def first_order_effects(so: float, os_: float, changes: Float64) -> Float64:

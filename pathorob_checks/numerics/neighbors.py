@@ -58,7 +58,8 @@ def nearest_neighbors(
     product was computed.
     """
     x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).int().to(device)
-    run: Run = threads.spread if alone and device.type == "cpu" else map
+    spread = alone and device.type == "cpu" and len(_blocks(len(x), device)) > 1
+    run: Run = threads.spread if spread else map
     _samples(device.type)  # here, where no other thread is at work yet
     search = _Search(x, group, k, run)
     try:
