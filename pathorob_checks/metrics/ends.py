@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pathorob_checks.metrics.intervals import interval_of
+from pathorob_checks.metrics.intervals import intervals_of
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.resampling import Resampling
 
@@ -34,9 +34,16 @@ def end_interval(metric: str, value: float, slides: int, confidence: float) -> I
 
 def own_interval(side: Resampling, confidence: float, draws: int, seed: int) -> Interval | None:
     """The interval of a measurement by what it was drawn from."""
+    return own_intervals(side, (confidence,), draws, seed)[0]
+
+
+def own_intervals(
+    side: Resampling, confidences: Sequence[float], draws: int, seed: int
+) -> list[Interval | None]:
+    """`own_interval` at several confidences."""
     if side.telling is not None:
-        return end_interval(side.metric, side.value, side.telling, confidence)
-    return interval_of(side, confidence=confidence, draws=draws, seed=seed)
+        return [end_interval(side.metric, side.value, side.telling, each) for each in confidences]
+    return intervals_of(side, confidences, draws, seed)
 
 
 def combined(

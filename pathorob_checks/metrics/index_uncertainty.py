@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.ends import own_interval
+from pathorob_checks.metrics.ends import own_interval, own_intervals
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness, Weakness
 from pathorob_checks.metrics.resampling import Resampling
@@ -94,11 +94,12 @@ def index_uncertainty(
     slides = _Slides(counted, protocol, confidence, draws, seed)
     everything = np.ones(len(counted.cell_names), dtype=bool)
     cell_center, cell_class = np.divmod(np.arange(len(everything)), len(counted.classes))
-    interval = slides.interval(everything, confidence)
+    resampling = slides.resampling(everything)
+    interval = own_interval(resampling, confidence, draws, seed)
     return IndexUncertainty(
         interval=interval,
         note=slides.note(interval),
-        resampling=slides.resampling(everything),
+        resampling=resampling,
         slides=worst_slides(counted),
         groups={
             "medical_center": slides.groups(counted.centers, cell_center),
@@ -177,26 +178,27 @@ class _Slides:
             telling=None if inside else len(np.unique(telling)),
         )
 
-    def interval(self, cells: Bool, confidence: float) -> Interval | None:
-        """For the index of the queries in these cells."""
-        return own_interval(self.resampling(cells), confidence, self._draws, self._seed)
-
     def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
         """Values of the groups that have SO or OS neighbors, lowest first."""
         masks = {name: group_of_cell == number for number, name in enumerate(names)}
         masks = {name: cells for name, cells in masks.items() if (self._so + self._os)[cells].sum() > 0}
         together = 1 - (1 - self._confidence) / max(1, len(masks))
-        found = [
-            GroupValue(
-                name=name,
-                value=self.index(cells),
-                interval=self.interval(cells, self._confidence),
-                simultaneous=self.interval(cells, together),
-                support=float(self._informative[cells].sum() / self._queries[cells].sum()),
-                rows=int(self._queries[cells].sum()),
+        found = []
+        for name, cells in masks.items():
+            confidences = (self._confidence, together)
+            interval, simultaneous = own_intervals(
+                self.resampling(cells), confidences, self._draws, self._seed
             )
-            for name, cells in masks.items()
-        ]
+            found.append(
+                GroupValue(
+                    name=name,
+                    value=self.index(cells),
+                    interval=interval,
+                    simultaneous=simultaneous,
+                    support=float(self._informative[cells].sum() / self._queries[cells].sum()),
+                    rows=int(self._queries[cells].sum()),
+                )
+            )
         return tuple(sorted(found, key=lambda group: group.value))
 
     def note(self, interval: Interval | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.numerics import threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 # Wraps (steps, how many, what they are) to show a bar; comes back as what it was given.
 Progress = Callable[[Iterable[object], int, str], Iterable[object]]
-_BLOCK = 1024  # rows
+_BLOCK = 4096  # rows
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float3
             f"{metric}: there are no patches to read", remedy="check the cohort's subset column"
         )
     # Block by block: a mask of all values would take a quarter of their memory.
-    blocks = (array[start : start + _BLOCK] for start in range(0, len(array), _BLOCK))
-    finite = np.concatenate([np.isfinite(block).all(axis=1) for block in blocks])
+    blocks = [array[start : start + _BLOCK] for start in range(0, len(array), _BLOCK)]
+    run = threads.spread if len(blocks) > 1 else map
+    finite = np.concatenate(list(run(lambda block: np.isfinite(block).all(axis=1), blocks)))
     if not finite.all():
         raise MetricError(
             f"{metric}: {int((~finite).sum())} embeddings have NaN or infinity, the first in row "

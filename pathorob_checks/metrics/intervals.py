@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import norm
@@ -48,20 +49,32 @@ def interval_of(
     on which they add up, about the value; distances to it times the ratio of Student's t to normal
     quantiles, with Satterthwaite's degrees of freedom (few slides tell less of their own spread).
     """
+    return intervals_of(resampling, (confidence,), draws, seed)[0]
+
+
+def intervals_of(
+    resampling: Resampling, confidences: Sequence[float], draws: int, seed: int
+) -> list[tuple[float, float] | None]:
+    """`interval_of` at several confidences, from the same draws."""
     strata = Strata(resampling.cells)
     if strata.alone.all():
-        return None
+        return [None] * len(confidences)
     residuals = strata.residuals(np.array(resampling.effects))
-    place = to_scale(resampling.value, resampling.scale)
-    factor = widening(strata.degrees_of_freedom(residuals), confidence)
-    if resampling.drawn == "repetitions":
-        high = float(norm.ppf((1 + confidence) / 2) * factor * np.sqrt((residuals**2).sum()))
-        low = -high
-    else:
+    place, freedom = to_scale(resampling.value, resampling.scale), strata.degrees_of_freedom(residuals)
+    drawn = None
+    if resampling.drawn == "slides":
         drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
-        low, high = np.quantile(drawn, tails(confidence)) * factor
-    ends = from_scale(np.array([place + low, place + high]), resampling.scale)
-    return float(ends[0]), float(ends[1])
+    found: list[tuple[float, float] | None] = []
+    for confidence in confidences:
+        factor = widening(freedom, confidence)
+        if drawn is None:
+            high = float(norm.ppf((1 + confidence) / 2) * factor * np.sqrt((residuals**2).sum()))
+            low = -high
+        else:
+            low, high = np.quantile(drawn, tails(confidence)) * factor
+        ends = from_scale(np.array([place + low, place + high]), resampling.scale)
+        found.append((float(ends[0]), float(ends[1])))
+    return found
 
 
 def tails(confidence: float) -> tuple[float, float]:

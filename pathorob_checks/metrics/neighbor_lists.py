@@ -38,20 +38,23 @@ def neighbor_lists(
     (rows of all parts, k) int64 row numbers of `array`, nearest first; equal distances stand in the order of
     rows, and of patches that stand in several parts in that of their first rows.
     """
-    found: list[Int64] = []
+    ends = np.cumsum([len(rows) for rows in parts])
+    found = np.empty((ends[-1], k), dtype=np.int64)
 
     def each(find: Callable[[Int64], Int64]) -> Iterator[None]:
-        for nearest in threads.spread(find, parts) if device.type == "cpu" else map(find, parts):
-            found.append(nearest)
-            yield
+        def keep(part: int) -> None:
+            found[ends[part] - len(parts[part]) : ends[part]] = parts[part][find(parts[part])]
+
+        run = threads.spread if device.type == "cpu" else map
+        yield from run(keep, range(len(parts)))
 
     def alone(rows: Int64) -> Int64:
-        return rows[finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))]
+        return finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))
 
     def whole() -> Generator[None, None, None]:
         (rows,) = parts
         nearest = yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
-        found.append(rows[nearest])
+        found[:] = rows[nearest]
 
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
         points, groups = _unit(array[first]), slides[first]
@@ -63,7 +66,7 @@ def neighbor_lists(
             nearest, lacking = _inside(code[rows], order, k)
             if len(lacking):
                 nearest[lacking] = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
-            return rows[nearest]
+            return nearest
 
         yield from each(inside)
 
@@ -77,7 +80,7 @@ def neighbor_lists(
         work, total = together(*shared), block_products(len(shared[0]), device) + len(parts)
     for _ in work if progress is None else progress(work, total, "neighbors"):
         pass
-    return np.concatenate(found)
+    return found
 
 
 def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, Int64] | None:

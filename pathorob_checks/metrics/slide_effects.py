@@ -78,10 +78,7 @@ def counts_without_slides(
 
 
 def _without(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tuple[Int64, Int64, Float64]:
-    """For every query and slide among its k neighbors: their numbers, and (2, pairs) changes without the slide.
-
-    Members of a slide are put aside as long as fewer than k others stand before them.
-    """
+    """For every query and slide among its k neighbors: their numbers, and (2, pairs) changes without it."""
     at_once = max(1, _ENTRIES // so.shape[1])
     found = []
     for start in range(0, len(so), at_once):
@@ -112,19 +109,29 @@ def _without_at_once(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tup
     before = np.arange(begins.size) - np.repeat(first, members)  # members of the slide that stand before
     flat = entries.ravel()
     aside = (flat >> 2 & 2**bits - 1) - before < k
-    taken = np.add.reduceat(aside, first, dtype=np.int64)
+    taken, lost_so, lost_os = _sums(aside, flat, first)
     some = np.flatnonzero(taken)
     query, taken = first[some] // length, taken[some]
     left = length - taken  # where a list runs out: what it still holds
     without = np.empty((2, len(some)))
-    for column, (kind, bit) in enumerate(((so, 2), (os_, 1))):
+    for column, (kind, lost) in enumerate(((so, lost_so), (os_, lost_os))):
         counts = np.zeros((len(so), length + 1), dtype=np.int32)
         np.cumsum(kind, axis=1, out=counts[:, 1:])
-        lost = np.add.reduceat(aside & (flat & bit > 0), first, dtype=np.int64)[some]
-        remaining = counts[query, np.minimum(k + taken, length)] - lost
+        remaining = counts[query, np.minimum(k + taken, length)] - lost[some]
         scaled = np.where(left < k, remaining * k / np.maximum(left, 1), remaining)
         without[column] = scaled - counts[query, k]
     return query, entry_slide.ravel()[first[some]].astype(np.int64), without
+
+
+def _sums(aside: Bool, entries: Codes, first: Int64) -> tuple[Int64, Int64, Int64]:
+    """For each group of entries: how many are aside, and how many of those are SO, and OS.
+
+    The three counts are added up in one number; each stays below 2^20.
+    """
+    weights = np.array([1, 1 + (1 << 40), 1 + (1 << 20), 0])[entries & 3] * aside
+    sums = np.concatenate([[0], np.cumsum(weights)])
+    sums = np.diff(sums[np.append(first, len(entries))])
+    return sums & 2**20 - 1, sums >> 20 & 2**20 - 1, sums >> 40
 
 
 def first_order_effects(so: float, os_: float, changes: Float64) -> Float64:

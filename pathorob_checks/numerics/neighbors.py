@@ -112,8 +112,10 @@ class _Search:
             )
             for rows in self._blocks
         ]
-        for pairs in ([(i, i) for i in several], [(i, j) for i in several for j in several if i < j]):
-            yield from self._run(self._multiply, pairs)
+        # From the diagonal outwards: in most tables near rows stand near each other, so floors rise early.
+        pairs = [(i, i + apart) for apart in several for i in several[: len(several) - apart]]
+        for some in (pairs[: len(several)], pairs[len(several) :]):
+            yield from self._run(self._multiply, some)
         self._nearest = list(self._run(self._decide, several))
 
     def neighbors(self) -> Tensor:
@@ -167,8 +169,8 @@ def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -
     run = (~follows).flatten()[place].cumsum(0)
     those = others.flatten()[place]
     needed, other = torch.unique(those, return_inverse=True)
-    row = place // products.shape[1]
-    a, b = queries.double(), x[needed].double()
+    asked, row = torch.unique(place // products.shape[1], return_inverse=True)
+    a, b = queries[asked].double(), x[needed].double()
     distances = (a**2).sum(dim=1)[row] + (b**2).sum(dim=1)[other] - 2 * _products(a, b, row, other)
     order = those.argsort(stable=True)  # so that equals stay in the order of the rows
     for key in (distances, run):

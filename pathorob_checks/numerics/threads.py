@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import joblib
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -24,13 +24,14 @@ def available() -> int:
 
 
 @contextmanager
-def limited(count: int) -> Iterator[None]:
-    """Within the block torch, BLAS and OpenMP use `count` threads."""
+def limited(count: int) -> Iterator[ThreadpoolController]:
+    """Within the block torch, BLAS and OpenMP use `count` threads; gives what limits the latter two."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(count):
-            yield
+        libraries = ThreadpoolController()  # once, as looking for them takes milliseconds
+        with libraries.limit(limits=count):
+            yield libraries
     finally:
         torch.set_num_threads(before)
 
@@ -44,10 +45,10 @@ def spread(
     tasks in work, where memory does.
     """
     workers = available() if at_once is None else min(available(), at_once)
-    with limited(1):
+    with limited(1) as libraries:
         if workers == 1:
             yield from map(function, tasks)
             return
         # The limit on OpenMP holds for the thread that sets it.
-        with ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=lambda: libraries.limit(limits=1)) as pool:
             yield from pool.map(function, tasks)
