@@ -22,6 +22,9 @@ Codes = npt.NDArray[np.integer[Any]]
 _LEAST_SPARE = 30  # ranks beyond k
 _QUERIES, _TASKS = 4096, 32  # at least so many at a time, in about so many tasks
 _ENTRIES = 1 << 18  # of neighbor lists that are sorted at a time
+_BITS = 20  # of each of three counts in one number, so that they are added up together
+_FIELD = (1 << _BITS) - 1
+_COUNTED = np.array([1, 1 + (1 << 2 * _BITS), 1 + (1 << _BITS), 0])  # neither, OS, SO: all, SO and OS
 
 
 def spare_ranks(k: int, largest_slide: int) -> int:
@@ -94,44 +97,36 @@ def _without_at_once(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tup
     length = so.shape[1]
     bits = length.bit_length()
     narrow = int(neighbor_slides.max()) < 2 ** (31 - bits - 2)
+    kinds = so.view(np.int8) << 1 | os_.view(np.int8)
     # All of an entry in one number, so that sorting puts the members of a slide next to each other.
     entries = neighbor_slides.astype(np.int32 if narrow else np.int64) << bits
     entries |= np.arange(length, dtype=entries.dtype)
     entries <<= 2
-    entries |= so.view(np.int8) << 1
-    entries |= os_.view(np.int8)
+    entries |= kinds
     entries.sort(axis=1)
     entry_slide = entries >> (bits + 2)
     begins = np.ones(entries.shape, dtype=bool)
     np.not_equal(entry_slide[:, 1:], entry_slide[:, :-1], out=begins[:, 1:])
     first = np.flatnonzero(begins)
-    members = np.diff(first, append=begins.size)
-    before = np.arange(begins.size) - np.repeat(first, members)  # members of the slide that stand before
     flat = entries.ravel()
+    before = np.arange(flat.size, dtype=np.int32)  # members of the slide that stand before
+    before -= np.repeat(first.astype(np.int32), np.diff(first, append=flat.size))
     aside = (flat >> 2 & 2**bits - 1) - before < k
-    taken, lost_so, lost_os = _sums(aside, flat, first)
-    some = np.flatnonzero(taken)
-    query, taken = first[some] // length, taken[some]
+    gone = np.cumsum(_COUNTED[flat & 3] * aside)
+    gone = np.diff(gone[np.append(first[1:], flat.size) - 1], prepend=0)
+    some = np.flatnonzero(gone)
+    query, gone = first[some] // length, gone[some]
+    counts = np.zeros((len(so), length + 1), dtype=np.int64)
+    np.cumsum(_COUNTED[kinds], axis=1, out=counts[:, 1:])
+    taken = gone & _FIELD
+    remaining = counts[query, np.minimum(k + taken, length)] - gone
     left = length - taken  # where a list runs out: what it still holds
     without = np.empty((2, len(some)))
-    for column, (kind, lost) in enumerate(((so, lost_so), (os_, lost_os))):
-        counts = np.zeros((len(so), length + 1), dtype=np.int32)
-        np.cumsum(kind, axis=1, out=counts[:, 1:])
-        remaining = counts[query, np.minimum(k + taken, length)] - lost[some]
-        scaled = np.where(left < k, remaining * k / np.maximum(left, 1), remaining)
-        without[column] = scaled - counts[query, k]
+    for column, field in enumerate((_BITS, 2 * _BITS)):
+        those = remaining >> field & _FIELD
+        scaled = np.where(left < k, those * k / np.maximum(left, 1), those)
+        without[column] = scaled - (counts[query, k] >> field & _FIELD)
     return query, entry_slide.ravel()[first[some]].astype(np.int64), without
-
-
-def _sums(aside: Bool, entries: Codes, first: Int64) -> tuple[Int64, Int64, Int64]:
-    """For each group of entries: how many are aside, and how many of those are SO, and OS.
-
-    The three counts are added up in one number; each stays below 2^20.
-    """
-    weights = np.array([1, 1 + (1 << 40), 1 + (1 << 20), 0])[entries & 3] * aside
-    sums = np.concatenate([[0], np.cumsum(weights)])
-    sums = np.diff(sums[np.append(first, len(entries))])
-    return sums & 2**20 - 1, sums >> 20 & 2**20 - 1, sums >> 40
 
 
 def first_order_effects(so: float, os_: float, changes: Float64) -> Float64:

@@ -37,7 +37,7 @@ class Candidates:
         self._keys = torch.full((rows, min(4 * k, columns)), _NONE, device=device)
         self._filled = torch.zeros(rows, dtype=torch.int64, device=device)
         least = LOWEST[dtype] + 1 if dtype == torch.int32 else torch.finfo(dtype).min
-        self._least = torch.full((rows,), least, dtype=dtype, device=device)
+        self.least = torch.full((rows,), least, dtype=dtype, device=device)
         self._lock = Lock()
 
     def begin(self, similarity: Tensor) -> None:
@@ -53,22 +53,12 @@ class Candidates:
             kth = torch.from_numpy(np.partition(maxima.numpy(), -self._k, axis=1)[:, -self._k].copy())
         self._raise(kth, kth > LOWEST[self._dtype])
 
-    def offer(self, similarity: Tensor, first: int, *, turned: bool) -> None:
-        """Take (rows, columns) products with the rows from `first` on; (columns, rows) if `turned`."""
-        width = similarity.shape[1]
-        least = self._least[None, :] if turned else self._least[:, None]
-        if similarity.device.type != "cpu":
-            flat = (similarity >= least).flatten().nonzero()[:, 0]
-        else:  # by NumPy in half the time
-            flat = torch.from_numpy(np.flatnonzero(similarity.numpy() >= least.numpy()))
-        row = flat // width
-        column = flat - row * width
-        keys = _keys(similarity.view(-1)[flat], (row if turned else column) + first)
-        if turned:
-            order = _stable_order(column)
-            row, keys = column[order], keys[order]
+    def offer(self, row: Tensor, others: Tensor, products: Tensor) -> None:
+        """Take products of these rows of the block, in ascending order, with other rows."""
+        here = (products >= self.least[row]).nonzero()[:, 0]
+        keys = _keys(products[here], others[here])
         with self._lock:
-            self._add(row, keys)
+            self._add(row[here], keys)
 
     def products(self) -> tuple[Tensor, Tensor]:
         """(rows, most) products, largest first, and int64 the rows they are with.
@@ -81,11 +71,10 @@ class Candidates:
         none = keys == _NONE
         return products.masked_fill_(none, LOWEST[self._dtype]), (keys & (2**_HALF - 1)).masked_fill_(none, 0)
 
-    def replace(self, products: Tensor, margin: float) -> None:
-        """Take float32 products that are less off in the place of those that `products` gave."""
-        _, others = self.products()
+    def replace(self, products: Tensor, others: Tensor, margin: float) -> None:
+        """Take float32 products that are less off, in the form in which `products` gave them."""
         self._dtype, self._margin = products.dtype, margin
-        self._least = torch.full(self._least.shape, torch.finfo(products.dtype).min, device=products.device)
+        self.least = torch.full(self.least.shape, torch.finfo(products.dtype).min, device=products.device)
         self._keys = _keys(products, others).masked_fill_(products == LOWEST[products.dtype], _NONE)
 
     def _raise(self, kth: Tensor, some: Tensor) -> None:
@@ -93,7 +82,7 @@ class Candidates:
         least = torch.where(some, kth, 0) - self._margin
         if not self._dtype.is_floating_point:
             least = least.floor()
-        self._least = torch.where(some, torch.maximum(self._least, least.to(self._dtype)), self._least)
+        self.least = torch.where(some, torch.maximum(self.least, least.to(self._dtype)), self.least)
 
     def _tighten(self) -> None:
         """Let go of what cannot be among the k largest any more; the others are sorted."""
@@ -105,9 +94,10 @@ class Candidates:
             kth = self._keys[:, self._k - 1]
             products = _from_ordered((-(kth >> _HALF)).int(), self._dtype)
             self._raise(products, kth != _NONE)
-        gone = self._keys >= _keys(self._least, torch.zeros_like(self._filled))[:, None] + 2**_HALF
+        least = _keys(self.least, torch.zeros_like(self._filled)) + 2**_HALF
+        self._filled = torch.searchsorted(self._keys, least[:, None])[:, 0]
+        gone = torch.arange(self._keys.shape[1], device=least.device) >= self._filled[:, None]
         self._keys.masked_fill_(gone, _NONE)
-        self._filled = (~gone).sum(dim=1)
 
     def _add(self, row: Tensor, keys: Tensor) -> None:
         """Keys in the order of their rows."""
@@ -123,6 +113,33 @@ class Candidates:
         place = torch.arange(len(row), device=row.device) + (self._filled - counts.cumsum(0) + counts)[row]
         self._keys.view(-1)[place + row * self._keys.shape[1]] = keys
         self._filled += counts
+
+
+def offer(similarity: Tensor, rows: tuple[Candidates, int], columns: tuple[Candidates, int] | None) -> None:
+    """Offer (rows, columns) products to the block of the rows and, where it is another, that of the columns.
+
+    Each with the number of the block's first row.
+    """
+    found, first_row = rows
+    others, first_column = columns or rows
+    if similarity.device.type != "cpu":
+        mask = similarity >= found.least[:, None]
+        if columns:
+            mask |= similarity >= others.least[None, :]
+        flat = mask.flatten().nonzero()[:, 0]
+    else:  # by NumPy in half the time
+        array = similarity.numpy()
+        there = array >= found.least.numpy()[:, None]
+        if columns:
+            there |= array >= others.least.numpy()[None, :]
+        flat = torch.from_numpy(np.flatnonzero(there))
+    row = flat // similarity.shape[1]
+    column = flat - row * similarity.shape[1]
+    products = similarity.view(-1)[flat]
+    found.offer(row, column + first_column, products)
+    if columns:
+        order = _stable_order(column)
+        others.offer(column[order], row[order] + first_row, products[order])
 
 
 def _keys(products: Tensor, others: Tensor) -> Tensor:

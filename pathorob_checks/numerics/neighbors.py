@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pathorob_checks.numerics import screens, threads
-from pathorob_checks.numerics.candidates import LOWEST, Candidates
+from pathorob_checks.numerics.candidates import LOWEST, Candidates, offer
 from pathorob_checks.numerics.screens import ROUNDING, Float32Screen, Run, Screen, ScreenError
 
 Int64 = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ def nearest_to(
     similarity.masked_fill_(group[torch.from_numpy(queries), None] == group, LOWEST[similarity.dtype])
     found = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
     found.begin(similarity)
-    found.offer(similarity, 0, turned=False)
+    offer(similarity, (found, 0), None)
     return np.asarray(_by_distance(asked, x, *found.products())[:, :k].cpu().numpy())
 
 
@@ -133,9 +133,8 @@ class _Search:
             similarity.masked_fill_(own, LOWEST[similarity.dtype])
         if i == j:
             self._found[i].begin(similarity)
-        else:
-            self._found[j].offer(similarity, rows.start, turned=True)
-        self._found[i].offer(similarity, columns.start, turned=False)
+        block = self._found[i], rows.start
+        offer(similarity, block, None if i == j else (self._found[j], columns.start))
 
     def _decide(self, block: int) -> Tensor:
         """(rows, k) nearest of the rows of a block."""
@@ -155,7 +154,7 @@ def _make_exact(found: Candidates, queries: Tensor, x: Tensor, screen: Screen) -
         raise ScreenError
     replaced = torch.full(products.shape, LOWEST[exact.dtype])
     replaced.view(-1)[place] = exact
-    found.replace(replaced, ROUNDING)
+    found.replace(replaced, others, ROUNDING)
 
 
 def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -> Tensor:
