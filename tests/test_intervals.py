@@ -192,6 +192,24 @@ def test_without_two_slides_in_a_cell_there_is_no_interval() -> None:
     assert (result.interval, result.interval_note) == (None, "")
 
 
+def test_without_draws_there_are_the_same_values_and_no_intervals() -> None:
+    x, table, whole = measured(0)
+    bare = robustness_index(x, table, k=5, draws=0)
+    assert (bare.value, bare.support, bare.slides, bare.cells) == (
+        whole.value,
+        whole.support,
+        whole.slides,
+        whole.cells,
+    )
+    np.testing.assert_array_equal(bare.by_k, whole.by_k)
+    assert (bare.interval, bare.interval_note, bare.resampling) == (None, "", None)
+    assert whole.interval is not None
+    for kind, groups in whole.groups.items():
+        values = [replace(group, interval=None, simultaneous=None) for group in groups]
+        assert list(bare.groups[kind]) == values
+    assert bare.measurement().interval is None
+
+
 def test_cells_of_one_slide_are_said_to_add_no_spread() -> None:
     x, table, _ = measured(0)
     kept = ~table.slide_id.isin(["0/0/1", "0/0/2", "0/0/3"]).to_numpy()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.preprocessing import normalize
 
 from pathorob_checks.metrics import neighbor_lists
 from pathorob_checks.numerics import candidates, neighbors, screens
@@ -94,6 +95,30 @@ def test_a_product_beyond_its_bound_is_noticed_and_float32_takes_over() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screens, "choose", lambda x, k, run: Wrong(x, run))
         np.testing.assert_array_equal(nearest(points, groups, 9), by_sorting(points, groups, 9))
+
+
+@pytest.mark.parametrize("by_int8", [False, True])
+@pytest.mark.parametrize("count", [70, 700])
+def test_neighbors_are_the_same_without_what_only_the_cpu_has(count: int, by_int8: bool) -> None:
+    """The way of a GPU, on the CPU."""
+    points, groups = unit(count, 32, seed=9), np.arange(count) // 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "_by_numpy", lambda tensor: False)
+        patch.setattr(neighbors, "_samples", lambda device: False)
+        patch.setattr(screens, "choose", screen_of(by_int8))
+        patch.setitem(neighbors._ROWS, "cpu", (50, 200))
+        for k in (1, 11, 60):
+            expected = by_sorting(points, groups, k)
+            np.testing.assert_array_equal(nearest(points, groups, k), expected)
+            some = np.arange(0, count, 7)
+            np.testing.assert_array_equal(neighbors.nearest_to(some, points, groups, k, CPU), expected[some])
+
+
+def test_rows_are_normalised_as_scikit_learn_does_it() -> None:
+    """To the bit: it decides which of two nearly equal neighbors the published values count first."""
+    rows = (np.random.RandomState(10).standard_normal((500, 77)) * 30).astype(np.float32)
+    expected = normalize(rows)
+    np.testing.assert_array_equal(neighbor_lists._unit(rows.copy()), expected)
 
 
 def test_a_screen_of_whole_numbers_is_for_few_neighbors_of_many_rows() -> None:

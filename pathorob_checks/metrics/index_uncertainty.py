@@ -75,7 +75,7 @@ class IndexUncertainty:
 
     interval: Interval | None
     note: str
-    resampling: Resampling
+    resampling: Resampling | None
     slides: tuple[SlideWeakness, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
 
@@ -88,14 +88,14 @@ def index_uncertainty(
     Parameters
     ----------
     counted : with at least one SO or OS neighbor.
-    confidence, draws, seed : as in `robustness_index`.
+    confidence, draws, seed : as in `robustness_index`; without draws there are values only.
     protocol : what another measurement must share to be compared.
     """
     slides = _Slides(counted, protocol, confidence, draws, seed)
     everything = np.ones(len(counted.cell_names), dtype=bool)
     cell_center, cell_class = np.divmod(np.arange(len(everything)), len(counted.classes))
-    resampling = slides.resampling(everything)
-    interval = own_interval(resampling, confidence, draws, seed)
+    resampling = slides.resampling(everything) if draws else None
+    interval = own_interval(resampling, confidence, draws, seed) if resampling else None
     return IndexUncertainty(
         interval=interval,
         note=slides.note(interval),
@@ -119,12 +119,16 @@ class _Slides:
         draws: int,
         seed: int,
     ) -> None:
+        self._protocol = {**protocol, "patches": len(counted.cells)}
+        self._confidence, self._draws, self._seed = confidence, draws, seed
         cells, slides = len(counted.cell_names), len(counted.slides)
         informative = (counted.so + counted.os) > 0
         self._so, self._os, self._informative, self._queries = (
             np.bincount(counted.cells, kind, minlength=cells)
             for kind in (counted.so, counted.os, informative, np.ones(len(informative)))
         )
+        if draws == 0:
+            return
         parts, part = np.unique(counted.query_slides * cells + counted.cells, return_inverse=True)
         self._part_slide, self._part_cell = np.divmod(parts, cells)
         self._cell_of_part, self._telling = self._part_cell, np.bincount(part, informative) > 0
@@ -146,8 +150,6 @@ class _Slides:
             len(self._part_cell),
             counted.k,
         )
-        self._protocol = {**protocol, "patches": len(counted.cells)}
-        self._confidence, self._draws, self._seed = confidence, draws, seed
 
     def index(self, cells: Bool) -> float:
         """Index of the queries in these cells."""
@@ -185,10 +187,11 @@ class _Slides:
         together = 1 - (1 - self._confidence) / max(1, len(masks))
         found = []
         for name, cells in masks.items():
-            confidences = (self._confidence, together)
-            interval, simultaneous = own_intervals(
-                self.resampling(cells), confidences, self._draws, self._seed
-            )
+            interval = simultaneous = None
+            if self._draws:
+                interval, simultaneous = own_intervals(
+                    self.resampling(cells), (self._confidence, together), self._draws, self._seed
+                )
             found.append(
                 GroupValue(
                     name=name,
@@ -203,13 +206,13 @@ class _Slides:
 
     def note(self, interval: Interval | None) -> str:
         """How the interval was made and what it leaves out."""
+        if interval is None:
+            return ""
         single = [
             name
             for name, slides in Counter(cell for cells in self._cells for cell in cells).items()
             if slides == 1
         ]
-        if interval is None:
-            return ""
         text = (
             f"For new slides of the same classes and centers: {len(self._names)} slides drawn anew within "
             "center x class, as queries and as neighbors; other centers and the choice of k are not covered."

@@ -104,7 +104,7 @@ class RobustnessIndex:
     value : index at `k`, 0 (center only) to 1 (biology only); 0.5 is balance.
     k : number of neighbors.
     support : share of patches with at least one SO or OS neighbor among their k.
-    interval : at `confidence`, for slides drawn anew; None where no cell has two slides.
+    interval : at `confidence`, for slides drawn anew; None where no cell has two slides, or without draws.
     interval_note : how it was made and what it leaves out.
     balanced_accuracy : of the majority vote of the k neighbors, ties to the lowest label.
     by_k : (largest k,) float64, the index at k = 1, 2, ...; NaN where undefined.
@@ -113,7 +113,7 @@ class RobustnessIndex:
     slides : those that lower the index most, worst first.
     groups : index by "medical_center" and by "biological_class" of the queries, lowest first.
     rows : number of queries.
-    resampling : effects of the slides, for paired intervals.
+    resampling : effects of the slides, for paired intervals; None without draws.
     """
 
     value: float
@@ -130,7 +130,7 @@ class RobustnessIndex:
     groups: Mapping[str, tuple[GroupValue, ...]]
     rows: int
     paired: bool
-    resampling: Resampling
+    resampling: Resampling | None
 
     def measurement(self) -> Measurement:
         """The value as criteria and reports take it."""
@@ -176,7 +176,8 @@ def robustness_index(
     largest_k : up to where `by_k` and the search for k go. Default: k itself; when k is None, the
         size of the smallest biological class, as far as the neighbor lists reach.
     confidence : of the intervals.
-    draws, seed : of the bootstrap over slides, from a generator of its own.
+    draws, seed : of the bootstrap over slides, from a generator of its own. 0 draws leave intervals out, and
+        with them the longer neighbor lists that they need: the value alone, in less time.
     device : where to compute; None takes the GPU where there is one.
     progress : wraps the products of blocks of patches (iterable, total, description), to show a bar.
 
@@ -186,7 +187,8 @@ def robustness_index(
         Fewer neighbors than k, one class or one center only, no informative neighbor at all, or a
         confidence outside 0 to 1.
     """
-    check_settings(confidence, METRIC, draws)
+    if draws:
+        check_settings(confidence, METRIC, draws)
     array = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(array, METRIC)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
@@ -208,7 +210,8 @@ def robustness_index(
         )
 
     rows = np.concatenate(parts)
-    length = min(shortest, max(reach, (k or 0) + spare_ranks(k or reach, max(largest))))
+    spare = spare_ranks(k or reach, max(largest)) if draws else 0
+    length = min(shortest, max(reach, (k or 0) + spare))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
     neighbor_classes = _narrow(classes)[neighbors]
@@ -253,7 +256,7 @@ def robustness_index(
         groups=uncertainty.groups,
         rows=len(rows),
         paired=paired,
-        resampling=replace(uncertainty.resampling, value=value),
+        resampling=uncertainty.resampling and replace(uncertainty.resampling, value=value),
     )
 
 

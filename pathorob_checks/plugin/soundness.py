@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
     from pathorob_checks.plugin.pairs import Pair
 
-_DRAWS = 100  # of an interval that nobody reads; the fewest that the metric takes
-
 
 def integrity(gate: Gate, pair: Pair) -> Integrity | None:
     """How the FM embeds a few patches, from the record or measured now; None where there is no FM to ask.
@@ -46,5 +44,5 @@ def _robustness_index(
 ) -> tuple[float, int]:
     from pathorob_checks.metrics import robustness_index
 
-    found = robustness_index(values, patches, k=k, paired=paired, device=device, draws=_DRAWS)
+    found = robustness_index(values, patches, k=k, paired=paired, device=device, draws=0)
     return found.value, found.k
