@@ -55,6 +55,7 @@ def test_neighbors_depend_neither_on_blocks_nor_on_the_screen(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(neighbors._ROWS, "cpu", (block, block))
         patch.setattr(screens, "choose", screen_of(by_int8))
+        patch.setattr(neighbors, "_CROWDED", 0)  # among so few rows many are candidates
         for k in {1, most // 2, most} - {0}:
             np.testing.assert_array_equal(nearest(points, groups, k), by_sorting(points, groups, k))
         pauses = sum(1 for _ in neighbors.nearest_neighbors(points, groups, most, CPU))
@@ -106,6 +107,7 @@ def test_neighbors_are_the_same_without_what_only_the_cpu_has(count: int, by_int
         patch.setattr(candidates, "_by_numpy", lambda tensor: False)
         patch.setattr(neighbors, "_samples", lambda device: False)
         patch.setattr(screens, "choose", screen_of(by_int8))
+        patch.setattr(neighbors, "_CROWDED", 0)  # among so few rows many are candidates
         patch.setitem(neighbors._ROWS, "cpu", (50, 200))
         for k in (1, 11, 60):
             expected = by_sorting(points, groups, k)
@@ -119,6 +121,33 @@ def test_rows_are_normalised_as_scikit_learn_does_it() -> None:
     rows = (np.random.RandomState(10).standard_normal((500, 77)) * 30).astype(np.float32)
     expected = normalize(rows)
     np.testing.assert_array_equal(neighbor_lists._unit(rows.copy()), expected)
+
+
+def test_rows_that_hardly_differ_are_screened_in_float32() -> None:
+    """Or nearly all of them would be candidates."""
+    x = unit(1200, 64, seed=11) * 0.1 + unit(1, 64, seed=12)
+    points = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    groups, used = np.arange(1200) // 4, []
+
+    def counted(x: torch.Tensor, k: int, run: screens.Run) -> Screen:
+        used.append(Int8Screen(x, run))
+        return used[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screens, "choose", counted)
+        patch.setattr(neighbors, "Float32Screen", lambda x: used.append(Float32Screen(x)) or used[-1])
+        np.testing.assert_array_equal(nearest(points, groups, 5), by_sorting(points, groups, 5))
+    assert [type(screen) for screen in used] == [Int8Screen, Float32Screen]
+
+
+def test_one_neighbor_is_found_in_parts_that_share_patches() -> None:
+    array, slides = unit(60, 8, seed=13), np.tile(np.arange(30) // 3, 2)
+    array[30:] = array[:30]
+    parts = [np.arange(30), np.arange(30, 60)]
+    assert neighbor_lists._shared(array, parts, slides) is not None
+    found = neighbor_lists.neighbor_lists(array, parts, slides, 1, CPU, None)
+    expected = by_sorting(array[:30], slides[:30], 1)
+    np.testing.assert_array_equal(found, np.concatenate([expected, expected + 30]))
 
 
 def test_a_screen_of_whole_numbers_is_for_few_neighbors_of_many_rows() -> None:

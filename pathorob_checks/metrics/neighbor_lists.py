@@ -59,7 +59,7 @@ def neighbor_lists(
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
         points, groups = _unit(array[first]), slides[first]
         most = len(points) - int(np.bincount(groups).max())
-        depth = min(most, int(_DEPTH * k * len(points) / min(map(len, parts))))
+        depth = min(most, max(k, int(_DEPTH * k * len(points) / min(map(len, parts)))))
         order = yield from nearest_neighbors(points, groups, depth, device)
 
         def inside(rows: Int64) -> Int64:

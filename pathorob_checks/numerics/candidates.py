@@ -44,6 +44,10 @@ class Candidates:
         self.least = torch.full((rows,), least, dtype=dtype, device=device)
         self._lock = Lock()
 
+    def __len__(self) -> int:
+        """Candidates of all rows so far."""
+        return int(self._filled.sum())
+
     def begin(self, similarity: Tensor) -> None:
         """Set a first floor from (rows, columns) products, which are to be offered as well."""
         rows, width = similarity.shape

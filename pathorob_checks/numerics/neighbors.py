@@ -19,6 +19,7 @@ from pathorob_checks.numerics.screens import ROUNDING, Float32Screen, Run, Scree
 Int64 = npt.NDArray[np.int64]
 _ROWS = {"cpu": (512, 2048), "cuda": (8192, 8192)}  # of a block
 _BLOCKS = 8
+_CROWDED = 40  # this share of all rows as candidates costs more than float32 products of all
 _PAIR_BYTES = 16 << 20
 
 
@@ -64,7 +65,7 @@ def nearest_neighbors(
     search = _Search(x, group, k, run)
     try:
         yield from search.by(screens.choose(x, k, run))
-    except ScreenError:  # a chance of one in a billion, or a processor that adds up whole numbers wrongly
+    except ScreenError:
         yield from search.by(Float32Screen(x))
     return np.asarray(search.neighbors().cpu().numpy())
 
@@ -114,8 +115,10 @@ class _Search:
         ]
         # From the diagonal outwards: in most tables near rows stand near each other, so floors rise early.
         pairs = [(i, i + apart) for apart in several for i in several[: len(several) - apart]]
-        for some in (pairs[: len(several)], pairs[len(several) :]):
-            yield from self._run(self._multiply, some)
+        yield from self._run(self._multiply, pairs[: len(several)])
+        if not screen.exact and sum(map(len, self._found)) * _CROWDED > len(self._x) ** 2:
+            raise ScreenError("too many candidates")
+        yield from self._run(self._multiply, pairs[len(several) :])
         self._nearest = list(self._run(self._decide, several))
 
     def neighbors(self) -> Tensor:
@@ -151,7 +154,7 @@ def _make_exact(found: Candidates, queries: Tensor, x: Tensor, screen: Screen) -
     rough = products.flatten()[place] * screen.unit
     exact = _products(queries, x, place // products.shape[1], others.flatten()[place])
     if bool(((rough - exact).abs() > screen.bound * screen.unit).any()):
-        raise ScreenError
+        raise ScreenError("a product is further off than its bound")
     replaced = torch.full(products.shape, LOWEST[exact.dtype])
     replaced.view(-1)[place] = exact
     found.replace(replaced, others, ROUNDING)

@@ -31,7 +31,12 @@ _FASTER = 2.5  # int8 products than those of float32, to be worth the candidates
 
 
 class ScreenError(Exception):
-    """A product was further off than its bound."""
+    """These rows need a more exact screen.
+
+    Either so many products are equal within its bound that most rows are candidates (embeddings that hardly
+    differ), or one was further off than the bound: a chance of one in a billion, or a processor that adds up
+    whole numbers wrongly.
+    """
 
 
 class Screen(Protocol):
