@@ -151,7 +151,7 @@ def _make_exact(found: Candidates, queries: Tensor, x: Tensor, screen: Screen) -
     """Replace products that may be off by those in float32."""
     products, others = found.products()
     place = (products > LOWEST[products.dtype]).flatten().nonzero()[:, 0]
-    rough = products.flatten()[place] * screen.unit
+    rough = products.flatten()[place] * screen.unit + screen.zero
     exact = _products(queries, x, place // products.shape[1], others.flatten()[place])
     if bool(((rough - exact).abs() > screen.bound * screen.unit).any()):
         raise ScreenError("a product is further off than its bound")
