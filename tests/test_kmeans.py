@@ -80,6 +80,18 @@ def test_points_between_two_centers_fall_on_scikit_learns_side(seed: int) -> Non
     assert calls
 
 
+@pytest.mark.parametrize(("count", "dim"), [(300, 64), (700, 515), (257, 1536)])
+def test_the_inertia_of_settled_clusters_is_scikit_learns_to_the_bit(count: int, dim: int) -> None:
+    points = cloud(count, dim, seed=count)
+    with threadpool_limits(1):
+        models = [KMeans(K, init="random", n_init=1, tol=0, random_state=K).fit(points) for K in (2, 5, 30)]
+    found = [
+        rounding.inertia(points - points.mean(axis=0), model.labels_.astype(np.int64), model.n_clusters)
+        for model in models
+    ]
+    assert found == [model.inertia_ for model in models]
+
+
 def test_runs_of_different_k_advance_together_as_alone() -> None:
     points = cloud(400, 80, seed=3)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)

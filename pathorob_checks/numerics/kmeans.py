@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from sklearn.cluster import KMeans
 
-from pathorob_checks.numerics import threads
+from pathorob_checks.numerics import rounding, threads
 from pathorob_checks.numerics.lloyd import Converged, Gram, converge
 
 Float32 = npt.NDArray[np.float32]
@@ -88,7 +88,7 @@ class KMeansRuns:
                 yield from together(batch)
 
     def _batches(self, runs: Sequence[Run]) -> list[list[Run]]:
-        """Runs that advance together: on a CPU of one K, in cache; on a GPU of all K, as memory allows."""
+        """Runs that advance together: on a CPU as the cache holds, on a GPU as memory does."""
         cpu = self._device.type == "cpu"
         budget = _BATCH_BYTES[self._device.type] // (4 * len(self._points))
         most = -(-sum(run.starts for run in runs) // threads.available()) if cpu else budget
@@ -97,7 +97,7 @@ class KMeansRuns:
             together = [*batches[-1], run] if batches else [run]
             starts = sum(other.starts for other in together)
             fits = starts <= most and starts * max(other.K for other in together) <= budget
-            if batches and fits and (not cpu or together[0].K == run.K):
+            if batches and fits:
                 batches[-1].append(run)
             else:
                 batches.append([run])
@@ -113,11 +113,11 @@ class KMeansRuns:
             if ends.emptied[numbers].any():
                 found.append(self._by_scikit_learn(run))
             else:
-                best = self._choose(ends, [*zip(numbers, starts, strict=True)])
+                best = self._choose(gram, ends, [*zip(numbers, starts, strict=True)])
                 found.append(ends.labels[best])
         return found
 
-    def _choose(self, ends: Converged, starts: list[tuple[int, Int64]]) -> int:
+    def _choose(self, gram: Gram, ends: Converged, starts: list[tuple[int, Int64]]) -> int:
         """Which of the starts (number, first centers) has the least inertia; exactly where that is close."""
         # Equal partitions count once, as the first start that found them.
         partitions = {
@@ -129,19 +129,22 @@ class KMeansRuns:
             ((best, _),) = close.values()
             return best
         exact = {
-            number: self._exact_inertia(key if ends.settled[number] else None, first)
+            number: self._settled_inertia(gram, key, ends.labels[number], len(first))
+            if ends.settled[number]
+            else self._inertia_from(first)
             for key, (number, first) in sorted(close.items(), key=lambda item: item[1][0])
         }
         return min(exact, key=lambda number: exact[number])
 
-    def _exact_inertia(self, partition: bytes | None, first: Int64) -> float:
-        """Inertia after a run from the `first` centers; remembered for a settled `partition`."""
-        if partition is None or partition not in self._inertia:
-            model = KMeans(len(first), init=self._points[first], n_init=1).fit(self._points)
-            if partition is None:
-                return float(model.inertia_)
-            self._inertia[partition] = float(model.inertia_)
+    def _settled_inertia(self, gram: Gram, partition: bytes, labels: Int64, K: int) -> float:
+        """As scikit-learn adds it up, where centers are the means of the labels; remembered."""
+        if partition not in self._inertia:
+            self._inertia[partition] = rounding.inertia(gram.points, labels, K)
         return self._inertia[partition]
+
+    def _inertia_from(self, first: Int64) -> float:
+        """After scikit-learn's own run from the `first` centers."""
+        return float(KMeans(len(first), init=self._points[first], n_init=1).fit(self._points).inertia_)
 
     def _by_scikit_learn(self, run: Run) -> Int64:
         model = KMeans(run.K, init="random", n_init=run.starts, random_state=run.seed)

@@ -54,11 +54,25 @@ def nearest_centers(
 
 def squared_shift(old: Float32, new: Float32) -> float:
     """Sum over the centers of the squared distance that each has moved."""
-    difference = new - old
-    squares = difference * difference
+    return float((np.sqrt(_squared_distances(new, old)) ** 2).sum())
+
+
+def inertia(points: Float32, labels: Int64, K: int) -> float:
+    """Sum over the points of the squared distance to the mean of their cluster."""
+    means = centers(points, labels, K)
+    distances = [
+        _squared_distances(points[begin : begin + _CHUNK], means[labels[begin : begin + _CHUNK]])
+        for begin in range(0, len(points), _CHUNK)
+    ]
+    return float(np.add.accumulate(np.concatenate(distances), dtype=np.float32)[-1])
+
+
+def _squared_distances(a: Float32, b: Float32) -> Float32:
+    """(rows,) float32 between each row of `a` and of `b`, added up four dimensions at a time."""
+    difference = a - b
+    squares = np.multiply(difference, difference, out=difference)
     whole = squares.shape[1] // 4 * 4
-    quads = squares[:, :whole].reshape(len(old), -1, 4)
+    quads = squares[:, :whole].reshape(len(a), -1, 4)
     fours = ((quads[..., 0] + quads[..., 1]) + quads[..., 2]) + quads[..., 3]
-    terms = np.concatenate([np.zeros((len(old), 1), dtype=np.float32), fours, squares[:, whole:]], axis=1)
-    distances = np.sqrt(np.add.accumulate(terms, axis=1, dtype=np.float32)[:, -1])
-    return float((distances**2).sum())
+    terms = np.concatenate([np.zeros((len(a), 1), dtype=np.float32), fours, squares[:, whole:]], axis=1)
+    return np.add.accumulate(terms, axis=1, dtype=np.float32)[:, -1]
