@@ -38,6 +38,14 @@ def by_scikit_learn(points: Float32, run: Run, **settings_: int) -> Int64:
         return np.asarray(model.fit(points).labels_, dtype=np.int64)
 
 
+def converge(
+    gram: lloyd.Gram, starts: Sequence[Int64], tolerance: float, rows: Int64 | slice = slice(None)
+) -> lloyd.Converged:
+    members = np.zeros((len(starts), gram.count), dtype=bool)
+    members[:, rows] = True
+    return lloyd.converge(gram, starts, members, np.full(len(starts), tolerance))
+
+
 def assert_same_labels(points: Float32, runs: Sequence[Run]) -> None:
     ours = KMeansRuns(points, CPU)
     assert ours._gram is not None  # else scikit-learn would be compared with itself
@@ -96,9 +104,9 @@ def test_runs_of_different_k_advance_together_as_alone() -> None:
     points = cloud(400, 80, seed=3)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)
     starts = [start for K in (2, 9, 5) for start in Run(K=K, starts=3, seed=K).first_centers(400)]
-    together = lloyd.converge(gram, starts, 1e-9)
+    together = converge(gram, starts, 1e-9)
     for number, start in enumerate(starts):
-        alone = lloyd.converge(gram, [start], 1e-9)
+        alone = converge(gram, [start], 1e-9)
         np.testing.assert_array_equal(together.labels[number], alone.labels[0])
         assert together.inertia[number] == pytest.approx(alone.inertia[0], rel=1e-6)
         assert set(together.labels[number]) == set(range(len(start)))
@@ -110,7 +118,7 @@ def test_a_run_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
     runs = [Run(K=12, starts=5, seed=s) for s in range(6)]
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)
     starts = [start for run in runs for start in run.first_centers(len(points))]
-    assert lloyd.converge(gram, starts, 0.0).emptied.any()
+    assert converge(gram, starts, 0.0).emptied.any()
     assert_same_labels(points, runs)
 
 
@@ -119,7 +127,7 @@ def test_a_run_ends_when_its_centers_hardly_move() -> None:
     first = Run(K=6, starts=1, seed=0).first_centers(600)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)
     tolerance = 0.3
-    early = lloyd.converge(gram, first, tolerance * float(np.mean(np.var(points, axis=0))))
+    early = converge(gram, first, tolerance * float(np.mean(np.var(points, axis=0))))
     with threadpool_limits(1):
         model = KMeans(6, init=points[first[0]], n_init=1, tol=tolerance).fit(points)
         strict = KMeans(6, init=points[first[0]], n_init=1, tol=0).fit(points)
@@ -156,12 +164,27 @@ def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("dim", [16, 80])
-def test_a_part_of_the_points_has_the_labels_that_it_has_alone(dim: int) -> None:
-    points, rows = cloud(300, dim, seed=1, clusters=4, spread=0.5), np.arange(0, 300, 2)[::-1].copy()
-    run = Run(K=3, starts=4, seed=0)
-    (labels,) = KMeansRuns(points, CPU).part(rows).labels([run])
-    np.testing.assert_array_equal(labels, by_scikit_learn(points[rows], run))
-    assert len(np.unique(labels)) == 3
+@pytest.mark.parametrize("clusters", [4, 0])
+def test_runs_on_some_of_the_points_have_the_labels_that_these_have_alone(dim: int, clusters: int) -> None:
+    points = cloud(300, dim, seed=1, clusters=clusters, spread=0.5)
+    parts = [None, np.arange(0, 300, 2), np.arange(40, 300), np.arange(7)]
+    runs = [Run(K=K, starts=4, seed=0, rows=rows) for K in (3, 6) for rows in parts]
+    for run, labels in zip(runs, KMeansRuns(points, CPU).labels(runs), strict=True):
+        rows = np.arange(300) if run.rows is None else run.rows
+        np.testing.assert_array_equal(labels[rows], by_scikit_learn(points[rows], run))
+        assert (np.delete(labels, rows) == -1).all()
+        assert len(np.unique(labels[rows])) == run.K
+
+
+def test_a_run_on_some_of_the_points_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
+    points = np.repeat(cloud(30, 64, seed=1), 20, axis=0)
+    rows = np.arange(0, 600, 3)
+    runs = [Run(K=12, starts=5, seed=s, rows=rows) for s in range(6)]
+    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    ends = converge(gram, [start for run in runs for start in run.first_centers(600)], 0.0, rows)
+    assert ends.emptied.any()
+    for run, labels in zip(runs, KMeansRuns(points, CPU).labels(runs), strict=True):
+        np.testing.assert_array_equal(labels[rows], by_scikit_learn(points[rows], run))
 
 
 # --- silhouettes --------------------------------------------------------------------------------------

@@ -8,15 +8,14 @@ of them by as much, in variance, as the latter does from the truth (half-samples
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics.inputs import Float32, Int64
 from pathorob_checks.metrics.neighbor_lists import equal_rows
-from pathorob_checks.numerics import threads
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 
 Bool = npt.NDArray[np.bool_]
@@ -51,13 +50,7 @@ def halves(slides: Int64, cells: Int64, seed: int) -> list[Bool]:
 
 
 def half_scores(
-    kmeans: KMeansRuns,
-    points: Float32,
-    classes: Int64,
-    centers: Int64,
-    masks: list[Bool],
-    run: Run,
-    device: torch.device,
+    kmeans: KMeansRuns, points: Float32, classes: Int64, centers: Int64, masks: list[Bool], trial: Run
 ) -> Iterator[float]:
     """ARI(class) - ARI(center) of each half of a combination; NaN where it has no more points than clusters.
 
@@ -65,15 +58,15 @@ def half_scores(
     ----------
     kmeans, points : of the combination, (n, D) float32; `classes` and `centers` (n,) int64.
     masks : (n,) bool each.
-    run : k-means as in a trial.
+    trial : k-means as in a trial.
     """
-
     _, different = equal_rows(points)
-
-    def score(mask: Bool) -> float:
-        if len(np.unique(different[mask])) <= run.K:
-            return float("nan")
-        (labels,) = kmeans.part(np.flatnonzero(mask)).labels([run])
-        return float(adjusted_rand_score(classes[mask], labels) - adjusted_rand_score(centers[mask], labels))
-
-    return threads.spread(score, masks) if device.type == "cpu" else map(score, masks)
+    enough = [len(np.unique(different[mask])) > trial.K for mask in masks]
+    halves = [mask for mask, clustered in zip(masks, enough, strict=True) if clustered]
+    labelings = kmeans.labels([replace(trial, rows=np.flatnonzero(half)) for half in halves])
+    for mask, clustered in zip(masks, enough, strict=True):
+        if clustered:
+            labels = next(labelings)[mask]
+            yield adjusted_rand_score(classes[mask], labels) - adjusted_rand_score(centers[mask], labels)
+        else:
+            yield float("nan")

@@ -187,7 +187,7 @@ def clustering_score(
             of_halves.append([])
             taken = [half[rows] for half in masks]
             trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(kmeans, points, cls, center, taken, trial, compute):
+            for score in half_scores(kmeans, points, cls, center, taken, trial):
                 of_halves[-1].append(score)
                 yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +24,33 @@ _BATCH_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}  # of sums per cluster and poin
 _INERTIA_PRECISION = 3e-5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """One k-means: the best of `starts` runs from random initial centers drawn from `seed`."""
+    """One k-means: the best of `starts` runs from random initial centers drawn from `seed`.
+
+    `rows` are the ascending numbers of the points that it is about; None for all.
+    """
 
     K: int
     starts: int
     seed: int
+    rows: Int64 | None = None
 
-    def first_centers(self, count: int) -> list[Int64]:
-        """For every start the numbers of the K points, of `count`, that scikit-learn begins with."""
+    def first_centers(self, total: int) -> list[Int64]:
+        """For every start the numbers of the K points, of `total`, that scikit-learn begins with."""
+        rows = np.arange(total) if self.rows is None else self.rows
+        count = len(rows)
         generator = np.random.RandomState(self.seed)
         weight = np.ones(count, dtype=np.float32)
         chance = weight / weight.sum()
-        return [generator.choice(count, self.K, replace=False, p=chance) for _ in range(self.starts)]
+        return [rows[generator.choice(count, self.K, replace=False, p=chance)] for _ in range(self.starts)]
+
+
+class Start(NamedTuple):
+    """One start of a run: (K,) numbers of the points that are its first centers."""
+
+    run: Run
+    centers: Int64
 
 
 class KMeansRuns:
@@ -51,25 +65,19 @@ class KMeansRuns:
     points : (N, D) float32.
     device : where the products of all pairs of points are kept, as (N, N) float32. Where they would take
         more than 2 GiB or save nothing, scikit-learn itself runs.
-    gram : those products, where they are known.
     """
 
-    def __init__(self, points: Float32, device: torch.device, gram: Gram | None = None) -> None:
+    def __init__(self, points: Float32, device: torch.device) -> None:
         self._points = points
         self._device = device
-        self._tolerance = float(np.mean(np.var(points, axis=0)) * _TOLERANCE)
-        self._gram = gram
+        self._tolerance = _tolerance(points)
+        self._gram: Gram | None = None
         self._inertia: dict[bytes, float] = {}  # of partitions, as scikit-learn adds it up
-        if gram is None and points.shape[1] >= _FEW_DIMENSIONS and 4 * len(points) ** 2 <= _GRAM_BYTES:
+        if points.shape[1] >= _FEW_DIMENSIONS and 4 * len(points) ** 2 <= _GRAM_BYTES:
             self._gram = Gram(points - points.mean(axis=0), device)
 
-    def part(self, rows: Int64) -> KMeansRuns:
-        """k-means runs on these points only, (M,) row numbers."""
-        gram = self._gram.part(rows) if self._gram is not None else None
-        return KMeansRuns(self._points[rows], self._device, gram)
-
     def labels(self, runs: Sequence[Run]) -> Iterator[Int64]:
-        """(N,) labels 0..K-1 of every run, in order, as they are found."""
+        """(N,) labels 0..K-1 of every run, in order, as they are found; -1 for points that it leaves out."""
         gram = self._gram
         if gram is None:
             yield from threads.spread(self._by_scikit_learn, runs)
@@ -104,51 +112,70 @@ class KMeansRuns:
         return batches
 
     def _best(self, gram: Gram, batch: list[Run]) -> list[Int64]:
-        first = [run.first_centers(gram.count) for run in batch]
-        ends = converge(gram, [start for starts in first for start in starts], self._tolerance)
+        starts = [Start(run, first) for run in batch for first in run.first_centers(gram.count)]
+        members = np.array([self._members(run) for run in batch])
+        tolerances = np.array([self._tolerance_of(run) for run in batch])
+        repeats = [run.starts for run in batch]
+        ends = converge(
+            gram,
+            [start.centers for start in starts],
+            np.repeat(members, repeats, axis=0),
+            np.repeat(tolerances, repeats),
+        )
         found, begin = [], 0
-        for run, starts in zip(batch, first, strict=True):
+        for run in batch:
             numbers = range(begin, begin + run.starts)
             begin += run.starts
             if ends.emptied[numbers].any():
                 found.append(self._by_scikit_learn(run))
             else:
-                best = self._choose(gram, ends, [*zip(numbers, starts, strict=True)])
-                found.append(ends.labels[best])
+                found.append(ends.labels[self._choose(gram, ends, {n: starts[n] for n in numbers})])
         return found
 
-    def _choose(self, gram: Gram, ends: Converged, starts: list[tuple[int, Int64]]) -> int:
-        """Which of the starts (number, first centers) has the least inertia; exactly where that is close."""
+    def _choose(self, gram: Gram, ends: Converged, starts: dict[int, Start]) -> int:
+        """Which of the numbered starts of a run has the least inertia; exactly where that is close."""
         # Equal partitions count once, as the first start that found them.
-        partitions = {
-            _first_seen(ends.labels[number]).tobytes(): (number, first) for number, first in reversed(starts)
-        }
-        limit = min(ends.inertia[number] for number, _ in starts) * (1 + _INERTIA_PRECISION)
-        close = {key: start for key, start in partitions.items() if ends.inertia[start[0]] <= limit}
+        partitions = {_first_seen(ends.labels[number]).tobytes(): number for number in reversed(starts)}
+        limit = min(ends.inertia[number] for number in starts) * (1 + _INERTIA_PRECISION)
+        close = {number: key for key, number in partitions.items() if ends.inertia[number] <= limit}
         if len(close) == 1:
-            ((best, _),) = close.values()
-            return best
-        exact = {
-            number: self._settled_inertia(gram, key, ends.labels[number], len(first))
-            if ends.settled[number]
-            else self._inertia_from(first)
-            for key, (number, first) in sorted(close.items(), key=lambda item: item[1][0])
-        }
+            return next(iter(close))
+        exact = {}
+        for number in sorted(close):
+            start, key = starts[number], close[number]
+            if not ends.settled[number]:
+                exact[number] = self._inertia_from(start)
+                continue
+            if key not in self._inertia:
+                self._inertia[key] = rounding.inertia(gram.points, ends.labels[number], start.run.K)
+            exact[number] = self._inertia[key]
         return min(exact, key=lambda number: exact[number])
 
-    def _settled_inertia(self, gram: Gram, partition: bytes, labels: Int64, K: int) -> float:
-        """As scikit-learn adds it up, where centers are the means of the labels; remembered."""
-        if partition not in self._inertia:
-            self._inertia[partition] = rounding.inertia(gram.points, labels, K)
-        return self._inertia[partition]
-
-    def _inertia_from(self, first: Int64) -> float:
-        """After scikit-learn's own run from the `first` centers."""
-        return float(KMeans(len(first), init=self._points[first], n_init=1).fit(self._points).inertia_)
+    def _inertia_from(self, start: Start) -> float:
+        """After scikit-learn's own run from there."""
+        model = KMeans(start.run.K, init=self._points[start.centers], n_init=1)
+        return float(model.fit(self._points[self._members(start.run)]).inertia_)
 
     def _by_scikit_learn(self, run: Run) -> Int64:
         model = KMeans(run.K, init="random", n_init=run.starts, random_state=run.seed)
-        return np.asarray(model.fit(self._points).labels_, dtype=np.int64)
+        members = self._members(run)
+        labels = np.full(len(self._points), -1, dtype=np.int64)
+        labels[members] = model.fit(self._points[members]).labels_
+        return labels
+
+    def _members(self, run: Run) -> npt.NDArray[np.bool_]:
+        """(N,) whether the run is about the point."""
+        members = np.full(len(self._points), run.rows is None)
+        if run.rows is not None:
+            members[run.rows] = True
+        return members
+
+    def _tolerance_of(self, run: Run) -> float:
+        return self._tolerance if run.rows is None else _tolerance(self._points[run.rows])
+
+
+def _tolerance(points: Float32) -> float:
+    return float(np.mean(np.var(points, axis=0)) * _TOLERANCE)
 
 
 def _first_seen(labels: Int64) -> Int64:

@@ -19,12 +19,14 @@ _CHUNK = 256  # rows that scikit-learn multiplies at once
 
 
 def centers(points: Float32, labels: Int64, K: int, wanted: Int64 | None = None) -> Float32:
-    """(K, D) float32 means of the clusters, added up in the order of the rows; zeros for unwanted ones."""
-    sizes = np.bincount(labels, minlength=K)
+    """(K, D) float32 means of the clusters, added up in the order of the rows; zeros for unwanted ones.
+
+    Points with the label -1 are in none.
+    """
     if wanted is None:
         wanted = np.arange(K)
     members = [np.flatnonzero(labels == k) for k in wanted]
-    counts = sizes[wanted]
+    counts = np.array([len(rows) for rows in members])
     ones = np.ones(int(counts.sum()), dtype=np.float32)
     membership = csr_matrix(
         (ones, np.concatenate(members), np.concatenate([[0], np.cumsum(counts)])),
@@ -58,8 +60,10 @@ def squared_shift(old: Float32, new: Float32) -> float:
 
 
 def inertia(points: Float32, labels: Int64, K: int) -> float:
-    """Sum over the points of the squared distance to the mean of their cluster."""
+    """Sum over the points of the squared distance to the mean of their cluster; without those labelled -1."""
     means = centers(points, labels, K)
+    if labels.min() < 0:
+        points, labels = points[labels >= 0], labels[labels >= 0]
     distances = [
         _squared_distances(points[begin : begin + _CHUNK], means[labels[begin : begin + _CHUNK]])
         for begin in range(0, len(points), _CHUNK)
