@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 from pathorob_checks.errors import CacheError, MetricError
 from pathorob_checks.metrics import clustering_score, performance_drop, robustness_index
 from pathorob_checks.metrics.cluster_halves import HALVES, halves
-from pathorob_checks.metrics.cluster_uncertainty import adjusted_rand, slide_scores
+from pathorob_checks.metrics.cluster_uncertainty import slide_scores
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.ends import end_interval
 from pathorob_checks.metrics.inputs import labels
@@ -26,6 +26,7 @@ from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import GroupValue, Measurement, worst_group
 from pathorob_checks.metrics.neighbor_lists import neighbor_lists
 from pathorob_checks.metrics.neighborhoods import RobustnessIndex
+from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import counts_without_slides
 from pathorob_checks.metrics.strata import Strata
@@ -108,6 +109,13 @@ def test_ari_without_a_slide_is_that_of_the_other_patches() -> None:
         ]
         np.testing.assert_allclose(without, expected, atol=1e-12)
         assert len(set(without)) == 6
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
+def test_the_adjusted_rand_index_is_scikit_learns(rows: list[tuple[int, int]]) -> None:
+    labels, clusters = np.array(rows).T
+    found = adjusted_rand(contingency(labels, clusters))
+    assert found == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)
 
 
 def test_the_adjusted_rand_index_of_equal_partitions_is_one() -> None:

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import adjusted_rand_score
 
-from pathorob_checks.metrics.inputs import Float32, Int64
-from pathorob_checks.metrics.neighbor_lists import equal_rows
+from pathorob_checks.metrics.inputs import Int64
+from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 
 Bool = npt.NDArray[np.bool_]
@@ -50,23 +49,24 @@ def halves(slides: Int64, cells: Int64, seed: int) -> list[Bool]:
 
 
 def half_scores(
-    kmeans: KMeansRuns, points: Float32, classes: Int64, centers: Int64, masks: list[Bool], trial: Run
+    kmeans: KMeansRuns, different: Int64, classes: Int64, centers: Int64, masks: list[Bool], trial: Run
 ) -> Iterator[float]:
     """ARI(class) - ARI(center) of each half of a combination; NaN where it has no more points than clusters.
 
     Parameters
     ----------
-    kmeans, points : of the combination, (n, D) float32; `classes` and `centers` (n,) int64.
+    kmeans : of the combination's n points.
+    different, classes, centers : (n,) int64; `different` are equal for equal points.
     masks : (n,) bool each.
     trial : k-means as in a trial.
     """
-    _, different = equal_rows(points)
     enough = [len(np.unique(different[mask])) > trial.K for mask in masks]
     halves = [mask for mask, clustered in zip(masks, enough, strict=True) if clustered]
     labelings = kmeans.labels([replace(trial, rows=np.flatnonzero(half)) for half in halves])
     for mask, clustered in zip(masks, enough, strict=True):
         if clustered:
             labels = next(labelings)[mask]
-            yield adjusted_rand_score(classes[mask], labels) - adjusted_rand_score(centers[mask], labels)
+            of_class = adjusted_rand(contingency(classes[mask], labels))
+            yield float(of_class - adjusted_rand(contingency(centers[mask], labels)))
         else:
             yield float("nan")

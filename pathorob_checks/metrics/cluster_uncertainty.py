@@ -17,6 +17,7 @@ from pathorob_checks.metrics.cluster_halves import HALVES
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness
+from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 
@@ -94,28 +95,10 @@ def slide_scores(slides: Int64, classes: Int64, centers: Int64, labelings: list[
         _, label = np.unique(column, return_inverse=True)
         by_trial = []
         for clusters in labelings:
-            shape = (len(present), int(label.max()) + 1, int(clusters.max()) + 1)
-            place = np.ravel_multi_index((slide, label, clusters), shape)
-            tables = np.bincount(place, minlength=int(np.prod(shape))).reshape(shape)
+            tables = contingency(slide, label, clusters)
             by_trial.append(adjusted_rand(tables.sum(axis=0) - tables))
         without.append(np.mean(by_trial, axis=0))
     return SlideScores(slides=present, class_without=without[0], center_without=without[1])
-
-
-def adjusted_rand(tables: Int64) -> Float64:
-    """(...) float64 adjusted Rand index of (..., labels, clusters) tables of counts; 1 for one of each."""
-    n = tables.sum(axis=(-2, -1))
-    both = _pairs(tables).sum(axis=(-2, -1))
-    rows = _pairs(tables.sum(axis=-1)).sum(axis=-1)
-    columns = _pairs(tables.sum(axis=-2)).sum(axis=-1)
-    expected = rows * columns / np.maximum(_pairs(n), 1)
-    most = (rows + columns) / 2
-    same = most == expected
-    return np.asarray(np.where(same, 1.0, (both - expected) / np.where(same, 1, most - expected)))
-
-
-def _pairs(count: Int64) -> Float64:
-    return np.asarray(count * (count - 1.0) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_halves import half_scores, halves
@@ -37,6 +36,7 @@ from pathorob_checks.metrics.inputs import (
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
@@ -168,6 +168,7 @@ def clustering_score(
             remedy="add patches so that two centers share two classes",
         )
     compute = devices.choose(device)
+    different = _different(array)
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
     done: list[Combination] = []
     without: list[SlideScores] = []
@@ -176,7 +177,7 @@ def clustering_score(
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
-            rows = _rows(array, classes, centers, class_pair, center_pair, max(clusters))
+            rows = _rows(different, classes, centers, class_pair, center_pair, max(clusters))
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             found = yield from _combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = found.pop("labelings"), found.pop("kmeans")
@@ -187,7 +188,7 @@ def clustering_score(
             of_halves.append([])
             taken = [half[rows] for half in masks]
             trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(kmeans, points, cls, center, taken, trial):
+            for score in half_scores(kmeans, different[rows], cls, center, taken, trial):
                 of_halves[-1].append(score)
                 yield
 
@@ -216,16 +217,31 @@ def clustering_score(
     )
 
 
+def _different(array: Float32) -> Int64:
+    """(N,) codes, equal for equal rows."""
+    whole = np.dtype((np.void, array.itemsize * array.shape[1]))
+    positive = array + np.float32(0)  # zeros, which else come with two signs
+    return np.unique(positive.view(whole)[:, 0], return_inverse=True)[1]
+
+
 def _rows(
-    array: Float32, classes: Labels, centers: Labels, class_pair: Pair, center_pair: Pair, most_clusters: int
+    different: Int64,
+    classes: Labels,
+    centers: Labels,
+    class_pair: Pair,
+    center_pair: Pair,
+    most_clusters: int,
 ) -> Int64:
-    """Row numbers of a combination, cell after cell: k-means draws its first centers by row number."""
+    """Row numbers of a combination, cell after cell: k-means draws its first centers by row number.
+
+    `different` are (N,) codes, equal for equal embeddings.
+    """
     cells = [
         (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
         for cls, center in product(class_pair, center_pair)
     ]
     rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
-    distinct = len(np.unique(array[rows], axis=0))
+    distinct = len(np.unique(different[rows]))
     if distinct <= most_clusters:
         raise MetricError(
             f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "
@@ -255,8 +271,8 @@ def _combination(
     for labeling in kmeans.labels(
         [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
     ):
-        ari_class.append(adjusted_rand_score(classes, labeling))
-        ari_center.append(adjusted_rand_score(centers, labeling))
+        ari_class.append(float(adjusted_rand(contingency(classes, labeling))))
+        ari_center.append(float(adjusted_rand(contingency(centers, labeling))))
         labelings.append(labeling)
         yield
     return {

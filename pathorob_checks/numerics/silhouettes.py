@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+Int64 = npt.NDArray[np.int64]
+_COLUMNS = 512  # clusters in one product
+
 
 def cosine_silhouettes(
-    points: npt.NDArray[np.float32], labelings: Sequence[npt.NDArray[np.int64]], device: torch.device
+    points: npt.NDArray[np.float32], labelings: Sequence[Int64], device: torch.device
 ) -> list[float]:
     """Mean silhouette of each labeling with the cosine distance 1 - x.y (Rousseeuw 1987).
 
@@ -26,14 +29,37 @@ def cosine_silhouettes(
     """
     x = torch.from_numpy(points).to(device)
     squared_norms = x.double().square().sum(dim=1)
-    return [_mean_silhouette(x, squared_norms, torch.from_numpy(labels).to(device)) for labels in labelings]
+    silhouettes = []
+    for together in _batches(labelings):
+        places = [torch.from_numpy(labels).to(device) for labels in together]
+        members = [one_hot(labels).to(x.dtype) for labels in places]
+        products = x @ (torch.cat(members, dim=1).T @ x).T
+        begin = 0
+        for labels, clusters in zip(places, members, strict=True):
+            share = products[:, begin : begin + clusters.shape[1]].double()
+            begin += clusters.shape[1]
+            silhouettes.append(_mean_silhouette(share, clusters.sum(dim=0), squared_norms, labels))
+    return silhouettes
 
 
-def _mean_silhouette(x: Tensor, squared_norms: Tensor, labels: Tensor) -> float:
-    members = one_hot(labels).to(x.dtype)
-    sizes = members.sum(dim=0).double()
-    products = (x @ (members.T @ x).T).double()
+def _batches(labelings: Sequence[Int64]) -> Iterator[list[Int64]]:
+    """Labelings whose clusters are multiplied together."""
+    batch: list[Int64] = []
+    clusters = 0
+    for labels in labelings:
+        more = int(labels.max()) + 1
+        if batch and clusters + more > _COLUMNS:
+            yield batch
+            batch, clusters = [], 0
+        batch.append(labels)
+        clusters += more
+    yield batch
+
+
+def _mean_silhouette(products: Tensor, sizes: Tensor, squared_norms: Tensor, labels: Tensor) -> float:
+    """From each point's products with the sums of the clusters, (N, K) float64, and their sizes."""
     own = labels[:, None]
+    sizes = sizes.double()
     size = sizes[labels]
     within = size - 1 - (products.gather(1, own)[:, 0] - squared_norms)
     within = (within / (size - 1).clamp(min=1)).clamp(min=0)
