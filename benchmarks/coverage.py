@@ -36,8 +36,8 @@ from pathorob_checks.metrics import (
     robustness_index,
     worst_group,
 )
+from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
-from pathorob_checks.metrics.general_schedule import general_schedule
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Interval

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.general_schedule import FEWEST_STEPS, GeneralSchedule, general_schedule
+from pathorob_checks.metrics.any_cohort_schedule import FEWEST_STEPS, GeneralSchedule, general_schedule
 from pathorob_checks.metrics.schedules import Repetition, cramers_v
 
 Cell = tuple[str, str]  # center, class

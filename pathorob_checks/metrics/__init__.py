@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathorob_checks.metrics.aggregate import Aggregate, masson_loftus, mean_over_cohorts
+    from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.differences import Difference, difference
-    from pathorob_checks.metrics.general_schedule import general_schedule
     from pathorob_checks.metrics.measurement import worst_group
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
@@ -25,7 +25,7 @@ _HOMES = {
     "PerformanceDrop": "performance",
     "clustering_score": "clusters",
     "ClusteringScore": "clusters",
-    "general_schedule": "general_schedule",
+    "general_schedule": "any_cohort_schedule",
     "mean_over_cohorts": "aggregate",
     "masson_loftus": "aggregate",
     "Aggregate": "aggregate",

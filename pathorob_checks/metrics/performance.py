@@ -18,6 +18,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
     Predictions,
@@ -26,7 +27,6 @@ from pathorob_checks.metrics.drop_uncertainty import (
     weakest_cells,
     worst_slides,
 )
-from pathorob_checks.metrics.general_schedule import general_schedule
 from pathorob_checks.metrics.inputs import Float32, Int64, Progress, as_embeddings, labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
