@@ -100,6 +100,13 @@ def test_the_inertia_of_settled_clusters_is_scikit_learns_to_the_bit(count: int,
     assert found == [model.inertia_ for model in models]
 
 
+def test_partitions_of_different_points_are_not_taken_for_each_other() -> None:
+    partitions = ([0, 0, 1, 1, -1, -1], [0, 0, -1, -1, 1, 1], [-1, -1, 0, 0, 1, 1], [0, 0, 1, 1, 2, 2])
+    assert len({kmeans._first_seen(np.array(labels)).tobytes() for labels in partitions}) == 4
+    once, renamed = np.array([0, 1, -1, 2, 0]), np.array([2, 0, -1, 1, 2])
+    np.testing.assert_array_equal(kmeans._first_seen(once), kmeans._first_seen(renamed))
+
+
 def test_runs_of_different_k_advance_together_as_alone() -> None:
     points = cloud(400, 80, seed=3)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)

@@ -61,10 +61,10 @@ def half_scores(
     trial : k-means as in a trial.
     """
     enough = [len(np.unique(different[mask])) > trial.K for mask in masks]
-    halves = [mask for mask, clustered in zip(masks, enough, strict=True) if clustered]
-    labelings = kmeans.labels([replace(trial, rows=np.flatnonzero(half)) for half in halves])
-    for mask, clustered in zip(masks, enough, strict=True):
-        if clustered:
+    clustered = [mask for mask, some in zip(masks, enough, strict=True) if some]
+    labelings = kmeans.labels([replace(trial, rows=np.flatnonzero(mask)) for mask in clustered])
+    for mask, some in zip(masks, enough, strict=True):
+        if some:
             labels = next(labelings)[mask]
             of_class = adjusted_rand(contingency(classes[mask], labels))
             yield float(of_class - adjusted_rand(contingency(centers[mask], labels)))

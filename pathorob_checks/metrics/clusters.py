@@ -36,6 +36,7 @@ from pathorob_checks.metrics.inputs import (
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.neighbor_lists import equal_rows
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.numerics import device as devices
@@ -168,7 +169,7 @@ def clustering_score(
             remedy="add patches so that two centers share two classes",
         )
     compute = devices.choose(device)
-    different = _different(array)
+    _, different = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
     done: list[Combination] = []
     without: list[SlideScores] = []
@@ -215,13 +216,6 @@ def clustering_score(
         groups=uncertainty.groups,
         resampling=uncertainty.resampling,
     )
-
-
-def _different(array: Float32) -> Int64:
-    """(N,) codes, equal for equal rows."""
-    whole = np.dtype((np.void, array.itemsize * array.shape[1]))
-    positive = array + np.float32(0)  # zeros, which else come with two signs
-    return np.unique(positive.view(whole)[:, 0], return_inverse=True)[1]
 
 
 def _rows(

@@ -115,8 +115,8 @@ def _inside(part: Int64, order: Int64, k: int) -> tuple[Int64, Int64]:
 def equal_rows(array: Float32) -> tuple[Int64, Int64]:
     """Different rows of an (N, D) array: the number of the first of each, and (N,) which of them a row is.
 
-    Rows count as equal when all their bytes are. Different rows that agree in the 16 columns of the key
-    leave every row to itself: that can cost time, never correctness.
+    Rows count as equal when all their bytes are. Where different rows agree in the 16 columns of the key, all
+    rows are compared whole.
     """
     columns = np.unique(np.linspace(0, array.shape[1] - 1, _KEY_COLUMNS).astype(np.int64))
     bits = array.view(np.uint32)
@@ -128,7 +128,8 @@ def equal_rows(array: Float32) -> tuple[Int64, Int64]:
         return not np.array_equal(bits[rows], bits[first[code[rows]]])
 
     if any(threads.spread(differ, range(0, len(array), _BLOCK))):
-        return np.arange(len(array)), np.arange(len(array))
+        whole = bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1])))[:, 0]
+        return _factorized(np.unique(whole, return_inverse=True)[1])
     return first, code
 
 

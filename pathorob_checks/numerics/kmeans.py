@@ -179,6 +179,6 @@ def _tolerance(points: Float32) -> float:
 
 
 def _first_seen(labels: Int64) -> Int64:
-    """Labels numbered in the order in which they first occur: equal for equal partitions."""
+    """Labels numbered in the order in which they first occur: equal for equal partitions of equal points."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
+    return np.where(labels < 0, -1, np.argsort(np.argsort(first))[inverse])

@@ -51,7 +51,7 @@ class Gram:
         self.rounding = _ROUNDING * float(self.squared_norms.max())
 
     def sums_of_all(self, members: Tensor) -> Tensor:
-        """(count, N) float32 sums of the matrix's rows, each times its place in `members` (count, N)."""
+        """(count, N) float32 sums of the matrix's rows that have a 1 in each row of `members`, (count, N)."""
         return members @ self._products
 
     def sums(self, rows: Tensor, bags: Tensor, count: int, signs: Tensor) -> Tensor:
@@ -216,9 +216,8 @@ class _Lockstep:
         close = self.pending & ((shift - self.tolerance).abs() <= precision)
         for run in torch.nonzero(close)[:, 0].tolist():
             old = self._first_centers(run) if moves is None else self._means(run, undo=moves)
-            self.last[run] = last or rounding.squared_shift(old, self._means(run)) <= float(
-                self.tolerance[run]
-            )
+            moved = rounding.squared_shift(old, self._means(run))
+            self.last[run] = last or moved <= float(self.tolerance[run])
         self._first = False
 
     def drop(self, ended: Tensor, moves: _Moves | None) -> _Moves | None:
