@@ -15,21 +15,12 @@ from pathorob_checks.criteria.published import (
     published_value,
     published_values,
 )
-from pathorob_checks.criteria.verdict import Direction
-from pathorob_checks.criteria.wording import hint, shown
-
-# The values a bound may take. An accuracy cannot fall below nothing (-1); that it more than doubles by
-# confounded training (+1) is no sensible demand.
-METRIC_RANGES: Mapping[str, tuple[float, float]] = {
-    "robustness_index": (0.0, 1.0),
-    "performance_drop_id": (-1.0, 1.0),
-    "performance_drop_ood": (-1.0, 1.0),
-    "clustering_score": (-1.0, 1.0),
-}
+from pathorob_checks.metrics.definition import Direction
+from pathorob_checks.wording import counted, hint, shortened
 
 
 class PublishedQuantile(BaseModel):
-    """A quantile (0..1) of the published FMs on the cohort in question."""
+    """A quantile (0..1) of the published FMs on the cohort in question, counted from the least robust."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +38,7 @@ class PublishedQuantile(BaseModel):
     def origin(self, metric: str, cohorts: Sequence[str]) -> str:
         """A sentence for the rationale that says where the number comes from."""
         count = len(published_values(metric, cohorts))
-        share = f"the {100 * self.published_quantile:g} % quantile of {count} published FMs"
+        share = f"the {100 * self.published_quantile:g} % quantile of {counted(count, 'published FM')}"
         return f"The bound is {share} {_where(metric, cohorts)}."
 
     def __str__(self) -> str:
@@ -83,7 +74,7 @@ class PublishedFM(BaseModel):
 
 
 def _where(metric: str, cohorts: Sequence[str]) -> str:
-    # Said here and not in the files, because it is a fact of the table and holds for users' too.
+    # Here and not in the files, because it is a fact of the published table and holds for users' files too.
     if is_average_over_cohorts(metric):
         return "(each FM's average over the benchmark's cohorts; none is published per cohort)"
     return f"on {cohorts[0]}" if len(cohorts) == 1 else f"(mean over {', '.join(cohorts)})"
@@ -92,7 +83,7 @@ def _where(metric: str, cohorts: Sequence[str]) -> str:
 def finite(value: object, wanted: str) -> float:
     """A number of TOML or YAML as a finite float; raises ValueError with a clause for the user."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{wanted}, not {shown(value)}")
+        raise ValueError(f"{wanted}, not {shortened(value)}")
     try:
         number = float(value)
     except OverflowError:
@@ -113,7 +104,7 @@ def _fm(table: Mapping[str, object]) -> PublishedFM:
     fm = table["published_fm"]
     if not isinstance(fm, str) or fm not in published_fms():
         raise ValueError(
-            f"has the published_fm {shown(fm)}, which is unknown; "
+            f"has the published_fm {shortened(fm)}, which is unknown; "
             + hint(str(fm), published_fms(), "published are {known}")
         )
     margin = finite(table.get("margin", 0.0), "needs a number as margin")
@@ -134,8 +125,8 @@ def _read(value: object) -> float | PublishedQuantile | PublishedFM:
     if isinstance(value, dict):
         for needed, allowed, read in _TABLES:
             if needed <= set(value) <= allowed:
-                found: PublishedQuantile | PublishedFM = read(value)
-                return found
+                bound: PublishedQuantile | PublishedFM = read(value)
+                return bound
     return finite(
         value, 'must be a number, { published_quantile = 0.5 } or { published_fm = "UNI2-h", margin = 0.02 }'
     )

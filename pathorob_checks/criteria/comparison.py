@@ -1,4 +1,4 @@
-"""Whether one criterion asks more than another: for merging files and for comparing them."""
+"""Whether one criterion is stricter than another: for merging files and for comparing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathorob_checks.criteria.published import BENCHMARK_COHORTS
 from pathorob_checks.errors import CriteriaError
 
 Change = Literal["added", "removed", "tightened", "loosened", "changed", "reworded"]
-# +1 asks more, -1 asks less, 0 the same; None: neither of the two.
+# 1 is stricter, -1 is less strict, 0 is the same; None: not comparable.
 Sign = int | None
 
 
@@ -28,38 +28,37 @@ class Difference:
 
 
 def change(before: CriterionEntry, after: CriterionEntry) -> Change | None:
-    """How `after` differs from `before`; None where the two say the same."""
+    """How `after` differs from `before`; None where they are the same."""
     if before == after:
         return None
     return _change([sign(before, after) for sign in _SIGNS.values()])
 
 
-def asks_less_in(before: CriterionEntry, after: CriterionEntry) -> list[str]:
+def less_strict_in(before: CriterionEntry, after: CriterionEntry) -> list[str]:
     """The keys in which `after` is not at least as strict as `before`."""
     signs = {key: sign(before, after) for key, sign in _SIGNS.items()}
-    return [key for key, found in signs.items() if found is None or found < 0]
+    return [key for key, sign in signs.items() if sign is None or sign < 0]
 
 
 def differences(before: Profile, after: Profile) -> list[Difference]:
-    """What `after` asks otherwise than `before`: settings first, then criteria in the order of the files."""
-    found = [
+    """How `after` differs from `before`: settings first, then criteria in the order of the files."""
+    changes = [
         Difference(key, _change([sign(getattr(before, key), getattr(after, key))]), str(old), str(new))
         for key, sign in _SETTINGS.items()
         if (old := getattr(before, key)) != (new := getattr(after, key))
     ]
-    margins = [one.baseline.margin.model_dump() for one in (before, after)]
-    found += [
-        Difference(f"baseline margin of {metric}", _change([_more(-old, -new)]), f"{old:g}", f"{new:g}")
-        for metric, old in margins[0].items()
-        if old != (new := margins[1][metric])
-    ]
+    for metric in sorted({*before.baseline.margin, *after.baseline.margin}):
+        old, new = (one.baseline.margin_of(metric) for one in (before, after))
+        if old != new:
+            subject = f"baseline margin of {metric}"
+            changes.append(Difference(subject, _change([_more(-old, -new)]), f"{old:g}", f"{new:g}"))
     old_entries, new_entries = ruled(before), ruled(after)
     for name in dict.fromkeys([*old_entries, *new_entries]):
         a, b = old_entries.get(name), new_entries.get(name)
         how = "added" if a is None else "removed" if b is None else change(a, b)
         if how:
-            found.append(Difference(name, how, in_words(a) if a else "", in_words(b) if b else ""))
-    return found
+            changes.append(Difference(name, how, in_words(a) if a else "", in_words(b) if b else ""))
+    return changes
 
 
 def ruled(profile: Profile) -> dict[str, CriterionEntry]:
@@ -71,7 +70,7 @@ def ruled(profile: Profile) -> dict[str, CriterionEntry]:
 
 
 def in_words(entry: CriterionEntry) -> str:
-    """What an entry asks, in a few words: `robustness_index >= 0.7 on camelyon (three-way)`."""
+    """An entry in a few words: `robustness_index >= 0.7 on camelyon (three-way)`."""
     bound = f"{entry.bound:g}" if isinstance(entry.bound, float) else str(entry.bound)
     parts = (
         entry.metric,
@@ -104,7 +103,7 @@ def _same(name: str) -> Callable[[CriterionEntry, CriterionEntry], Sign]:
 
 
 def _bound(before: CriterionEntry, after: CriterionEntry) -> Sign:
-    """By numbers where both are numbers; else on every cohort of the benchmark that is asked about."""
+    """By numbers where both are numbers; else on every cohort of the benchmark that it applies to."""
     if before.direction != after.direction or before.metric != after.metric:
         return None
     if before.bound == after.bound:
@@ -131,7 +130,7 @@ def _cohorts(before: CriterionEntry, after: CriterionEntry) -> Sign:
 
 
 def _rule(before: CriterionEntry, after: CriterionEntry) -> Sign:
-    """`confident` asks most. `point` and `three-way` each pass what the other does not."""
+    """`confident` is strictest. `point` and `three-way` each pass what the other does not."""
     if before.rule == after.rule:
         return 0
     return {after.rule: 1, before.rule: -1}.get("confident")

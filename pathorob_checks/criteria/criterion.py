@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,16 +18,14 @@ from pydantic import (
     model_validator,
 )
 
-from pathorob_checks.criteria.bounds import METRIC_RANGES, Bound, finite, number
-from pathorob_checks.criteria.verdict import RULES, Direction, Rule
-from pathorob_checks.criteria.wording import hint, shown
+from pathorob_checks.criteria.bounds import Bound, finite, number
+from pathorob_checks.criteria.verdict import RULES, Rule
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.metrics.measurement import METRICS
+from pathorob_checks.metrics.definition import Direction, Quantity
+from pathorob_checks.metrics.registry import metric as definition
+from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.wording import hint, shortened
 
-# What is held against the bound: the metric's value, its lowest (or highest) value over medical centers or
-# biological classes, its mean over cohorts, or its difference from a baseline's.
-Quantity = Literal["value", "worst-center", "worst-class", "mean", "difference"]
-QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 GROUPS: tuple[Quantity, ...] = ("worst-center", "worst-class")
 AGGREGATES: tuple[Quantity, ...] = ("mean",)
 COHORTS_JOINED_BY = "+"
@@ -59,14 +58,15 @@ class Criterion(BaseModel):
     requirements: tuple[str, ...] = ()
 
 
-def one_of(known: tuple[str, ...], what: str) -> BeforeValidator:
-    """A validator for one of a few words, whose message names them."""
+def one_of(known: Iterable[str] | Callable[[], Iterable[str]], what: str) -> BeforeValidator:
+    """A validator for one of a few words, whose message names them; a function gives words that are known late."""
 
     def check(value: object) -> object:
-        if value is not None and value not in known:
+        words = tuple(known() if callable(known) else known)
+        if value is not None and value not in words:
             raise ValueError(
-                f"is {shown(value)}, which is unknown; "
-                + hint(str(value), known, "known " + what + " are {known}")
+                f"is {shortened(value)}, which is unknown; "
+                + hint(str(value), words, "known " + what + " are {known}")
             )
         return value
 
@@ -77,10 +77,20 @@ def share(value: object) -> float | None:
     """A number in 0..1; raises ValueError with a clause for the user."""
     if value is None:
         return None
-    found = finite(value, "must be a number")
-    if not 0 <= found <= 1:
-        raise ValueError(f"is {found:g}, outside 0..1")
-    return found
+    number = finite(value, "must be a number")
+    if not 0 <= number <= 1:
+        raise ValueError(f"is {number:g}, outside 0..1")
+    return number
+
+
+def _supported(value: str | None, before: ValidationInfo) -> str | None:
+    """Refuse a quantity that the metric's definition leaves out."""
+    name = before.data.get("metric")
+    if value and name is not None and value not in definition(name).quantities:
+        raise ValueError(
+            f"is {value!r}, which {name} does not have; {name} has {', '.join(definition(name).quantities)}"
+        )
+    return value
 
 
 RuleOrNone = Annotated[Rule | None, one_of(tuple(RULES), "rules")]
@@ -92,7 +102,7 @@ class CriterionEntry(BaseModel):
     model_config = _FROZEN
 
     id: StrictStr
-    metric: Annotated[StrictStr, one_of(METRICS, "metrics")]
+    metric: Annotated[StrictStr, one_of(metrics, "metrics")]
     at_least: Bound | None = None
     at_most: Bound | None = None
     cohorts: tuple[StrictStr, ...] | None = None
@@ -111,7 +121,7 @@ class CriterionEntry(BaseModel):
     @classmethod
     def _id_fits_a_test_id(cls, value: str) -> str:
         if not _IDENTIFIER.fullmatch(value):
-            raise ValueError(f"must be letters, digits, '.', '_' and '-', not {shown(value)}")
+            raise ValueError(f"must be letters, digits, '.', '_' and '-', not {shortened(value)}")
         return value
 
     @field_validator("cohorts")
@@ -125,21 +135,21 @@ class CriterionEntry(BaseModel):
 
     @field_validator("rationale")
     @classmethod
-    def _rationale_says_something(cls, value: str) -> str:
+    def _rationale_is_not_empty(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("must say why this bound was chosen")
         return value.strip()
 
-    # Fields know those before them, so that one mistake does not hide another.
+    # A validator sees the fields before its own, so that one mistake does not hide another.
 
     @field_validator("at_least", "at_most")
     @classmethod
     def _bound_lies_in_range(cls, value: Bound | None, before: ValidationInfo) -> Bound | None:
         metric = before.data.get("metric")
         if isinstance(value, float) and metric is not None:
-            low, high = METRIC_RANGES[metric]
+            low, high = definition(metric).lowest, definition(metric).highest
             if not low <= value <= high:
-                raise ValueError(f"is {value:g}, but {metric} lies in {low:g}..{high:g}")
+                raise ValueError(f"is {value:g}, but {metric} ranges from {low:g} to {high:g}")
         return value
 
     @field_validator("aggregate")
@@ -147,18 +157,21 @@ class CriterionEntry(BaseModel):
     def _mean_names_its_cohorts(cls, value: str | None, before: ValidationInfo) -> str | None:
         if value and len(before.data.get("cohorts", ("", "")) or ()) < 2:
             raise ValueError("is over cohorts that must be named; give two or more as cohorts")
-        return value
+        return _supported(value, before)
 
     @field_validator("group")
     @classmethod
     def _group_fits_the_rest(cls, value: str | None, before: ValidationInfo) -> str | None:
         if value and before.data.get("aggregate"):
-            raise ValueError("cannot be asked of an aggregate; make two criteria of it")
-        if value and before.data.get("at_most") is not None:
-            raise ValueError("is the lowest of its kind; give at_least")
-        if value and not isinstance(before.data.get("at_least", 0.0), float | None):
+            raise ValueError("cannot be combined with aggregate; make two criteria of it")
+        name = before.data.get("metric")
+        higher_is_better = name is None or definition(name).higher_is_better
+        key, other = ("at_least", "at_most") if higher_is_better else ("at_most", "at_least")
+        if value and before.data.get(other) is not None:
+            raise ValueError(f"is the {'lowest' if higher_is_better else 'highest'} of its kind; give {key}")
+        if value and not isinstance(before.data.get(key, 0.0), float | None):
             raise ValueError("has no published values; give a number as the bound")
-        return value
+        return _supported(value, before)
 
     @model_validator(mode="after")
     def _has_one_bound(self) -> CriterionEntry:
@@ -170,7 +183,7 @@ class CriterionEntry(BaseModel):
 
     @property
     def bound(self) -> Bound:
-        """What `at_least` or `at_most` says."""
+        """The value of `at_least` or `at_most`."""
         bound = self.at_least if self.at_least is not None else self.at_most
         assert bound is not None  # noqa: S101 (validated)
         return bound
@@ -191,7 +204,7 @@ class CriterionEntry(BaseModel):
         return not isinstance(self.bound, float)
 
     def places(self, cohorts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Where it is asked in a run on `cohorts`: each of them, or all of an aggregate's together."""
+        """Where it applies in a run on `cohorts`: to each of them, or to all of an aggregate's together."""
         if self.aggregate:
             return (self.cohorts or (),)
         return tuple((name,) for name in cohorts if self.cohorts is None or name in self.cohorts)

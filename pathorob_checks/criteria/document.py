@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from pathorob_checks.criteria.wording import hint
 from pathorob_checks.errors import CriteriaError
+from pathorob_checks.wording import hint
 
 BUILT_IN = ("floor", "median", "frontier", "release")
 TOML, YAML = (".toml",), (".yaml", ".yml")
@@ -26,8 +26,8 @@ _DEEPEST = 4  # no key of a criteria file lies deeper, and a YAML alias may hold
 class Document:
     """A TOML or YAML text and its content.
 
-    `name` is the file as the user named it; `repeated` are the keys that YAML would overwrite without a
-    word, each with its line.
+    `name` is the file as the user named it; `repeated` are the keys that YAML would silently overwrite, each
+    with its line.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Document:
 
     def line(self, path: KeyPath) -> int:
         """The line (from 1) of a key, or of the nearest thing around it that is there."""
-        found = (self._lines.get(path[:length]) for length in range(len(path), 0, -1))
-        return next((line for line in found if line is not None), 1)
+        lines = (self._lines.get(path[:length]) for length in range(len(path), 0, -1))
+        return next((line for line in lines if line is not None), 1)
 
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:
@@ -84,24 +84,24 @@ def _toml(name: str, text: str) -> Document:
     try:
         return Document(name, text, tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CriteriaError(f"{name} is not valid TOML: {error}", remedy="mend that line") from None
+        raise CriteriaError(f"{name} is not valid TOML: {error}", remedy="fix that line") from None
 
 
 def _toml_lines(text: str) -> dict[KeyPath, int]:
-    """Where the statement begins that first says a key.
+    """For each key, the line on which the statement begins that first has it.
 
-    A text cut inside a statement is no TOML, so every beginning that can be read ends with a whole one.
+    A text that is cut inside a statement is not valid TOML, so every valid beginning ends with a whole one.
     """
-    lines, found, begin = text.splitlines(keepends=True), dict[KeyPath, int](), 1
+    lines, first_line, begin = text.splitlines(keepends=True), dict[KeyPath, int](), 1
     for number in range(1, len(lines) + 1):
         try:
-            said = tomllib.loads("".join(lines[:number]))
+            content = tomllib.loads("".join(lines[:number]))
         except tomllib.TOMLDecodeError:
             continue
-        for path in _paths(said, ()):
-            found.setdefault(path, begin)
+        for path in _paths(content, ()):
+            first_line.setdefault(path, begin)
         begin = number + 1
-    return found
+    return first_line
 
 
 def _paths(value: object, path: KeyPath) -> Iterator[KeyPath]:
@@ -118,8 +118,8 @@ def _yaml(name: str, text: str) -> Document:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        said = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise CriteriaError(f"{name} is not valid YAML: {said}{where}", remedy="mend that line") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise CriteriaError(f"{name} is not valid YAML: {problem}{where}", remedy="fix that line") from None
     if not isinstance(content, dict):
         raise CriteriaError(f"{name} holds no keys", remedy="write them as docs/criteria.md shows")
     return Document(name, text, content, is_yaml=True, repeated=repeated)

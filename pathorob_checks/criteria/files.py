@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pathorob_checks.criteria.comparison import asks_less_in, differences, in_words, ruled
+from pathorob_checks.criteria.comparison import differences, in_words, less_strict_in, ruled
 from pathorob_checks.criteria.document import Document, read
 from pathorob_checks.criteria.mistakes import CriteriaFileError, Mistake, checked
 from pathorob_checks.criteria.profile import Profile
@@ -26,14 +26,14 @@ def load_profile(name_or_path: str | Path) -> Profile:
 def load_profiles(names: Sequence[str | Path]) -> Profile:
     """Read several files and merge them.
 
-    A later file adds criteria, or asks more: under an id that is already there it may give a criterion that
-    is at least as strict in every key, and a setting that is stricter. Anything else needs
+    A later file adds criteria, or is stricter: under an id that is already there it may give a criterion that
+    is at least as strict in every key, and it may give a stricter setting. Anything else needs
     `override = true` in that criterion; settings cannot be relaxed. The first file's rule holds for its
     criteria, a later file's for its own. The name becomes `first+second`.
 
     Raises
     ------
-    CriteriaFileError : files are not valid or do not fit together; every mistake of every file is told.
+    CriteriaFileError : files are not valid or do not fit together; the error has every mistake of every file.
     CriteriaError : a file cannot be read.
     """
     documents = [read(name) for name in names]
@@ -57,17 +57,16 @@ def load_profiles(names: Sequence[str | Path]) -> Profile:
 
 def _merged(first: Profile, second: Profile) -> Profile:
     entries = ruled(first) | ruled(second)
-    said = {key: getattr(second, key) for key in _SETTINGS if key in second.model_fields_set}
-    margins = second.baseline.margin.model_dump(exclude_unset=True)
+    settings = {key: getattr(second, key) for key in _SETTINGS if key in second.model_fields_set}
     terms = first.baseline.model_copy(
         update={
-            "margin": first.baseline.margin.model_copy(update=margins),
+            "margin": {**first.baseline.margin, **second.baseline.margin},
             "rule": second.baseline.rule or first.baseline.rule,
         }
     )
     return first.model_copy(
         update={
-            **said,
+            **settings,
             "name": f"{first.name}+{second.name}",
             "baseline": terms,
             "criteria": tuple(entries.values()),
@@ -80,13 +79,13 @@ def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterable[
     for number, entry in enumerate(ruled(later).values()):
         if entry.id not in known or entry.override:
             continue
-        if less := asks_less_in(known[entry.id], entry):
+        if less := less_strict_in(known[entry.id], entry):
             yield Mistake(
                 document.name,
                 document.line(("criteria", number)),
                 f"criterion {entry.id!r} is less strict than, or not comparable with, the same of an earlier "
                 f"file ({in_words(known[entry.id])}) in {', '.join(less)}",
-                "ask at least as much, give it another id, or write override = true",
+                "make it at least as strict, give it another id, or write override = true",
             )
     for one in differences(merged, _merged(merged, later)):
         if one.change == "loosened" and one.subject not in known:
@@ -94,5 +93,5 @@ def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterable[
                 document.name,
                 document.line((one.subject.partition(" ")[0],)),
                 f"{one.subject} is relaxed from {one.before} to {one.after}",
-                "leave it out, ask at least as much as the files before it, or name this file first",
+                "leave it out, make it at least as strict as in the files before it, or name this file first",
             )

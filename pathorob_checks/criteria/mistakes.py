@@ -11,9 +11,9 @@ from pydantic_core import ErrorDetails
 
 from pathorob_checks.criteria.criterion import CriterionEntry
 from pathorob_checks.criteria.document import Document
-from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Margins, Profile
-from pathorob_checks.criteria.wording import hint, shown
+from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Profile
 from pathorob_checks.errors import CriteriaError
+from pathorob_checks.wording import hint, shortened
 
 
 @dataclass(frozen=True, order=True)
@@ -48,35 +48,35 @@ def checked(document: Document) -> Profile:
 
     Raises
     ------
-    CriteriaFileError : it is not a valid criteria file; every mistake is told, each with its line.
+    CriteriaFileError : it is not a valid criteria file; the error has every mistake with its line.
     """
     content = dict(document.content)
-    found = [
+    mistakes = [
         Mistake(document.name, line, f"the key {key!r} stands twice", "delete one of them")
         for key, line in document.repeated
     ]
     schema = content.pop("schema", None)
     if schema != SCHEMA:
-        said = "the file says " + (f"schema = {shown(schema)}" if schema is not None else "no schema")
+        problem = f"the schema is {shortened(schema)}" if schema is not None else "the file has no schema"
         remedy = f'write schema: "{SCHEMA}"' if document.is_yaml else f'write schema = "{SCHEMA}"'
-        found.append(Mistake(document.name, document.line(("schema",)), said, remedy))
+        mistakes.append(Mistake(document.name, document.line(("schema",)), problem, remedy))
     try:
         profile = Profile.model_validate(content)
     except ValidationError as error:
-        found += [_mistake(detail, document) for detail in error.errors(include_url=False)]
-    found += _repeated_ids(document)
-    if found:
-        raise CriteriaFileError(found)
+        mistakes += [_mistake(detail, document) for detail in error.errors(include_url=False)]
+    mistakes += _repeated_ids(document)
+    if mistakes:
+        raise CriteriaFileError(mistakes)
     return profile
 
 
 WHOLE = "the file"
+_MAPPING_KEY = "[key]"  # where pydantic places a complaint about a key of a mapping
 # The model behind each table of a file, to name its keys.
 _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): Profile,
     ("criteria",): CriterionEntry,
     ("baseline",): BaselineTerms,
-    ("baseline", "margin"): Margins,
 }
 _TYPE_WORDS: Mapping[str, str] = {
     "string_type": "text",
@@ -89,29 +89,27 @@ _TYPE_WORDS: Mapping[str, str] = {
 
 
 def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
-    """pydantic's complaint, told with the criterion's id and the key as the user wrote them."""
+    """pydantic's complaint, with the criterion's id and the key as the user wrote them."""
     place = detail["loc"]
     subject, key, model = _subject(place, document)
+    of_key = f"{key!r}" if subject == WHOLE else f"{subject}: {key!r}"
 
     def mistake(problem: str, remedy: str) -> Mistake:
-        if not problem.startswith("'"):
-            problem = f"{subject} {problem}"
-        elif subject != WHOLE:
-            problem = f"{subject}: {problem}"
         return Mistake(document.name, document.line(place), problem, remedy.rstrip("."))
 
     match detail["type"]:
         case "extra_forbidden":
             remedy = hint(key, model.model_fields, "known keys are {known}")
-            return mistake(f"has the unknown key {key!r}", remedy)
+            return mistake(f"{subject} has the unknown key {key!r}", remedy)
         case "missing":
-            return mistake(f"has no {key!r}", "add it")
+            return mistake(f"{subject} has no {key!r}", "add it")
         case "value_error":
             problem, _, advice = str(detail["ctx"]["error"]).partition("; ")
-            return mistake(f"{key!r} {problem}" if key else problem, advice or "correct it")
+            lead = of_key if key and place[-1] != _MAPPING_KEY else subject
+            return mistake(f"{lead} {problem}", advice or "correct it")
         case kind:
-            wanted = f"must be {_TYPE_WORDS.get(kind, detail['msg'])}, not {shown(detail['input'])}"
-            return mistake(f"{key!r} {wanted}" if key else wanted, "correct it")
+            expected = f"must be {_TYPE_WORDS.get(kind, detail['msg'])}, not {shortened(detail['input'])}"
+            return mistake(f"{of_key if key else subject} {expected}", "correct it")
 
 
 def _subject(place: tuple[int | str, ...], document: Document) -> tuple[str, str, type[BaseModel]]:
@@ -119,6 +117,8 @@ def _subject(place: tuple[int | str, ...], document: Document) -> tuple[str, str
     if place[:1] == ("criteria",) and len(place) > 1:
         key = str(place[2]) if len(place) > 2 else ""
         return _criterion(document.content, place[1]), key, CriterionEntry
+    if place[:2] == ("baseline", "margin") and len(place) > 2:
+        return "[baseline.margin]", str(place[2]), BaselineTerms
     tables = tuple(str(part) for part in place)
     for length in range(len(tables) - 1, -1, -1):
         if tables[:length] in _TABLES:

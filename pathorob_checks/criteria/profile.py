@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,10 +15,14 @@ from pydantic import (
     field_validator,
 )
 
+from pathorob_checks.canonical import digest_of
 from pathorob_checks.criteria.bounds import finite
 from pathorob_checks.criteria.criterion import Criterion, CriterionEntry, RuleOrNone, one_of
 from pathorob_checks.criteria.published import published_digest
 from pathorob_checks.criteria.verdict import DEFAULT_RULE, RULES, Rule
+from pathorob_checks.metrics.registry import metric as definition
+from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.wording import hint
 
 SCHEMA = "pathorob-checks/criteria/1"
 Inconclusive = Literal["fail", "warn", "xfail"]
@@ -45,28 +48,30 @@ def _confidence(value: object) -> float:
 Margin = Annotated[float, BeforeValidator(_margin)]
 
 
-class Margins(BaseModel):
-    """By how much each metric may fall behind a baseline's, in the metric's unit.
+def _known_metric(name: str) -> str:
+    if name not in metrics():
+        raise ValueError(f"has the unknown key {name!r}; " + hint(name, metrics(), "known keys are {known}"))
+    return name
 
-    The defaults are larger than what a change of precision was seen to do to the same model (up to 0.017 of
-    the robustness index) and, for the drops, about the published 95 % half-widths.
+
+class BaselineTerms(BaseModel):
+    """`[baseline]`: when an FM counts as not worse than the one that it is compared with.
+
+    Attributes
+    ----------
+    margin : by metric, how much worse it may be, in the metric's unit; a metric that is not named here has the
+        margin of its definition.
+    rule : how differences are judged; None: as the profile's criteria.
     """
 
     model_config = _FROZEN
 
-    robustness_index: Margin = 0.02
-    performance_drop_id: Margin = 0.01
-    performance_drop_ood: Margin = 0.01
-    clustering_score: Margin = 0.05
-
-
-class BaselineTerms(BaseModel):
-    """`[baseline]`: when an FM counts as not worse than the one that it is compared with."""
-
-    model_config = _FROZEN
-
-    margin: Margins = Margins()
+    margin: Mapping[Annotated[str, AfterValidator(_known_metric)], Margin] = {}
     rule: RuleOrNone = None
+
+    def margin_of(self, metric: str) -> float:
+        """How much worse than the baseline the metric may be."""
+        return self.margin.get(metric, definition(metric).margin)
 
 
 class Profile(BaseModel):
@@ -106,17 +111,12 @@ class Profile(BaseModel):
             raise ValueError("must hold at least one criterion")
         return value
 
-    def criteria_for(self, cohort_name: str, metric: str | None = None) -> tuple[Criterion, ...]:
-        """The criteria asked of one cohort, in the file's order, with numbers; of one metric, if named.
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the criteria are about, in the order of tables."""
+        return tuple(name for name in metrics() if any(entry.metric == name for entry in self.criteria))
 
-        Raises
-        ------
-        CriteriaError : a bound refers to published values and none exist for the cohort.
-        """
-        found = (one for one in self.asked_of((cohort_name,)) if len(one.cohorts) == 1)
-        return tuple(criterion for criterion in found if metric in (None, criterion.metric))
-
-    def asked_of(self, cohorts: Iterable[str]) -> tuple[Criterion, ...]:
+    def criteria_for(self, cohorts: Iterable[str]) -> tuple[Criterion, ...]:
         """Every criterion of a run on these cohorts: cohort by cohort, then those over several cohorts.
 
         Raises
@@ -130,22 +130,19 @@ class Profile(BaseModel):
 
     @property
     def content(self) -> dict[str, Any]:
-        """What the profile says, as builtin types, whatever the layout of its file.
+        """The profile as builtin types, whatever the layout of its file.
 
-        It has the published table's digest where a bound depends on it: equal content means equal bounds.
+        It has every metric's margin, and the digest of the published scores where a bound depends on them:
+        equal content means equal bounds.
         """
         content = {"schema": SCHEMA, **self.model_dump(mode="json")}
-        if any(entry.is_relative for entry in self.criteria):
-            content["published"] = published_digest()
+        named = {*self.metrics, *self.baseline.margin}
+        content["baseline"]["margin"] = {name: self.baseline.margin_of(name) for name in sorted(named)}
+        if relative := [entry.metric for entry in self.criteria if entry.is_relative]:
+            content["published"] = published_digest(relative)
         return content
 
     @property
     def digest(self) -> str:
         """SHA-256 of `content`."""
         return digest_of(self.content)
-
-
-def digest_of(content: object) -> str:
-    """SHA-256 of builtin types, written as JSON in one way only."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

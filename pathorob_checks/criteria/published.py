@@ -1,85 +1,48 @@
-"""The published PathoROB scores, as a yardstick for bounds.
+"""Bounds from what is published: a quantile over FMs, or the value of one FM.
 
-`published_scores.csv` holds the scores of the 20 FMs of the paper (Nature Communications 17, 5218, 2026)
-and of three FMs that entered the leaderboard later and that its authors did not validate. The paper
-gives performance drops only as per-model averages over its three cohorts (cohort `all`), the other two
-metrics per cohort.
+Which scores are published is part of each metric's definition.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
+from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import CriteriaError
+from pathorob_checks.metrics.published import OVER_ALL_COHORTS, PublishedScore
+from pathorob_checks.metrics.registry import metric as definition
+from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.wording import hint
 
 BENCHMARK_COHORTS = ("camelyon", "tcga", "tolkach_esca")
-OVER_ALL_COHORTS = "all"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedScore:
-    """One FM's published value of one metric.
-
-    `uncertainty` is the 95 % half-width for performance drops, the standard deviation over trials for the
-    clustering score, and None for the robustness index.
-    """
-
-    fm: str
-    cohort: str
-    metric: str
-    value: float
-    uncertainty: float | None
-    validated: bool
-    source: str
+def scores(metric: str) -> tuple[PublishedScore, ...]:
+    """Every published score of a metric; empty where nothing is published."""
+    published = definition(metric).published
+    return () if published is None else tuple(published())
 
 
-@cache
-def _table() -> bytes:
-    return (files("pathorob_checks.criteria") / "published_scores.csv").read_bytes()
-
-
-def published_digest() -> str:
-    """SHA-256 of the table: bounds that are quantiles depend on it."""
-    return hashlib.sha256(_table()).hexdigest()
-
-
-@cache
-def published_scores() -> tuple[PublishedScore, ...]:
-    """Every row of the table."""
-    return tuple(
-        PublishedScore(
-            fm=row["fm"],
-            cohort=row["cohort"],
-            metric=row["metric"],
-            value=float(row["value"]),
-            uncertainty=float(row["uncertainty"]) if row["uncertainty"] else None,
-            validated=row["validated"] == "yes",
-            source=row["source"],
-        )
-        for row in csv.DictReader(_table().decode("utf-8").splitlines())
-    )
+def published_digest(names: Iterable[str]) -> str:
+    """SHA-256 of the scores of these metrics: bounds that are quantiles depend on them."""
+    return digest_of([asdict(score) for name in sorted(set(names)) for score in scores(name)])
 
 
 def published_fms() -> tuple[str, ...]:
-    """The names of the FMs in the table."""
-    return tuple(dict.fromkeys(score.fm for score in published_scores()))
+    """The names of the FMs of which anything is published."""
+    return tuple(dict.fromkeys(score.fm for name in metrics() for score in scores(name)))
 
 
 def is_average_over_cohorts(metric: str) -> bool:
-    """Whether the paper gives this metric only averaged over its cohorts, as it does for the drops."""
-    return {score.cohort for score in published_scores() if score.metric == metric} == {OVER_ALL_COHORTS}
+    """Whether a metric is published only averaged over cohorts, as the paper's drops are."""
+    return {score.cohort for score in scores(metric)} == {OVER_ALL_COHORTS}
 
 
 def published_by_fm(
     metric: str, cohorts: str | Sequence[str], *, validated_only: bool = False
 ) -> dict[str, float]:
-    """Each FM's value of `metric` that is a yardstick for a cohort, or its mean over several.
+    """Each FM's value of `metric` that a cohort's bound may refer to, or its mean over several cohorts.
 
     For a benchmark cohort and a metric that is published only as an average over the cohorts, that average
     is returned. An FM that lacks one of several cohorts is left out.
@@ -88,8 +51,8 @@ def published_by_fm(
     averaged = is_average_over_cohorts(metric)
     places = [OVER_ALL_COHORTS if averaged and name in BENCHMARK_COHORTS else name for name in wanted]
     values: dict[str, dict[str, float]] = {}
-    for score in published_scores():
-        if score.metric == metric and (score.validated or not validated_only):
+    for score in scores(metric):
+        if score.validated or not validated_only:
             values.setdefault(score.fm, {})[score.cohort] = score.value
     return {
         fm: sum(known[place] for place in places) / len(places)
@@ -108,24 +71,25 @@ def published_values(
 def published_quantile(
     metric: str, cohorts: str | Sequence[str], q: float, *, validated_only: bool = False
 ) -> float:
-    """The linear `q` quantile (0..1) of the published values over the FMs.
+    """The linear `q` quantile (0..1) of the published values over the FMs, from the least robust FM upwards.
 
-    By default over every published FM; `validated_only=True` leaves out the three later robustness
-    indices that the benchmark's authors did not validate. For every metric higher is more robust, so
-    q = 0.9 is what the best tenth of the FMs reaches.
+    q = 0.9 is what only the best tenth of the FMs reaches; where lower values are better it is the 0.1
+    quantile of the values. By default over every published FM; `validated_only=True` leaves out values that
+    the benchmark's authors did not validate.
 
     Raises
     ------
-    CriteriaError : nothing is published for this metric and cohort, or q lies outside 0..1.
+    CriteriaError : nothing is published for this metric and cohort, or q is outside 0..1.
     """
     if not 0 <= q <= 1:
-        raise CriteriaError(f"the published quantile {q} lies outside 0..1", remedy="use for example 0.5")
+        raise CriteriaError(f"the published quantile {q} is outside 0..1", remedy="use for example 0.5")
     values = published_values(metric, cohorts, validated_only=validated_only)
     if not values:
         raise _nothing_published(metric, cohorts)
-    import numpy as np  # here, because the plugin may load this module in runs that need no numpy
+    import numpy as np  # here, because criteria files without quantiles need no numpy
 
-    return float(np.quantile(values, q, method="linear"))
+    share = q if definition(metric).higher_is_better else 1 - q
+    return float(np.quantile(values, share, method="linear"))
 
 
 def published_value(metric: str, cohorts: str | Sequence[str], fm: str) -> float:
@@ -133,12 +97,11 @@ def published_value(metric: str, cohorts: str | Sequence[str], fm: str) -> float
 
     Raises
     ------
-    CriteriaError : the FM is not in the table, or nothing is published of it for this metric and cohort.
+    CriteriaError : nothing is published of the FM, or not for this metric and cohort.
     """
     if fm not in published_fms():
-        near = difflib.get_close_matches(fm, published_fms(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}" if near else f"published are {', '.join(published_fms())}"
-        raise CriteriaError(f"the FM {fm!r} has no published values", remedy=hint)
+        remedy = hint(fm, published_fms(), "published are {known}").removesuffix("?")
+        raise CriteriaError(f"the FM {fm!r} has no published values", remedy=remedy)
     values = published_by_fm(metric, cohorts)
     if fm not in values:
         raise _nothing_published(metric, cohorts, f" of {fm}")

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Literal
 
 from pathorob_checks.errors import CriteriaError
+from pathorob_checks.metrics.definition import DIRECTIONS, Direction
 from pathorob_checks.metrics.measurement import Measurement
+from pathorob_checks.wording import percent
 
-Direction = Literal[">=", "<="]
-DIRECTIONS: tuple[Direction, ...] = (">=", "<=")
 Rule = Literal["point", "confident", "three-way"]
 DEFAULT_RULE: Rule = "three-way"
 
@@ -66,11 +66,6 @@ def written(value: float, bound: float, direction: str = ">=") -> tuple[str, str
     return repr(value), repr(bound)
 
 
-def percent(share: float) -> str:
-    """`95 %`, with as many decimals as the share has."""
-    return f"{100 * share:.6g} %"
-
-
 def judge(
     criterion_bound: float,
     direction: Direction,
@@ -105,7 +100,7 @@ def judge(
     if minimum_support is not None and not (measurement.support or 0.0) >= minimum_support:
         known = "is not known" if measurement.support is None else f"is {percent(measurement.support)}"
         needed = f"the support {known}, and {percent(minimum_support)} is required"
-        return Judgement(verdict=Verdict.ERROR, reason=f"{needed}: too few patches say anything")
+        return Judgement(verdict=Verdict.ERROR, reason=f"{needed}: too few patches are informative")
     value_text, bound_text = written(value, criterion_bound, direction)
     good = meets(value, direction, criterion_bound)
     verdict = Verdict.PASS if good else Verdict.FAIL
@@ -128,7 +123,7 @@ def judge(
     if met[0] == met[1]:
         return Judgement(verdict=verdict, reason=f"{plain} with the whole {interval}")
     between = RULES[rule]
-    assert between is not None  # noqa: S101 (said above, for the type checker)
+    assert between is not None  # noqa: S101 (checked above; for the type checker)
     return Judgement(verdict=between, reason=f"{value_text}: the {interval} holds the bound {bound_text}")
 
 

@@ -1,6 +1,6 @@
-"""The three robustness metrics as pure functions: arrays in, frozen result out.
+"""Robustness metrics as pure functions: arrays in, frozen result out; and the definitions around them.
 
-The names are resolved on first use, so that importing this package costs nothing.
+The names are imported on first use, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -9,45 +9,83 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathorob_checks.errors import MetricError
     from pathorob_checks.metrics.aggregate import Aggregate, masson_loftus, mean_over_cohorts
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
+    from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.differences import Difference, difference
-    from pathorob_checks.metrics.measurement import worst_group
+    from pathorob_checks.metrics.measurement import (
+        CellValue,
+        GroupValue,
+        Measurement,
+        SlideValue,
+        measurements_of,
+        worst_group,
+    )
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
+    from pathorob_checks.metrics.published import PublishedScore, published_scores
+    from pathorob_checks.metrics.registry import metric, metrics
+    from pathorob_checks.metrics.resampling import Resampling
     from pathorob_checks.metrics.schedules import published_schedule
 
 _HOMES = {
-    "robustness_index": "neighborhoods",
-    "RobustnessIndex": "neighborhoods",
-    "performance_drop": "performance",
-    "PerformanceDrop": "performance",
-    "clustering_score": "clusters",
-    "ClusteringScore": "clusters",
-    "general_schedule": "any_cohort_schedule",
-    "mean_over_cohorts": "aggregate",
-    "masson_loftus": "aggregate",
-    "Aggregate": "aggregate",
-    "difference": "differences",
-    "Difference": "differences",
-    "worst_group": "measurement",
-    "published_schedule": "schedules",
+    "Aggregate": "metrics.aggregate",
+    "CellValue": "metrics.measurement",
+    "ClusteringScore": "metrics.clusters",
+    "Computation": "metrics.definition",
+    "Difference": "metrics.differences",
+    "GroupValue": "metrics.measurement",
+    "Measurement": "metrics.measurement",
+    "Metric": "metrics.definition",
+    "MetricError": "errors",
+    "PerformanceDrop": "metrics.performance",
+    "PublishedScore": "metrics.published",
+    "Resampling": "metrics.resampling",
+    "RobustnessIndex": "metrics.neighborhoods",
+    "SlideValue": "metrics.measurement",
+    "clustering_score": "metrics.clusters",
+    "difference": "metrics.differences",
+    "general_schedule": "metrics.any_cohort_schedule",
+    "masson_loftus": "metrics.aggregate",
+    "mean_over_cohorts": "metrics.aggregate",
+    "measurements_of": "metrics.measurement",
+    "metric": "metrics.registry",
+    "metrics": "metrics.registry",
+    "performance_drop": "metrics.performance",
+    "published_schedule": "metrics.schedules",
+    "published_scores": "metrics.published",
+    "robustness_index": "metrics.neighborhoods",
+    "worst_group": "metrics.measurement",
 }
 
 __all__ = [
     "Aggregate",
+    "CellValue",
     "ClusteringScore",
+    "Computation",
     "Difference",
+    "GroupValue",
+    "Measurement",
+    "Metric",
+    "MetricError",
     "PerformanceDrop",
+    "PublishedScore",
+    "Resampling",
     "RobustnessIndex",
+    "SlideValue",
     "clustering_score",
     "difference",
     "general_schedule",
     "masson_loftus",
     "mean_over_cohorts",
+    "measurements_of",
+    "metric",
+    "metrics",
     "performance_drop",
     "published_schedule",
+    "published_scores",
     "robustness_index",
     "worst_group",
 ]
@@ -56,4 +94,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"pathorob_checks.{_HOMES[name]}"), name)

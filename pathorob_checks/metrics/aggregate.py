@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.ends import combined
@@ -23,6 +22,7 @@ from pathorob_checks.metrics.intervals import (
 from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Float64, Strata
+from pathorob_checks.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,12 @@ def mean_over_cohorts(
     MetricError
         No measurements, other metrics among them, or one without anything to draw from.
     """
-    found = [side.resampling if isinstance(side, Measurement) else side for side in measurements]
-    sides = [side for side in found if side is not None]
+    given = [side.resampling if isinstance(side, Measurement) else side for side in measurements]
+    sides = [side for side in given if side is not None]
     metrics = sorted({side.metric for side in sides})
-    if not sides or len(sides) < len(found) or len(metrics) != 1:
+    if not sides or len(sides) < len(given) or len(metrics) != 1:
         raise MetricError(
-            f"no mean over cohorts of {len(found)} measurements ({', '.join(metrics) or 'none'})",
+            f"no mean over cohorts of {counted(len(given), 'measurement')} ({', '.join(metrics) or 'none'})",
             remedy="give measurements of one metric, each with its slides or repetitions",
         )
     check_settings(confidence, metrics[0], draws)
@@ -69,7 +69,7 @@ def mean_over_cohorts(
         values = [side.value + np.array(side.effects) * len(side.effects) for side in sides]
         value, interval = masson_loftus(values, confidence=confidence)
         note = (
-            f"Masson-Loftus: Student's t over {sum(map(len, values))} repetitions of {len(sides)} cohort(s), "
+            f"Masson-Loftus: Student's t over {sum(map(len, values))} repetitions of {counted(len(sides), 'cohort')}, "
             "each cohort's mean set to the overall mean; neither new slides nor other cohorts are covered."
         )
         return Aggregate(
@@ -80,7 +80,7 @@ def mean_over_cohorts(
             confidence=confidence,
             cohorts=len(sides),
         )
-    if any(side.telling is not None for side in sides):
+    if any(side.informative_slides is not None for side in sides):
         return Aggregate(
             metric=metrics[0],
             value=value,
@@ -130,6 +130,8 @@ def masson_loftus(
     ------
     MetricError : fewer than two values.
     """
+    from scipy.stats import t as student_t
+
     cohorts = [np.asarray(cohort, dtype=np.float64) for cohort in values]
     everything = np.concatenate(cohorts) if cohorts else np.zeros(0)
     if len(everything) < 2:

@@ -68,7 +68,7 @@ class GeneralSchedule:
         """See `Schedule`; `patches` is the table the schedule was built for."""
         if count > len(self.draws):
             raise MetricError(
-                f"{METRIC}: the schedule has {len(self.draws)} repetitions, {count} are asked for",
+                f"{METRIC}: the schedule has {len(self.draws)} repetitions, {count} were requested",
                 remedy="build it with as many repetitions",
             )
         cells = _cells(patches, self.centers, self.classes)
@@ -307,12 +307,12 @@ def _too_few(
 
     home = _spread_homes(centers, classes, lambda cell: lacking(cell, m * len(centers)) - lacking(cell, m))
     missing = {cell: lacking(cell, m * len(centers) if home[cell[1]] == cell[0] else m) for cell in cells}
-    found = "; ".join(
+    cells = "; ".join(
         f"{cls} in {center} has {len(cells[center, cls])} and lacks {number}"
         for (center, cls), number in missing.items()
         if number
     )
     return MetricError(
-        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to confounded: {found}",
+        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: {cells}",
         remedy="add slides, or mark centers with few slides as OOD in the subset column so they only test",
     )

@@ -1,7 +1,7 @@
-"""Interval of the clustering score: over trials, over slides with the clusters held, and as clusters move.
+"""Interval of the clustering score: from trials, from slides with fixed clusters, and from moving clusters.
 
-A slide's effect is read off the tables of label x cluster: its patches are taken out of them, the clusters
-stay. What halves of the slides, clustered anew, spread beyond that is a part of its own.
+A slide's effect is computed from the tables of label x cluster: its patches are taken out of them, the
+clusters stay. Halves of the slides are clustered anew; what their scores vary beyond that is added.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.cluster_halves import HALVES
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels
-from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness
+from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideValue
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
@@ -28,18 +27,18 @@ _SLIDES_NAMED = 10
 _TRIALS, _HALVES = "trials", "halves"  # strata of their own
 NOTE = (
     "For new slides of the same classes and centers, and other seeds of k-means: slides drawn anew within "
-    "center x class, their clusters moving as they do on {halves} halves of the slides. Not covered: another "
+    "center x class, the clusters moving as they do on {halves} halves of the slides. Not covered: another "
     "number of clusters, and other centers."
 )
 NOTE_HELD = (
-    "For new slides of the same classes and centers, and other seeds of k-means, with the clusters held, "
-    "because halves of the slides have too few patches to cluster. New slides would also move the clusters: "
-    "too narrow."
+    "For new slides of the same classes and centers, and other seeds of k-means, with fixed clusters, "
+    "because halves of the slides have too few patches to cluster. New slides would also move the clusters, "
+    "so the interval is too narrow."
 )
 UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter
 UNSTABLE_NOTE = (
     " The clusters are unstable: on halves of the slides the score goes from {lowest:.2f} to {highest:.2f}. "
-    "In simulations of such cohorts 95 % intervals held the truth in 64 to 88 %."
+    "In simulations of such cohorts 95 % intervals contained the true value in 64 to 88 %."
 )
 
 
@@ -103,12 +102,12 @@ def slide_scores(slides: Int64, classes: Int64, centers: Int64, labelings: list[
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreUncertainty:
-    """What `score_uncertainty` finds; see `ClusteringScore`."""
+    """Result of `score_uncertainty`; see `ClusteringScore`."""
 
     interval: Interval | None
     note: str
     resampling: Resampling | None
-    slides: tuple[SlideWeakness, ...]
+    slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
 
 
@@ -207,7 +206,7 @@ class _Measured:
             cells=(*cells, *[(_TRIALS,)] * len(of_trials), *[(_HALVES,)] * len(moved)),
             effects=tuple(np.concatenate([effects[there], of_trials, moved]).tolist()),
             protocol={"trials": len(by_trial), "patches": self._rows},
-            telling=len(there) if abs(value) == 1 else None,
+            informative_slides=len(there) if abs(value) == 1 else None,
         )
 
     def groups(self, column: Labels, taking_part: list[Pair], settings: _Settings) -> tuple[GroupValue, ...]:
@@ -215,7 +214,7 @@ class _Measured:
         chosen = {name: [n for n, pair in enumerate(taking_part) if name in pair] for name in column.names}
         resamplings = {name: self.resampling(those) for name, those in chosen.items() if those}
         together = settings._replace(confidence=1 - (1 - settings.confidence) / len(resamplings))
-        found = [
+        values = [
             GroupValue(
                 name=name,
                 value=these.value,
@@ -226,9 +225,9 @@ class _Measured:
             )
             for name, these in resamplings.items()
         ]
-        return tuple(sorted(found, key=lambda group: group.value))
+        return tuple(sorted(values, key=lambda group: group.value))
 
-    def worst_slides(self) -> tuple[SlideWeakness, ...]:
+    def worst_slides(self) -> tuple[SlideValue, ...]:
         """Slides without which the score of their combinations would be higher; value: their part in it."""
         lost: dict[int, list[float]] = {}
         for n, scores in enumerate(self._without):
@@ -236,29 +235,31 @@ class _Measured:
                 lost.setdefault(slide, []).append(fall)
         means = sorted((float(np.mean(falls)), slide) for slide, falls in lost.items())
         return tuple(
-            SlideWeakness(
+            SlideValue(
                 slide_id=self._names[slide],
                 medical_center=" + ".join(dict.fromkeys(center for center, _ in self._standing[slide])),
                 biological_class=" + ".join(dict.fromkeys(cls for _, cls in self._standing[slide])),
                 value=mean,
-                meaning=f"with its patches the score of its combinations is {-mean:.4f} lower, clusters held",
+                meaning=f"with its patches the score of its combinations is {-mean:.4f} lower (fixed clusters)",
             )
             for mean, slide in means[:_SLIDES_NAMED]
             if mean < 0
         )
 
     def note(self, whole: Resampling) -> str:
-        """How the interval was made, and whether the clusters are so unstable that it falls short."""
-        found = self._of_halves.mean(axis=0)
-        found = found[np.isfinite(found)]
-        if len(found) < 2:
+        """How the interval was made, and whether the clusters are so unstable that it is too narrow."""
+        from pathorob_checks.metrics.cluster_halves import HALVES
+
+        scores = self._of_halves.mean(axis=0)
+        scores = scores[np.isfinite(scores)]
+        if len(scores) < 2:
             return NOTE_HELD
         variance = Strata(whole.cells).residuals(np.array(whole.effects)) ** 2
         of_halves = variance[[cells == (_HALVES,) for cells in whole.cells]].sum()
         of_trials = variance[[cells == (_TRIALS,) for cells in whole.cells]].sum()
         text = NOTE.format(halves=HALVES)
         if of_halves > UNSTABLE * (variance.sum() - of_halves - of_trials):
-            text += UNSTABLE_NOTE.format(lowest=found.min(), highest=found.max())
+            text += UNSTABLE_NOTE.format(lowest=scores.min(), highest=scores.max())
         return text
 
     def _lost(self, n: int) -> Float64:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.cluster_halves import half_scores, halves
 from pathorob_checks.metrics.cluster_uncertainty import (
     Combination,
     Pair,
@@ -24,24 +24,23 @@ from pathorob_checks.metrics.cluster_uncertainty import (
     score_uncertainty,
     slide_scores,
 )
+from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.inputs import (
     Float32,
     Int64,
     Labels,
-    Progress,
     as_embeddings,
     labels,
     refuse_zero_rows,
 )
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
-from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
-from pathorob_checks.metrics.neighbor_lists import equal_rows
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.numerics import device as devices
-from pathorob_checks.numerics.kmeans import KMeansRuns, Run
-from pathorob_checks.numerics.silhouettes import cosine_silhouettes
+from pathorob_checks.progress import Progress
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +77,13 @@ class ClusteringScore:
     combinations: tuple[Combination, ...]
     trials: int
     rows: int
-    slides: tuple[SlideWeakness, ...]
+    slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
     resampling: Resampling | None
+
+    def measurements(self) -> dict[str, Measurement]:
+        """The measurement by the metric's name, as every result has it."""
+        return {METRIC: self.measurement()}
 
     def measurement(self) -> Measurement:
         """The value as criteria and reports take it."""
@@ -104,7 +107,7 @@ class ClusteringScore:
                     for c in self.combinations
                 ],
             },
-            weakest=_cells(self.combinations),
+            cells=_cells(self.combinations),
             interval_note=self.interval_note,
             confidence=self.confidence,
             resampling=self.resampling,
@@ -144,6 +147,11 @@ def clustering_score(
         One class or center only, no pair of classes x pair of centers with four filled cells, a
         combination with too few or identical patches, or a confidence outside 0 to 1.
     """
+    from pathorob_checks.metrics.cluster_halves import half_scores, halves
+    from pathorob_checks.metrics.neighbor_lists import equal_rows
+    from pathorob_checks.numerics import device as devices
+    from pathorob_checks.numerics.kmeans import Run
+
     check_settings(confidence, METRIC, draws)
     raw = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(raw, METRIC)
@@ -180,9 +188,9 @@ def clustering_score(
         for class_pair, center_pair in pairs:
             rows = _rows(different, classes, centers, class_pair, center_pair, max(clusters))
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
-            found = yield from _combination(points, cls, center, clusters, trials, compute)
-            labelings, kmeans = found.pop("labelings"), found.pop("kmeans")
-            done.append(Combination(classes=class_pair, centers=center_pair, **found))
+            figures = yield from _combination(points, cls, center, clusters, trials, compute)
+            labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
+            done.append(Combination(classes=class_pair, centers=center_pair, **figures))
             if slides is None:
                 continue
             without.append(slide_scores(slides.codes[rows], cls, center, labelings))
@@ -254,6 +262,9 @@ def _combination(
     device: torch.device,
 ) -> Generator[None, None, dict[str, Any]]:
     """Figures of one combination; pauses after every k-means."""
+    from pathorob_checks.numerics.kmeans import KMeansRuns, Run
+    from pathorob_checks.numerics.silhouettes import cosine_silhouettes
+
     kmeans = KMeansRuns(points, device)
     choices = []
     for choice in kmeans.labels([Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters]):
@@ -284,21 +295,67 @@ def _first_seen(column: Labels) -> list[int]:
     return list(dict.fromkeys(column.codes.tolist()))
 
 
-def _cells(done: tuple[Combination, ...]) -> tuple[Weakness, ...]:
+def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:
     """Mean score of the combinations in which a center and a class take part, lowest first."""
     taking_part: dict[Pair, list[Combination]] = {}
     for combination in done:
         for cell in product(combination.centers, combination.classes):
             taking_part.setdefault(cell, []).append(combination)
     cells = [
-        Weakness(
+        CellValue(
             medical_center=center,
             biological_class=cls,
             value=float(np.mean([c.score for c in parts])),
-            meaning=f"in the {len(parts)} combination(s) with it, clusters agree with the class at "
+            meaning=f"in {counted(len(parts), 'combination')} with it, clusters agree with the class at "
             f"{np.mean([c.ari_class.mean() for c in parts]):.3f} and with the center at "
             f"{np.mean([c.ari_center.mean() for c in parts]):.3f} (adjusted Rand index)",
         )
         for (center, cls), parts in taking_part.items()
     ]
     return tuple(sorted(cells, key=lambda cell: cell.value))
+
+
+def _meaning(value: float) -> str:
+    if value < 0:
+        followed = "the medical centers more than the biological classes"
+    elif value > 0:
+        followed = "the biological classes more than the medical centers"
+    else:
+        followed = "the biological classes and the medical centers alike"
+    return (
+        f"the clusters of the embeddings follow {followed} "
+        f"(agreement with the classes less agreement with the centers: {value:+.2f})"
+    )
+
+
+METRICS = (
+    Metric(
+        name=METRIC,
+        label="clustering score",
+        computation=Computation(
+            name=METRIC,
+            function=clustering_score,
+            view="clustering_score",
+            columns=("slide_id", "biological_class", "medical_center"),
+            settings={
+                "trials": 50,
+                "clusters": list(range(2, 31)),
+                "draws": DRAWS,
+                "seed": SEED_OF_DRAWS,
+            },
+        ),
+        lowest=-1.0,
+        highest=1.0,
+        neutral=0.0,
+        margin=0.05,
+        meaning=_meaning,
+        remedies=(
+            "Do not sort or search slides by clusters of these embeddings.",
+            "Stain normalization of the images can help, and so can a correction of the embeddings per center "
+            "where every center has every class.",
+            "Otherwise use another FM.",
+        ),
+        guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups
+        published=partial(published_scores, METRIC),
+    ),
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.ends import combined
@@ -69,7 +68,7 @@ def difference(
         if first.drawn == "slides"
         else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
     )
-    at_end = [side for side in (first, second) if side.telling is not None]
+    at_end = [side for side in (first, second) if side.informative_slides is not None]
     if at_end:
         interval = combined((first, second), (1, -1), confidence, draws, seed)
         note = (
@@ -84,6 +83,8 @@ def difference(
     slopes = np.array([_slope(side) for side in (first, second)])
     freedom = strata.degrees_of_freedom(residuals @ (slopes * (1, -1)))
     if first.drawn == "repetitions":
+        from scipy.stats import t as student_t
+
         reach = student_t.ppf((1 + confidence) / 2, freedom) * np.linalg.norm(residuals @ (1, -1))
         away = np.array([-reach, reach])
     else:
@@ -112,11 +113,11 @@ def refuse_unpaired(new: Resampling, base: Resampling) -> None:
         key for key in {*new.protocol, *base.protocol} if new.protocol.get(key) != base.protocol.get(key)
     )
     if settings or new.drawn != base.drawn:
-        told = ", ".join(
+        differing = ", ".join(
             f"{key} {base.protocol.get(key)!r} and {new.protocol.get(key)!r}" for key in settings
         )
         raise MetricError(
-            f"{new.metric}: base and new were measured by different protocols ({told or 'other units'})",
+            f"{new.metric}: base and new were measured by different protocols ({differing or 'other units'})",
             remedy="measure the base again with the same cohort and settings",
         )
     here, there = (set(zip(side.units, side.cells, strict=True)) for side in (new, base))
@@ -130,13 +131,13 @@ def refuse_unpaired(new: Resampling, base: Resampling) -> None:
 
 
 def _resampling(side: Measurement | Resampling, name: str) -> Resampling:
-    found = side.resampling if isinstance(side, Measurement) else side
-    if found is None:
+    resampling = side.resampling if isinstance(side, Measurement) else side
+    if resampling is None:
         raise MetricError(
             f"the {name} measurement has no slides or repetitions to draw from",
             remedy="measure it again with this version",
         )
-    return found
+    return resampling
 
 
 def _slope(side: Resampling) -> float:

@@ -10,21 +10,22 @@ import numpy.typing as npt
 
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import interval_of
-from pathorob_checks.metrics.measurement import GroupValue, SlideWeakness, Weakness
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 
 Float64 = npt.NDArray[np.float64]
 _SLIDES_NAMED = 10
 NOTE = (
     "Student's t over {repetitions} draws of training and test slides from this cohort: what more "
-    "repetitions would show. They share its slides; new slides are not covered: in simulations with new "
-    "slides, 95 % intervals held the truth in 77 % of the cases in-domain and 35 % out-of-domain."
+    "repetitions would show. All of them share its slides, so other slides are not covered: in simulations "
+    "with other slides, 95 % intervals contained the true value in 77 % of the cases in-domain and in 35 % "
+    "out-of-domain."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the classifiers of one domain said of their test rows.
+    """What the classifiers of one domain predicted for their test rows.
 
     `rows` has the (n,) row numbers of each repetition's test, `predicted` for each repetition and split the
     (n,) classes.
@@ -77,13 +78,13 @@ def _groups(
 ) -> tuple[GroupValue, ...]:
     accuracies = {}
     for number, name in enumerate(names):
-        found = [
+        by_repetition_here = [
             [_balanced(tested.classes.codes[rows[here]], split[here]) for split in splits]
             for rows, splits, group in zip(tested.rows, tested.predicted, member, strict=True)
             if (here := group == number).any()
         ]
-        if len(found) > 1 and np.mean([splits[0] for splits in found]) > 0:
-            accuracies[name] = np.array(found)
+        if len(by_repetition_here) > 1 and np.mean([splits[0] for splits in by_repetition_here]) > 0:
+            accuracies[name] = np.array(by_repetition_here)
     together = 1 - (1 - confidence) / max(1, len(accuracies))
     groups = []
     for name, by_repetition in accuracies.items():
@@ -111,8 +112,8 @@ def _balanced(truth: Int64, predicted: Int64) -> float:
     return float(np.mean([(predicted[truth == cls] == cls).mean() for cls in np.unique(truth)]))
 
 
-def weakest_cells(tested: Predictions) -> tuple[Weakness, ...]:
-    """Change of each cell's recall from the balanced split to the mean of the confounded ones."""
+def weakest_cells(tested: Predictions) -> tuple[CellValue, ...]:
+    """Change of each cell's recall from the balanced split to the mean over the correlated splits."""
     cells = []
     for center, center_name in enumerate(tested.centers.names):
         for cls, class_name in enumerate(tested.classes.names):
@@ -125,7 +126,7 @@ def weakest_cells(tested: Predictions) -> tuple[Weakness, ...]:
             )
             if change is not None:
                 cells.append(
-                    Weakness(
+                    CellValue(
                         medical_center=center_name,
                         biological_class=class_name,
                         value=change[1] - change[0],
@@ -135,7 +136,7 @@ def weakest_cells(tested: Predictions) -> tuple[Weakness, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
-def worst_slides(tested: Predictions) -> tuple[SlideWeakness, ...]:
+def worst_slides(tested: Predictions) -> tuple[SlideValue, ...]:
     """Test slides whose recall falls most."""
     slides = []
     for slide in np.unique(np.concatenate([tested.slides.codes[rows] for rows in tested.rows])):
@@ -145,7 +146,7 @@ def worst_slides(tested: Predictions) -> tuple[SlideWeakness, ...]:
         if change is None or change[1] >= change[0]:
             continue
         slides.append(
-            SlideWeakness(
+            SlideValue(
                 slide_id=tested.slides.names[slide],
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
@@ -175,5 +176,5 @@ def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) ->
 def _recall(before: float, after: float) -> str:
     return (
         f"its recall goes from {before:.3f} with balanced training to {after:.3f} on average over the "
-        "confounded splits"
+        "correlated splits"
     )

@@ -1,39 +1,36 @@
-"""Intervals where a value is at an end of its scale: no slide makes a difference, yet it is not certain."""
+"""Intervals where a value is at an end of its scale: leaving a slide out changes nothing, yet it is not certain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from pathorob_checks.metrics.intervals import intervals_of
 from pathorob_checks.metrics.measurement import Interval
+from pathorob_checks.metrics.registry import metric
 from pathorob_checks.metrics.resampling import Resampling
 
-# What a share p of slides that behave like all that were seen gives at least.
-_REACHED: Mapping[str, Callable[[float], float]] = {
-    "robustness_index": lambda p: p,
-    "clustering_score": lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups
-}
-_LOWEST: Mapping[str, float] = {"robustness_index": 0.0, "clustering_score": -1.0}
 
+def end_interval(name: str, value: float, slides: int, confidence: float) -> Interval | None:
+    """Interval for a value at an end of its scale, from the number of slides with informative patches.
 
-def end_interval(metric: str, value: float, slides: int, confidence: float) -> Interval:
-    """Interval for a value at an end of its scale, from the number of slides that tell of it.
-
-    Were a share p of all slides like those, all of n independent ones would be with a chance of p^n; the
-    lowest p that is not too rare is the far end (Clopper and Pearson 1934).
+    If a share p of all slides were like those seen, all of n independent ones would be with probability p^n;
+    the lowest p that is not too improbable gives the far end (Clopper and Pearson 1934). None for a metric
+    whose definition has no rule for the ends of its scale.
     """
+    definition = metric(name)
+    if definition.guaranteed is None:
+        return None
     p = ((1 - confidence) / 2) ** (1 / max(1, slides))
-    reach = _REACHED[metric](p)
-    if value == 1:
-        return (reach, 1.0)
-    lowest = _LOWEST[metric]
-    return (lowest, 1 - reach if lowest == 0 else -reach)
+    reach = definition.guaranteed(p)
+    if value >= definition.highest:
+        return (reach, definition.highest)
+    return (definition.lowest, definition.lowest + definition.highest - reach)
 
 
 def own_interval(side: Resampling, confidence: float, draws: int, seed: int) -> Interval | None:
-    """The interval of a measurement by what it was drawn from."""
+    """The interval of a measurement from its resampling."""
     return own_intervals(side, (confidence,), draws, seed)[0]
 
 
@@ -41,8 +38,9 @@ def own_intervals(
     side: Resampling, confidences: Sequence[float], draws: int, seed: int
 ) -> list[Interval | None]:
     """`own_interval` at several confidences."""
-    if side.telling is not None:
-        return [end_interval(side.metric, side.value, side.telling, each) for each in confidences]
+    slides = side.informative_slides
+    if slides is not None:
+        return [end_interval(side.metric, side.value, slides, each) for each in confidences]
     return intervals_of(side, confidences, draws, seed)
 
 

@@ -1,4 +1,4 @@
-"""Interval of the robustness index, and which centers, classes, cells and slides it owes its value to."""
+"""Interval of the robustness index, and what each center, class, cell and slide contributes to its value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pathorob_checks.metrics.ends import own_interval, own_intervals
 from pathorob_checks.metrics.inputs import Int64
-from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideWeakness, Weakness
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import (
     counts_without_slides,
@@ -21,6 +21,7 @@ from pathorob_checks.metrics.slide_effects import (
     log_odds_effects,
 )
 from pathorob_checks.metrics.strata import Strata
+from pathorob_checks.wording import counted
 
 METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
@@ -71,12 +72,12 @@ class NeighborCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexUncertainty:
-    """What `index_uncertainty` finds; see `RobustnessIndex`."""
+    """Result of `index_uncertainty`; see `RobustnessIndex`."""
 
     interval: Interval | None
     note: str
     resampling: Resampling | None
-    slides: tuple[SlideWeakness, ...]
+    slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
 
 
@@ -131,7 +132,7 @@ class _Slides:
             return
         parts, part = np.unique(counted.query_slides * cells + counted.cells, return_inverse=True)
         self._part_slide, self._part_cell = np.divmod(parts, cells)
-        self._cell_of_part, self._telling = self._part_cell, np.bincount(part, informative) > 0
+        self._cell_of_part, self._is_informative = self._part_cell, np.bincount(part, informative) > 0
         names: list[list[str]] = [[] for _ in range(slides)]
         for slide, cell in zip(self._part_slide, self._part_cell, strict=True):
             names[slide].append(counted.cell_names[cell])
@@ -139,7 +140,7 @@ class _Slides:
         self._names = counted.slides
         self._strata = Strata(self._cells)
         self._pairs = slides * len(parts) <= _PAIRS
-        if not self._pairs:  # too many to tell what every two slides do together
+        if not self._pairs:  # too many to keep the joint effect of every two slides
             part, self._part_cell = counted.cells, np.arange(cells)
         self._changes = counts_without_slides(
             counted.same_class & ~counted.same_center,
@@ -167,7 +168,7 @@ class _Slides:
             effects = log_odds_effects(so, os_, self._changes[:, here], slides, self._strata)
         elif inside:
             effects = first_order_effects(so, os_, self._changes[:, here]).sum(axis=1)
-        telling = self._part_slide[self._telling & cells[self._cell_of_part]]
+        informative_slides = self._part_slide[self._is_informative & cells[self._cell_of_part]]
         return Resampling(
             metric=METRIC,
             value=self.index(cells),
@@ -177,7 +178,7 @@ class _Slides:
             cells=self._cells,
             effects=tuple(effects.tolist()),
             protocol=self._protocol,
-            telling=None if inside else len(np.unique(telling)),
+            informative_slides=None if inside else len(np.unique(informative_slides)),
         )
 
     def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
@@ -185,14 +186,14 @@ class _Slides:
         masks = {name: group_of_cell == number for number, name in enumerate(names)}
         masks = {name: cells for name, cells in masks.items() if (self._so + self._os)[cells].sum() > 0}
         together = 1 - (1 - self._confidence) / max(1, len(masks))
-        found = []
+        values = []
         for name, cells in masks.items():
             interval = simultaneous = None
             if self._draws:
                 interval, simultaneous = own_intervals(
                     self.resampling(cells), (self._confidence, together), self._draws, self._seed
                 )
-            found.append(
+            values.append(
                 GroupValue(
                     name=name,
                     value=self.index(cells),
@@ -202,7 +203,7 @@ class _Slides:
                     rows=int(self._queries[cells].sum()),
                 )
             )
-        return tuple(sorted(found, key=lambda group: group.value))
+        return tuple(sorted(values, key=lambda group: group.value))
 
     def note(self, interval: Interval | None) -> str:
         """How the interval was made and what it leaves out."""
@@ -220,16 +221,17 @@ class _Slides:
         if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
             text = (
                 "All informative neighbors are of one type, so nothing varies: the interval is that of as "
-                "many yes/no trials as there are slides with such neighbors (Clopper-Pearson); it is wide."
+                "many yes/no trials as there are slides with informative patches (Clopper-Pearson); it is wide."
             )
         if single:
             text += (
-                f" {len(single)} of the center x class cells have one slide and add no spread: too narrow."
+                f" {counted(len(single), 'cell')} with a single slide cannot show how slides vary, so the interval is "
+                "too narrow."
             )
         return text
 
 
-def weakest_cells(counted: NeighborCounts) -> tuple[Weakness, ...]:
+def weakest_cells(counted: NeighborCounts) -> tuple[CellValue, ...]:
     """Centers x classes of the queries with SO or OS neighbors, lowest index first."""
     same_center = counted.same_center[:, : counted.k].mean(axis=1)
     cells = []
@@ -240,7 +242,7 @@ def weakest_cells(counted: NeighborCounts) -> tuple[Weakness, ...]:
             if so + os_ == 0:
                 continue
             cells.append(
-                Weakness(
+                CellValue(
                     medical_center=center_name,
                     biological_class=class_name,
                     value=so / (so + os_),
@@ -251,8 +253,8 @@ def weakest_cells(counted: NeighborCounts) -> tuple[Weakness, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
-def worst_slides(counted: NeighborCounts) -> tuple[SlideWeakness, ...]:
-    """Slides whose patches have most OS neighbors beyond what the index would lead one to expect."""
+def worst_slides(counted: NeighborCounts) -> tuple[SlideValue, ...]:
+    """Slides whose patches have most OS neighbors beyond what the index predicts."""
     slides = len(counted.slides)
     so, os_ = (np.bincount(counted.query_slides, kind, slides) for kind in (counted.so, counted.os))
     excess = os_ - (so + os_) * os_.sum() / (so.sum() + os_.sum())
@@ -262,7 +264,7 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideWeakness, ...]:
         rows = counted.query_slides == slide
         classes, centers = np.unique(counted.query_classes[rows]), np.unique(counted.query_centers[rows])
         named.append(
-            SlideWeakness(
+            SlideValue(
                 slide_id=counted.slides[slide],
                 medical_center=" + ".join(counted.centers[center] for center in centers),
                 biological_class=" + ".join(counted.classes[cls] for cls in classes),
@@ -274,4 +276,4 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideWeakness, ...]:
 
 
 def _shared_center(so: int, os_: int) -> str:
-    return f"{os_} of its {so + os_} informative neighbors share the medical center instead of the class"
+    return f"{os_} of its {counted(so + os_, 'informative neighbor')} share the medical center instead of the class"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-# Wraps (steps, how many, what they are) to show a bar; comes back as what it was given.
-Progress = Callable[[Iterable[object], int, str], Iterable[object]]
 _BLOCK = 4096  # rows
 
 

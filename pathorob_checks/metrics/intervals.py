@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student_t
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.resampling import Resampling, Scale
@@ -15,7 +13,7 @@ from pathorob_checks.metrics.strata import Float64, Strata
 
 CONFIDENCE = 0.95
 DRAWS = 2000
-SEED = 17845  # of every interval, unless another is asked for
+SEED = 17845  # of every interval, unless another is given
 
 
 def check_settings(confidence: float, metric: str, draws: int = DRAWS) -> None:
@@ -56,6 +54,8 @@ def intervals_of(
     resampling: Resampling, confidences: Sequence[float], draws: int, seed: int
 ) -> list[tuple[float, float] | None]:
     """`interval_of` at several confidences, from the same draws."""
+    from scipy.stats import norm
+
     strata = Strata(resampling.cells)
     if strata.alone.all():
         return [None] * len(confidences)
@@ -64,7 +64,7 @@ def intervals_of(
     drawn = None
     if resampling.drawn == "slides":
         drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
-    found: list[tuple[float, float] | None] = []
+    intervals: list[tuple[float, float] | None] = []
     for confidence in confidences:
         factor = widening(freedom, confidence)
         if drawn is None:
@@ -73,8 +73,8 @@ def intervals_of(
         else:
             low, high = np.quantile(drawn, tails(confidence)) * factor
         ends = from_scale(np.array([place + low, place + high]), resampling.scale)
-        found.append((float(ends[0]), float(ends[1])))
-    return found
+        intervals.append((float(ends[0]), float(ends[1])))
+    return intervals
 
 
 def tails(confidence: float) -> tuple[float, float]:
@@ -84,5 +84,8 @@ def tails(confidence: float) -> tuple[float, float]:
 
 def widening(freedom: float, confidence: float) -> float:
     """Student's t quantile over the normal one."""
+    from scipy.stats import norm
+    from scipy.stats import t as student_t
+
     _, upper = tails(confidence)
     return float(student_t.ppf(upper, freedom) / norm.ppf(upper))

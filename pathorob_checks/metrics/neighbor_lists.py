@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.extmath import row_norms
 
-from pathorob_checks.metrics.inputs import Float32, Int64, Progress
+from pathorob_checks.metrics.inputs import Float32, Int64
 from pathorob_checks.numerics import threads
 from pathorob_checks.numerics.neighbors import block_products, finish, nearest_neighbors, nearest_to
+from pathorob_checks.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +40,11 @@ def neighbor_lists(
     rows, and of patches that stand in several parts in that of their first rows.
     """
     ends = np.cumsum([len(rows) for rows in parts])
-    found = np.empty((ends[-1], k), dtype=np.int64)
+    lists = np.empty((ends[-1], k), dtype=np.int64)
 
     def each(find: Callable[[Int64], Int64]) -> Iterator[None]:
         def keep(part: int) -> None:
-            found[ends[part] - len(parts[part]) : ends[part]] = parts[part][find(parts[part])]
+            lists[ends[part] - len(parts[part]) : ends[part]] = parts[part][find(parts[part])]
 
         run = threads.spread if device.type == "cpu" else map
         yield from run(keep, range(len(parts)))
@@ -54,7 +55,7 @@ def neighbor_lists(
     def whole() -> Generator[None, None, None]:
         (rows,) = parts
         nearest = yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
-        found[:] = rows[nearest]
+        lists[:] = rows[nearest]
 
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
         points, groups = _unit(array[first]), slides[first]
@@ -80,7 +81,7 @@ def neighbor_lists(
         work, total = together(*shared), block_products(len(shared[0]), device) + len(parts)
     for _ in work if progress is None else progress(work, total, "neighbors"):
         pass
-    return found
+    return lists
 
 
 def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, Int64] | None:

@@ -8,28 +8,30 @@ class, same center), SS and OO. The index is sum SO / (sum SO + sum OS).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, index_uncertainty, weakest_cells
 from pathorob_checks.metrics.inputs import (
     Int64,
     Labels,
-    Progress,
     as_embeddings,
     labels,
     refuse_zero_rows,
 )
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
-from pathorob_checks.metrics.measurement import GroupValue, Measurement, SlideWeakness, Weakness
-from pathorob_checks.metrics.neighbor_lists import neighbor_lists
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
+from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import spare_ranks
-from pathorob_checks.numerics import device as devices
+from pathorob_checks.progress import Progress
+from pathorob_checks.wording import rounded_percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,12 +127,16 @@ class RobustnessIndex:
     balanced_accuracy: float
     by_k: Float64
     neighborhoods: Neighborhoods
-    cells: tuple[Weakness, ...]
-    slides: tuple[SlideWeakness, ...]
+    cells: tuple[CellValue, ...]
+    slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
     rows: int
     paired: bool
     resampling: Resampling | None
+
+    def measurements(self) -> dict[str, Measurement]:
+        """The measurement by the metric's name, as every result has it."""
+        return {METRIC: self.measurement()}
 
     def measurement(self) -> Measurement:
         """The value as criteria and reports take it."""
@@ -141,7 +147,7 @@ class RobustnessIndex:
             support=self.support,
             rows=self.rows,
             protocol={"k": self.k, "paired": self.paired, "balanced_accuracy": self.balanced_accuracy},
-            weakest=self.cells,
+            cells=self.cells,
             interval_note=self.interval_note,
             confidence=self.confidence,
             resampling=self.resampling,
@@ -187,6 +193,9 @@ def robustness_index(
         Fewer neighbors than k, one class or one center only, no informative neighbor at all, or a
         confidence outside 0 to 1.
     """
+    from pathorob_checks.metrics.neighbor_lists import neighbor_lists
+    from pathorob_checks.numerics import device as devices
+
     if draws:
         check_settings(confidence, METRIC, draws)
     array = as_embeddings(embeddings, patches, METRIC)
@@ -204,7 +213,7 @@ def robustness_index(
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
     if (k is not None and not 1 <= k <= reach) or not 1 <= reach <= shortest:
         raise MetricError(
-            f"{METRIC}: k = {k if k is not None else reach} neighbors are asked for, but {max(shortest, 0)} "
+            f"{METRIC}: k = {k if k is not None else reach} neighbors were requested, but {max(shortest, 0)} "
             f"are left for the patches of the largest slide (subset of row {int(where)})",
             remedy="lower k, or add slides",
         )
@@ -256,7 +265,7 @@ def robustness_index(
         groups=uncertainty.groups,
         rows=len(rows),
         paired=paired,
-        resampling=uncertainty.resampling and replace(uncertainty.resampling, value=value),
+        resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
     )
 
 
@@ -299,3 +308,45 @@ def _ratio(numerator: Float64, denominator: Float64) -> Float64:
     out = np.full_like(numerator, np.nan)
     np.divide(numerator, denominator, out=out, where=denominator > 0)
     return out
+
+
+def _meaning(value: float) -> str:
+    if value < 0.5:
+        balance = "the medical center outweighs the biology"
+    elif value > 0.5:
+        balance = "the biology outweighs the medical center"
+    else:
+        balance = "biology and medical center weigh the same"
+    return (
+        "of the nearest neighbors that share exactly one of class and center with the patch, "
+        f"{rounded_percent(value)} share the class: {balance}"
+    )
+
+
+METRICS = (
+    Metric(
+        name=METRIC,
+        label="robustness index",
+        computation=Computation(
+            name=METRIC,
+            function=robustness_index,
+            view="robustness_index",
+            columns=("slide_id", "biological_class", "medical_center", "subset"),
+            design=("k", "paired"),
+            settings={"draws": DRAWS, "seed": SEED},
+        ),
+        lowest=0.0,
+        highest=1.0,
+        neutral=0.5,
+        margin=0.02,  # more than a change of precision was seen to move it (0.017)
+        meaning=_meaning,
+        remedies=(
+            "Compare images of that medical center with those of another one (stain, scanner, sharpness).",
+            "Stain normalization (Reinhard) before embedding usually raises the index; check that the classes "
+            "stay separable.",
+            "Otherwise retrain with data of more centers, or use another FM.",
+        ),
+        guaranteed=lambda p: p,
+        published=partial(published_scores, METRIC),
+    ),
+)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from sklearn.exceptions import ConvergenceWarning
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
+from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
     Predictions,
@@ -27,17 +27,18 @@ from pathorob_checks.metrics.drop_uncertainty import (
     weakest_cells,
     worst_slides,
 )
-from pathorob_checks.metrics.inputs import Float32, Int64, Progress, as_embeddings, labels
+from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
-from pathorob_checks.metrics.measurement import GroupValue, Interval, Measurement, SlideWeakness, Weakness
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
-from pathorob_checks.numerics import device as devices
-from pathorob_checks.numerics import threads
-from pathorob_checks.numerics.logistic import balanced_accuracy, best_classifiers, memory
+from pathorob_checks.progress import Progress
+from pathorob_checks.wording import rounded_percent
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from torch import Tensor
 
 METRIC = "performance_drop"
@@ -70,10 +71,10 @@ class PerformanceDrop:
     ood_accuracies: Float64 | None
     cramers_v: tuple[float, ...]
     regularisation: Float64
-    id_cells: tuple[Weakness, ...]
-    ood_cells: tuple[Weakness, ...]
-    id_slides: tuple[SlideWeakness, ...]
-    ood_slides: tuple[SlideWeakness, ...]
+    id_cells: tuple[CellValue, ...]
+    ood_cells: tuple[CellValue, ...]
+    id_slides: tuple[SlideValue, ...]
+    ood_slides: tuple[SlideValue, ...]
     id_groups: Mapping[str, tuple[GroupValue, ...]]
     ood_groups: Mapping[str, tuple[GroupValue, ...]]
     id_resampling: Resampling
@@ -94,7 +95,7 @@ class PerformanceDrop:
                 support=None,
                 rows=self.rows,
                 protocol=self._protocol(self.id_accuracies),
-                weakest=self.id_cells,
+                cells=self.id_cells,
                 interval_note=self.interval_note,
                 confidence=self.confidence,
                 resampling=self.id_resampling,
@@ -109,7 +110,7 @@ class PerformanceDrop:
                 value=self.ood_drop,
                 interval=self.ood_interval,
                 protocol=self._protocol(self.ood_accuracies),
-                weakest=self.ood_cells,
+                cells=self.ood_cells,
                 resampling=self.ood_resampling,
                 slides=self.ood_slides,
                 groups=self.ood_groups,
@@ -155,6 +156,10 @@ def performance_drop(
         Too few slides (which cells lack how many), an accuracy of zero at the balanced split, or a
         confidence outside 0 to 1.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
+    from pathorob_checks.numerics import device as devices
+
     check_settings(confidence, METRIC)
     array = as_embeddings(embeddings, patches, METRIC)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
@@ -185,25 +190,27 @@ def performance_drop(
         )
     )
     protocol = {"schedule": schedule.name, "repetitions": repetitions, "patches": len(array)}
-    found = _domain("performance_drop_id", inside, protocol, confidence)
-    beyond = _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
+    id_domain = _domain("performance_drop_id", inside, protocol, confidence)
+    ood_domain = (
+        _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
+    )
     return PerformanceDrop(
-        id_drop=found.resampling.value,
-        ood_drop=beyond.resampling.value if beyond else None,
-        id_interval=found.interval,
-        ood_interval=beyond.interval if beyond else None,
-        id_accuracies=found.accuracies,
-        ood_accuracies=beyond.accuracies if beyond else None,
+        id_drop=id_domain.resampling.value,
+        ood_drop=ood_domain.resampling.value if ood_domain else None,
+        id_interval=id_domain.interval,
+        ood_interval=ood_domain.interval if ood_domain else None,
+        id_accuracies=id_domain.accuracies,
+        ood_accuracies=ood_domain.accuracies if ood_domain else None,
         cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=weakest_cells(inside),
-        ood_cells=weakest_cells(outside) if beyond else (),
+        ood_cells=weakest_cells(outside) if ood_domain else (),
         id_slides=worst_slides(inside),
-        ood_slides=worst_slides(outside) if beyond else (),
+        ood_slides=worst_slides(outside) if ood_domain else (),
         id_groups=drop_groups("performance_drop_id", inside, confidence),
-        ood_groups=drop_groups("performance_drop_ood", outside, confidence) if beyond else {},
-        id_resampling=found.resampling,
-        ood_resampling=beyond.resampling if beyond else None,
+        ood_groups=drop_groups("performance_drop_ood", outside, confidence) if ood_domain else {},
+        id_resampling=id_domain.resampling,
+        ood_resampling=ood_domain.resampling if ood_domain else None,
         interval_note=NOTE.format(repetitions=repetitions),
         confidence=confidence,
         schedule=schedule.name,
@@ -224,6 +231,11 @@ class _Outcome:
 def _outcomes(
     array: Float32, codes: Int64, drawn: list[Repetition], device: torch.device
 ) -> Iterator[_Outcome]:
+    import torch
+
+    from pathorob_checks.numerics import threads
+    from pathorob_checks.numerics.logistic import best_classifiers, memory
+
     points = torch.from_numpy(array).to(device)
 
     def outcome(draw: Repetition) -> _Outcome:
@@ -242,6 +254,8 @@ def _outcomes(
 
 
 def _take(points: Tensor, rows: Int64) -> Tensor:
+    import torch
+
     return points[torch.from_numpy(rows).to(points.device)]
 
 
@@ -255,6 +269,8 @@ class _Domain:
 
 
 def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
+    from pathorob_checks.numerics.logistic import balanced_accuracy
+
     by_repetition = [
         [balanced_accuracy(tested.classes.codes[rows], split) for split in splits]
         for splits, rows in zip(tested.predicted, tested.rows, strict=True)
@@ -272,3 +288,63 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
         resampling=resampling,
         interval=interval_of(resampling, confidence=confidence) or (resampling.value, resampling.value),
     )
+
+
+def _meaning(where: str, value: float) -> str:
+    if value < 0:
+        change = f"loses {rounded_percent(-value)} of the accuracy that balanced training gives"
+    elif value > 0:
+        change = f"gains {rounded_percent(value)} over the accuracy that balanced training gives"
+    else:
+        change = "keeps the accuracy that balanced training gives"
+    return (
+        "when class and center go together in the training data, a classifier on these embeddings "
+        f"{change}, on average over the training splits, {where}"
+    )
+
+
+_COMPUTATION = Computation(
+    name=METRIC,
+    function=performance_drop,
+    view="performance_drop",
+    columns=("slide_id", "biological_class", "medical_center", "subset"),
+    design=("schedule",),
+    settings={"repetitions": 20},
+)
+
+
+def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = None) -> Metric:
+    return Metric(
+        name=name,
+        label=label,
+        computation=_COMPUTATION,
+        lowest=-1.0,  # an accuracy cannot fall below nothing
+        highest=1.0,  # that it more than doubles is no sensible demand
+        neutral=0.0,
+        margin=0.01,  # about the published 95 % half-widths
+        meaning=partial(_meaning, where),
+        remedies=(
+            "Do not train on data in which class and center go together: balance the centers within each "
+            "class.",
+            "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the "
+            "loss.",
+            "Otherwise use another FM.",
+        ),
+        missing=missing,
+        published=partial(published_scores, name),
+    )
+
+
+METRICS = (
+    _drop("performance_drop_id", "drop in-domain", "tested at the medical centers of the training data"),
+    _drop(
+        "performance_drop_ood",
+        "drop out-of-domain",
+        "tested at medical centers that gave no training data",
+        missing=(
+            "has no out-of-domain patches",
+            "mark the patches of a medical center that never trains as OOD in the cohort, or make the "
+            "criterion 'required = false' in a criteria file",
+        ),
+    ),
+)

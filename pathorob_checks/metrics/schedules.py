@@ -1,4 +1,4 @@
-"""Training schedules of the average performance drop: from balanced to fully confounded.
+"""Training schedules of the average performance drop: from balanced to fully correlated.
 
 A schedule says, for every split, how many slides of each medical center x biological class train,
 and draws for every repetition which slides those are. The three published ones are tables here (source:
@@ -178,18 +178,18 @@ def _feasible_test_cases(
     """Every set of at most five of a center's cases that holds exactly two slides of each class."""
     holders = [{slide for slide, _ in order[center, cls]} for cls in classes]
     cases = sorted(set().union(*holders))
-    found = [
+    feasible = [
         subset
         for size in range(1, 6)
         for subset in combinations(cases, size)
         if all(len(holder.intersection(subset)) == 2 for holder in holders)
     ]
-    if not found:
+    if not feasible:
         raise MetricError(
             f"{METRIC}: no five cases of center {center!r} hold two slides of every class for testing",
             remedy="use the general schedule",
         )
-    return found
+    return feasible
 
 
 def _camelyon() -> Counts:

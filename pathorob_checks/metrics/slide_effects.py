@@ -83,12 +83,12 @@ def counts_without_slides(
 def _without(so: Bool, os_: Bool, neighbor_slides: Codes, k: int) -> tuple[Int64, Int64, Float64]:
     """For every query and slide among its k neighbors: their numbers, and (2, pairs) changes without it."""
     at_once = max(1, _ENTRIES // so.shape[1])
-    found = []
+    parts = []
     for start in range(0, len(so), at_once):
         rows = slice(start, start + at_once)
         query, slide, without = _without_at_once(so[rows], os_[rows], neighbor_slides[rows], k)
-        found.append((query + start, slide, without))
-    queries, slides, changes = zip(*found, strict=True)
+        parts.append((query + start, slide, without))
+    queries, slides, changes = zip(*parts, strict=True)
     return np.concatenate(queries), np.concatenate(slides), np.concatenate(changes, axis=1)
 
 

@@ -1,0 +1,135 @@
+"""What a metric is: the one definition that criteria, suites, tables, results and explanations are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.published import PublishedScore
+
+# What a criterion may hold against its bound: the metric's value, its worst value over medical centers or
+# biological classes, its mean over cohorts, or its difference from a baseline's.
+Quantity = Literal["value", "worst-center", "worst-class", "mean", "difference"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+Direction = Literal[">=", "<="]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computation:
+    """A function that measures one metric, or several metrics that share their work.
+
+    Attributes
+    ----------
+    name : in the protocol of a run; by default the metric's own name suits.
+    function : called as `function(embeddings, patches, **settings)` with (n, D) float32 embeddings and a table
+        whose row i describes embedding i. It returns a `Measurement`, or an object whose `measurements()` is a
+        mapping from the names of metrics to measurements; a metric that is missing there has no value on
+        this cohort.
+    view : which rows of a cohort it reads: those of the view of this name.
+    columns : of the patch table that it reads.
+    design : settings of the view that it is called with: any of `k`, `paired`, `schedule`.
+    settings : its other settings, of builtin types; they are part of every run's digest.
+    takes_device, takes_confidence, takes_progress : whether the function has these parameters.
+    version : to be raised when the same settings give another value than before.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    view: str
+    columns: tuple[str, ...]
+    design: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    takes_device: bool = True
+    takes_confidence: bool = True
+    takes_progress: bool = True
+    version: int = 1
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Version and settings, as a run's digest covers them."""
+        return {"version": self.version, **self.settings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The definition of a metric.
+
+    Another package adds a metric by an entry point of the group `pathorob_checks.metrics` that is an object
+    of this class.
+
+    Attributes
+    ----------
+    name : in criteria files, results and test ids: lower-case letters, digits and `_`.
+    label : short name for tables and sentences.
+    computation : the function that measures it, with its settings and version.
+    lowest, highest : the range in which a bound makes sense.
+    neutral : the value at which biology and medical center weigh the same.
+    higher_is_better : False where lower values are more robust.
+    margin : how much worse than a baseline an FM may be unless the profile says otherwise.
+    meaning : value -> what this number says, as a sentence without its period.
+    remedies : what to do about a value on the wrong side of its bound, in sentences.
+    quantities : what criteria may ask of it.
+    guaranteed : the rule for a value at an end of its scale, where leaving a slide out changes nothing: the
+        least value at the upper end if only a share p of all slides is like those seen. The lower end
+        mirrors it. None where the metric needs no such rule.
+    missing : why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
+    published : the scores of published FMs; None where nothing is published.
+
+    Raises
+    ------
+    MetricError : the definition contradicts itself.
+    """
+
+    name: str
+    label: str
+    computation: Computation
+    lowest: float
+    highest: float
+    neutral: float
+    margin: float
+    meaning: Callable[[float], str]
+    remedies: tuple[str, ...]
+    higher_is_better: bool = True
+    quantities: tuple[Quantity, ...] = QUANTITIES
+    guaranteed: Callable[[float], float] | None = None
+    missing: tuple[str, str] | None = None
+    published: Callable[[], Sequence[PublishedScore]] | None = None
+
+    def __post_init__(self) -> None:
+        problem = None
+        if not _NAME.fullmatch(self.name):
+            problem = "needs a name of lower-case letters, digits and _"
+        elif not self.lowest < self.highest or not self.lowest <= self.neutral <= self.highest:
+            problem = (
+                f"has the range {self.lowest:g}..{self.highest:g} and the neutral value {self.neutral:g}"
+            )
+        elif not 0 <= self.margin <= self.highest - self.lowest:
+            problem = f"has the margin {self.margin:g}"
+        elif unknown := set(self.quantities) - set(QUANTITIES):
+            problem = f"has the unknown quantities {', '.join(sorted(unknown))}"
+        if problem:
+            raise MetricError(f"the metric {self.name!r} {problem}", remedy="correct its definition")
+
+    @property
+    def good_direction(self) -> Direction:
+        """`>=` where higher values are better, else `<=`."""
+        return ">=" if self.higher_is_better else "<="
+
+    @property
+    def sign(self) -> int:
+        """1 where higher values are better, else -1."""
+        return 1 if self.higher_is_better else -1
+
+    def worst(self, values: Iterable[float]) -> float:
+        """The worst of some values."""
+        return min(values) if self.higher_is_better else max(values)
+
+    def badness(self, value: float) -> float:
+        """A key to sort by, worst value first."""
+        return self.sign * value

@@ -1,0 +1,86 @@
+"""Small pieces of text that many messages share: counts, percentages, hints, and names that are safe to print."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+import unicodedata
+from collections.abc import Iterable
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun: `1 slide`, `2 slides`, `1,200 patches`.
+
+    >>> counted(1, "slide"), counted(1200, "patch", "patches")
+    ('1 slide', '1,200 patches')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent with all of its decimals.
+
+    >>> percent(0.95), percent(0.995)
+    ('95 %', '99.5 %')
+    """
+    return f"{100 * share:.6g} %"
+
+
+def rounded_percent(share: float) -> str:
+    """Per cent with few decimals, but 0, 50 and 100 only for shares that are exactly that.
+
+    >>> rounded_percent(0.4996), rounded_percent(0.5), rounded_percent(0.123)
+    ('49.96 %', '50 %', '12 %')
+    """
+    value = 100 * share
+    fewest = 0 if abs(value) >= 10 or value == round(value) else 1
+    for digits in range(fewest, 4):
+        text = f"{value:.{digits}f}"
+        if float(text) not in (0, 50, 100) or float(text) == value:
+            return f"{text} %"
+    return f"{value:.4g} %"
+
+
+def shortened(value: object) -> str:
+    """A value of the user's as Python writes it, cut where it is long."""
+    return _SHORT.repr(value)
+
+
+def hint(value: str, known: Iterable[str], sentence: str) -> str:
+    """`sentence` with the known names in place of `{known}`, after the nearest name if one is near.
+
+    >>> hint("flor", ["floor", "median"], "use one of {known}")
+    "did you mean 'floor'? Use one of floor, median"
+    """
+    names = tuple(known)
+    near = difflib.get_close_matches(value, names, n=1)
+    text = sentence.format(known=", ".join(names))
+    return f"did you mean {near[0]!r}? {text[0].upper()}{text[1:]}" if near else text
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without anything that steers a terminal.
+
+    Names come from files and model repositories: an escape sequence in one must not repaint the table and
+    a direction mark must not reverse it. Line breaks become blanks; Unicode's other control, format,
+    surrogate and private characters become a backslash escape.
+
+    >>> printable("center\\x1b[31m A")
+    'center\\\\x1b[31m A'
+    """
+    return "".join(map(_printable, text))
+
+
+def _printable(char: str) -> str:
+    if char in "\t\n\r":
+        return " "
+    return _escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
