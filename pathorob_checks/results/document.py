@@ -1,0 +1,384 @@
+"""The results of a run as one typed document; every report is made from it.
+
+Its JSON form is the results file. All models are frozen, refuse unknown keys, and hold finite numbers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_serializer,
+    model_validator,
+)
+from pydantic_core import to_jsonable_python
+
+from pathorob_checks.criteria.verdict import Rule, Verdict
+from pathorob_checks.metrics.definition import Direction, Metric, Quantity
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
+from pathorob_checks.metrics.resampling import Resampling
+
+SCHEMA = "pathorob-checks/results/2"
+NO_METHOD = "none"
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def builtin(value: object) -> Any:
+    """`value` as JSON knows it: numbers and arrays of numpy and torch become Python's, NaN becomes None."""
+    return to_jsonable_python(value, fallback=lambda array: array.tolist(), inf_nan_mode="null")
+
+
+def _sorted(value: Any) -> Any:
+    """Builtin types with sorted keys: whether embeddings were computed or read must not change the order."""
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+Json = Annotated[dict[str, JsonValue], BeforeValidator(lambda value: _sorted(builtin(value)))]
+
+
+class Document(BaseModel):
+    """A part of the results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Suspect(Document):
+    """What is likely to be at fault where a criterion is not met.
+
+    Attributes
+    ----------
+    kind : `embedding`, `precision` or `cohort`.
+    sentence : why, without naming the kind again.
+    """
+
+    kind: Literal["embedding", "precision", "cohort"]
+    sentence: str
+
+
+class ComparedWith(Document):
+    """The baseline of a difference: its FM, where its value is from, and the value."""
+
+    fm: str
+    source: str
+    value: Finite
+
+
+class Check(Document):
+    """One criterion applied to one subject.
+
+    Attributes
+    ----------
+    id : the test's id.
+    fm, method, cohort : the subject; `cohort` joins the names of several by `+` for a mean.
+    metric : name of the metric.
+    criterion : the criterion's id within its profile.
+    quantity : what is held against the bound.
+    group : name of the worst medical center or biological class, where the quantity is one.
+    value, interval, support, confidence, interval_note : as in `Measurement`; None where there is none. Of
+        the worst group, of the mean or of the difference, where the quantity is one.
+    drift : by how much the precision of the forward pass may move the value; it widens the interval.
+    bound, direction, rule, required, minimum_support, rationale, source, owner, requirements : as in the
+        criterion.
+    registered : whether the criterion is one of the profile, which the digest covers.
+    verdict : what became of it.
+    reason : why, as a clause.
+    label : short name of metric and quantity.
+    meaning : what the value says, as a sentence; "" without a value.
+    remedies : what to do about it, in sentences; empty for a criterion that is met.
+    suspects : likeliest first; empty for a criterion that is met.
+    baseline : what the value is a difference from.
+    protocol : settings that the value was measured with.
+    cells, slides, groups : as in `Measurement`, worst first.
+    resampling : what a later run needs for a paired interval with this value.
+    """
+
+    id: str
+    fm: str
+    method: str = NO_METHOD
+    cohort: str
+    metric: str
+    criterion: str
+    quantity: Quantity = "value"
+    group: str | None = None
+    value: Finite | None
+    interval: tuple[Finite, Finite] | None
+    support: Finite | None
+    confidence: Finite | None = None
+    interval_note: str = ""
+    drift: Finite | None = None
+    bound: Finite
+    direction: Direction
+    rule: Rule
+    verdict: Verdict
+    reason: str
+    required: bool = True
+    registered: bool = True
+    minimum_support: Finite | None = None
+    rationale: str
+    source: str | None = None
+    owner: str | None = None
+    requirements: tuple[str, ...] = ()
+    label: str
+    meaning: str = ""
+    remedies: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    baseline: ComparedWith | None = None
+    protocol: Json = Field(default_factory=dict)
+    cells: tuple[CellValue, ...] = ()
+    slides: tuple[SlideValue, ...] = ()
+    groups: dict[str, tuple[GroupValue, ...]] = Field(default_factory=dict)
+    resampling: Resampling | None = None
+
+    @model_validator(mode="after")
+    def _a_verdict_needs_a_value(self) -> Check:
+        if self.verdict.is_measured and self.value is None:
+            raise ValueError(f"the check {self.id} has the verdict {self.verdict} and no value")
+        return self
+
+
+class IntegrityCheck(Document):
+    """One test that an FM's embeddings are a sound measurement.
+
+    Attributes
+    ----------
+    id : the test's id.
+    name : what was tested.
+    fm, method, cohort : the subject.
+    verdict : pass, fail, skipped (with the reason) or error.
+    figure : what was compared with a tolerance, by name; empty where the test has no number.
+    """
+
+    id: str
+    name: str
+    fm: str
+    method: str = NO_METHOD
+    cohort: str
+    verdict: Verdict
+    reason: str = ""
+    figures: dict[str, Finite] = Field(default_factory=dict)
+
+
+class FMFacts(Document):
+    """A foundation model: what was requested, what that was at the time, and how it embedded.
+
+    Attributes
+    ----------
+    name, spec : as in the run and as the user wrote it.
+    revision : full commit on the hub; None for a model that is on no hub.
+    identity : everything that decides an embedding.
+    dimension : number of columns of its embeddings.
+    embeddings : the key under which they are stored.
+    extraction : how they were extracted.
+    integrity : how the FM embeds a few patches in several ways; None where there is no FM to run.
+    """
+
+    name: str
+    spec: str
+    revision: str | None
+    license: str
+    commercial: bool | None
+    notes: tuple[str, ...] = ()
+    identity: Json
+    dimension: int
+    embeddings: str
+    extraction: Json
+    integrity: Json | None = None
+
+
+class CohortFacts(Document):
+    """A cohort: its digests, its terms of use, and how much of it there is.
+
+    Attributes
+    ----------
+    digest : of the images.
+    tables : digests of the tables that define the views, by file name.
+    """
+
+    name: str
+    source: str
+    digest: str
+    tables: dict[str, str]
+    license: str
+    commercial: bool | None
+    notes: tuple[str, ...] = ()
+    patches: int
+    slides: int
+    biological_classes: tuple[str, ...]
+    in_domain_centers: tuple[str, ...]
+    out_of_domain_centers: tuple[str, ...]
+
+
+class Run(Document):
+    """The FM and the cohort behind some checks."""
+
+    fm: FMFacts
+    method: str = NO_METHOD
+    cohort: CohortFacts
+
+
+class BaselineFacts(Document):
+    """What the FMs were compared with."""
+
+    fm: str
+    source: str
+    digest: str
+
+
+class Completeness(Document):
+    """How much of the plan was measured, in numbers of checks.
+
+    Attributes
+    ----------
+    planned : required by the profile, optional ones included, or added by a user's own test.
+    measured : with a value that was judged.
+    deselected : left out by the user.
+    never_ran : not deselected and without a record.
+    missing : required, not deselected and not measured.
+    absent : required and not measured, for whatever reason.
+    crashed : a worker was lost.
+    """
+
+    planned: int
+    measured: int
+    deselected: int = 0
+    never_ran: int = 0
+    missing: int = 0
+    absent: int = 0
+    crashed: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Everything planned was measured."""
+        return 0 < self.planned == self.measured and not self.crashed
+
+
+class Terms(Document):
+    """What was fixed before anything was measured, and how much of it was measured.
+
+    Attributes
+    ----------
+    name : of the profile.
+    files : profiles and files that it was read from.
+    digest : SHA-256 over profile, protocol and baseline.
+    profile, protocol : their content.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    digest: str
+    profile: Json
+    protocol: Json
+    baseline: BaselineFacts | None = None
+    require_complete: bool = False
+    completeness: Completeness
+
+
+class Environment(Document):
+    """Where the values were computed: no host name and no environment variable, because files are passed on.
+
+    Attributes
+    ----------
+    packages : version by distribution; None where it is not installed.
+    criteria : the terms of the run.
+    left_out : a sentence for each FM, cohort or comparison that the options left out.
+    """
+
+    python: str
+    implementation: str
+    platform: str
+    machine: str
+    packages: dict[str, str | None]
+    criteria: Terms
+    left_out: tuple[str, ...] = ()
+
+
+class MetricFacts(Document):
+    """What a reader of the file needs to know of a metric.
+
+    Attributes
+    ----------
+    label : short name.
+    lowest, highest, neutral : the scale, and the value at which biology and center weigh the same.
+    higher_is_better : False where lower values are more robust.
+    version : of the computation.
+    """
+
+    label: str
+    lowest: Finite
+    highest: Finite
+    neutral: Finite
+    higher_is_better: bool
+    version: int
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricFacts:
+        """Those of a definition."""
+        return cls(
+            label=metric.label,
+            lowest=metric.lowest,
+            highest=metric.highest,
+            neutral=metric.neutral,
+            higher_is_better=metric.higher_is_better,
+            version=metric.computation.version,
+        )
+
+
+class Outcome(StrEnum):
+    """What became of a whole run.
+
+    `fail` (a criterion is known not to be met, or an integrity check failed) comes before `error` (something
+    could not be measured), that before `inconclusive`, that before `partial` (deselected by the user).
+    """
+
+    PASS = "pass"  # noqa: S105 (an outcome, not a password)
+    FAIL = "fail"
+    ERROR = "error"
+    INCONCLUSIVE = "inconclusive"
+    PARTIAL = "partial"
+
+
+class ResultsDocument(Document):
+    """The content of a results file.
+
+    Attributes
+    ----------
+    schema : names this form of the document.
+    created : when the run ended, in UTC.
+    complete : every planned check has a value, and no worker was lost.
+    outcome, summary : what became of the run, as one word and as one sentence.
+    metrics : facts of every metric that a check is about.
+    runs : the FM and the cohort of each subject.
+    checks, integrity : what was checked.
+    other_failures : ids of failed tests that are neither.
+    problems : sentences about what went wrong with the run itself.
+    """
+
+    schema_: Literal["pathorob-checks/results/2"] = Field(default=SCHEMA, alias="schema")
+    created: AwareDatetime
+    complete: bool
+    outcome: Outcome
+    summary: str
+    environment: Environment
+    metrics: dict[str, MetricFacts]
+    runs: tuple[Run, ...] = ()
+    checks: tuple[Check, ...] = ()
+    integrity: tuple[IntegrityCheck, ...] = ()
+    other_failures: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @field_serializer("created")
+    def _in_utc(self, value: AwareDatetime) -> str:
+        from datetime import UTC
+
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,145 @@
+"""What a check's verdict means, as data: reporters render it, no reporter writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pathorob_checks.criteria.verdict import Verdict, meets, written
+from pathorob_checks.metrics.definition import Direction, Quantity
+from pathorob_checks.metrics.measurement import CellValue, SlideValue
+from pathorob_checks.results.document import Check, Document, Finite, Suspect
+from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.wording import percent, rounded_percent
+
+_CELLS, _SLIDES, _SUSPECTS = 2, 3, 2
+
+_SUBJECTS: Mapping[Quantity, str] = {
+    "value": "{metric} of {fm} on {cohort}",
+    "worst-center": "{metric} of {fm} on {cohort}, worst medical center ({group}),",
+    "worst-class": "{metric} of {fm} on {cohort}, worst biological class ({group}),",
+    "mean": "{metric} of {fm}, mean over {cohort},",
+    "difference": "{metric} of {fm} less that of {baseline} on {cohort}",
+}
+# The quantity's part of a label in tables: `robustness index, worst center`.
+QUANTITY_LABELS: Mapping[Quantity, str] = {
+    "value": "",
+    "worst-center": ", worst center",
+    "worst-class": ", worst class",
+    "mean": ", mean",
+    "difference": ", change",
+}
+
+
+class Explanation(Document):
+    """What a check's verdict means.
+
+    Attributes
+    ----------
+    subject : what was measured, of which FM, on what.
+    verdict : of the check.
+    headline : the verdict as a sentence with value, bound and interval.
+    value, interval, confidence, bound, direction : the numbers of the headline.
+    reason : why there is no clear verdict, as a sentence; "" where the headline says it.
+    meaning : what the value says, and how many patches are informative.
+    cells : the weakest centers x classes, worst first.
+    slides : the slides most responsible, most responsible first.
+    suspects : what is likely to be at fault, likeliest first.
+    remedies : what to do, in sentences.
+    rationale : why the bound is what it is.
+    """
+
+    subject: str
+    verdict: Verdict
+    headline: str
+    value: Finite | None
+    interval: tuple[Finite, Finite] | None
+    confidence: Finite | None
+    bound: Finite
+    direction: Direction
+    reason: str
+    meaning: str
+    cells: tuple[CellValue, ...]
+    slides: tuple[SlideValue, ...]
+    suspects: tuple[Suspect, ...]
+    remedies: tuple[str, ...]
+    rationale: str
+
+
+def subject_of(check: Check) -> str:
+    """What was measured, of which FM, on what: the subject of a sentence."""
+    return _SUBJECTS[check.quantity].format(
+        metric=check.label.removesuffix(QUANTITY_LABELS[check.quantity]),
+        fm=fm_and_method(check.fm, check.method),
+        cohort=", ".join(check.cohort.split("+")) if check.quantity == "mean" else check.cohort,
+        group=check.group or "unknown",
+        baseline=check.baseline.fm if check.baseline else "the baseline",
+    )
+
+
+def sentence_of(check: Check) -> str:
+    """What was measured and how it was judged, in one sentence."""
+    return f"{subject_of(check)} is {check.verdict}: {check.reason}."
+
+
+def explain(check: Check) -> Explanation:
+    """Explain a check, whatever its verdict; without a value, why there is none."""
+    unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL) or check.drift
+    return Explanation(
+        subject=subject_of(check),
+        verdict=check.verdict,
+        headline=_headline(check),
+        value=check.value,
+        interval=check.interval,
+        confidence=check.confidence,
+        bound=check.bound,
+        direction=check.direction,
+        reason=check.reason if check.value is not None and unclear else "",
+        meaning=_meaning(check),
+        cells=check.cells[:_CELLS],
+        slides=check.slides[:_SLIDES],
+        suspects=check.suspects[:_SUSPECTS],
+        remedies=_remedies(check),
+        rationale=check.rationale,
+    )
+
+
+def _headline(check: Check) -> str:
+    subject = subject_of(check)
+    if check.value is None:
+        what = "skipped" if check.verdict is Verdict.SKIPPED else "not measured"
+        return f"{subject}: {what}: {check.reason}"
+    value, bound = written(check.value, check.bound, check.direction)
+    interval = ""
+    if check.interval is not None:
+        low, high = check.interval
+        interval = f" ({percent(check.confidence or 0.95)} interval [{low:.3f}, {high:.3f}])"
+    return f"{subject} is {value}, {_side(check)} the bound {bound}{interval}."
+
+
+def _side(check: Check) -> str:
+    """How the value stands to the bound."""
+    assert check.value is not None  # noqa: S101 (for the type checker)
+    wrong_side = "below" if check.direction == ">=" else "above"
+    if check.verdict is Verdict.PASS:
+        return f"not {wrong_side}"
+    if check.verdict is not Verdict.FAIL:
+        return "with no verdict against"
+    if meets(check.value, check.direction, check.bound):
+        return "which does not clearly meet"
+    return wrong_side
+
+
+def _meaning(check: Check) -> str:
+    if check.value is None or not check.meaning:
+        return ""
+    sentence = check.meaning if check.meaning.endswith(".") else f"{check.meaning}."
+    if check.support is not None and check.quantity != "difference":
+        sentence += f" {rounded_percent(check.support)} of the patches are informative."
+    return sentence
+
+
+def _remedies(check: Check) -> tuple[str, ...]:
+    """The check's remedies, after the place to start at."""
+    if not check.remedies or not check.cells:
+        return check.remedies
+    return (f"Start with the slides of {check.cells[0].medical_center}.", *check.remedies)

@@ -1,0 +1,23 @@
+"""Names as tables show them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pathorob_checks.results.document import NO_METHOD, Check
+from pathorob_checks.wording import printable
+
+_COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
+
+
+def short_names(checks: Iterable[Check]) -> dict[str, str]:
+    """Each FM's name for tables: of a commit only the first eight digits, where names stay distinct."""
+    full = {check.fm: printable(check.fm) for check in checks}
+    short = {fm: _COMMIT.sub(r"\1", name) for fm, name in full.items()}
+    return short if len(set(short.values())) == len(short) else full
+
+
+def fm_and_method(fm: str, method: str) -> str:
+    """`virchow2`, or `virchow2 + combat` where a method repairs the embeddings."""
+    return fm if method == NO_METHOD else f"{fm} + {method}"

@@ -1,0 +1,62 @@
+"""An explanation as plain text, for terminals and logs of any width."""
+
+from __future__ import annotations
+
+import textwrap
+
+from pathorob_checks.results.explanation import Explanation
+from pathorob_checks.wording import printable, rounded_percent
+
+DEFAULT_WIDTH = 80
+_NARROWEST = 20
+_TITLE = 12
+
+
+def wrapped(text: str, *, width: int = DEFAULT_WIDTH, lead: str = "", indent: str = "") -> str:
+    """`text`, made printable, in lines of at most `width`; `lead` opens the first, `indent` the others."""
+    lines = textwrap.wrap(
+        " ".join(printable(text).split()),
+        width=max(width, _NARROWEST),
+        initial_indent=lead,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """`[0.301, 0.322]`."""
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> str:
+    """What happened, what it means, where it is weakest and what to do, in lines of at most `width`."""
+    sentences: list[tuple[str, str]] = []
+    if explanation.value is None:
+        asked = f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}"
+        sentences.append(("Bound", asked))
+        return _lines(explanation.headline, sentences, width)
+    sentences += [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
+    for number, cell in enumerate(explanation.cells):
+        share = ""
+        if cell.same_center is not None:
+            share = f"{rounded_percent(cell.same_center)} of its neighbors are from its own center"
+        details = "; ".join(filter(None, (cell.meaning if number == 0 else "", share)))
+        place = f"{cell.biological_class} of {cell.medical_center}: {cell.value:.3f}"
+        sentences.append(("Weakest" if number == 0 else "then", f"{place} ({details})" if details else place))
+    if explanation.slides:
+        names = ", ".join(slide.slide_id for slide in explanation.slides)
+        sentences.append(("Slides", f"most responsible: {names}."))
+    for number, suspect in enumerate(explanation.suspects):
+        sentences.append(("or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
+    sentences += [("What to do", " ".join(explanation.remedies)), ("Bound", explanation.rationale)]
+    return _lines(explanation.headline, sentences, width)
+
+
+def _lines(headline: str, sentences: list[tuple[str, str]], width: int) -> str:
+    body = [
+        wrapped(sentence, width=width, lead=f"{title + ':':<{_TITLE}}", indent=" " * _TITLE)
+        for title, sentence in sentences
+        if sentence
+    ]
+    return "\n".join([wrapped(headline, width=width), *body])
