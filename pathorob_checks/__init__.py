@@ -1,16 +1,32 @@
-"""Robustness gate for pathology foundation models: `pytest --fm=SPEC` gives a verdict.
+"""Robustness gate for pathology foundation models: `pytest --fm=SPEC`, or `evaluate(SPEC)` from Python.
 
 Importing this package (and loading its pytest plugin) stays cheap on purpose: torch, pandas and
 scikit-learn are imported by the rooms that compute with them, when they compute.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import PathorobChecksError
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.evaluate import evaluate
+    from pathorob_checks.results.results import Results
 
 try:
     __version__ = version("pathorob-checks")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["PathorobChecksError", "__version__"]
+__all__ = ["PathorobChecksError", "Results", "__version__", "evaluate"]
+
+_HOMES = {"evaluate": "evaluation.evaluate", "Results": "results.results"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 IN_DOMAIN = "ID"
 OUT_OF_DOMAIN = "OOD"
 COLUMNS = ("subset", "slide_id", "patch_id", "biological_class", "medical_center")
-METRICS = ("robustness_index", "performance_drop", "clustering_score")
+VIEWS = ("robustness_index", "performance_drop", "clustering_score")
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The rows of a cohort that one metric reads, and the design of that reading.
+    """The rows of a cohort that a metric reads, and how it reads them.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Cohort:
         be decoded.
     digest : hex digest of everything that decides the images (their bytes, or the generator's
         source and recipe); labels are not part of it.
-    views : what each of `METRICS` reads.
-    license : SPDX-like expression or free text; "unknown" when nobody said.
+    views : by the names in `VIEWS`.
+    license : SPDX-like expression or free text; "unknown" where it is not stated.
     commercial : whether the license allows commercial use; None where that is unknown.
     source : where the images are from, for reports.
     reading_order : N row numbers in the order in which the images are cheapest to read, and the same in

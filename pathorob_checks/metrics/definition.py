@@ -75,6 +75,8 @@ class Metric:
     meaning : value -> what this number says, as a sentence without its period.
     remedies : what to do about a value on the wrong side of its bound, in sentences.
     quantities : what criteria may ask of it.
+    groups_cover_view : whether every center and class of the view has a value, so that the worst is unknown
+        where one is missing; False where only some patches are tested.
     guaranteed : the rule for a value at an end of its scale, where leaving a slide out changes nothing: the
         least value at the upper end if only a share p of all slides is like those seen. The lower end
         mirrors it. None where the metric needs no such rule.
@@ -97,6 +99,7 @@ class Metric:
     remedies: tuple[str, ...]
     higher_is_better: bool = True
     quantities: tuple[Quantity, ...] = QUANTITIES
+    groups_cover_view: bool = True
     guaranteed: Callable[[float], float] | None = None
     missing: tuple[str, str] | None = None
     published: Callable[[], Sequence[PublishedScore]] | None = None

@@ -330,6 +330,7 @@ def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = N
             "loss.",
             "Otherwise use another FM.",
         ),
+        groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
         missing=missing,
         published=partial(published_scores, name),
     )

@@ -1,4 +1,4 @@
-"""What a run shows of its long work, past pytest's capture: bars on a terminal, and who waits for whom."""
+"""What a run shows of its long work, outside pytest's capture: bars on a terminal, and who waits for whom."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bars:
                     bar.update()
 
     def wait(self, text: str) -> None:
-        """Say now and then, also from a worker, what this process is waiting for."""
+        """Print now and then, also from a worker, what this process waits for."""
         what = text.partition(":")[0]
         now = time.monotonic()
         if now < self._waits.get(what, 0.0) or sys.__stderr__ is None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.sizes import parse_size
 
-if TYPE_CHECKING:
-    from pathorob_checks.models.spec import ModelSpec
-
-POOLINGS = ("cls", "mean", "clsmean", "pooled")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -36,7 +34,7 @@ def yes_or_no(text: str) -> bool:
 def sha256(text: str) -> str:
     """64 hexadecimal digits."""
     if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
-        raise ValueError(f"{text!r} is no SHA-256 of 64 hexadecimal digits")
+        raise ValueError(f"{text!r} is not a SHA-256 of 64 hexadecimal digits")
     return text.lower()
 
 
@@ -45,7 +43,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in allowed:
-            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
         return text
 
     return parse
@@ -63,16 +61,23 @@ class Option:
     switch: bool = False  # takes no value
     default: Any = None
     environment: str | None = None
+    setting: str | None = None  # its name in `Settings`, where that is not the flag's
 
     @property
     def ini(self) -> str:
         """Name of the ini value."""
         return self.flag.lstrip("-").replace("-", "_")
 
+    @property
+    def name(self) -> str:
+        """Name in `Settings`."""
+        return self.setting or self.ini.removeprefix("fm_")
+
 
 OPTIONS = (
     Option(
         flag="--fm",
+        setting="fms",
         metavar="SPEC",
         repeatable=True,
         help="foundation model to check; repeat to compare several. SPEC is a recipe's name (virchow2, "
@@ -82,6 +87,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-cohort",
+        setting="cohorts",
         metavar="NAME|PATH",
         repeatable=True,
         help="cohort to check on; repeat for several. camelyon, tcga, tolkach_esca (default: all three; "
@@ -113,7 +119,7 @@ OPTIONS = (
         switch=True,
         default=False,
         environment="PATHOROB_CHECKS_REQUIRE_COMPLETE",
-        help="fail if a required criterion is not measured, also one left out by -k, -m or a node id",
+        help="fail if a required criterion is not measured, also one deselected by -k, -m or a node id",
     ),
     Option(
         flag="--fm-baseline",
@@ -211,7 +217,7 @@ OPTIONS = (
     Option(
         flag="--fm-json",
         metavar="FILE",
-        help="write the results file (schema pathorob-checks/results/1)",
+        help="write the results file (schema pathorob-checks/results/2, see 'pathorob-checks schema')",
     ),
 )
 
@@ -238,56 +244,32 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.ini, help_text, type="string")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The options of one run, validated; `fm` is empty when the plugin has nothing to do."""
-
-    fm: tuple[str, ...]
-    fm_cohort: tuple[str, ...]
-    fm_criteria: tuple[str, ...]
-    fm_criteria_digest: str | None
-    fm_require_complete: bool
-    fm_baseline: str | None
-    fm_baseline_fm: str | None
-    fm_device: str
-    fm_batch_size: int | None
-    fm_precision: str
-    fm_pooling: str | None
-    fm_cache: str | None
-    fm_cache_limit: int | None
-    fm_engine: str
-    fm_ray_address: str | None
-    fm_metadata: str | None
-    fm_commercial: bool
-    fm_trust_remote_code: bool
-    fm_json: str | None
-
-    @property
-    def specs(self) -> tuple[ModelSpec, ...]:
-        """The foundation models; raises SpecError."""
-        from pathorob_checks.models.spec import parse_spec
-
-        return tuple(parse_spec(text) for text in self.fm)
+JSON_FILE = "json"
 
 
 def settings(config: pytest.Config) -> Settings:
-    """Command line, then environment, then ini file, then default.
+    """Command line, then environment, then ini file, then default; without FMs the plugin has nothing to do.
 
     Raises
     ------
     pytest.UsageError
         A value that its option does not take.
     """
-    return Settings(**{option.ini: _value(config, option) for option in OPTIONS})
+    return Settings(**{one.name: _value(config, one) for one in OPTIONS if one.name != JSON_FILE})
+
+
+def results_file(config: pytest.Config) -> str | None:
+    """The value of `--fm-json`."""
+    file: str | None = _value(config, next(one for one in OPTIONS if one.name == JSON_FILE))
+    return file
 
 
 def _value(config: pytest.Config, option: Option) -> Any:
     given = config.getoption("pathorob_" + option.ini)
     if option.repeatable:
-        told = os.environ.get(option.environment or "", "")
-        return tuple(
-            given or told.split(os.pathsep) * bool(told) or config.getini(option.ini) or option.default or ()
-        )
+        variable = os.environ.get(option.environment or "", "")
+        from_variable = variable.split(os.pathsep) if variable else []
+        return tuple(given or from_variable or config.getini(option.ini) or option.default or ())
     source = option.flag
     if given is None and option.environment and os.environ.get(option.environment):
         given, source = os.environ[option.environment], option.environment

@@ -1,1 +1,1 @@
-"""Reports: terminal, failure messages, results file."""
+"""Reports on results: what the terminal shows at the end of a run."""

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from pathorob_checks.report.explain import wrapped
+from pathorob_checks.results.document import CohortFacts, FMFacts, Run
+from pathorob_checks.results.text import wrapped
 
 
-def render_sources(runs: Iterable[Mapping[str, Any]], left_out: Iterable[str], width: int) -> str:
+def render_sources(runs: Iterable[Run], left_out: Iterable[str], width: int) -> str:
     """Notes first, because they can change what a number means; then what was left out, then licenses.
 
     Parameters
     ----------
-    runs : mappings `{"fm": {...}, "cohort": {...}}` as in the results file.
-    left_out : a sentence for each FM or cohort that was not checked on purpose.
+    runs : FM and cohort of each subject.
+    left_out : a sentence for each FM, cohort or comparison that the options left out.
     """
-    things = {}
+    sources: dict[str, FMFacts | CohortFacts] = {}
     for run in runs:
-        for kind, name in (("fm", "FM"), ("cohort", "cohort")):
-            things[f"{name} {run[kind]['name']}"] = run[kind]
-    notes = {f"{name}: {note}": None for name, thing in things.items() for note in thing.get("notes", ())}
+        sources[f"FM {run.fm.name}"] = run.fm
+        sources[f"cohort {run.cohort.name}"] = run.cohort
+    notes = dict.fromkeys(f"{name}: {note}" for name, facts in sources.items() for note in facts.notes)
     blocks = []
     if notes:
         lines = [wrapped(f"- {note}", width=width, indent="  ") for note in notes]
         blocks.append("\n".join(["NOTE:", *lines]))
     blocks += [wrapped(sentence, width=width, indent="  ") for sentence in left_out]
-    if things:
-        terms = "; ".join(f"{name}: {_terms(thing)}" for name, thing in things.items())
+    if sources:
+        terms = "; ".join(f"{name}: {_terms(facts)}" for name, facts in sources.items())
         blocks.append(wrapped(f"Licenses: {terms}.", width=width, indent="  "))
     return "\n\n".join(blocks)
 
 
-def _terms(thing: Mapping[str, Any]) -> str:
-    license_ = str(thing.get("license") or "unknown")
-    return license_ + (" (no commercial use)" if thing.get("commercial") is False else "")
+def _terms(facts: FMFacts | CohortFacts) -> str:
+    return (facts.license or "unknown") + (" (no commercial use)" if facts.commercial is False else "")

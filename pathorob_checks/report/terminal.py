@@ -1,20 +1,21 @@
-"""The table and the one line that a run ends with, as plain text."""
+"""The table of checks as plain text."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from pathorob_checks.criteria.verdict import Verdict, percent, written
-from pathorob_checks.metrics.measurement import METRICS
-from pathorob_checks.report.coverage import Coverage
-from pathorob_checks.report.explain import interval_text, label_of, printable, wrapped
-from pathorob_checks.report.record import CheckRecord
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.report.sources import render_sources
+from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.text import interval_text, wrapped
+from pathorob_checks.wording import percent, printable
 
 _HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict")
 _ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
@@ -24,13 +25,11 @@ _NARROW_METRIC = 14
 _LEAST_FM = 8
 _LINES = 3
 _PIECES = re.compile(r"[^/:@._+-]*[/:@._+-]|[^/:@._+-]+")
-_COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
-_NAMED_FAILURES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One record as the cells of the table; `interval` may hold a line break."""
+    """One check as the cells of the table; `interval` may hold a line break."""
 
     fm: str
     cohort: str
@@ -44,23 +43,32 @@ class _Row:
         return (self.fm, self.cohort, self.metric, self.value, self.interval, self.bound, self.verdict)
 
 
-def render_table(records: Sequence[CheckRecord], width: int, profile: str | None = None) -> str:
+def render_results(results: ResultsDocument, width: int) -> str:
+    """The table, notes on the FMs and cohorts, what was left out, and licenses."""
+    environment = results.environment
+    table = render_table(results.checks, width, environment.criteria.name)
+    sources = render_sources(results.runs, environment.left_out, width)
+    return f"{table}\n\n{sources}" if sources else table
+
+
+def render_table(checks: Sequence[Check], width: int, profile: str | None = None) -> str:
     """The table of all checks, the bounds with their reasons, and why anything was not measured.
 
     Parameters
     ----------
-    records : one FM's stay in this order; several FMs stand beside each other per cohort and metric.
+    checks : one FM's stay in this order; several FMs stand beside each other per cohort and metric.
     width : columns of the terminal; 80 holds typical names, below about 70 long names are shortened.
     profile : the name of the profile the bounds come from.
     """
-    if not records:
+    if not checks:
         return "No criterion was checked."
-    ordered = _side_by_side(records)
-    names = _short_names(records)
-    rows = [_row(record, names) for record in ordered]
+    ordered = _side_by_side(checks)
+    short = short_names(checks)
+    names = {_fm(check): fm_and_method(short[check.fm], check.method) for check in checks}
+    rows = [_row(check, names) for check in ordered]
     if _width(rows) > width:
         rows, names = _narrowed(rows, names, width)
-    blocks = [_table(rows, _level(records))]
+    blocks = [_table(rows, _level(checks))]
     unbroken = {fm: name.replace("\n", "") for fm, name in names.items()}
     legend = [f"{name}: {fm}" for fm, name in unbroken.items() if name != printable(fm)]
     if legend:
@@ -70,142 +78,47 @@ def render_table(records: Sequence[CheckRecord], width: int, profile: str | None
     return "\n\n".join(blocks)
 
 
-def summary_line(
-    records: Sequence[CheckRecord],
-    coverage: Coverage,
-    *,
-    demanded: bool = False,
-    unsound: Sequence[str] = (),
-) -> str:
-    """The run in one line; its first word is the run's outcome.
-
-    FAIL (a criterion is known not to be met) comes before ERROR (something could not be measured, never ran
-    or a worker crashed), that before FAIL for a test without a criterion, that before INCONCLUSIVE, that
-    before PARTIAL (left out on purpose). PASS is said only where every planned criterion was measured and met
-    and no other test failed.
-
-    Parameters
-    ----------
-    demanded : completeness is: a part is then an error.
-    unsound : ids of tests that failed and assert no criterion: what the criteria say may mean nothing.
-    """
-    count = Counter(record.verdict for record in records)
-    total, measured = coverage.planned, coverage.measured
-    optional = sum(one.verdict is Verdict.SKIPPED and not one.required for one in records)
-    open_ends = [
-        said
-        for number, said in (
-            (count[Verdict.ERROR], f"{count[Verdict.ERROR]} could not be measured"),
-            (count[Verdict.INCONCLUSIVE], f"{count[Verdict.INCONCLUSIVE]} inconclusive"),
-            (count[Verdict.SKIPPED], f"{count[Verdict.SKIPPED]} skipped"),
-            (coverage.never_ran, f"{coverage.never_ran} never ran"),
-            (coverage.left_out, f"PARTIAL: {coverage.left_out} left out"),
-            (coverage.crashed, "a worker crashed"),
-            (unsound and count[Verdict.FAIL], f"{_tests(unsound)} failed"),
-        )
-        if number
-    ]
-    rest = "".join(f"; {said}" for said in open_ends)
-    if count[Verdict.FAIL]:
-        failures = _named(record for record in records if record.verdict is Verdict.FAIL)
-        return f"FAIL: {count[Verdict.FAIL]} of {_criteria(total)} not met: {failures}{rest}"
-    if not total:
-        return "ERROR: no criterion was checked" + ("; a worker crashed" if coverage.crashed else "")
-    lost = count[Verdict.ERROR] or coverage.never_ran or count[Verdict.SKIPPED] > optional
-    if lost or coverage.must_fail(require_complete=demanded):
-        why = "; all required ones were to be measured" if demanded and coverage.left_out else ""
-        return f"ERROR: {measured} of {_criteria(total)} measured{rest}{why}"
-    if unsound:
-        return f"FAIL: {_tests(unsound)} failed; {count[Verdict.PASS]} of {_criteria(total)} met{rest}"
-    if count[Verdict.INCONCLUSIVE]:
-        undecided = _named(record for record in records if record.verdict is Verdict.INCONCLUSIVE)
-        others = "".join(f"; {said}" for said in open_ends if "inconclusive" not in said)
-        return f"INCONCLUSIVE: {count[Verdict.INCONCLUSIVE]} of {_criteria(total)}: {undecided}{others}"
-    if measured < total:
-        met = f", {count[Verdict.PASS]} met" if measured else ""
-        return f"PARTIAL: {measured} of {_criteria(total)} measured{met}{rest.replace('PARTIAL: ', '')}"
-    fms, cohorts = len({record.fm for record in records}), len({record.cohort for record in records})
-    return (
-        f"PASS: {total} of {_criteria(total)} met "
-        f"({fms} FM{'s' * (fms > 1)}, {cohorts} cohort{'s' * (cohorts > 1)})"
-    )
-
-
-def _tests(ids: Sequence[str]) -> str:
-    """Tests without a criterion, the first of them by name."""
-    name = ids[0].rpartition("::")[2] if ids else ""
-    return f"{name} and {len(ids) - 1} more tests" if len(ids) > 1 else name
-
-
-def _criteria(number: int) -> str:
-    return "1 criterion" if number == 1 else f"{number} criteria"
-
-
-def _named(records: Iterable[CheckRecord]) -> str:
-    """The first few failures by name: all of them would be a second table."""
-    records = list(records)
-    short = _short_names(records)
-    names = []
-    for record in records:
-        against = _OPPOSITE[record.direction] if record.verdict is Verdict.FAIL else record.direction
-        value, bound = _value_and_bound(record)
-        where = f"{short[record.fm]}, {printable(record.cohort)}"
-        names.append(f"{label_of(record)} {value} {against} {bound} ({where})")
-    more = len(names) - _NAMED_FAILURES
-    return ", ".join(names[:_NAMED_FAILURES]) + (f", and {more} more" if more > 0 else "")
-
-
-_OPPOSITE = {">=": "<", "<=": ">"}
-
-
-def _value_and_bound(record: CheckRecord) -> tuple[str, str]:
-    if record.value is None:
-        return "-", f"{record.bound:.3f}"
-    return written(record.value, record.bound, record.direction)
-
-
-def _side_by_side(records: Sequence[CheckRecord]) -> list[CheckRecord]:
-    fms = list(dict.fromkeys(record.fm for record in records))
+def _side_by_side(checks: Sequence[Check]) -> list[Check]:
+    """Several FMs stand beside each other per cohort and metric, in the order in which they first occur."""
+    fms = list(dict.fromkeys((check.fm, check.method) for check in checks))
     if len(fms) == 1:
-        return list(records)
-    cohorts = list(dict.fromkeys(record.cohort for record in records))
-    criteria = list(dict.fromkeys(record.criterion for record in records))
+        return list(checks)
+    metrics = list(dict.fromkeys(check.metric for check in checks))
+    cohorts = list(dict.fromkeys(check.cohort for check in checks))
+    criteria = list(dict.fromkeys(check.criterion for check in checks))
 
-    def place(record: CheckRecord) -> tuple[int, int, int, int]:
-        known = METRICS.index(record.metric) if record.metric in METRICS else len(METRICS)
+    def place(check: Check) -> tuple[int, int, int, int]:
         return (
-            cohorts.index(record.cohort),
-            known,
-            criteria.index(record.criterion),
-            fms.index(record.fm),
+            cohorts.index(check.cohort),
+            metrics.index(check.metric),
+            criteria.index(check.criterion),
+            fms.index((check.fm, check.method)),
         )
 
-    return sorted(records, key=place)
+    return sorted(checks, key=place)
 
 
-def _short_names(records: Iterable[CheckRecord]) -> dict[str, str]:
-    """Each FM's name for tables: a commit is told by its first eight digits, where that stays distinct."""
-    full = {record.fm: printable(record.fm) for record in records}
-    short = {fm: _COMMIT.sub(r"\1", name) for fm, name in full.items()}
-    return short if len(set(short.values())) == len(short) else full
+def _fm(check: Check) -> str:
+    """The whole name of the FM and the method."""
+    return fm_and_method(check.fm, check.method)
 
 
-def _row(record: CheckRecord, names: Mapping[str, str]) -> _Row:
-    value, bound = _value_and_bound(record)
+def _row(check: Check, names: Mapping[str, str]) -> _Row:
+    value, bound = value_and_bound(check)
     return _Row(
-        fm=names[record.fm],
-        cohort=printable(record.cohort),
-        metric=label_of(record),
+        fm=names[_fm(check)],
+        cohort=printable(check.cohort),
+        metric=check.label,
         value=value,
-        interval=interval_text(record.interval) if record.interval is not None else "-",
-        bound=f"{record.direction} {bound}",
-        verdict=record.verdict.upper(),
+        interval=interval_text(check.interval) if check.interval is not None else "-",
+        bound=f"{check.direction} {bound}",
+        verdict=check.verdict.upper(),
     )
 
 
-def _level(records: Iterable[CheckRecord]) -> str:
+def _level(checks: Iterable[Check]) -> str:
     """`95 %` where all intervals have that confidence."""
-    levels = {record.confidence for record in records if record.confidence is not None} or {0.95}
+    levels = {check.confidence for check in checks if check.confidence is not None} or {0.95}
     return percent(levels.pop()) if len(levels) == 1 else "its"
 
 
@@ -256,7 +169,7 @@ def _narrowed(
 
 
 def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
-    """`name` in lines of at most `width`, broken after separators; beyond `lines` its middle is left out."""
+    """`name` in lines of at most `width`, broken after separators; of more than `lines` the middle is left out."""
     folded = [""]
     for piece in _PIECES.findall(name):
         rest = piece
@@ -272,18 +185,18 @@ def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
     return [name[: width - 3] + "...", name[-width:]]
 
 
-def _bounds(records: Sequence[CheckRecord], width: int, profile: str | None) -> str:
-    """Each bound once with its reason; cohorts are named where they are held to different bounds."""
-    every = {record.cohort for record in records}
-    rules = {record.rule for record in records}
+def _bounds(checks: Sequence[Check], width: int, profile: str | None) -> str:
+    """Each bound once with its reason; cohorts are named where their bounds differ."""
+    every = {check.cohort for check in checks}
+    rules = {check.rule for check in checks}
     held: dict[tuple[str, ...], list[str]] = {}
-    for record in records:
-        asked = f"{label_of(record)} {record.direction} {record.bound:.3f}"
-        traced = "; ".join(filter(None, (", ".join(record.requirements), record.owner)))
-        rule = f"rule {record.rule}" if len(rules) > 1 else ""
-        cohorts = held.setdefault((asked, record.criterion, record.rationale, rule, traced), [])
-        if record.cohort not in cohorts:
-            cohorts.append(record.cohort)
+    for check in checks:
+        demand = f"{check.label} {check.direction} {check.bound:.3f}"
+        traced = "; ".join(filter(None, (", ".join(check.requirements), check.owner)))
+        rule = f"rule {check.rule}" if len(rules) > 1 else ""
+        cohorts = held.setdefault((demand, check.criterion, check.rationale, rule, traced), [])
+        if check.cohort not in cohorts:
+            cohorts.append(check.cohort)
     terms = ", ".join(
         filter(
             None,
@@ -294,26 +207,26 @@ def _bounds(records: Sequence[CheckRecord], width: int, profile: str | None) -> 
         )
     )
     lines = [f"Bounds ({terms}):" if terms else "Bounds:"]
-    for (asked, _, rationale, rule, traced), cohorts in held.items():
+    for (demand, _, rationale, rule, traced), cohorts in held.items():
         where = "" if set(cohorts) == every else ", ".join(cohorts)
         notes = "; ".join(filter(None, (where, rule, traced)))
         lines.append(
-            wrapped(f"- {asked}{f' ({notes})' if notes else ''}: {rationale}", width=width, indent="  ")
+            wrapped(f"- {demand}{f' ({notes})' if notes else ''}: {rationale}", width=width, indent="  ")
         )
     return "\n".join(lines)
 
 
-def _reasons(records: Sequence[CheckRecord], width: int) -> list[str]:
-    """Why a criterion has no verdict, where the table does not show it; each reason is told once."""
-    told: dict[tuple[Verdict, str], list[str]] = {}
-    for record in records:
-        if not record.verdict.is_measured or (record.verdict is Verdict.INCONCLUSIVE and record.drift):
-            where = f"{label_of(record)} of {record.fm} on {record.cohort}"
-            told.setdefault((record.verdict, record.reason), []).append(where)
-    if not told:
+def _reasons(checks: Sequence[Check], width: int) -> list[str]:
+    """Why a criterion has no verdict, where the table does not show it; each reason once."""
+    reasons: dict[tuple[Verdict, str], list[str]] = {}
+    for check in checks:
+        if not check.verdict.is_measured or (check.verdict is Verdict.INCONCLUSIVE and check.drift):
+            where = f"{check.label} of {_fm(check)} on {check.cohort}"
+            reasons.setdefault((check.verdict, check.reason), []).append(where)
+    if not reasons:
         return []
     lines = ["Without a verdict:"]
-    for (verdict, reason), places in told.items():
+    for (verdict, reason), places in reasons.items():
         sentence = f"- {verdict.upper()} {', '.join(places)}: {reason or 'no reason was given'}"
         lines.append(wrapped(sentence, width=width, indent="  "))
     return ["\n".join(lines)]

@@ -11,10 +11,12 @@ from typing import Any
 
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.errors import CriteriaError
-from pathorob_checks.metrics.measurement import METRICS
+from pathorob_checks.errors import CacheError, CriteriaError
+from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.report.results import SCHEMA
+from pathorob_checks.results.document import Check, CohortFacts
+from pathorob_checks.results.results import Results
+from pathorob_checks.wording import counted, printable
 
 _MEASURE_AGAIN = "measure the baseline again with this version and these settings"
 
@@ -28,8 +30,8 @@ class Baseline:
     fm : its name.
     source : the results file, or "this run".
     digest : of the file's content, or the name of the FM of this run.
-    measured : by cohort and metric, what it was measured to be; None where this run has yet to measure it.
-    cohorts : what the file says of each cohort.
+    measured : by cohort and metric, its measurement; None where this run has yet to measure it.
+    cohorts : the file's facts of each cohort.
     protocol : by which it was measured; None for this run's.
     """
 
@@ -37,34 +39,39 @@ class Baseline:
     source: str
     digest: str
     measured: Mapping[tuple[str, str], Resampling | None]
-    cohorts: Mapping[str, Mapping[str, Any]]
+    cohorts: Mapping[str, CohortFacts]
     protocol: Mapping[str, Any] | None = None
 
     def criteria(self, fm: str, cohorts: Iterable[str], profile: Profile) -> list[Criterion]:
         """ "Not worse than the baseline" for every cohort and metric that the baseline has."""
         if self.protocol is None and fm == self.fm:
             return []
-        margins: Mapping[str, float] = profile.baseline.margin.model_dump()
         return [
-            Criterion(
-                id=f"not-worse-{metric.replace('_', '-')}",
-                metric=metric,
-                cohort=cohort,
-                cohorts=(cohort,),
-                quantity="difference",
-                bound=-margins[metric] + 0.0,
-                direction=">=",
-                rule=profile.baseline.rule or profile.rule,
-                rationale=f"At most {margins[metric]:g} less than {self.fm} ({self.source}).",
-            )
+            self._criterion(cohort, name, profile)
             for cohort in cohorts
-            for metric in METRICS
-            if (cohort, metric) in self.measured
+            for name in metrics()
+            if (cohort, name) in self.measured
         ]
 
-    def lacking(self, asked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The cohorts and metrics that are asked about and that the baseline does not have."""
-        return [place for place in dict.fromkeys(asked) if place not in self.measured]
+    def _criterion(self, cohort: str, name: str, profile: Profile) -> Criterion:
+        margin = profile.baseline.margin_of(name)
+        definition = metric(name)
+        worse = "less" if definition.higher_is_better else "more"
+        return Criterion(
+            id=f"not-worse-{name.replace('_', '-')}",
+            metric=name,
+            cohort=cohort,
+            cohorts=(cohort,),
+            quantity="difference",
+            bound=-definition.sign * margin + 0.0,
+            direction=definition.good_direction,
+            rule=profile.baseline.rule or profile.rule,
+            rationale=f"At most {margin:g} {worse} than {self.fm} ({self.source}).",
+        )
+
+    def lacking(self, wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The wanted cohorts and metrics that the baseline does not have."""
+        return [place for place in dict.fromkeys(wanted) if place not in self.measured]
 
     def check_protocol(self, protocol: Mapping[str, Any]) -> None:
         """Raise CriteriaError where the file's values were measured by another protocol than this run's."""
@@ -80,6 +87,8 @@ class Baseline:
         for part, names in (("metrics", list(protocol["metrics"])), ("cohorts", shared)):
             theirs = self.protocol.get(part, {})
             for name in names:
+                if part == "metrics" and name not in theirs and not self._measured_by(name):
+                    continue
                 if theirs.get(name) != protocol[part][name]:
                     raise CriteriaError(
                         f"the baseline {self.source} was measured by another protocol "
@@ -87,24 +96,28 @@ class Baseline:
                         remedy=_MEASURE_AGAIN,
                     )
 
-    def check_cohort(self, name: str, facts: Mapping[str, Any]) -> None:
+    def _measured_by(self, computation: str) -> bool:
+        """Whether the file has a value of a metric that this computation measures."""
+        return any(metric(name).computation.name == computation for _, name in self.measured)
+
+    def check_cohort(self, ours: CohortFacts) -> None:
         """Raise CriteriaError where the file's cohort of this name holds other patches than the run's."""
-        theirs = self.cohorts.get(name)
+        theirs = self.cohorts.get(ours.name)
         if theirs is None:
             return
         # Precomputed embeddings come without the images' revision; then the tables say which patches.
-        unseen = any(one.get("tables") and "@" not in one.get("source", "") for one in (theirs, facts))
-        for key in ("tables", "patches") if unseen else ("digest", "tables", "patches"):
-            if theirs.get(key) != facts[key]:
+        without_images = any(one.tables and "@" not in one.source for one in (theirs, ours))
+        for key in ("tables", "patches") if without_images else ("digest", "tables", "patches"):
+            if getattr(theirs, key) != getattr(ours, key):
                 raise CriteriaError(
-                    f"the baseline {self.source} was measured on another cohort {name} ({key} "
-                    f"{_short(theirs.get(key))}, here {_short(facts[key])})",
+                    f"the baseline {self.source} was measured on another cohort {ours.name} ({key} "
+                    f"{_short(getattr(theirs, key))}, here {_short(getattr(ours, key))})",
                     remedy="measure the baseline again on this cohort",
                 )
 
 
-def of_this_run(fm: str, places: Iterable[tuple[str, str]]) -> Baseline:
-    """An FM of this run as the baseline of the others."""
+def baseline_of_this_run(fm: str, places: Iterable[tuple[str, str]]) -> Baseline:
+    """An FM of this run as the baseline of the others; `places` are its cohorts and metrics."""
     return Baseline(fm=fm, source="this run", digest=f"fm:{fm}", measured=dict.fromkeys(places), cohorts={})
 
 
@@ -117,54 +130,43 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
 
     Raises
     ------
-    CriteriaError : the file cannot be read, is no results file of this version, or has no such FM.
+    CriteriaError : the file cannot be read, is not a results file, or has no such FM.
     """
     try:
         content = Path(path).expanduser().read_bytes()
-        document = json.loads(content)
-        schema = document["schema"]
     except OSError as error:
         raise CriteriaError(
             f"the baseline {path} cannot be read ({error.strerror})",
             remedy="give a results file (--fm-json) or the name of an FM of this run",
         ) from None
-    except (ValueError, KeyError, TypeError):
-        raise CriteriaError(
-            f"the baseline {path} is no results file", remedy="give a file that --fm-json wrote"
-        ) from None
-    if schema != SCHEMA:
-        raise CriteriaError(
-            f"the baseline {path} has the schema {schema!r}, not {SCHEMA!r}", remedy=_MEASURE_AGAIN
-        )
     try:
-        checks = [check for check in document["checks"] if _is_plain(check)]
-        name = _chosen(path, [check["fm"] for check in checks], fm)
-        measured = {
-            (check["cohort"], check["metric"]): Resampling.from_dict(check["resampling"])
-            for check in checks
-            if check["fm"] == name and check["resampling"] is not None
-        }
-        cohorts = {run["cohort"]["name"]: run["cohort"] for run in document["runs"]}
-        protocol = document["environment"]["criteria"]["protocol"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CriteriaError(
-            f"the baseline {path} lacks what a comparison needs ({error})", remedy=_MEASURE_AGAIN
-        ) from None
+        results = Results.from_json(content, f"the baseline {path}")
+    except CacheError as error:
+        raise CriteriaError(error.problem, remedy=error.remedy) from None
+    checks = [check for check in results.checks if _is_plain(check)]
+    name = _chosen(path, [check.fm for check in checks], fm)
+    measured = {
+        (check.cohort, check.metric): check.resampling
+        for check in checks
+        if check.fm == name and check.resampling is not None and check.metric in metrics()
+    }
     if not measured:
-        raise CriteriaError(f"the baseline {path} has no measured value of {name}", remedy=_MEASURE_AGAIN)
+        raise CriteriaError(
+            f"the baseline {path} has no measured value of {printable(name)}", remedy=_MEASURE_AGAIN
+        )
     return Baseline(
         fm=name,
         source=Path(path).name,
         digest=hashlib.sha256(content).hexdigest(),
         measured=measured,
-        cohorts=cohorts,
-        protocol=protocol,
+        cohorts={run.cohort.name: run.cohort for run in results.runs},
+        protocol=results.environment.criteria.protocol,
     )
 
 
-def _is_plain(check: Mapping[str, Any]) -> bool:
+def _is_plain(check: Check) -> bool:
     """A value of the whole cohort by the registered protocol."""
-    return check["registered"] and check["quantity"] == "value" and check["value"] is not None
+    return check.registered and check.quantity == "value" and check.value is not None
 
 
 def _chosen(path: str | Path, names: Sequence[str], fm: str | None) -> str:
@@ -175,7 +177,7 @@ def _chosen(path: str | Path, names: Sequence[str], fm: str | None) -> str:
         )
     if fm is None and len(known) != 1:
         raise CriteriaError(
-            f"the baseline {path} has {len(known)} FMs",
+            f"the baseline {path} has {counted(len(known), 'FM')}",
             remedy=f"name one with --fm-baseline-fm: {', '.join(known)}" if known else _MEASURE_AGAIN,
         )
     return fm or known[0]

@@ -1,4 +1,4 @@
-"""A classifier trained on confounded slides should keep its accuracy."""
+"""A classifier trained on slides whose class and center correlate should keep its accuracy."""
 
 import pytest
 

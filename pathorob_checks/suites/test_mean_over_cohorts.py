@@ -1,4 +1,4 @@
-"""What is asked of the mean over several cohorts."""
+"""Criteria about the mean over several cohorts."""
 
 import pytest
 

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.cpus import available_cpus
+
 if TYPE_CHECKING:
-    from pathorob_checks.plugin.pairs import Pair
+    from pathorob_checks.evaluation.subjects import Subject
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOOK_AGAIN_S = 5.0
 
 
-class Crew:
-    """A process among the workers of a run; without workers it has all the cores.
+class Worker:
+    """One process of a run; without other workers it has all the cores.
 
-    A worker that runs a test holds a lock on a file in a folder that all of them know, and gives it up
-    while it waits for another one's extraction. Those at work share the cores.
+    A worker that runs a test holds a lock on a file in a folder that all workers share, and releases it
+    while it waits for another one's extraction. The workers that hold a lock share the cores.
 
     Attributes
     ----------
@@ -32,21 +34,21 @@ class Crew:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        told = getattr(config, "workerinput", {})
-        name = told.get("workerid", "gw0")
+        workerinput = getattr(config, "workerinput", {})
+        name = workerinput.get("workerid", "gw0")
         self.index = int(name[2:]) if name[2:].isdecimal() else 0
-        self._workers = int(told.get("workercount", 1))
-        self._free = self._workers > 1 and "OMP_NUM_THREADS" not in os.environ  # not what the user decided
-        self._folder = Path(tempfile.gettempdir()) / f"pathorob-checks-{told.get('testrunuid', '')}"
+        self._workers = int(workerinput.get("workercount", 1))
+        self._free = self._workers > 1 and "OMP_NUM_THREADS" not in os.environ  # a number that the user set is kept
+        self._folder = Path(tempfile.gettempdir()) / f"pathorob-checks-{workerinput.get('testrunuid', '')}"
         self._path = self._folder / name
         self._lock: Any = None
         if self._free:
             # Read by numpy, torch and OpenMP when they are first imported.
-            os.environ |= dict.fromkeys(_VARIABLES, str(max(1, _cores() // self._workers)))
+            os.environ |= dict.fromkeys(_VARIABLES, str(max(1, available_cpus() // self._workers)))
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Within the block this worker counts, and uses its share of the cores."""
+        """Within the block this worker holds its lock and uses its share of the cores."""
         if not self._free:
             yield
             return
@@ -57,7 +59,7 @@ class Crew:
             self.rest()
 
     def resume(self) -> None:
-        """Count among those at work."""
+        """Hold the lock, and use the share of the cores."""
         if self._free:
             import filelock
 
@@ -82,7 +84,7 @@ class Crew:
                 self._folder.rmdir()
 
     def share(self) -> int:
-        """Cores for each of those who are at work."""
+        """Cores for each worker that holds a lock."""
         import filelock
 
         others = 0
@@ -95,7 +97,7 @@ class Crew:
                 lock.release()
             except filelock.Timeout:
                 others += 1
-        return max(1, _cores() // (others + 1))
+        return max(1, available_cpus() // (others + 1))
 
     def use_share(self) -> None:
         """Let this process compute on its share."""
@@ -110,40 +112,37 @@ class Crew:
             sys.modules["torch"].set_num_threads(count)
 
     def following(self, items: Iterable[Any]) -> Iterator[Any]:
-        """The items; between them the share follows what the others do."""
-        looked = time.monotonic()
+        """The items; between them the share is adapted to what the other workers do."""
+        last_look = time.monotonic()
         for item in items:
             yield item
-            if self._free and time.monotonic() - looked > _LOOK_AGAIN_S:
+            if self._free and time.monotonic() - last_look > _LOOK_AGAIN_S:
                 self.use_share()
-                looked = time.monotonic()
+                last_look = time.monotonic()
 
 
-def pair_of(nodeid: str, pairs: Sequence[Pair]) -> str:
-    """FM and cohort of a test by its id; the id itself where it is of none or of several."""
+def subject_of(nodeid: str, subjects: Sequence[Subject]) -> str:
+    """The subject of a test by its id; the id itself where it has none or several."""
     inside = nodeid.partition("[")[2].removesuffix("]")
-    places = [f"{pair.fm}-{pair.cohort}" for pair in pairs]
-    fitting = [place for place in places if inside == place or inside.startswith(place + "-")]
-    return max(fitting, key=len, default=nodeid)
+    ids = [subject.id for subject in subjects]
+    matching = [one for one in ids if inside == one or inside.startswith(one + "-")]
+    return max(matching, key=len, default=nodeid)
 
 
-def scheduler(config: pytest.Config, log: Any, pairs: Sequence[Pair]) -> Any:
-    """A scheduler that gives all tests of one FM on one cohort to one worker; None where the user chose one.
+def scheduler(config: pytest.Config, log: Any, subjects: Sequence[Subject]) -> Any:
+    """A scheduler that gives all tests of one subject to one worker; None where the user chose a scheduler.
 
-    They need the same embeddings and share what is computed of them.
+    They need the same embeddings and share what is computed from them.
     """
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByPair(LoadScopeScheduling):  # type: ignore[misc]
-        """A unit of work is one FM on one cohort."""
+    class BySubject(LoadScopeScheduling):  # type: ignore[misc]
+        """A unit of work is one subject."""
 
         def _split_scope(self, nodeid: str) -> str:
-            return pair_of(nodeid, pairs)
+            return subject_of(nodeid, subjects)
 
-    return ByPair(config, log)
+    return BySubject(config, log)
 
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""How the metrics will read a cohort, told without its images or tables."""
+"""How the views of a cohort will read it, without its images or tables."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathorob_checks.cohorts.settings import SETTINGS, read_settings
 from pathorob_checks.resources import resource_path
 
 
-def readings(text: str) -> dict[str, Any]:
-    """What `--fm-cohort=text` brings along that decides how a metric reads it: k, design, schedule, table.
+def view_designs(text: str) -> dict[str, Any]:
+    """By view, what `--fm-cohort=text` says of how it is read: k, paired design, schedule, table.
 
     Raises
     ------
@@ -24,8 +24,8 @@ def readings(text: str) -> dict[str, Any]:
 
         known = facts()
         return {
-            metric: {**view.model_dump(exclude_none=True), "git_sha1": known.tables[view.table].git_sha1}
-            for metric, view in known.cohorts[name].views.items()
+            view: {**design.model_dump(exclude_none=True), "git_sha1": known.tables[design.table].git_sha1}
+            for view, design in known.cohorts[name].views.items()
         }
     if text in BUILT_IN:
         recipe = resource_path("fixtures", "demo_cohort.toml").read_bytes()

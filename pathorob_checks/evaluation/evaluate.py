@@ -1,0 +1,139 @@
+"""A whole run from Python: what `pytest --fm` does, in a notebook or a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.evaluation.assembling import Records, results_of
+from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
+from pathorob_checks.evaluation.judging import not_measured
+from pathorob_checks.evaluation.observer import Bars, Observer
+from pathorob_checks.evaluation.run import Evaluation
+from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.evaluation.terms import PlannedCheck
+from pathorob_checks.results.document import Check
+
+if TYPE_CHECKING:
+    from pathorob_checks.criteria.profile import Profile
+    from pathorob_checks.results.results import Results
+
+
+def evaluate(
+    fm: str | Iterable[str],
+    *,
+    cohorts: str | Path | Iterable[str | Path] = (),
+    criteria: str | Path | Profile | Iterable[str | Path] = "floor",
+    criteria_digest: str | None = None,
+    baseline: str | Path | None = None,
+    baseline_fm: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "fp32",
+    pooling: str | None = None,
+    cache: str | Path | None = None,
+    metadata: str | Path | None = None,
+    commercial: bool = False,
+    trust_remote_code: bool = False,
+    engine: str = "local",
+    ray_address: str | None = None,
+    progress: bool = True,
+) -> Results:
+    """Check foundation models as the gate does, and return the results.
+
+    Parameters
+    ----------
+    fm : one SPEC or several, as for `--fm`: a recipe's name, `hf-hub:org/model`, `local-dir:PATH`,
+        `python:module:factory`, `embeddings:DIR`, `demo:stain-invariant` or `demo:color-sensitive`.
+    cohorts : names or paths of cohorts, as for `--fm-cohort`. Default: the benchmark's three; for `demo:`
+        models the demo cohort.
+    criteria : name of a profile, path of a criteria file, several of these, or a `Profile`.
+    criteria_digest : run only if criteria, protocol and baseline have this digest.
+    baseline : a results file, or the name of an FM of this run, that FMs must not be worse than.
+    baseline_fm : which FM of the baseline's file, where it has several.
+    device : `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+    batch_size : patches per batch; None for what suits the device.
+    precision : `fp32`, `bf16` or `fp16`, of the forward pass.
+    pooling : `cls`, `mean`, `clsmean` or `pooled`; None for the model's own.
+    cache : folder in which embeddings are kept; None for the user's cache folder.
+    metadata : folder with the benchmark's tables; None downloads them.
+    commercial : leave out FMs and cohorts whose license forbids commercial use, or may.
+    trust_remote_code : let a model's repository run code of its own; needs a full commit as `@revision`.
+    engine, ray_address : `ray` embeds on a Ray cluster.
+    progress : show bars for what takes long.
+
+    Returns
+    -------
+    Results : `.passed`, `.table()`, `.explain()`, `.save(path)`; a notebook shows it as a table.
+
+    Raises
+    ------
+    PathorobChecksError : an FM, a cohort, the criteria or the baseline cannot be used. What fails later, while
+        measuring, is in the results as an error, and then they have not passed.
+
+    Examples
+    --------
+    >>> from pathorob_checks import evaluate
+    >>> results = evaluate("demo:stain-invariant", criteria="floor", progress=False)  # doctest: +SKIP
+    >>> results.passed, results.summary  # doctest: +SKIP
+    (True, 'PASS: 4 of 4 criteria met (1 FM, 1 cohort)')
+    """
+    settings = Settings(
+        fms=(fm,) if isinstance(fm, str) else tuple(fm),
+        cohorts=tuple(map(str, _several(cohorts))),
+        criteria=criteria if _is_profile(criteria) else tuple(_several(criteria)),  # type: ignore[arg-type]
+        criteria_digest=criteria_digest,
+        baseline=None if baseline is None else str(baseline),
+        baseline_fm=baseline_fm,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        pooling=pooling,
+        cache=cache,
+        metadata=metadata,
+        commercial=commercial,
+        trust_remote_code=trust_remote_code,
+        engine=engine,
+        ray_address=ray_address,
+    )
+    evaluation = Evaluation(settings, Bars() if progress else Observer())
+    evaluation.preflight()
+    return results_of(evaluation, made_records(evaluation))
+
+
+def made_records(evaluation: Evaluation) -> Records:
+    """Make every integrity check and every planned check of a run."""
+    records = Records()
+    for subject in evaluation.subjects.subjects:
+        for name in INTEGRITY_CHECKS:
+            integrity = evaluation.integrity(subject, name)
+            records.integrity[integrity.id] = integrity
+    for planned in evaluation.terms.checks.values():
+        check = _made(evaluation, planned)
+        records.checks[check.id] = check
+        records.add_runs(evaluation.runs(planned.subjects))
+    return records
+
+
+def _made(evaluation: Evaluation, planned: PlannedCheck) -> Check:
+    from pathorob_checks.errors import MetricError
+
+    try:
+        return evaluation.check(planned)
+    except PathorobChecksError as error:
+        optional = isinstance(error, MetricError) and not planned.criterion.required
+        verdict = Verdict.SKIPPED if optional else Verdict.ERROR
+        return not_measured(planned.id, planned, str(error), verdict)
+
+
+def _several(one_or_more: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
+    return (one_or_more,) if isinstance(one_or_more, str | Path) else one_or_more
+
+
+def _is_profile(criteria: object) -> bool:
+    from pathorob_checks.criteria.profile import Profile
+
+    return isinstance(criteria, Profile)

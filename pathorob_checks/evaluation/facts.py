@@ -1,0 +1,99 @@
+"""What the results say of an FM, a cohort, and the machine."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.results.document import CohortFacts, FMFacts, Run
+
+if TYPE_CHECKING:
+    from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.evaluation.inputs import Inputs
+    from pathorob_checks.evaluation.subjects import Subject
+
+# What decides embeddings and metrics, by distribution name.
+_DISTRIBUTIONS = (
+    "pathorob-checks",
+    "huggingface-hub",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pydantic",
+    "pytest",
+    "pytest-xdist",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "timm",
+    "torch",
+    "torchvision",
+    "transformers",
+)
+
+
+def machine_facts() -> dict[str, Any]:
+    """Versions and platform of this process, from installed metadata, without importing anything."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {name: _version(name) for name in _DISTRIBUTIONS},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def run_of(inputs: Inputs, subject: Subject) -> Run | None:
+    """The FM and the cohort of a subject; None where this process has no embeddings of it."""
+    embeddings = inputs.known_embeddings(subject)
+    if embeddings is None:
+        return None
+    resolved, prepared = inputs.resolved(subject.fm), inputs.model(subject.fm)
+    integrity = inputs.known_integrity(subject)
+    description = embeddings.details.get("model")
+    loading_notes = description.get("notes", ()) if isinstance(description, dict) else ()
+    notes = dict.fromkeys([*prepared.notes, *map(str, loading_notes), *embeddings.notes])
+    fm = FMFacts(
+        name=resolved.name,
+        spec=inputs.subjects.specs[subject.fm].text,
+        revision=resolved.revision,
+        license=prepared.license,
+        commercial=prepared.commercial,
+        notes=tuple(notes),
+        identity=embeddings.identity,
+        dimension=int(embeddings.values.shape[1]),
+        embeddings=embeddings.key,
+        extraction=embeddings.details,
+        integrity=None if integrity is None else integrity.model_dump(mode="json"),
+    )
+    cohort = cohort_facts(subject.cohort, inputs.cohort(subject.cohort))
+    return Run(fm=fm, method=subject.method, cohort=cohort)
+
+
+def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
+    """The cohort: its terms of use, its digests, and how much of it there is."""
+    outside = cohort.patches.subset == "OOD"
+    centers = cohort.patches.medical_center
+    return CohortFacts(
+        name=name,
+        source=cohort.source,
+        digest=cohort.digest,
+        tables=dict(cohort.tables or {}),
+        license=cohort.license,
+        commercial=cohort.commercial,
+        notes=tuple(cohort.notes),
+        patches=len(cohort),
+        slides=int(cohort.patches.slide_id.nunique()),
+        biological_classes=tuple(sorted(cohort.patches.biological_class.unique().tolist())),
+        in_domain_centers=tuple(sorted(centers[~outside].unique().tolist())),
+        out_of_domain_centers=tuple(sorted(centers[outside].unique().tolist())),
+    )

@@ -1,0 +1,226 @@
+"""The FMs, cohorts and embeddings of a run, each made when it is first needed and once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathorob_checks.errors import CohortError
+from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.models.at_hand import ModelAtHand
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.cohorts.registry import CohortSources
+    from pathorob_checks.embeddings.extraction import Embeddings, Engine
+    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.shards import Float32
+    from pathorob_checks.embeddings.store import EmbeddingStore
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.evaluation.subjects import Subject, Subjects
+    from pathorob_checks.models.loading import PreparedModel, ResolvedModel
+
+
+class Inputs:
+    """What a run measures.
+
+    Parameters
+    ----------
+    settings : the caller's choices.
+    subjects : which FM is checked on which cohort.
+    observer : follows long work.
+    """
+
+    def __init__(self, settings: Settings, subjects: Subjects, observer: Observer) -> None:
+        self.settings, self.subjects, self.observer = settings, subjects, observer
+        self._last_model = ModelAtHand()
+        self._resolved: dict[str, ResolvedModel] = {}
+        self._prepared: dict[str, PreparedModel] = {}
+        self._commits: dict[str, str | None] = {}
+        self._cohorts: dict[str, Cohort] = {}
+        self._embeddings: dict[Subject, Embeddings] = {}
+        self._integrity: dict[Subject, Integrity | None] = {}
+
+    # -- before anything is measured --------------------------------------------------------------------
+
+    def preflight(self) -> None:
+        """Everything that can be known to be wrong before a model is loaded.
+
+        Raises
+        ------
+        PathorobChecksError : an FM, a cohort or the cache folder cannot be used.
+        """
+        self.store.check_writable()
+        if self.settings.engine == "ray":
+            from pathorob_checks.embeddings.ray_cluster import check_usable
+
+            check_usable(self.settings.ray_address)
+        for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
+            self.resolved(name)
+        for name in self.subjects.cohorts:
+            cohort = self.cohort(name)
+            if self.settings.commercial and cohort.commercial is False:
+                raise CohortError(
+                    f"--fm-commercial: cohort {name} forbids commercial use ({cohort.license})",
+                    remedy="leave the cohort or --fm-commercial out",
+                )
+
+    def hand_over(self) -> dict[str, object]:
+        """The pinned revisions, of builtin types, so that another process measures the same."""
+        models = {name: model.to_dict() for name, model in self._resolved.items()}
+        return {"models": models, "cohorts": dict(self._commits)}
+
+    def take_over(self, content: Mapping[str, Mapping[str, object]]) -> None:
+        """Undo `hand_over` in another process."""
+        from pathorob_checks.models.loading import ResolvedModel
+
+        self._resolved = {
+            name: ResolvedModel.from_dict(model)  # type: ignore[arg-type]
+            for name, model in content["models"].items()
+        }
+        self._commits = dict(content["cohorts"])  # type: ignore[arg-type]
+
+    # -- while measuring --------------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> EmbeddingStore:
+        """Where embeddings are kept."""
+        return self.settings.store()
+
+    @cached_property
+    def sources(self) -> CohortSources:
+        """Where the benchmark's tables come from."""
+        return self.settings.sources()
+
+    def resolved(self, fm: str) -> ResolvedModel:
+        """The model with its revision pinned."""
+        if fm not in self._resolved:
+            from pathorob_checks.models.loading import resolve
+
+            self._resolved[fm] = resolve(self.subjects.specs[fm], fm)
+        return self._resolved[fm]
+
+    def model(self, fm: str) -> PreparedModel:
+        """The model's identity and how to load it."""
+        if fm not in self._prepared:
+            from pathorob_checks.models.devices import resolve_device, spread_over_gpus
+            from pathorob_checks.models.loading import prepare
+
+            device = spread_over_gpus(resolve_device(self.settings.device), self.observer.process)
+            self._prepared[fm] = prepare(self.resolved(fm), self.settings.model_settings(device))
+        return self._prepared[fm]
+
+    def cohort(self, name: str) -> Cohort:
+        """The cohort's table and images; the images' revision is pinned where some FM embeds them."""
+        if name not in self._cohorts:
+            from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
+
+            text = self.subjects.cohorts[name]
+            if name not in self._commits:
+                embedded = self.subjects.needs_images(name)
+                self._commits[name] = resolve_cohort(text) if embedded else None
+            self._cohorts[name] = load_cohort(text, self.sources, self._commits[name])
+        return self._cohorts[name]
+
+    def embeddings(self, subject: Subject) -> Embeddings:
+        """The cohort's embeddings: extracted now, read from the store, or given by the user.
+
+        Raises
+        ------
+        CacheError, CohortError, EmbeddingError, ModelError : see `extraction.obtain`.
+        """
+        if subject not in self._embeddings:
+            from pathorob_checks.embeddings.extraction import given, obtain
+
+            model, cohort = self.model(subject.fm), self.cohort(subject.cohort)
+            if self.subjects.specs[subject.fm].kind == "embeddings":
+                folder = Path(self.resolved(subject.fm).spec.target)
+                embeddings = given(folder, subject.cohort, cohort)
+            else:
+                embeddings = obtain(
+                    self._last_model.sharing(model),
+                    cohort,
+                    self.store,
+                    engine=self._engine(subject.fm),
+                    progress=self.observer.extraction_progress,
+                    waiting=self.observer.waits,
+                )
+                self.observer.works()
+                self._prune(embeddings)
+            self._embeddings[subject] = embeddings
+        return self._embeddings[subject]
+
+    def known_embeddings(self, subject: Subject) -> Embeddings | None:
+        """The embeddings if this process has them already."""
+        return self._embeddings.get(subject)
+
+    def integrity(self, subject: Subject) -> Integrity | None:
+        """How the FM embeds a few patches in several ways; None where there is no FM to run.
+
+        Raises
+        ------
+        CacheError, CohortError, EmbeddingError, ModelError : see `embeddings.integrity`.
+        """
+        if subject not in self._integrity:
+            self._integrity[subject] = self._measure_integrity(subject)
+        return self._integrity[subject]
+
+    def known_integrity(self, subject: Subject) -> Integrity | None:
+        """The integrity record if this process has it already."""
+        return self._integrity.get(subject)
+
+    def drift(self, subject: Subject) -> Mapping[str, float]:
+        """How far the FM's precision moves each metric for which that is known; empty in fp32."""
+        if self.settings.precision == "fp32":
+            return {}
+        integrity = self.integrity(subject)
+        return integrity.drift.by_metric() if integrity and integrity.drift else {}
+
+    def _measure_integrity(self, subject: Subject) -> Integrity | None:
+        if self.subjects.specs[subject.fm].kind == "embeddings":
+            return None
+        from pathorob_checks.embeddings.integrity_record import established
+
+        text = f"{subject.fm} on {subject.cohort}: another process tests its integrity"
+        integrity = established(
+            self._last_model.sharing(self.model(subject.fm)),
+            self.cohort(subject.cohort),
+            self.embeddings(subject),
+            self.store,
+            partial(_robustness_index, self.settings.device),
+            progress=self.observer.extraction_progress,
+            waiting=lambda: self.observer.waits(text),
+        )
+        self.observer.works()
+        return integrity
+
+    def _engine(self, fm: str) -> Engine | None:
+        """What embeds with a model; None: this process."""
+        if self.settings.engine == "local":
+            return None
+        from pathorob_checks.embeddings.ray_engine import RayEngine
+        from pathorob_checks.models.loading import prepare
+
+        kind = self.model(fm).device.partition(":")[0]  # an actor sees no other GPU than its own
+        rebuild = partial(prepare, self.resolved(fm), self.settings.model_settings(kind))
+        return RayEngine(rebuild, self.settings.ray_address)
+
+    def _prune(self, embeddings: Embeddings) -> None:
+        if embeddings.extracted and self.settings.cache_limit is not None:
+            from pathorob_checks.embeddings.upkeep import prune
+
+            prune(self.store, self.settings.cache_limit)
+
+
+def _robustness_index(
+    device: str, values: Float32, patches: pd.DataFrame, k: int | None, paired: bool
+) -> tuple[float, int]:
+    """The index and its k, which the integrity of a low precision is judged by."""
+    from pathorob_checks.metrics import robustness_index
+
+    result = robustness_index(values, patches, k=k, paired=paired, device=device, draws=0)
+    return result.value, result.k

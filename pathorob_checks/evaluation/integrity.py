@@ -1,0 +1,128 @@
+"""The integrity checks of a subject: whether the FM's embeddings are a sound measurement at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.errors import EmbeddingError, PathorobChecksError
+from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.results.document import IntegrityCheck
+
+if TYPE_CHECKING:
+    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.evaluation.inputs import Inputs
+
+Figures = dict[str, float]
+_SUITE = "suites/test_embedding_integrity.py"
+
+
+class _NotApplicableError(Exception):
+    """An integrity check that has nothing to look at; its text is the reason."""
+
+
+def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityCheck:
+    """Make one of `INTEGRITY_CHECKS`.
+
+    Returns
+    -------
+    The record: `fail` where the embeddings are not sound, `skipped` where there is no FM to run or nothing to
+    compare, `error` where the FM, its images or the cache cannot be used.
+    """
+    figures: Figures = {}
+    reason, verdict = "", Verdict.PASS
+    try:
+        figures = INTEGRITY_CHECKS[name](inputs, subject)
+    except _NotApplicableError as skip:
+        reason, verdict = str(skip), Verdict.SKIPPED
+    except EmbeddingError as error:
+        reason, verdict = str(error), Verdict.FAIL
+    except PathorobChecksError as error:
+        reason, verdict = str(error), Verdict.ERROR
+    return IntegrityCheck(
+        id=integrity_id(subject, name),
+        name=name,
+        fm=subject.fm,
+        method=subject.method,
+        cohort=subject.cohort,
+        verdict=verdict,
+        reason=reason,
+        figures=figures,
+    )
+
+
+def integrity_id(subject: Subject, name: str) -> str:
+    """Id of the test that makes a check."""
+    return f"{_SUITE}::test_{name}[{subject.id}]"
+
+
+def _embeddings(inputs: Inputs, subject: Subject) -> Figures:
+    """Extraction refuses embeddings that are not finite or all equal."""
+    inputs.embeddings(subject)
+    return {}
+
+
+def _spread(inputs: Inputs, subject: Subject) -> Figures:
+    from pathorob_checks.embeddings.integrity import check_spread
+
+    return {"spread": check_spread(inputs.embeddings(subject).values)}
+
+
+def _directions(inputs: Inputs, subject: Subject) -> Figures:
+    from pathorob_checks.embeddings.integrity import check_directions
+
+    return {"directions": check_directions(inputs.embeddings(subject).values)}
+
+
+def _twins(inputs: Inputs, subject: Subject) -> Figures:
+    from pathorob_checks.embeddings.integrity import check_twins
+
+    keys = inputs.cohort(subject.cohort).keys
+    return {"twins": check_twins(inputs.embeddings(subject).values, keys)}
+
+
+def _columns(inputs: Inputs, subject: Subject) -> Figures:
+    from pathorob_checks.embeddings.integrity import check_columns
+
+    return {"dead_columns": check_columns(inputs.embeddings(subject).values)}
+
+
+def _variation(variation: str, inputs: Inputs, subject: Subject) -> Figures:
+    return {"difference": _integrity(inputs, subject).check(variation)}
+
+
+def _precision(inputs: Inputs, subject: Subject) -> Figures:
+    integrity = _integrity(inputs, subject)
+    if integrity.drift is None:
+        raise _NotApplicableError(
+            f"computed in {integrity.precision}; there is no higher precision to compare with"
+        )
+    integrity.drift.check()
+    return {f"drift.{name}": drift for name, drift in integrity.drift.by_metric().items()}
+
+
+def _integrity(inputs: Inputs, subject: Subject) -> Integrity:
+    inputs.embeddings(subject)  # where they are refused, the FM is not run a second time
+    integrity = inputs.integrity(subject)
+    if integrity is None:
+        raise _NotApplicableError(
+            f"{subject.fm} is given by its embeddings; how an FM embeds can only be tested on the FM itself"
+        )
+    return integrity
+
+
+INTEGRITY_CHECKS: Mapping[str, Callable[[Inputs, Subject], Figures]] = {
+    "finite_and_not_all_equal": _embeddings,
+    "not_nearly_constant": _spread,
+    "not_collapsed": _directions,
+    "patches_differ": _twins,
+    "columns_vary": _columns,
+    "same_patch_twice": partial(_variation, "again"),
+    "same_as_stored": partial(_variation, "stored"),
+    "batch_size_does_not_matter": partial(_variation, "batch_size"),
+    "order_does_not_matter": partial(_variation, "order"),
+    "reading_threads_do_not_matter": partial(_variation, "threads"),
+    "precision_keeps_the_embeddings": _precision,
+}

@@ -1,0 +1,171 @@
+"""From a measurement to a check: hold it against its criterion, and put what a reader needs beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.criteria.verdict import Judgement, Rule, Verdict, judge
+from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.measuring import Measured
+from pathorob_checks.evaluation.suspects import suspects
+from pathorob_checks.metrics.definition import Direction, Metric
+from pathorob_checks.metrics.measurement import Interval, Measurement
+from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.results.document import Check
+from pathorob_checks.results.explanation import QUANTITY_LABELS
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.terms import PlannedCheck
+
+
+def own_criterion(
+    test: str, metric: str, cohort: str, *, bound: float, direction: Direction, rule: Rule, rationale: str
+) -> Criterion:
+    """A bound that a user's test writes down itself."""
+    return Criterion(
+        id=test,
+        metric=metric,
+        cohort=cohort,
+        cohorts=(cohort,),
+        bound=bound,
+        direction=direction,
+        rule=rule,
+        rationale=rationale or f"Bound of the test {test}.",
+    )
+
+
+def judged(
+    check_id: str,
+    fm: str,
+    method: str,
+    criterion: Criterion,
+    measured: Measured,
+    *,
+    drift: float | None = None,
+    registered: bool = True,
+) -> Check:
+    """The check of a measurement held against a criterion.
+
+    Parameters
+    ----------
+    drift : by how much the precision of the forward pass may move the value.
+    registered : whether the criterion is one of the profile and was measured by its protocol.
+
+    Raises
+    ------
+    MetricError : the measurement holds what no results file can.
+    """
+    measurement = measured.measurement
+    judgement = judge(
+        criterion.bound,
+        criterion.direction,
+        measurement,
+        criterion.rule,
+        drift=drift,
+        minimum_support=criterion.minimum_support,
+    )
+    if judgement.verdict is Verdict.ERROR and not criterion.required:
+        judgement = Judgement(verdict=Verdict.SKIPPED, reason=judgement.reason)
+    try:
+        return Check(
+            id=check_id,
+            fm=fm,
+            method=method,
+            **_of_criterion(criterion),
+            **_of_measurement(measurement),
+            group=measured.group,
+            baseline=measured.baseline,
+            drift=drift,
+            registered=registered,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            meaning=_meaning(criterion, measured),
+            remedies=_remedies(criterion, judgement.verdict),
+            suspects=suspects(measurement, criterion, judgement.verdict, drift),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise MetricError(
+            f"{criterion.metric} was measured as something that no results file can hold "
+            f"({'.'.join(map(str, first['loc']))}: {first['msg']})",
+            remedy="correct the metric's function",
+        ) from error
+
+
+def not_measured(
+    check_id: str, planned: PlannedCheck, reason: str, verdict: Verdict = Verdict.ERROR
+) -> Check:
+    """The check of a criterion whose metric gave no value: an error, or a skip with its reason."""
+    return Check(
+        id=check_id,
+        fm=planned.fm,
+        method=planned.method,
+        **_of_criterion(planned.criterion),
+        value=None,
+        interval=None,
+        support=None,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _of_criterion(criterion: Criterion) -> dict[str, Any]:
+    content = criterion.model_dump(exclude={"id", "cohorts"})
+    definition = metrics().get(criterion.metric)
+    label = definition.label if definition else criterion.metric
+    return {
+        **content,
+        "criterion": criterion.id,
+        "label": label + QUANTITY_LABELS[criterion.quantity],
+    }
+
+
+def _of_measurement(measurement: Measurement) -> dict[str, Any]:
+    """What a check repeats of a measurement; what is not finite in it is left out."""
+    value, support = measurement.value, measurement.support
+    return {
+        "value": value if math.isfinite(value) else None,
+        "interval": _finite(measurement.interval),
+        "support": support if support is not None and math.isfinite(support) else None,
+        "confidence": None if measurement.interval is None else measurement.confidence,
+        "interval_note": measurement.interval_note,
+        "protocol": measurement.protocol,
+        "cells": tuple(cell for cell in measurement.cells if math.isfinite(cell.value)),
+        "slides": tuple(slide for slide in measurement.slides if math.isfinite(slide.value)),
+        "groups": dict(measurement.groups),
+        "resampling": measurement.resampling,
+    }
+
+
+def _finite(interval: Interval | None) -> Interval | None:
+    """A half-open interval (one end not finite) seems to say more than it does: none at all then."""
+    if interval is None or not all(math.isfinite(end) for end in interval):
+        return None
+    return (float(interval[0]), float(interval[1]))
+
+
+def _meaning(criterion: Criterion, measured: Measured) -> str:
+    definition, value = metrics().get(criterion.metric), measured.measurement.value
+    if definition is None or not math.isfinite(value):
+        return ""
+    if criterion.quantity != "difference":
+        sentence = definition.meaning(value)
+        return f"{sentence[:1].upper()}{sentence[1:]}."
+    before = f", which has {measured.baseline.value:.3f}" if measured.baseline else ""
+    return f"{abs(value):.3f} {_compared(definition, value)} robust than the baseline{before}."
+
+
+def _compared(definition: Metric, change: float) -> str:
+    return "less" if definition.badness(change) < 0 else "more"
+
+
+def _remedies(criterion: Criterion, verdict: Verdict) -> tuple[str, ...]:
+    """The metric's, where the criterion asks for robustness: an upper limit has other reasons."""
+    definition = metrics().get(criterion.metric)
+    if definition is None or verdict is Verdict.PASS or criterion.direction != definition.good_direction:
+        return ()
+    return definition.remedies

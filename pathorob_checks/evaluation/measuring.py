@@ -1,0 +1,203 @@
+"""From a criterion to what is held against its bound: a value, a worst group, a mean, or a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.metrics.definition import Metric
+from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
+from pathorob_checks.metrics.registry import metric, metrics
+from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.wording import hint
+
+if TYPE_CHECKING:
+    from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.evaluation.inputs import Inputs
+    from pathorob_checks.evaluation.terms import Key, PlannedCheck, Terms
+
+_GROUPED_BY = {"worst-center": "medical_center", "worst-class": "biological_class"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured for a planned check.
+
+    Attributes
+    ----------
+    measurement : of the quantity that the criterion is about.
+    group : the name of the worst medical center or biological class.
+    baseline : the FM compared with.
+    """
+
+    measurement: Measurement
+    group: str | None = None
+    baseline: ComparedWith | None = None
+
+
+class Measuring:
+    """Measures the subjects of a run; every value is computed once per process."""
+
+    def __init__(self, inputs: Inputs, terms: Terms) -> None:
+        self._inputs, self._terms = inputs, terms
+        self._values: dict[tuple[Subject, str, str], Measurement] = {}
+        self._measured: dict[Key, Measured] = {}
+
+    def check(self, planned: PlannedCheck) -> Measured:
+        """Measure what a planned check is about, by the protocol that the digest covers.
+
+        Raises
+        ------
+        MetricError : it has no value.
+        """
+        if planned.key not in self._measured:
+            self._measured[planned.key] = _QUANTITIES[planned.criterion.quantity](self, planned)
+        return self._measured[planned.key]
+
+    def value(self, subject: Subject, name: str, **settings: Any) -> Measurement:
+        """One metric by the cohort's protocol; `settings` replace some of the protocol's.
+
+        Raises
+        ------
+        MetricError : there is no such metric, or it has no value on the cohort.
+        """
+        definition = self._definition(name)
+        others = repr(sorted(settings.items()))
+        if (subject, name, others) not in self._values:
+            cohort = self._inputs.cohort(subject.cohort)
+            measured = self._compute(definition, subject, cohort, settings)
+            if name not in measured:
+                problem, remedy = definition.missing or ("gives no value", "leave the criterion out")
+                raise MetricError(f"{name}: cohort {cohort.name!r} {problem}", remedy=remedy)
+            self._values |= {(subject, each, others): value for each, value in measured.items()}
+        return self._values[subject, name, others]
+
+    def _definition(self, name: str) -> Metric:
+        """As `registry.metric`; the name of a computation gives the names of its metrics."""
+        computed = [one.name for one in metrics().values() if one.computation.name == name]
+        if name not in metrics() and computed:
+            raise MetricError(f"{name!r} has several values", remedy=f"give one of {', '.join(computed)}")
+        return metric(name)
+
+    def _compute(
+        self, definition: Metric, subject: Subject, cohort: Cohort, settings: Mapping[str, Any]
+    ) -> Mapping[str, Measurement]:
+        computation = definition.computation
+        view = cohort.views.get(computation.view)
+        if view is None:
+            raise MetricError(
+                f"{definition.name} reads the view {computation.view!r}, which cohort {cohort.name!r} lacks",
+                remedy=hint(computation.view, cohort.views, "its views are {known}"),
+            )
+        arguments = {
+            **computation.settings,
+            **{name: getattr(view, name) for name in computation.design},
+            **({"device": self._inputs.settings.device} if computation.takes_device else {}),
+            **({"confidence": self._terms.profile.confidence} if computation.takes_confidence else {}),
+            **({"progress": self._inputs.observer.progress} if computation.takes_progress else {}),
+            **settings,
+        }
+        embeddings = self._inputs.embeddings(subject).values[view.rows]
+        return measurements_of(computation.function(embeddings, view.patches, **arguments))
+
+    # -- one function per quantity ----------------------------------------------------------------------
+
+    def _value_of(self, planned: PlannedCheck) -> Measured:
+        (subject,) = planned.subjects
+        return Measured(measurement=self.value(subject, planned.criterion.metric))
+
+    def _worst_of(self, planned: PlannedCheck) -> Measured:
+        (subject,) = planned.subjects
+        name, by = planned.criterion.metric, _GROUPED_BY[planned.criterion.quantity]
+        whole = self.value(subject, name)
+        groups = whole.groups.get(by, ())
+        if not groups:
+            raise MetricError(
+                f"{name}: there is no value by {by.replace('_', ' ')}",
+                remedy="use a criterion for the value of the whole cohort",
+            )
+        view = self._inputs.cohort(subject.cohort).views[metric(name).computation.view]
+        unmeasured = sorted(set(view.patches[by]) - {group.name for group in groups})
+        if unmeasured and metric(name).groups_cover_view:
+            raise MetricError(
+                f"{name}: the worst {by.replace('_', ' ')} is unknown, because {', '.join(unmeasured)} has no "
+                "value",
+                remedy="use a criterion for the value of the whole cohort, or a cohort with more slides there",
+            )
+        worst = worst_group(groups, higher_is_better=metric(name).higher_is_better)
+        measurement = replace(
+            whole,
+            value=worst.value,
+            interval=worst.interval,
+            support=worst.support,
+            rows=worst.rows,
+            resampling=None,
+        )
+        return Measured(measurement=measurement, group=worst.name)
+
+    def _mean_of(self, planned: PlannedCheck) -> Measured:
+        from pathorob_checks.metrics.aggregate import mean_over_cohorts
+
+        criterion = planned.criterion
+        missing = [one.cohort for one in planned.subjects if one not in self._inputs.subjects.subjects]
+        if missing:
+            raise MetricError(
+                f"{criterion.metric}: the mean needs {', '.join(missing)}, where this run does not check "
+                f"{planned.fm}",
+                remedy=f"add {' '.join(f'--fm-cohort={name}' for name in missing)}",
+            )
+        parts = {one.cohort: self.value(one, criterion.metric) for one in planned.subjects}
+        mean = mean_over_cohorts(list(parts.values()), confidence=self._terms.profile.confidence)
+        supports = [part.support for part in parts.values() if part.support is not None]
+        cells = (cell for part in parts.values() for cell in part.cells)
+        badness = metric(criterion.metric).badness
+        measurement = Measurement(
+            metric=criterion.metric,
+            value=mean.value,
+            interval=mean.interval,
+            interval_note=mean.note,
+            confidence=mean.confidence,
+            support=min(supports, default=None),  # a mean is no better founded than its poorest part
+            rows=sum(part.rows for part in parts.values()),
+            protocol={name: {"value": part.value, **part.protocol} for name, part in parts.items()},
+            cells=tuple(sorted(cells, key=lambda cell: badness(cell.value))),
+        )
+        return Measured(measurement=measurement)
+
+    def _difference_of(self, planned: PlannedCheck) -> Measured:
+        from pathorob_checks.metrics.differences import difference
+
+        (subject,), name = planned.subjects, planned.criterion.metric
+        new = self.value(subject, name)
+        baseline = self._terms.baseline
+        assert baseline is not None  # noqa: S101 (differences are planned only where there is one)
+        old = baseline.measured[subject.cohort, name]
+        if old is None:
+            old = self.value(subject._replace(fm=baseline.fm), name).resampling
+        if new.resampling is None or old is None:
+            raise MetricError(
+                f"{name}: there is nothing to draw the difference from",
+                remedy="leave the baseline out for this cohort",
+            )
+        change = difference(new.resampling, old, confidence=self._terms.profile.confidence)
+        measurement = replace(
+            new,
+            value=change.value,
+            interval=change.interval,
+            interval_note=change.note,
+            resampling=None,
+        )
+        compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
+        return Measured(measurement=measurement, baseline=compared)
+
+
+_QUANTITIES: Mapping[str, Callable[[Measuring, PlannedCheck], Measured]] = {
+    "value": Measuring._value_of,
+    "worst-center": Measuring._worst_of,
+    "worst-class": Measuring._worst_of,
+    "mean": Measuring._mean_of,
+    "difference": Measuring._difference_of,
+}

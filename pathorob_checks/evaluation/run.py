@@ -1,0 +1,146 @@
+"""One run: its subjects, terms and inputs, and the checks that follow from them.
+
+The gate and `evaluate` are both made of this class; only who calls it, and when, differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.facts import cohort_facts, run_of
+from pathorob_checks.evaluation.inputs import Inputs
+from pathorob_checks.evaluation.integrity import integrity_check
+from pathorob_checks.evaluation.judging import judged
+from pathorob_checks.evaluation.measuring import Measured, Measuring
+from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.evaluation.subjects import Subject, subjects_of
+from pathorob_checks.evaluation.terms import Key, PlannedCheck, Terms, terms_of
+from pathorob_checks.metrics.measurement import Measurement
+from pathorob_checks.results.document import Check, IntegrityCheck, Run
+
+
+class Evaluation:
+    """A run, planned and with its terms fixed; nothing is measured yet.
+
+    Parameters
+    ----------
+    settings : the caller's choices.
+    observer : follows long work.
+    handed_over : what another process's `hand_over` gave, to measure the same by the same terms.
+
+    Raises
+    ------
+    SpecError : a SPEC names no FM.
+    CohortError : the cohorts cannot be told apart, or a settings file cannot be used.
+    CriteriaError : the criteria cannot be used on these cohorts, or have another digest than required.
+    """
+
+    def __init__(
+        self, settings: Settings, observer: Observer | None = None, handed_over: str | None = None
+    ) -> None:
+        self.settings = settings
+        self.subjects = subjects_of(settings)
+        content: dict[str, Any] = json.loads(handed_over) if handed_over else {}
+        profile, digest = None, settings.criteria_digest
+        if content:
+            profile, digest = Terms.handed_over(content["terms"])
+        self.terms = terms_of(settings, self.subjects, profile)
+        self.terms.demand(digest)
+        self.inputs = Inputs(settings, self.subjects, observer or Observer())
+        if content:
+            self.inputs.take_over(content)
+        self._measuring = Measuring(self.inputs, self.terms)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for everything that the options leave out."""
+        return self.subjects.left_out + self.terms.not_compared
+
+    @property
+    def require_complete(self) -> bool:
+        """Whether a required criterion that is not measured is an error, even if it was deselected."""
+        return self.settings.require_complete or self.terms.profile.require_complete
+
+    def preflight(self) -> None:
+        """Everything that can be known to be wrong before a model is loaded.
+
+        Raises
+        ------
+        PathorobChecksError : an FM, a cohort, the cache folder or the baseline cannot be used.
+        """
+        self.inputs.preflight()
+        if self.terms.baseline is not None:
+            for name in self.subjects.cohorts:
+                self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))
+
+    def hand_over(self) -> str:
+        """What another process needs to measure the same by the same terms, as JSON."""
+        return json.dumps({**self.inputs.hand_over(), "terms": self.terms.to_json()})
+
+    def measure(self, subject: Subject, metric: str, **settings: Any) -> Measurement:
+        """One metric by the cohort's protocol, with some settings replaced; raises MetricError without a value."""
+        return self._measuring.value(subject, metric, **settings)
+
+    def measure_check(self, planned: PlannedCheck) -> Measured:
+        """What a planned check is about, by the registered protocol; raises MetricError without a value."""
+        return self._measuring.check(planned)
+
+    def check(self, planned: PlannedCheck) -> Check:
+        """Measure and judge a planned check; raises MetricError without a value."""
+        return self.judge(planned.id, planned.subjects[0], planned.criterion, None)
+
+    def judge(
+        self, check_id: str, subject: Subject, criterion: Criterion, measurement: Measurement | None
+    ) -> Check:
+        """Hold a measurement against a criterion; None measures it by the registered protocol.
+
+        Raises
+        ------
+        MetricError : the criterion is one of the profile and the measurement is not what it is about.
+        """
+        planned = self.terms.checks.get(Key(subject.fm, subject.method, criterion.cohort, criterion.id))
+        registered = planned is not None and planned.criterion == criterion
+        if registered and planned is not None:
+            measured = self.measure_check(planned)
+            if measurement is not None and measurement != measured.measurement:
+                raise MetricError(
+                    f"criterion {criterion.id} of {criterion.cohort} was not measured by the registered "
+                    "protocol",
+                    remedy="use measure(criterion), or give the test its own bound, check(..., at_least=...)",
+                )
+            subjects = planned.subjects
+        elif measurement is None:
+            raise MetricError(
+                f"criterion {criterion.id} is not one of the profile", remedy="give a measurement to judge"
+            )
+        else:
+            measured = Measured(measurement=measurement)
+            subjects = tuple(subject._replace(cohort=cohort) for cohort in criterion.cohorts)
+        return judged(
+            check_id,
+            subject.fm,
+            subject.method,
+            criterion,
+            measured,
+            drift=self._drift(subjects, criterion.metric),
+            registered=registered,
+        )
+
+    def integrity(self, subject: Subject, name: str) -> IntegrityCheck:
+        """Make one of `integrity.INTEGRITY_CHECKS`."""
+        return integrity_check(self.inputs, subject, name)
+
+    def runs(self, subjects: Iterable[Subject]) -> list[Run]:
+        """FM and cohort of those subjects that this process has embeddings of."""
+        return [run for subject in subjects if (run := run_of(self.inputs, subject))]
+
+    def _drift(self, subjects: tuple[Subject, ...], metric: str) -> float | None:
+        """How far the precision moves what is judged: of a mean, the mean of its parts; None where unknown."""
+        known = [self.inputs.drift(subject).get(metric) for subject in subjects]
+        drifts = [drift for drift in known if drift is not None]
+        return sum(drifts) / len(known) if drifts else None

@@ -1,0 +1,84 @@
+"""What a run is about and how it is computed, as its caller chose it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathorob_checks.cohorts.registry import CohortSources
+    from pathorob_checks.criteria.profile import Profile
+    from pathorob_checks.embeddings.store import EmbeddingStore
+    from pathorob_checks.models.loading import ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The choices behind a run; each is an option of the gate (`--fm-...`) and an argument of `evaluate`.
+
+    Attributes
+    ----------
+    fms : a SPEC for each FM.
+    cohorts : names or paths; empty for those that suit each FM.
+    criteria : names of profiles and paths of criteria files, merged in this order, or a profile.
+    criteria_digest : refuse to run by terms with another digest.
+    require_complete : a required criterion that is not measured is an error, even if it was deselected.
+    baseline : a results file, or the name of an FM of this run.
+    baseline_fm : which FM of the baseline's file.
+    device : `auto`, `cpu`, `cuda` or `cuda:N`.
+    batch_size : patches per batch; None for what suits the device.
+    precision : `fp32`, `bf16` or `fp16`.
+    pooling : how tokens become one embedding; None for the model's own.
+    cache : folder for embeddings; None for the user's cache folder.
+    cache_limit : bytes that the folder may take after an extraction; None for no limit.
+    engine : `local` or `ray`.
+    ray_address : of a Ray cluster.
+    metadata : folder with the benchmark's tables; None downloads them.
+    commercial : leave out what may not be used commercially.
+    trust_remote_code : let a model's repository run code of its own.
+    """
+
+    fms: tuple[str, ...]
+    cohorts: tuple[str, ...] = ()
+    criteria: tuple[str | Path, ...] | Profile = ("floor",)
+    criteria_digest: str | None = None
+    require_complete: bool = False
+    baseline: str | None = None
+    baseline_fm: str | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    precision: str = "fp32"
+    pooling: str | None = None
+    cache: str | Path | None = None
+    cache_limit: int | None = None
+    engine: str = "local"
+    ray_address: str | None = None
+    metadata: str | Path | None = None
+    commercial: bool = False
+    trust_remote_code: bool = False
+
+    def store(self) -> EmbeddingStore:
+        """Where embeddings are kept."""
+        from pathorob_checks.embeddings.store import EmbeddingStore, default_root
+
+        return EmbeddingStore(Path(self.cache).expanduser() if self.cache else default_root())
+
+    def sources(self) -> CohortSources:
+        """Where the benchmark's tables come from."""
+        from pathorob_checks.cohorts.registry import CohortSources
+
+        folder = Path(self.metadata).expanduser() if self.metadata else None
+        return CohortSources(metadata=folder, cache=self.store().root)
+
+    def model_settings(self, device: str) -> ModelSettings:
+        """How models are run on a device."""
+        from pathorob_checks.models.loading import ModelSettings
+
+        return ModelSettings(
+            device=device,
+            precision=self.precision,
+            pooling=self.pooling,
+            batch_size=self.batch_size,
+            trust_remote_code=self.trust_remote_code,
+        )

@@ -1,0 +1,114 @@
+"""Which FM is checked on which cohort, from the settings alone: the same in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from pathorob_checks.errors import CohortError, SpecError
+from pathorob_checks.results.document import NO_METHOD
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.models.spec import ModelSpec
+
+
+class Subject(NamedTuple):
+    """One FM with one method on one cohort, by their names in test ids."""
+
+    fm: str
+    method: str
+    cohort: str
+
+    @property
+    def id(self) -> str:
+        """The subject in test ids: `virchow2-camelyon`, `virchow2-combat-camelyon`."""
+        return subject_id(self.fm, self.method, self.cohort)
+
+
+def subject_id(fm: str, method: str, cohort: str) -> str:
+    """Names joined as test ids have them; a method of `none` is left out."""
+    return "-".join([fm, cohort] if method == NO_METHOD else [fm, method, cohort])
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What a run checks.
+
+    Attributes
+    ----------
+    specs : each FM's spec by its name.
+    cohorts : the text of each cohort by its name.
+    subjects : FM by FM, cohort by cohort.
+    left_out : a sentence for each FM or cohort that `--fm-commercial` excludes.
+    """
+
+    specs: Mapping[str, ModelSpec]
+    cohorts: Mapping[str, str]
+    subjects: tuple[Subject, ...]
+    left_out: tuple[str, ...] = ()
+
+    def of_fm(self, fm: str) -> tuple[Subject, ...]:
+        """The subjects of one FM."""
+        return tuple(subject for subject in self.subjects if subject.fm == fm)
+
+    def needs_images(self, cohort: str) -> bool:
+        """Whether some FM has to embed the cohort's images."""
+        return any(
+            subject.cohort == cohort and self.specs[subject.fm].kind != "embeddings"
+            for subject in self.subjects
+        )
+
+
+def subjects_of(settings: Settings) -> Subjects:
+    """Every FM on all cohorts named, else on those that suit its kind.
+
+    Raises
+    ------
+    SpecError : a text names no FM, or `commercial` leaves nothing to check.
+    CohortError : two cohorts have one name.
+    """
+    from pathorob_checks.cohorts.registry import cohort_name, default_cohorts, license_of
+    from pathorob_checks.models import loading
+    from pathorob_checks.models.spec import parse_spec, short_names
+
+    parsed = [parse_spec(text) for text in settings.fms]
+    specs = dict(zip(short_names(parsed), parsed, strict=True))
+    cohorts: dict[str, str] = {}
+    for text in settings.cohorts:
+        name = cohort_name(text)
+        if name in cohorts:
+            raise CohortError(
+                f"--fm-cohort={text}: two cohorts are called {name}", remedy="rename one folder or give it once"
+            )
+        cohorts[name] = text
+    wanted = {fm: tuple(cohorts) or default_cohorts(spec.kind) for fm, spec in specs.items()}
+    cohorts = cohorts or {name: name for name in dict.fromkeys(sum(wanted.values(), ()))}
+    excluded: dict[str, str] = {}
+    if settings.commercial:
+        terms = {f"FM {name}": loading.license_of(spec) for name, spec in specs.items()}
+        terms |= {f"cohort {name}": license_of(text) for name, text in cohorts.items()}
+        excluded = {
+            what: f"{what} is left out by --fm-commercial ({license_})."
+            for what, (license_, allowed) in terms.items()
+            if allowed is False
+        }
+    subjects = tuple(
+        Subject(fm, NO_METHOD, cohort)
+        for fm, names in wanted.items()
+        for cohort in names
+        if f"FM {fm}" not in excluded and f"cohort {cohort}" not in excluded
+    )
+    if specs and not subjects:
+        raise SpecError(
+            "--fm-commercial leaves nothing to check: " + " ".join(excluded.values()).rstrip("."),
+            remedy="name an FM and a cohort that may be used commercially, or leave --fm-commercial out",
+        )
+    used = {subject.cohort for subject in subjects} if specs else set(cohorts)
+    return Subjects(
+        specs=specs,
+        cohorts={name: text for name, text in cohorts.items() if name in used},
+        subjects=subjects,
+        left_out=tuple(excluded.values()),
+    )

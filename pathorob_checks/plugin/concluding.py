@@ -1,0 +1,45 @@
+"""How a check ends its test: pass, fail, skip, warn or xfail."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.results.explanation import explain, sentence_of
+from pathorob_checks.results.text import render_explanation
+from pathorob_checks.wording import printable
+
+if TYPE_CHECKING:
+    from pathorob_checks.criteria.profile import Inconclusive
+    from pathorob_checks.results.document import Check, IntegrityCheck
+
+
+class InconclusiveWarning(UserWarning):
+    """A value whose interval contains its bound, under a profile that lets that pass."""
+
+
+def conclude(check: Check, inconclusive: Inconclusive, width: int) -> None:
+    """End the test as the verdict requires, and for an inconclusive one the profile."""
+    __tracebackhide__ = True
+    if check.verdict is Verdict.PASS:
+        return
+    if check.verdict is Verdict.SKIPPED:
+        pytest.skip(check.reason)
+    if check.verdict is Verdict.INCONCLUSIVE and inconclusive == "warn":
+        warnings.warn(InconclusiveWarning(printable(sentence_of(check))), stacklevel=2)
+    elif check.verdict is Verdict.INCONCLUSIVE and inconclusive == "xfail":
+        pytest.xfail(printable(sentence_of(check)))
+    else:
+        pytest.fail(render_explanation(explain(check), width), pytrace=False)
+
+
+def conclude_integrity(check: IntegrityCheck) -> None:
+    """End the test of an integrity check."""
+    __tracebackhide__ = True
+    if check.verdict is Verdict.SKIPPED:
+        pytest.skip(check.reason)
+    if check.verdict is not Verdict.PASS:
+        pytest.fail(printable(check.reason), pytrace=False)

@@ -1,0 +1,100 @@
+"""Which tests a run has: FM x cohort x criterion, from the options alone, without network, GPU or cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pathorob_checks.plugin import fixtures
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.terms import Key, PlannedCheck
+    from pathorob_checks.plugin.gate import Gate
+
+MARKERS = (
+    "fm_metric(name): this test makes each check of the profile about that metric; without a name, about the "
+    "metrics that other packages add",
+    "fm_criteria(quantity): this test makes each check about a 'mean' over cohorts, or about a 'difference' "
+    "from the baseline",
+)
+_NAMES = ("fm", "cohort", "criterion")
+
+
+class _Case(NamedTuple):
+    """One parametrization of a test; `suffix` is what its id has after FM and cohort."""
+
+    fm: str
+    cohort: str
+    criterion: Key | None
+    suffix: str = ""
+
+
+def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
+    """Parametrize a test that uses this plugin's fixtures."""
+    names = [name for name in _NAMES if _is_ours(metafunc, name)]
+    if not names:
+        return
+    if gate is None:
+        metafunc.parametrize(names, [[None] * len(names)], indirect=True, ids=["no-fm"])
+        return
+    cases = list(_cases(gate, metafunc) if "criterion" in names else _subjects(gate))
+    values = {_id(case, names): [getattr(case, name) for name in names] for case in cases}
+    metafunc.parametrize(names, list(values.values()), ids=list(values), indirect=True)
+
+
+def _id(case: _Case, names: list[str]) -> str:
+    subject = "-".join(str(getattr(case, name)) for name in names if name != "criterion")
+    return subject + case.suffix
+
+
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether an argument is this plugin's fixture, not one of the user's that has the same name."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        argnames = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if name in (argnames.replace(" ", "").split(",") if isinstance(argnames, str) else argnames):
+            return False
+    definitions = metafunc._arg2fixturedefs.get(name, ())
+    return bool(definitions) and definitions[-1].func.__module__ == fixtures.__name__
+
+
+def _subjects(gate: Gate) -> Iterator[_Case]:
+    for subject in gate.evaluation.subjects.subjects:
+        yield _Case(subject.fm, subject.cohort, None)
+
+
+def _cases(gate: Gate, metafunc: pytest.Metafunc) -> Iterator[_Case]:
+    """The checks that a test makes."""
+    terms = gate.evaluation.terms
+    quantity = _argument(metafunc, "fm_criteria")
+    if quantity is not None:
+        for check in terms.of_quantity(quantity):
+            yield _case(check, always=True)
+        return
+    mark = metafunc.definition.get_closest_marker("fm_metric")
+    if mark is None:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid} uses the fixture criterion; mark it with "
+            "@pytest.mark.fm_metric('robustness_index') or another metric."
+        )
+    name = _argument(metafunc, "fm_metric")
+    from pathorob_checks.metrics.registry import added_metrics
+
+    for subject in gate.evaluation.subjects.subjects:
+        for metric in (name,) if name else added_metrics():
+            checks = terms.of_metric(subject, metric)
+            for check in checks:
+                yield _case(check, always=name is None or len(checks) > 1)
+
+
+def _case(check: PlannedCheck, *, always: bool) -> _Case:
+    """`always` puts the criterion into the id even where the metric has only one."""
+    suffix = f"-{check.criterion.id}" if always else ""
+    return _Case(check.fm, check.criterion.cohort, check.key, suffix)
+
+
+def _argument(metafunc: pytest.Metafunc, name: str) -> str | None:
+    """The one word that a marker of ours has."""
+    mark = metafunc.definition.get_closest_marker(name)
+    return str(mark.args[0]) if mark is not None and len(mark.args) == 1 else None
