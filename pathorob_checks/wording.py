@@ -1,4 +1,4 @@
-"""Small pieces of text that many messages share: counts, percentages, hints, and names that are safe to print."""
+"""Small pieces of text that many messages share: counts, percentages, hints and printable names."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Criterion(BaseModel):
 
 
 def one_of(known: Iterable[str] | Callable[[], Iterable[str]], what: str) -> BeforeValidator:
-    """A validator for one of a few words, whose message names them; a function gives words that are known late."""
+    """A validator for one of a few words, which its message names; a function gives those known late."""
 
     def check(value: object) -> object:
         words = tuple(known() if callable(known) else known)

@@ -59,7 +59,7 @@ class BaselineTerms(BaseModel):
 
     Attributes
     ----------
-    margin : by metric, how much worse it may be, in the metric's unit; a metric that is not named here has the
+    margin : by metric, how much worse it may be, in the metric's unit; a metric that is not named has the
         margin of its definition.
     rule : how differences are judged; None: as the profile's criteria.
     """

@@ -107,8 +107,7 @@ def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
         digest=terms.digest,
         profile=terms.profile.content,
         protocol=terms.protocol,
-        baseline=baseline
-        and BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest),
+        baseline=baseline and BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest),
         require_complete=evaluation.require_complete,
         completeness=counts,
     )

@@ -71,8 +71,8 @@ def evaluate(
 
     Raises
     ------
-    PathorobChecksError : an FM, a cohort, the criteria or the baseline cannot be used. What fails later, while
-        measuring, is in the results as an error, and then they have not passed.
+    PathorobChecksError : an FM, a cohort, the criteria or the baseline cannot be used. What fails later,
+        while measuring, is in the results as an error, and then they have not passed.
 
     Examples
     --------

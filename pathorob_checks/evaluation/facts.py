@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.results.document import CohortFacts, FMFacts, Run
+from pathorob_checks.results.document import CohortFacts, FMFacts, Run, builtin
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
@@ -73,7 +73,7 @@ def run_of(inputs: Inputs, subject: Subject) -> Run | None:
         dimension=int(embeddings.values.shape[1]),
         embeddings=embeddings.key,
         extraction=embeddings.details,
-        integrity=None if integrity is None else integrity.model_dump(mode="json"),
+        integrity=None if integrity is None else builtin(integrity),
     )
     cohort = cohort_facts(subject.cohort, inputs.cohort(subject.cohort))
     return Run(fm=fm, method=subject.method, cohort=cohort)

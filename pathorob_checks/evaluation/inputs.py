@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pathorob_checks.errors import CohortError
+from pathorob_checks.errors import CohortError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.models.at_hand import ModelAtHand
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.evaluation.subjects import Subject, Subjects
     from pathorob_checks.models.loading import PreparedModel, ResolvedModel
+
+Made = TypeVar("Made")
 
 
 class Inputs:
@@ -44,6 +46,8 @@ class Inputs:
         self._cohorts: dict[str, Cohort] = {}
         self._embeddings: dict[Subject, Embeddings] = {}
         self._integrity: dict[Subject, Integrity | None] = {}
+        # What failed once fails again: an hour of extraction is not repeated for each test that needs it.
+        self._failures: dict[tuple[str, Subject], PathorobChecksError] = {}
 
     # -- before anything is measured --------------------------------------------------------------------
 
@@ -134,24 +138,7 @@ class Inputs:
         CacheError, CohortError, EmbeddingError, ModelError : see `extraction.obtain`.
         """
         if subject not in self._embeddings:
-            from pathorob_checks.embeddings.extraction import given, obtain
-
-            model, cohort = self.model(subject.fm), self.cohort(subject.cohort)
-            if self.subjects.specs[subject.fm].kind == "embeddings":
-                folder = Path(self.resolved(subject.fm).spec.target)
-                embeddings = given(folder, subject.cohort, cohort)
-            else:
-                embeddings = obtain(
-                    self._last_model.sharing(model),
-                    cohort,
-                    self.store,
-                    engine=self._engine(subject.fm),
-                    progress=self.observer.extraction_progress,
-                    waiting=self.observer.waits,
-                )
-                self.observer.works()
-                self._prune(embeddings)
-            self._embeddings[subject] = embeddings
+            self._embeddings[subject] = self._once("embeddings", subject, self._obtain_embeddings)
         return self._embeddings[subject]
 
     def known_embeddings(self, subject: Subject) -> Embeddings | None:
@@ -166,7 +153,7 @@ class Inputs:
         CacheError, CohortError, EmbeddingError, ModelError : see `embeddings.integrity`.
         """
         if subject not in self._integrity:
-            self._integrity[subject] = self._measure_integrity(subject)
+            self._integrity[subject] = self._once("integrity", subject, self._measure_integrity)
         return self._integrity[subject]
 
     def known_integrity(self, subject: Subject) -> Integrity | None:
@@ -179,6 +166,34 @@ class Inputs:
             return {}
         integrity = self.integrity(subject)
         return integrity.drift.by_metric() if integrity and integrity.drift else {}
+
+    def _once(self, what: str, subject: Subject, make: Callable[[Subject], Made]) -> Made:
+        """What `make` gives for a subject; an error that a user can act on is raised again the next time."""
+        if (what, subject) in self._failures:
+            raise self._failures[what, subject]
+        try:
+            return make(subject)
+        except PathorobChecksError as error:
+            self._failures[what, subject] = error
+            raise
+
+    def _obtain_embeddings(self, subject: Subject) -> Embeddings:
+        from pathorob_checks.embeddings.extraction import given, obtain
+
+        model, cohort = self.model(subject.fm), self.cohort(subject.cohort)
+        if self.subjects.specs[subject.fm].kind == "embeddings":
+            return given(Path(self.resolved(subject.fm).spec.target), subject.cohort, cohort)
+        embeddings = obtain(
+            self._last_model.sharing(model),
+            cohort,
+            self.store,
+            engine=self._engine(subject.fm),
+            progress=self.observer.extraction_progress,
+            waiting=self.observer.waits,
+        )
+        self.observer.works()
+        self._prune(embeddings)
+        return embeddings
 
     def _measure_integrity(self, subject: Subject) -> Integrity | None:
         if self.subjects.specs[subject.fm].kind == "embeddings":

@@ -117,15 +117,15 @@ class Measuring:
         if not groups:
             raise MetricError(
                 f"{name}: there is no value by {by.replace('_', ' ')}",
-                remedy="use a criterion for the value of the whole cohort",
+                remedy="use a criterion for the whole cohort's value",
             )
         view = self._inputs.cohort(subject.cohort).views[metric(name).computation.view]
         unmeasured = sorted(set(view.patches[by]) - {group.name for group in groups})
         if unmeasured and metric(name).groups_cover_view:
             raise MetricError(
-                f"{name}: the worst {by.replace('_', ' ')} is unknown, because {', '.join(unmeasured)} has no "
-                "value",
-                remedy="use a criterion for the value of the whole cohort, or a cohort with more slides there",
+                f"{name}: the worst {by.replace('_', ' ')} is unknown, because there is no value for "
+                f"{', '.join(unmeasured)}",
+                remedy="use a criterion for the whole cohort's value, or a cohort with more slides there",
             )
         worst = worst_group(groups, higher_is_better=metric(name).higher_is_better)
         measurement = replace(

@@ -83,7 +83,7 @@ class Evaluation:
         return json.dumps({**self.inputs.hand_over(), "terms": self.terms.to_json()})
 
     def measure(self, subject: Subject, metric: str, **settings: Any) -> Measurement:
-        """One metric by the cohort's protocol, with some settings replaced; raises MetricError without a value."""
+        """One metric by the cohort's protocol, some settings replaced; raises MetricError without a value."""
         return self._measuring.value(subject, metric, **settings)
 
     def measure_check(self, planned: PlannedCheck) -> Measured:
@@ -140,7 +140,7 @@ class Evaluation:
         return [run for subject in subjects if (run := run_of(self.inputs, subject))]
 
     def _drift(self, subjects: tuple[Subject, ...], metric: str) -> float | None:
-        """How far the precision moves what is judged: of a mean, the mean of its parts; None where unknown."""
+        """How far the precision moves the value: of a mean, the mean of its parts; None where unknown."""
         known = [self.inputs.drift(subject).get(metric) for subject in subjects]
         drifts = [drift for drift in known if drift is not None]
         return sum(drifts) / len(known) if drifts else None

@@ -80,7 +80,8 @@ def subjects_of(settings: Settings) -> Subjects:
         name = cohort_name(text)
         if name in cohorts:
             raise CohortError(
-                f"--fm-cohort={text}: two cohorts are called {name}", remedy="rename one folder or give it once"
+                f"--fm-cohort={text}: two cohorts are called {name}",
+                remedy="rename one folder or give it once",
             )
         cohorts[name] = text
     wanted = {fm: tuple(cohorts) or default_cohorts(spec.kind) for fm, spec in specs.items()}

@@ -59,16 +59,15 @@ def _width(measurement: Measurement, criterion: Criterion, drift: float | None) 
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
     enough = f"about {times:.2g} times as many slides" if times < 100 else "a far larger cohort"
-    return Suspect(
-        kind="cohort", sentence=f"too few slides to decide; {enough} would suffice at this value."
-    )
+    return Suspect(kind="cohort", sentence=f"too few slides to decide; {enough} would suffice at this value.")
 
 
 def _support(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
     if measurement.support is None or measurement.support >= LITTLE_SUPPORT:
         return None
     return Suspect(
-        kind="cohort", sentence=f"only {percent(round(measurement.support, 3))} of the patches are informative."
+        kind="cohort",
+        sentence=f"only {percent(round(measurement.support, 3))} of the patches are informative.",
     )
 
 
@@ -80,7 +79,9 @@ def _slides(measurement: Measurement, criterion: Criterion, drift: float | None)
     cell, fewest = min(count.items(), key=lambda item: (item[1], item[0]), default=("", FEW_SLIDES))
     if fewest >= FEW_SLIDES:
         return None
-    return Suspect(kind="cohort", sentence=f"{cell} has {counted(fewest, 'slide')}; the interval is rough there.")
+    return Suspect(
+        kind="cohort", sentence=f"{cell} has {counted(fewest, 'slide')}; the interval is rough there."
+    )
 
 
 _LOOKS: tuple[Callable[[Measurement, Criterion, float | None], Suspect | None], ...] = (

@@ -212,12 +212,12 @@ def _with_ids(checks: Iterable[PlannedCheck]) -> list[PlannedCheck]:
     """Test ids as pytest makes them of the packaged suites."""
     checks = list(checks)
     further = added_metrics()
-    alike = Counter((check.fm, check.method, check.criterion.cohort, _test(check, further)) for check in checks)
+    tests = [_test(check, further) for check in checks]
+    subjects = [subject_id(check.fm, check.method, check.criterion.cohort) for check in checks]
+    alike = Counter(zip(subjects, tests, strict=True))
     named = []
-    for check in checks:
-        file, test = _test(check, further)
-        subject = subject_id(check.fm, check.method, check.criterion.cohort)
-        alone = alike[check.fm, check.method, check.criterion.cohort, (file, test)] == 1
+    for check, (file, test), subject in zip(checks, tests, subjects, strict=True):
+        alone = alike[subject, (file, test)] == 1
         always = file in (*_OWN_SUITES.values(), FURTHER_METRICS)
         suffix = f"-{check.criterion.id}" if always or not alone else ""
         named.append(replace(check, id=f"suites/test_{file}.py::test_{test}[{subject}{suffix}]"))

@@ -68,8 +68,9 @@ def mean_over_cohorts(
     if sides[0].drawn == "repetitions":
         values = [side.value + np.array(side.effects) * len(side.effects) for side in sides]
         value, interval = masson_loftus(values, confidence=confidence)
+        cohorts = counted(len(sides), "cohort")
         note = (
-            f"Masson-Loftus: Student's t over {sum(map(len, values))} repetitions of {counted(len(sides), 'cohort')}, "
+            f"Masson-Loftus: Student's t over {sum(map(len, values))} repetitions of {cohorts}, "
             "each cohort's mean set to the overall mean; neither new slides nor other cohorts are covered."
         )
         return Aggregate(

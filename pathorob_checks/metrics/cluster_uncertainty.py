@@ -240,7 +240,7 @@ class _Measured:
                 medical_center=" + ".join(dict.fromkeys(center for center, _ in self._standing[slide])),
                 biological_class=" + ".join(dict.fromkeys(cls for _, cls in self._standing[slide])),
                 value=mean,
-                meaning=f"with its patches the score of its combinations is {-mean:.4f} lower (fixed clusters)",
+                meaning=f"with its patches the score of its combinations is {-mean:.4f} lower",
             )
             for mean, slide in means[:_SLIDES_NAMED]
             if mean < 0

@@ -351,8 +351,8 @@ METRICS = (
         meaning=_meaning,
         remedies=(
             "Do not sort or search slides by clusters of these embeddings.",
-            "Stain normalization of the images can help, and so can a correction of the embeddings per center "
-            "where every center has every class.",
+            "Stain normalization of the images can help, and so can a correction of the embeddings per "
+            "center where every center has every class.",
             "Otherwise use another FM.",
         ),
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups

@@ -1,4 +1,4 @@
-"""What a metric is: the one definition that criteria, suites, tables, results and explanations are made from."""
+"""What a metric is: one definition, from which criteria, suites, tables and explanations are made."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Computation:
     Attributes
     ----------
     name : in the protocol of a run; by default the metric's own name suits.
-    function : called as `function(embeddings, patches, **settings)` with (n, D) float32 embeddings and a table
-        whose row i describes embedding i. It returns a `Measurement`, or an object whose `measurements()` is a
-        mapping from the names of metrics to measurements; a metric that is missing there has no value on
-        this cohort.
+    function : called as `function(embeddings, patches, **settings)` with (n, D) float32 embeddings and a
+        table whose row i describes embedding i. It returns a `Measurement`, or an object whose
+        `measurements()` is a mapping from the names of metrics to measurements; a metric that is missing
+        there has no value on this cohort.
     view : which rows of a cohort it reads: those of the view of this name.
     columns : of the patch table that it reads.
     design : settings of the view that it is called with: any of `k`, `paired`, `schedule`.

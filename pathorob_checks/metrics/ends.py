@@ -1,4 +1,4 @@
-"""Intervals where a value is at an end of its scale: leaving a slide out changes nothing, yet it is not certain."""
+"""Intervals where a value is at an end of its scale, so that leaving a slide out changes nothing."""
 
 from __future__ import annotations
 

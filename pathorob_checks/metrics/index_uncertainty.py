@@ -221,13 +221,11 @@ class _Slides:
         if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
             text = (
                 "All informative neighbors are of one type, so nothing varies: the interval is that of as "
-                "many yes/no trials as there are slides with informative patches (Clopper-Pearson); it is wide."
+                "many yes/no trials as slides have informative patches (Clopper-Pearson); it is wide."
             )
         if single:
-            text += (
-                f" {counted(len(single), 'cell')} with a single slide cannot show how slides vary, so the interval is "
-                "too narrow."
-            )
+            cells = counted(len(single), "cell")
+            text += f" {cells} with a single slide cannot show how slides vary: the interval is too narrow."
         return text
 
 
@@ -276,4 +274,5 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideValue, ...]:
 
 
 def _shared_center(so: int, os_: int) -> str:
-    return f"{os_} of its {counted(so + os_, 'informative neighbor')} share the medical center instead of the class"
+    informative = counted(so + os_, "informative neighbor")
+    return f"{os_} of its {informative} share the medical center instead of the class"

@@ -162,10 +162,10 @@ def worst_group(groups: tuple[GroupValue, ...], *, higher_is_better: bool = True
 
     The group that came out worst did so partly by chance. Its own interval would be too pessimistic, and the
     truly worst group may be another one. So, where higher is better, the lower end is the lowest of the
-    groups' lower ends: it is above the lowest true value no more often than that group's own lower end is. The
-    upper end is the lowest of the upper ends of the Bonferroni intervals. "The worst center is at least 0.4" is
-    certain at the stated confidence when every center's own interval is above 0.4; "is below" needs the
-    wider ends. Where lower is better, both are mirrored.
+    groups' lower ends: it is above the lowest true value no more often than that group's own lower end is.
+    The upper end is the lowest of the upper ends of the Bonferroni intervals. "The worst center is at least
+    0.4" is certain at the stated confidence when every center's own interval is above 0.4; "is below" needs
+    the wider ends. Where lower is better, both are mirrored.
 
     The interval is None if that of any group is.
 

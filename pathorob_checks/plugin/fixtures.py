@@ -130,8 +130,8 @@ def check(
 ) -> Callable[..., None]:
     """`check(measurement, criterion)` or `check(measurement, at_least=0.6)`: judge, put into the table, fail.
 
-    Takes a measurement, or a metric's result such as `robustness_index(...)`; of a result with several values,
-    such as `performance_drop(...)`, name one with `metric="performance_drop_ood"`.
+    Takes a measurement, or a metric's result such as `robustness_index(...)`; of a result with several
+    values, such as `performance_drop(...)`, name one with `metric="performance_drop_ood"`.
     """
     gate = _gate(request)
     subject = _subject(request, fm)

@@ -7,7 +7,7 @@ on the test reports as JSON strings.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class Gate:
     settings : the options.
     results_file : the value of `--fm-json`.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
-    width : columns of the terminal; a worker has that of the controller.
+    width : columns of the terminal, asked for when it is needed; a worker has the controller's.
     """
 
     def __init__(
@@ -57,14 +57,19 @@ class Gate:
         bars: Bars,
         worker: Worker,
         handed_over: str | None = None,
-        width: int = DEFAULT_WIDTH,
+        width: Callable[[], int] = lambda: DEFAULT_WIDTH,
     ) -> None:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
         self.results_file = results_file
-        self.width: int = content.get("width", width)
+        self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records(whole=False)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._width() if callable(self._width) else int(self._width)
 
     def preflight(self) -> None:
         """Everything that can be known to be wrong before a model is loaded."""
@@ -83,11 +88,11 @@ class Gate:
 
     def message_of_check(self, check: Check) -> str:
         """A check and the runs behind it, as one JSON string for a test report."""
-        planned = self.evaluation.terms.checks.get(
-            Key(check.fm, check.method, check.cohort, check.criterion)
-        )
+        planned = self.evaluation.terms.checks.get(Key(check.fm, check.method, check.cohort, check.criterion))
         subjects = planned.subjects if planned else (Subject(check.fm, check.method, check.cohort),)
-        runs = tuple(self.evaluation.runs(one for one in subjects if one in self.evaluation.subjects.subjects))
+        runs = tuple(
+            self.evaluation.runs(one for one in subjects if one in self.evaluation.subjects.subjects)
+        )
         return Message(check=check, runs=runs).model_dump_json()
 
     def message_of_integrity(self, integrity: IntegrityCheck) -> str:

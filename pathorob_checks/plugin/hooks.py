@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ GATE, MESSAGE = _fixtures.GATE, _fixtures.MESSAGE
 REPORT_ATTRIBUTE = "pathorob_checks_message"
 WORKER_KEY = "pathorob_checks"
 SUITES = "suites"
+DEFAULT_WIDTH = 80
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,8 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     with as_usage_error():
         bars.show_downloads(config)
-        width = config.get_terminal_writer().fullwidth
-        gate = Gate(chosen, results_file(config), bars.Bars(config), worker, handed_over, width)
+        gate = Gate(
+            chosen, results_file(config), bars.Bars(config), worker, handed_over, partial(_width, config)
+        )
     config.stash[GATE] = gate
     if not _is_worker(config):
         config.pluginmanager.register(Listener(gate), "pathorob_checks_listener")
@@ -258,6 +261,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+def _width(config: pytest.Config) -> int:
+    """Columns of the terminal."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    return int(reporter._tw.fullwidth) if reporter is not None else DEFAULT_WIDTH
 
 
 def _suites() -> Path:

@@ -38,7 +38,9 @@ class Worker:
         name = workerinput.get("workerid", "gw0")
         self.index = int(name[2:]) if name[2:].isdecimal() else 0
         self._workers = int(workerinput.get("workercount", 1))
-        self._free = self._workers > 1 and "OMP_NUM_THREADS" not in os.environ  # a number that the user set is kept
+        self._free = (
+            self._workers > 1 and "OMP_NUM_THREADS" not in os.environ
+        )  # a number that the user set is kept
         self._folder = Path(tempfile.gettempdir()) / f"pathorob-checks-{workerinput.get('testrunuid', '')}"
         self._path = self._folder / name
         self._lock: Any = None
@@ -145,4 +147,3 @@ def scheduler(config: pytest.Config, log: Any, subjects: Sequence[Subject]) -> A
             return subject_of(nodeid, subjects)
 
     return BySubject(config, log)
-

@@ -169,7 +169,7 @@ def _narrowed(
 
 
 def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
-    """`name` in lines of at most `width`, broken after separators; of more than `lines` the middle is left out."""
+    """`name` in lines of at most `width`, broken after separators; of more `lines` the middle is cut."""
     folded = [""]
     for piece in _PIECES.findall(name):
         rest = piece

@@ -51,7 +51,9 @@ def _row(check: Check, short: dict[str, str]) -> str:
 def _details(check: Check) -> str:
     explanation = explain(check)
     title = _text(f"{explanation.subject} {check.verdict.upper()}")
-    return f"<details><summary>{title}</summary><pre>{escape(render_explanation(explanation))}</pre></details>"
+    return (
+        f"<details><summary>{title}</summary><pre>{escape(render_explanation(explanation))}</pre></details>"
+    )
 
 
 def _text(text: str) -> str:

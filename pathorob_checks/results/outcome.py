@@ -17,7 +17,7 @@ _OPPOSITE = {">=": "<", "<=": ">"}
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The outcome of a run and the sentence that says it; the sentence starts with the outcome in capitals."""
+    """The outcome of a run, and a sentence that starts with it in capitals."""
 
     outcome: Outcome
     sentence: str
@@ -125,7 +125,9 @@ def _named(checks: Sequence[Check]) -> str:
     for check in checks:
         comparison = _OPPOSITE[check.direction] if check.verdict is Verdict.FAIL else check.direction
         value, bound = value_and_bound(check)
-        names.append(f"{check.label} {value} {comparison} {bound} ({short[check.fm]}, {printable(check.cohort)})")
+        names.append(
+            f"{check.label} {value} {comparison} {bound} ({short[check.fm]}, {printable(check.cohort)})"
+        )
     more = len(names) - _NAMED_FAILURES
     return ", ".join(names[:_NAMED_FAILURES]) + (f", and {more} more" if more > 0 else "")
 

@@ -59,7 +59,7 @@ class Results(ResultsDocument):
             row["verdict"] = str(check.verdict)
             rows.append(row)
         table = pd.DataFrame(rows, columns=[*_COLUMNS, *_MORE_COLUMNS])
-        return table.astype({name: float for name in ("value", "low", "high", "support", "bound")})
+        return table.astype(dict.fromkeys(("value", "low", "high", "support", "bound"), float))
 
     def explanations(self) -> tuple[Explanation, ...]:
         """What each check's verdict means, in the order of `checks`."""
@@ -163,4 +163,3 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a results file."""
     schema = ResultsDocument.model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Results"}
-

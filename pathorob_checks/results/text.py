@@ -10,18 +10,20 @@ from pathorob_checks.wording import printable, rounded_percent
 DEFAULT_WIDTH = 80
 _NARROWEST = 20
 _TITLE = 12
+_UNBROKEN = "\0%"  # `printable` leaves no such character in a text
 
 
 def wrapped(text: str, *, width: int = DEFAULT_WIDTH, lead: str = "", indent: str = "") -> str:
     """`text`, made printable, in lines of at most `width`; `lead` opens the first, `indent` the others."""
+    words = " ".join(printable(text).split()).replace(" %", _UNBROKEN)  # 95 % stays on one line
     lines = textwrap.wrap(
-        " ".join(printable(text).split()),
+        words,
         width=max(width, _NARROWEST),
         initial_indent=lead,
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-    return "\n".join(lines)
+    return "\n".join(lines).replace(_UNBROKEN, " %")
 
 
 def interval_text(interval: tuple[float, float]) -> str:
