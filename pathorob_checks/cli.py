@@ -1,4 +1,4 @@
-"""The command `pathorob-checks`: what is not a test run."""
+"""The command `pathorob-checks`: everything around test runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import CohortError, PathorobChecksError
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
-    from pathorob_checks.commands.request import Request
+    from pathorob_checks.evaluation.inputs import Inputs
 
 _WIDTH = 80
 
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser(
         "doctor",
-        help="find in seconds what would stop a run: access, revision, disk, device, cache, time",
+        help="list in seconds what would stop a run: access, revision, disk, device, cache, time",
         description="Look at all that a run needs, without downloading weights or images. Exit code 1 if "
         "anything would stop it.",
     )
@@ -74,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     recipes.set_defaults(run=_recipes)
 
     _add_criteria(commands)
+    schema = commands.add_parser(
+        "schema",
+        help="print the JSON Schema of the results file",
+        description="The form of the file that --fm-json and Results.save write, as JSON Schema 2020-12.",
+    )
+    schema.set_defaults(run=_schema)
+
     cache = commands.add_parser(
         "cache",
         help="list, verify, prune or export the embeddings that are kept",
@@ -132,8 +140,8 @@ def _demo_cohort(options: argparse.Namespace) -> int:
         raise CohortError(
             f"{folder} cannot be written ({error.strerror})", remedy="name another folder"
         ) from None
-    said = f"{len(cohort)} patches in {folder}; try: pytest --fm=demo:stain-invariant --fm-cohort={folder}"
-    sys.stdout.write(said + "\n")
+    command = f"pytest --fm=demo:stain-invariant --fm-cohort={folder}"
+    sys.stdout.write(f"{len(cohort)} patches in {folder}; try: {command}\n")
     return 0
 
 
@@ -141,13 +149,14 @@ def _doctor(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import doctor
 
     failed = 0
-    for finding in doctor.examine(_request(options, _cache(options))):
+    for finding in doctor.examine(_inputs(options, _cache(options))):
         failed += finding.state == doctor.FAIL
         text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
         lead = f"{finding.state}  {finding.subject}: "
         sys.stdout.write("\n".join(_wrapped(lead + text)) + "\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{failed} thing(s) would stop the run\n" if failed else "nothing would stop the run\n")
+    problems = counted(failed, "problem") if failed else "nothing"
+    sys.stdout.write(f"{problems} would stop the run\n")
     return 1 if failed else 0
 
 
@@ -158,8 +167,7 @@ def _prefetch(options: argparse.Namespace) -> int:
     cache = _cache(options)
     if carried is not None:
         cache = str(prefetch.use_folder(carried))
-    asked = _request(options, cache)
-    for line in prefetch.prefetch(asked):
+    for line in prefetch.prefetch(_inputs(options, cache)):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     sys.stdout.write(prefetch.how_to_run(options.fm, options.fm_cohort, carried) + "\n")
@@ -170,12 +178,12 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     criteria = commands.add_parser(
         "criteria",
         help="show, check or compare profiles and criteria files",
-        description="Look at what profiles and criteria files ask, before a run does.",
+        description="Show what profiles and criteria files require, before a run does.",
     )
     actions = criteria.add_subparsers(required=True, metavar="ACTION")
     files = {"nargs": "+", "metavar": "PROFILE|FILE", "help": "as for --fm-criteria; several are merged"}
 
-    show = actions.add_parser("show", help="what is asked of each cohort, and the digest of it")
+    show = actions.add_parser("show", help="what is required of each cohort, and the digest of a run")
     show.add_argument("criteria", **files)  # type: ignore[arg-type]
     show.add_argument(
         "--fm-cohort",
@@ -187,12 +195,12 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     show.add_argument("--fm-baseline-fm", metavar="NAME", help="as for pytest")
     show.set_defaults(run=_criteria_show)
 
-    check = actions.add_parser("check", help="find every mistake in files; exit code 1 if there is one")
+    check = actions.add_parser("check", help="list every mistake in files; exit code 1 if there is one")
     check.add_argument("criteria", **files)  # type: ignore[arg-type]
     check.set_defaults(run=_criteria_check)
 
     diff = actions.add_parser(
-        "diff", help="what was added, removed, tightened or loosened; exit code 1 if less is asked anywhere"
+        "diff", help="what was added, removed, tightened or loosened; exit code 1 if anything is less strict"
     )
     diff.add_argument("before", metavar="PROFILE|FILE")
     diff.add_argument("after", metavar="PROFILE|FILE")
@@ -212,9 +220,9 @@ def _criteria_show(options: argparse.Namespace) -> int:
 def _criteria_check(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import criteria
 
-    found = criteria.mistakes(options.criteria)
-    sys.stdout.write("".join(f"{mistake}\n" for mistake in found) or "no mistakes\n")
-    return 1 if found else 0
+    mistakes = criteria.mistakes(options.criteria)
+    sys.stdout.write("".join(f"{mistake}\n" for mistake in mistakes) or "no mistakes\n")
+    return 1 if mistakes else 0
 
 
 def _criteria_diff(options: argparse.Namespace) -> int:
@@ -223,6 +231,15 @@ def _criteria_diff(options: argparse.Namespace) -> int:
     lines, weakened = criteria.diff(options.before, options.after)
     sys.stdout.write("".join(f"{line}\n" for line in lines) or "no difference\n")
     return 1 if weakened else 0
+
+
+def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001
+    import json
+
+    from pathorob_checks.results.results import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    return 0
 
 
 def _recipes(options: argparse.Namespace) -> int:
@@ -263,20 +280,24 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _request(options: argparse.Namespace, cache: str | None) -> Request:
-    from pathorob_checks.commands.request import request
+def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
     from pathorob_checks.errors import SpecError
+    from pathorob_checks.evaluation.inputs import Inputs
+    from pathorob_checks.evaluation.observer import Observer
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.evaluation.subjects import subjects_of
 
     if not options.fm and not options.fm_cohort:
-        raise SpecError("nothing is asked about", remedy="give --fm=SPEC or --fm-cohort=NAME")
-    return request(
-        options.fm,
-        options.fm_cohort,
+        raise SpecError("no FM and no cohort is named", remedy="give --fm=SPEC or --fm-cohort=NAME")
+    settings = Settings(
+        fms=tuple(options.fm),
+        cohorts=tuple(options.fm_cohort),
         cache=cache,
         metadata=options.fm_metadata,
         device=options.fm_device,
         trust_remote_code=options.fm_trust_remote_code,
     )
+    return Inputs(settings, subjects_of(settings), Observer())
 
 
 def _cache(options: argparse.Namespace) -> str | None:

@@ -21,8 +21,8 @@ def listing(store: EmbeddingStore) -> Iterator[str]:
     """A table of the entries, the one used last first."""
     from tabulate import tabulate
 
-    found = upkeep.entries(store)
-    if not found:
+    entries = upkeep.entries(store)
+    if not entries:
         yield f"no embeddings in {store.root}"
         return
     lines = [
@@ -34,20 +34,20 @@ def listing(store: EmbeddingStore) -> Iterator[str]:
             written_size(entry.size),
             f"{entry.used:%Y-%m-%d %H:%M}",
         ]
-        for entry in found
+        for entry in entries
     ]
     yield from tabulate(lines, headers=["key", "FM", "cohort", "shape", "size", "used (UTC)"]).splitlines()
-    yield f"{_count(found)}, {written_size(sum(entry.size for entry in found))} in {store.root}"
+    yield f"{_count(entries)}, {written_size(sum(entry.size for entry in entries))} in {store.root}"
 
 
 def verify(store: EmbeddingStore) -> Iterator[tuple[str, bool]]:
     """A line for each entry and whether it is whole; every byte is read."""
     for entry in upkeep.entries(store):
-        found = list(upkeep.problems(store, entry))
+        problems = list(upkeep.problems(store, entry))
         name = f"{entry.key[:_SHOWN]} {entry.fm} {entry.cohort}".rstrip()
-        for problem in found:
+        for problem in problems:
             yield f"BAD  {name}: {problem}", not entry.finished
-        if not found:
+        if not problems:
             yield f"ok   {name}", True
 
 

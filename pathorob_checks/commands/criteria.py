@@ -1,24 +1,29 @@
-"""Criteria files looked at: what they ask, whether they are valid, and what changed between two."""
+"""Criteria files before a run: what they require, whether they are valid, and what changed between two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
 
-from pathorob_checks.cohorts.readings import readings
-from pathorob_checks.cohorts.registry import check_cohort_text, cohort_name
+from pathorob_checks.cohorts.registry import check_cohort_text
 from pathorob_checks.criteria.comparison import differences
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.files import load_profile, load_profiles
 from pathorob_checks.criteria.mistakes import CriteriaFileError
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.criteria.protocol import registration_digest
-from pathorob_checks.criteria.verdict import percent
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.report.baseline import read_baseline
-from pathorob_checks.report.explain import QUANTITY_LABELS, label, printable, wrapped
+from pathorob_checks.evaluation.baseline import read_baseline
+from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.evaluation.subjects import Subject, subjects_of
+from pathorob_checks.evaluation.terms import Terms
+from pathorob_checks.metrics.registry import metric
+from pathorob_checks.results.document import NO_METHOD
+from pathorob_checks.results.explanation import QUANTITY_LABELS
+from pathorob_checks.results.text import wrapped
+from pathorob_checks.wording import percent, printable
 
 WIDTH = 80
 WEAKENED = ("removed", "loosened", "changed")
@@ -30,7 +35,7 @@ def show(
     baseline: str | None = None,
     baseline_fm: str | None = None,
 ) -> str:
-    """What profiles or files ask of cohorts, and the digest that a run on them will have.
+    """What profiles or files require of cohorts, and the digest that a run on them will have.
 
     Raises
     ------
@@ -38,28 +43,26 @@ def show(
     CohortError : there is no such cohort.
     """
     profile = load_profiles(names)
-    texts: dict[str, str] = {}
     for text in cohorts:
         check_cohort_text(text)
-        texts[cohort_name(text)] = text
+    subjects = subjects_of(Settings(fms=(), cohorts=tuple(cohorts)))
+    names_of_cohorts = tuple(subjects.cohorts)
     compared = read_baseline(baseline, baseline_fm) if baseline else None
-    asked = list(profile.asked_of(texts))
-    if compared:
-        asked += compared.criteria("", texts, profile)
-    if not asked:
+    if not any(set(one.cohorts) & set(names_of_cohorts) for one in profile.criteria_for(names_of_cohorts)):
         raise CriteriaError(
-            f"profile {profile.name} asks nothing of {', '.join(texts)}", remedy="name other cohorts"
+            f"profile {profile.name} has no criterion for {', '.join(names_of_cohorts)}",
+            remedy="name other cohorts",
         )
-    digest = registration_digest(
-        profile, {name: readings(text) for name, text in texts.items()}, compared.digest if compared else None
-    )
+    any_fm = tuple(Subject("", NO_METHOD, name) for name in names_of_cohorts)
+    terms = Terms(profile, replace(subjects, subjects=any_fm), compared)
+    criteria = [check.criterion for check in terms.checks.values()]
     head = f"{profile.name}: {profile.description}" if profile.description else profile.name
     parts = [
         wrapped(head, width=WIDTH),
         wrapped(_terms(profile), width=WIDTH),
-        _table(asked),
-        "\n".join(wrapped(f"- {said}", width=WIDTH, indent="  ") for said in _reasons(asked)),
-        f"digest: {digest}",
+        _table(criteria),
+        "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
+        f"digest: {terms.digest}",
         wrapped("A run with --fm-criteria-digest and this digest refuses any other criteria, protocol, "
                 "cohorts or baseline.", width=WIDTH),
     ]  # fmt: skip
@@ -67,7 +70,7 @@ def show(
 
 
 def mistakes(names: Sequence[str]) -> list[str]:
-    """Every mistake of the files, each with its line; files that do not fit together have some, too."""
+    """Every mistake of the files, each with its line; also where files do not fit together."""
     try:
         load_profiles(names)
     except CriteriaFileError as error:
@@ -78,48 +81,48 @@ def mistakes(names: Sequence[str]) -> list[str]:
 
 
 def diff(before: str | Path, after: str | Path) -> tuple[list[str], bool]:
-    """What `after` asks otherwise than `before`, a line each, and whether it asks less anywhere.
+    """How `after` differs from `before`, a line each, and whether it is less strict anywhere.
 
     Raises
     ------
     CriteriaError : one of them cannot be read.
     """
-    found = differences(load_profile(before), load_profile(after))
+    changes = differences(load_profile(before), load_profile(after))
     lines = []
-    for one in found:
+    for one in changes:
         texts = [text for text in (one.before, one.after) if text]
-        said = " -> ".join(texts) if len(set(texts)) > 1 else texts[0]
+        change = " -> ".join(texts) if len(set(texts)) > 1 else texts[0]
         lines.append(
-            wrapped(f"{one.subject}: {said}", width=WIDTH, lead=f"{one.change:<10} ", indent=" " * 11)
+            wrapped(f"{one.subject}: {change}", width=WIDTH, lead=f"{one.change:<10} ", indent=" " * 11)
         )
-    return lines, any(one.change in WEAKENED for one in found)
+    return lines, any(one.change in WEAKENED for one in changes)
 
 
 def _terms(profile: Profile) -> str:
-    said = {"fail": "fails", "warn": "warns", "xfail": "is an xfail"}[profile.inconclusive]
-    complete = "; what is required may not be left out" if profile.require_complete else ""
-    return f"{percent(profile.confidence)} intervals; an inconclusive verdict {said}{complete}."
+    effect = {"fail": "fails", "warn": "warns", "xfail": "is an xfail"}[profile.inconclusive]
+    complete = "; required criteria may not be left out" if profile.require_complete else ""
+    return f"{percent(profile.confidence)} intervals; an inconclusive verdict {effect}{complete}."
 
 
-def _table(asked: Sequence[Criterion]) -> str:
+def _table(criteria: Sequence[Criterion]) -> str:
     rows = [
         (
             printable(criterion.cohort).replace("+", "+\n"),
-            (label(criterion.metric) + QUANTITY_LABELS[criterion.quantity]).replace(", ", ",\n"),
+            (metric(criterion.metric).label + QUANTITY_LABELS[criterion.quantity]).replace(", ", ",\n"),
             f"{criterion.direction} {criterion.bound:.3f}",
             criterion.rule,
             criterion.id if criterion.required else f"{criterion.id}\n(optional)",
         )
-        for criterion in asked
+        for criterion in criteria
     ]
     headers = ("cohort", "metric", "bound", "rule", "criterion")
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
 
 
-def _reasons(asked: Sequence[Criterion]) -> list[str]:
-    """Each criterion's reason once, with who answers for it."""
-    told: dict[str, None] = {}
-    for one in asked:
+def _reasons(criteria: Sequence[Criterion]) -> list[str]:
+    """Each criterion's reason once, with its requirements, owner and source."""
+    reasons: dict[str, None] = {}
+    for one in criteria:
         traced = "; ".join(filter(None, (", ".join(one.requirements), one.owner, one.source)))
-        told[f"{one.id}: {one.rationale}" + (f" [{traced}]" if traced else "")] = None
-    return list(told)
+        reasons[f"{one.id}: {one.rationale}" + (f" [{traced}]" if traced else "")] = None
+    return list(reasons)

@@ -1,4 +1,4 @@
-"""What would stop a run, found in seconds and without downloading weights or images."""
+"""What would stop a run: a look ahead in seconds, without downloading weights or images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
-    from pathorob_checks.commands.request import Request
+    from pathorob_checks.evaluation.inputs import Inputs
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 _TOKENS = 257  # of a 224 px patch cut into 14 px squares
@@ -24,7 +25,7 @@ _WIDEST = 4608  # columns of the widest published embedding
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: how it stands, with what, what was found, and what to do unless it is fine."""
+    """One line: the state of a subject, what was seen, and the remedy unless it is fine."""
 
     state: str
     subject: str
@@ -34,25 +35,25 @@ class Finding:
 
 @dataclass
 class _Ahead:
-    """What the run would need, added up while looking."""
+    """What the run would need, added up during the examination."""
 
     download: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     patches: dict[str, int] = field(default_factory=dict)
 
 
-def examine(asked: Request) -> Iterator[Finding]:
-    """Look at everything that a run of these FMs on these cohorts needs."""
+def examine(inputs: Inputs) -> Iterator[Finding]:
+    """Examine everything that a run of these FMs on these cohorts needs."""
     ahead = _Ahead()
     yield from _hub()
-    for name in asked.specs:
-        yield from _attempt(f"FM {name}", partial(_model, asked, name, ahead))
-    for name in asked.cohorts:
-        yield from _attempt(f"cohort {name}", partial(_cohort, asked, name, ahead))
-    yield from _attempt("device", partial(_device, asked, ahead))
-    yield from _attempt("disk", partial(_disk, asked, ahead))
-    yield from _attempt("cache", partial(_cache, asked))
-    yield from _attempt("time", partial(_time, asked, ahead))
+    for name in inputs.subjects.specs:
+        yield from _attempt(f"FM {name}", partial(_model, inputs, name, ahead))
+    for name in inputs.subjects.cohorts:
+        yield from _attempt(f"cohort {name}", partial(_cohort, inputs, name, ahead))
+    yield from _attempt("device", partial(_device, inputs, ahead))
+    yield from _attempt("disk", partial(_disk, inputs, ahead))
+    yield from _attempt("cache", partial(_cache, inputs))
+    yield from _attempt("time", partial(_time, inputs, ahead))
 
 
 def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -78,7 +79,7 @@ def _hub() -> Iterator[Finding]:
             "unset it to look for newer revisions",
         )
     else:
-        yield Finding(PASS, "hub", f"{host} will be asked")
+        yield Finding(PASS, "hub", f"{host} will be used")
     if hub.has_token():
         yield Finding(PASS, "token", "a token is set")
     else:
@@ -90,11 +91,11 @@ def _hub() -> Iterator[Finding]:
         )
 
 
-def _model(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
+def _model(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
     from pathorob_checks import hub
     from pathorob_checks.models.loading import files_of, license_of, repository_of, resolve
 
-    spec = asked.specs[name]
+    spec = inputs.subjects.specs[name]
     resolved = resolve(spec, name)
     repository = repository_of(spec)
     terms, commercial = license_of(spec)
@@ -113,7 +114,7 @@ def _model(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
         yield Finding(
             WARN,
             f"FM {name}",
-            "the revision floats: tomorrow it may be another",
+            "the revision is not pinned: it may change tomorrow",
             f"pin it: --fm={spec.text}@{commit}",
         )
     if commercial is False:
@@ -122,14 +123,14 @@ def _model(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
         )
 
 
-def _cohort(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
+def _cohort(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
     from pathorob_checks import hub
     from pathorob_checks.cohorts import benchmark
     from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
 
-    text = asked.cohorts[name]
-    commit = resolve_cohort(text) if name in asked.seen else None
-    cohort = load_cohort(text, asked.sources, commit)
+    text = inputs.subjects.cohorts[name]
+    commit = resolve_cohort(text) if inputs.subjects.needs_images(name) else None
+    cohort = load_cohort(text, inputs.sources, commit)
     ahead.patches[name] = len(cohort)
     what = ""
     if commit is not None:
@@ -144,25 +145,25 @@ def _cohort(asked: Request, name: str, ahead: _Ahead) -> Iterator[Finding]:
             WARN, f"cohort {name}", note.rstrip("."), "leave --fm-metadata out for published values"
         )
     if cohort.commercial is not True:
-        known = (
+        terms = (
             "no commercial use" if cohort.commercial is False else "commercial use is not known to be allowed"
         )
         yield Finding(
             WARN,
             f"cohort {name}",
-            f"license {cohort.license}: {known}",
+            f"license {cohort.license}: {terms}",
             "leave it out with --fm-commercial, or see that your use is covered",
         )
 
 
-def _device(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+def _device(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
     import torch
 
     from pathorob_checks.models.devices import resolve_device
 
-    device = resolve_device(asked.settings.device)
+    device = resolve_device(inputs.settings.device)
     if device == "cpu":
-        real = any(spec.kind not in ("demo", "embeddings") for spec in asked.specs.values())
+        real = any(spec.kind not in ("demo", "embeddings") for spec in inputs.subjects.specs.values())
         text = "the CPU will compute"
         if real:
             yield Finding(WARN, "device", text, "a GPU embeds a hundred times faster")
@@ -183,25 +184,25 @@ def _device(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
         yield Finding(PASS, "device", text)
 
 
-def _disk(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+def _disk(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
     from pathorob_checks import hub
 
     folder = hub.cache_folder()
     hub.refuse_a_full_disk(ahead.download, folder, "what has to be downloaded")
-    embeddings = 4 * _WIDEST * sum(ahead.patches.values()) * max(1, len(asked.specs))
-    hub.refuse_a_full_disk(embeddings, asked.sources.cache, "what the embeddings take")
+    embeddings = 4 * _WIDEST * sum(ahead.patches.values()) * max(1, len(inputs.subjects.specs))
+    hub.refuse_a_full_disk(embeddings, inputs.store.root, "what the embeddings take")
     free = shutil.disk_usage(_existing(folder)).free
     yield Finding(PASS, "disk", f"{ahead.download / 1e9:.2f} GB to download, {free / 1e9:.0f} GB free")
 
 
-def _cache(asked: Request) -> Iterator[Finding]:
+def _cache(inputs: Inputs) -> Iterator[Finding]:
     from pathorob_checks.embeddings.store import EmbeddingStore
 
-    EmbeddingStore(asked.sources.cache).check_writable()
-    yield Finding(PASS, "cache", f"{asked.sources.cache} can be written")
+    EmbeddingStore(inputs.store.root).check_writable()
+    yield Finding(PASS, "cache", f"{inputs.store.root} can be written")
 
 
-def _time(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
+def _time(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
     """An order of magnitude: products of the weights with the tokens of every patch, at a measured rate."""
     import torch
 
@@ -209,16 +210,17 @@ def _time(asked: Request, ahead: _Ahead) -> Iterator[Finding]:
 
     if not ahead.weights or not ahead.patches:
         return
-    device = torch.device(resolve_device(asked.settings.device))
+    device = torch.device(resolve_device(inputs.settings.device))
     rate = _product_rate(device)
     patches = sum(ahead.patches.values())
     work = sum(size / 4 * 2 * _TOKENS * patches for size in ahead.weights.values())
     minutes = work / (rate * _REACHED) / 60
+    fms = counted(len(ahead.weights), "FM")
     yield Finding(
         PASS,
         "time",
-        f"roughly {_duration(minutes)} to embed {patches:,} patches with {len(ahead.weights)} FM(s) in fp32 "
-        f"on {device.type}, and some {_METRICS_MINUTES} minutes per FM for the metrics on 2 cores",
+        f"roughly {_duration(minutes)} to embed {patches:,} patches with {fms} in fp32 on {device.type}, and "
+        f"about {_METRICS_MINUTES} minutes per FM for the metrics on 2 cores",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathorob_checks.commands.request import Request
+    from pathorob_checks.evaluation.inputs import Inputs
 
 
 def use_folder(folder: Path) -> Path:
@@ -22,30 +22,30 @@ def use_folder(folder: Path) -> Path:
     return folder / "pathorob-checks"
 
 
-def prefetch(asked: Request) -> Iterator[str]:
-    """Download weights, images and tables; yields a line for each FM and cohort as it is there.
+def prefetch(inputs: Inputs) -> Iterator[str]:
+    """Download weights, images and tables; yields a line for each FM and cohort when it is complete.
 
     Raises
     ------
-    PathorobChecksError : something cannot be had; what was fetched before stays.
+    PathorobChecksError : something cannot be had; what was fetched before is kept.
     """
     from pathorob_checks.cohorts import benchmark
     from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
     from pathorob_checks.hub import fetch
     from pathorob_checks.models.loading import prepare, resolve
 
-    for name, spec in asked.specs.items():
+    for name, spec in inputs.subjects.specs.items():
         resolved = resolve(spec, name)
-        prepare(resolved, asked.settings)
-        yield f"FM {name}: here" + (f" at {resolved.revision}" if resolved.revision else "")
-    for name, text in asked.cohorts.items():
-        commit = resolve_cohort(text) if name in asked.seen else None
-        cohort = load_cohort(text, asked.sources, commit)
+        prepare(resolved, inputs.settings.model_settings(inputs.settings.device))
+        yield f"FM {name}: complete" + (f" at {resolved.revision}" if resolved.revision else "")
+    for name, text in inputs.subjects.cohorts.items():
+        commit = resolve_cohort(text) if inputs.subjects.needs_images(name) else None
+        cohort = load_cohort(text, inputs.sources, commit)
         if commit is not None:
             repository = benchmark.facts().cohorts[name].repository
             for file in benchmark.image_files(name, commit):
                 fetch(repository, commit, file.name, "dataset")
-        yield f"cohort {name}: {len(cohort):,} patches here" + (f" at {commit}" if commit else "")
+        yield f"cohort {name}: {len(cohort):,} patches, complete" + (f" at {commit}" if commit else "")
 
 
 def how_to_run(fms: list[str], cohorts: list[str], carried: Path | None) -> str:

@@ -20,7 +20,7 @@ def table(name: str | None = None) -> str:
     """
     known = recipes()
     if name is None:
-        rows = [[textwrap.fill(cell, width) for cell, width in _line(found)] for found in known.values()]
+        rows = [[textwrap.fill(cell, width) for cell, width in _line(recipe)] for recipe in known.values()]
         headers = ("recipe", "repository", "pooling", "dim", "access", "license")
         return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
     if name not in known:

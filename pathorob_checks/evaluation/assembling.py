@@ -36,7 +36,7 @@ class Records:
     checks, integrity : by the id of their test.
     runs : by subject.
     collected : the tests that pytest collected; None where that is unknown, or without pytest.
-    whole : whether the whole profile was asked for, not paths or node ids.
+    whole : whether the command is about the whole profile, not about paths or node ids.
     crashed : a worker was lost.
     other_failures : ids of failed tests that are neither checks nor integrity checks.
     problems : sentences about what went wrong with the run itself.
@@ -107,7 +107,9 @@ def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
         digest=terms.digest,
         profile=terms.profile.content,
         protocol=terms.protocol,
-        baseline=baseline and BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest),
+        baseline=None
+        if baseline is None
+        else BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest),
         require_complete=evaluation.require_complete,
         completeness=counts,
     )

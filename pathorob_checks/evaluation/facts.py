@@ -69,10 +69,10 @@ def run_of(inputs: Inputs, subject: Subject) -> Run | None:
         license=prepared.license,
         commercial=prepared.commercial,
         notes=tuple(notes),
-        identity=embeddings.identity,
+        identity=builtin(embeddings.identity),
         dimension=int(embeddings.values.shape[1]),
         embeddings=embeddings.key,
-        extraction=embeddings.details,
+        extraction=builtin(embeddings.details),
         integrity=None if integrity is None else builtin(integrity),
     )
     cohort = cohort_facts(subject.cohort, inputs.cohort(subject.cohort))

@@ -36,7 +36,7 @@ class Evaluation:
     Raises
     ------
     SpecError : a SPEC names no FM.
-    CohortError : the cohorts cannot be told apart, or a settings file cannot be used.
+    CohortError : two cohorts have one name, or a settings file cannot be used.
     CriteriaError : the criteria cannot be used on these cohorts, or have another digest than required.
     """
 

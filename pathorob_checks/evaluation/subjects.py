@@ -54,8 +54,8 @@ class Subjects:
         return tuple(subject for subject in self.subjects if subject.fm == fm)
 
     def needs_images(self, cohort: str) -> bool:
-        """Whether some FM has to embed the cohort's images."""
-        return any(
+        """Whether some FM has to embed the cohort's images; without FMs, as a later one may."""
+        return not self.specs or any(
             subject.cohort == cohort and self.specs[subject.fm].kind != "embeddings"
             for subject in self.subjects
         )

@@ -307,12 +307,12 @@ def _too_few(
 
     home = _spread_homes(centers, classes, lambda cell: lacking(cell, m * len(centers)) - lacking(cell, m))
     missing = {cell: lacking(cell, m * len(centers) if home[cell[1]] == cell[0] else m) for cell in cells}
-    cells = "; ".join(
+    too_few = "; ".join(
         f"{cls} in {center} has {len(cells[center, cls])} and lacks {number}"
         for (center, cls), number in missing.items()
         if number
     )
     return MetricError(
-        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: {cells}",
+        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: {too_few}",
         remedy="add slides, or mark centers with few slides as OOD in the subset column so they only test",
     )

@@ -148,7 +148,7 @@ def one_measurement(result: Any, metric: str | None = None) -> Measurement:
     measured = measurements_of(result)
     if metric is None and len(measured) == 1:
         return next(iter(measured.values()))
-    if metric in measured:
+    if metric is not None and metric in measured:
         return measured[metric]
     names = ", ".join(measured)
     raise MetricError(

@@ -47,7 +47,7 @@ class Gate:
     settings : the options.
     results_file : the value of `--fm-json`.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
-    width : columns of the terminal, asked for when it is needed; a worker has the controller's.
+    width : gives the columns of the terminal; a worker has the controller's.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ from pathorob_checks.metrics.definition import Direction, Metric, Quantity
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 
-SCHEMA = "pathorob-checks/results/2"
+SCHEMA: Literal["pathorob-checks/results/2"] = "pathorob-checks/results/2"
 NO_METHOD = "none"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

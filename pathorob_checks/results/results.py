@@ -53,7 +53,7 @@ class Results(ResultsDocument):
         rows = []
         for check in self.checks:
             low, high = check.interval or (None, None)
-            row = {"low": low, "high": high}
+            row: dict[str, Any] = {"low": low, "high": high}
             for name in (*_COLUMNS, *_MORE_COLUMNS):
                 row.setdefault(name, getattr(check, name, None))
             row["verdict"] = str(check.verdict)

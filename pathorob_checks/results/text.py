@@ -35,8 +35,8 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
     """What happened, what it means, where it is weakest and what to do, in lines of at most `width`."""
     sentences: list[tuple[str, str]] = []
     if explanation.value is None:
-        asked = f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}"
-        sentences.append(("Bound", asked))
+        bound = f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}"
+        sentences.append(("Bound", bound))
         return _lines(explanation.headline, sentences, width)
     sentences += [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
     for number, cell in enumerate(explanation.cells):
