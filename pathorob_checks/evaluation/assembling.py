@@ -101,6 +101,9 @@ def results_of(evaluation: Evaluation, records: Records, created: datetime | Non
 def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
     terms, criteria = evaluation.terms, evaluation.settings.criteria
     baseline = terms.baseline
+    baseline_facts = None
+    if baseline is not None:
+        baseline_facts = BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest)
     return Terms(
         name=terms.profile.name,
         files=(terms.profile.name,) if isinstance(criteria, Profile) else tuple(map(str, criteria)),
