@@ -2,7 +2,7 @@
 
 import pytest
 
-from pathorob_checks.embeddings import integrity as tests
+from pathorob_checks.embeddings import matrix_checks as tests
 
 
 @pytest.mark.usefixtures("fm", "cohort")

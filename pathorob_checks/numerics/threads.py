@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import joblib
 import torch
 from threadpoolctl import ThreadpoolController
+
+from pathorob_checks.cpus import available_cpus
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -18,9 +19,9 @@ Result = TypeVar("Result")
 
 def available() -> int:
     """Cores that this process may use: by affinity and container, and at most OMP_NUM_THREADS where set."""
-    cores = int(joblib.cpu_count())
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+    cores = available_cpus()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathorob_checks.criteria.criterion import Criterion
     from pathorob_checks.criteria.verdict import Rule
     from pathorob_checks.embeddings.extraction import Embeddings
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.metrics.measurement import Measurement
     from pathorob_checks.models.loading import PreparedModel
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.registry import CohortSources
     from pathorob_checks.criteria.criterion import Criterion
     from pathorob_checks.embeddings.extraction import Embeddings, Engine
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.embeddings.store import EmbeddingStore
     from pathorob_checks.metrics.measurement import Measurement
     from pathorob_checks.models.loading import ModelSettings, PreparedModel, ResolvedModel

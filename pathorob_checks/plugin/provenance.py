@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.embeddings.extraction import Embeddings
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.models.loading import PreparedModel, ResolvedModel
     from pathorob_checks.models.spec import ModelSpec
 
@@ -37,7 +36,7 @@ def fm_facts(
         "dimension": int(embeddings.values.shape[1]),
         "embeddings": embeddings.key,
         "extraction": embeddings.details,
-        "integrity": integrity and asdict(integrity),
+        "integrity": integrity and integrity.model_dump(mode="json"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.embeddings.shards import Float32
     from pathorob_checks.plugin.gate import Gate
     from pathorob_checks.plugin.pairs import Pair
@@ -19,14 +19,14 @@ def integrity(gate: Gate, pair: Pair) -> Integrity | None:
 
     Raises
     ------
-    CacheError, CohortError, EmbeddingError, ModelError : see `integrity_record.established`.
+    CacheError, CohortError, EmbeddingError, ModelError : see `integrity.integrity_of`.
     """
     if gate.specs[pair.fm].kind == "embeddings":
         return None
-    from pathorob_checks.embeddings.integrity_record import established
+    from pathorob_checks.embeddings.integrity import integrity_of
 
     model, cohort = gate.model(pair.fm), gate.cohort(pair.cohort)
-    found = established(
+    found = integrity_of(
         gate.at_hand.sharing(model),
         cohort,
         gate.embeddings(pair),
