@@ -27,7 +27,7 @@ Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 MAX_ITERATIONS = 300
 _FEW_CLUSTERS = 8  # up to this number a product with all points is faster than adding rows
-# Relative to the longest point's squared length. The largest difference seen between a distance here and
+# Relative to the longest point's squared length. The largest difference observed between a distance here and
 # in scikit-learn is 1.1e-6, at dimensions 24 to 3,072; a decision compares two of them.
 _ROUNDING = 4e-6
 
