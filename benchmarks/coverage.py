@@ -1,11 +1,12 @@
-"""Whether the intervals hold the truth as often as they say: planted cohorts, over and over with new slides.
+"""How often the intervals contain the truth: planted cohorts, simulated many times with new slides.
 
     python benchmarks/coverage.py                       # every scenario, 300 simulations each
     python benchmarks/coverage.py --only clustering     # scenarios whose name contains the text
     python benchmarks/coverage.py --simulations 1000
 
-The truth of a scenario is the mean of the value over all its simulated cohorts, unless the scenario says
-otherwise: what new slides of the same design would give. Its own error is a sixth of the mean width or less.
+The truth of a scenario is the mean of the value over all its simulated cohorts (the expected value for new
+slides of the same design), unless the scenario defines another one. The error of this mean is at most a sixth
+of the mean width.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def measured_index(design: Design, k: int, seed: int, *, paired: bool = False, o
 
 
 def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
-    """What the interval would be if slides were drawn as queries only: not what the package does."""
+    """The interval if slides were drawn as queries only, which the package does not do."""
     table = design.table()
     slides, classes, centers = (
         labels(table, column, "index") for column in ("slide_id", "biological_class", "medical_center")
@@ -104,23 +105,23 @@ def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
                 for kind in (same_class & ~same_center, ~same_class & same_center)
             )
             whole = robustness_index(x, table, k=k, device="cpu").resampling
-            asked = replace(whole, effects=tuple((so / so.sum() - os_ / os_.sum()).tolist()))
-            yield whole.value, interval_of(asked) or (0.0, 0.0)
+            queries = replace(whole, effects=tuple((so / so.sum() - os_ / os_.sum()).tolist()))
+            yield whole.value, interval_of(queries) or (0.0, 0.0)
 
     return simulate
 
 
 def index_difference(design: Design, k: int) -> Callable[[int], Simulation]:
-    """Paired difference of two FMs that see the same slides."""
+    """Paired difference of two FMs on the same slides."""
 
     def simulate(count: int) -> Simulation:
         for seed in range(count):
             base, new = (
                 measured_index(design, k, seed, other_fm=noise).measurement() for noise in (0.0, 0.5)
             )
-            found = difference(new, base)
-            if found.interval is not None:
-                yield found.value, found.interval
+            change = difference(new, base)
+            if change.interval is not None:
+                yield change.value, change.interval
 
     return simulate
 
@@ -133,15 +134,15 @@ def index_mean(designs: list[Design], k: int) -> Callable[[int], Simulation]:
             cohorts = [
                 measured_index(d, k, seed * len(designs) + n).measurement() for n, d in enumerate(designs)
             ]
-            found = mean_over_cohorts(cohorts)
-            if found.interval is not None:
-                yield found.value, found.interval
+            mean = mean_over_cohorts(cohorts)
+            if mean.interval is not None:
+                yield mean.value, mean.interval
 
     return simulate
 
 
 def worst_center(design: Design, k: int) -> Scenario:
-    """The lowest of the centers; the truth is the lowest of the centers' mean values."""
+    """The worst center; the truth is the lowest of the centers' mean values."""
     values: dict[str, list[float]] = {}
 
     def simulate(count: int) -> Simulation:
@@ -157,7 +158,7 @@ def worst_center(design: Design, k: int) -> Scenario:
         "robustness index",
         f"worst of {design.centers} centers, equal in truth",
         simulate,
-        truth=lambda _: min(float(np.mean(found)) for found in values.values()),
+        truth=lambda _: min(float(np.mean(of_center)) for of_center in values.values()),
     )
 
 
@@ -178,15 +179,15 @@ def clustering(design: Design) -> Callable[[int], Simulation]:
 def drops(design: Design, seed: int, repetitions: int) -> dict[str, Float64]:
     """(repetitions,) drops in and out of domain, by the general schedule.
 
-    A ridge regression stands in for the 15 logistic regressions of every split, with which this would take
-    hours: the intervals are about which slides are drawn, whatever is trained on them.
+    A ridge regression replaces the 15 logistic regressions of every split, with which this would take hours:
+    the intervals describe the draw of slides, for any classifier.
     """
     table = design.table()
     x = design.embeddings(table, seed).astype(np.float64)
     x = np.hstack([x, np.ones((len(x), 1))])
     classes = np.unique(table.biological_class, return_inverse=True)[1]
     target = np.eye(design.classes)[classes]
-    found: dict[str, list[float]] = {"id": [], "ood": []}
+    drop_values: dict[str, list[float]] = {"id": [], "ood": []}
     schedule = general_schedule(table, repetitions=repetitions)
     for drawn in schedule.repetitions(table, repetitions):
         weights = []
@@ -196,8 +197,8 @@ def drops(design: Design, seed: int, repetitions: int) -> dict[str, Float64]:
         for domain, rows in (("id", drawn.id_test), ("ood", drawn.ood_test)):
             predicted = [(x[rows] @ weight).argmax(axis=1) for weight in weights]
             accuracies = [balanced_accuracy(classes[rows], labels) for labels in predicted]
-            found[domain].append(float(np.mean(accuracies[1:]) / accuracies[0] - 1))
-    return {domain: np.array(values) for domain, values in found.items()}
+            drop_values[domain].append(float(np.mean(accuracies[1:]) / accuracies[0] - 1))
+    return {domain: np.array(values) for domain, values in drop_values.items()}
 
 
 def drop_on_new_slides(design: Design, domain: str, correct: float = 0.0) -> Callable[[int], Simulation]:
@@ -313,17 +314,17 @@ def main() -> None:
         begin = time.perf_counter()
         try:
             with limited(1):
-                found = list(scenario.simulate(arguments.simulations))
+                simulated = list(scenario.simulate(arguments.simulations))
         except MetricError as error:
             raise SystemExit(f"{scenario.name}: {error}") from error
-        values, ends = [value for value, _ in found], np.array([interval for _, interval in found])
+        values, ends = [value for value, _ in simulated], np.array([interval for _, interval in simulated])
         truth = scenario.truth(values)
         held = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
         lines.append(
             [
                 scenario.metric,
                 scenario.name,
-                len(found),
+                len(simulated),
                 f"{truth:.3f}",
                 f"{np.std(values):.3f}",
                 f"{np.mean(ends[:, 1] - ends[:, 0]):.3f}",

@@ -1,13 +1,14 @@
-"""How fast a cohort is embedded, beside the model's bare forward pass and the loop everyone writes.
+"""How fast a cohort is embedded, compared with the model's bare forward pass and a plain loop.
 
     python benchmarks/extraction.py                                       # vit_small on this machine's CPU
     python benchmarks/extraction.py --model vit_large_patch16_224 --device cuda --precision bf16
     python benchmarks/extraction.py --variants                            # channels-last, torch.compile
-    python benchmarks/extraction.py --decoders                            # what reading an image costs
+    python benchmarks/extraction.py --decoders                            # the time to read an image
 
-"bare": `embed` on batches that lie in memory. "pipeline": image files to embeddings in the store, without
+"bare": `embed` on batches in memory. "pipeline": from image files to embeddings in the store, without
 loading the model. "loop": batches of 32, read, preprocessed and embedded one after the other in one
-thread. Each runs several times, in turn; the median counts. Weights are random: they do not change the time.
+thread. Each runs several times, in turn; the table has medians. Weights are random, which does not change
+the time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from timm.models import save_for_hf
 
 from pathorob_checks.cohorts import demo
 from pathorob_checks.cohorts.manifest import load_folder
-from pathorob_checks.embeddings.extraction import available_cpus, obtain
+from pathorob_checks.cpus import available_cpus
+from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
@@ -42,7 +44,7 @@ _SIDE = 256  # pixels, as the benchmark's patches
 
 
 def write_cohort(folder: Path, patches: int, form: str) -> None:
-    """Tissue of the demo cohort, enlarged, as image files with a manifest."""
+    """Patches of the demo cohort, enlarged, as image files with a manifest."""
     folder.mkdir()
     source = demo.load()
     lines = ["image_path,slide_id,patch_id,biological_class,medical_center"]
@@ -65,11 +67,11 @@ def write_model(folder: Path, name: str) -> None:
 class Subject:
     """A loaded model on a cohort, and the three ways to embed it."""
 
-    def __init__(self, prepared: PreparedModel, folder: Path, place: Path) -> None:
+    def __init__(self, prepared: PreparedModel, folder: Path, work: Path) -> None:
         self.cohort = load_folder(folder)
         self.prepared = prepared
         self.model = prepared.load()
-        self.place = place
+        self.work = work
         self.runs = 0
         kept = min(len(self.cohort), 4 * self.model.batch_size)
         self.tensors = torch.stack([self._tensor(row) for row in range(kept)]).to(self.model.device)
@@ -78,7 +80,7 @@ class Subject:
         return self.model.preprocess(self.cohort.read_image(row))
 
     def bare(self) -> float:
-        """Patches per second of the model alone."""
+        """Patches per second of the model only."""
         size, done = self.model.batch_size, 0
         begin = time.perf_counter()
         while done < len(self.cohort):
@@ -91,7 +93,7 @@ class Subject:
         self.runs += 1
         loaded = PreparedModel(self.prepared.name, self.prepared.identity, lambda: self.model)
         begin = time.perf_counter()
-        obtain(loaded, self.cohort, EmbeddingStore(self.place / f"cache{self.runs}"))
+        obtain(loaded, self.cohort, EmbeddingStore(self.work / f"cache{self.runs}"))
         return len(self.cohort) / (time.perf_counter() - begin)
 
     def loop(self) -> float:
@@ -105,18 +107,18 @@ class Subject:
         return len(self.cohort) / (time.perf_counter() - begin)
 
 
-def throughput(arguments: argparse.Namespace, place: Path) -> None:
+def throughput(arguments: argparse.Namespace, work: Path) -> None:
     """Print pipeline, loop and bare forward for both forms of files."""
     lines = []
     for form in ("png", "jpg"):
-        write_cohort(place / form, arguments.patches, form)
-        subject = Subject(_prepared(arguments, place), place / form, place / form)
+        write_cohort(work / form, arguments.patches, form)
+        subject = Subject(_prepared(arguments, work), work / form, work / form)
         subject.bare()  # warm
         rates: dict[str, list[float]] = {"bare": [], "pipeline": [], "loop": []}
         for _ in range(arguments.rounds):
-            for way, seen in rates.items():
-                seen.append(getattr(subject, way)())
-        bare, pipeline, loop = (statistics.median(seen) for seen in rates.values())
+            for method, measured in rates.items():
+                measured.append(getattr(subject, method)())
+        bare, pipeline, loop = (statistics.median(measured) for measured in rates.values())
         lines.append([form, subject.model.batch_size, bare, pipeline, loop, pipeline / bare, pipeline / loop])
     heads = [
         "files",
@@ -130,10 +132,10 @@ def throughput(arguments: argparse.Namespace, place: Path) -> None:
     print(tabulate(lines, headers=heads, floatfmt=".2f", tablefmt="pipe"))
 
 
-def variants(arguments: argparse.Namespace, place: Path) -> None:
+def variants(arguments: argparse.Namespace, work: Path) -> None:
     """Print the bare forward with channels-last and compiled."""
-    write_cohort(place / "png", arguments.patches, "png")
-    subject = Subject(_prepared(arguments, place), place / "png", place)
+    write_cohort(work / "png", arguments.patches, "png")
+    subject = Subject(_prepared(arguments, work), work / "png", work)
     network = subject.model._model  # type: ignore[attr-defined]
     lines = [["as it is", statistics.median(subject.bare() for _ in range(arguments.rounds)), ""]]
     network.to(memory_format=torch.channels_last)
@@ -149,15 +151,15 @@ def variants(arguments: argparse.Namespace, place: Path) -> None:
     print(tabulate(lines, headers=["variant", "bare, 1/s", ""], floatfmt=".2f", tablefmt="pipe"))
 
 
-def decoders(arguments: argparse.Namespace, place: Path) -> None:
-    """Print what reading and preprocessing one image costs, in one thread and in all of them."""
+def decoders(arguments: argparse.Namespace, work: Path) -> None:
+    """Print the time to read and to preprocess one image, in one thread and in all of them."""
     from torchvision.io import decode_image
 
     lines = []
     for form in ("png", "jpg"):
-        write_cohort(place / form, 64, form)
-        contents = [path.read_bytes() for path in sorted((place / form).glob(f"*.{form}"))]
-        subject = Subject(_prepared(arguments, place), place / form, place)
+        write_cohort(work / form, 64, form)
+        contents = [path.read_bytes() for path in sorted((work / form).glob(f"*.{form}"))]
+        subject = Subject(_prepared(arguments, work), work / form, work)
         images = [subject.cohort.read_image(row) for row in range(64)]
 
         def pillow(i: int, contents: list[bytes] = contents) -> object:
@@ -169,24 +171,24 @@ def decoders(arguments: argparse.Namespace, place: Path) -> None:
         def preprocessing(i: int, images: list[Image.Image] = images, model: Any = subject.model) -> object:
             return model.preprocess(images[i])
 
-        for way in (pillow, of_torchvision, preprocessing):
-            one, all_ = _rate(way, 1), _rate(way, available_cpus())
-            lines.append([form, way.__name__.replace("_", " "), 1000 / one, one, all_])
+        for step in (pillow, of_torchvision, preprocessing):
+            one, all_ = _rate(step, 1), _rate(step, available_cpus())
+            lines.append([form, step.__name__.replace("_", " "), 1000 / one, one, all_])
     heads = ["files", "step", "ms each", "1/s, 1 thread", f"1/s, {available_cpus()} threads"]
     print(tabulate(lines, headers=heads, floatfmt=(".0f", "", ".2f", ".0f", ".0f"), tablefmt="pipe"))
 
 
-def _rate(way: Any, threads: int) -> float:
-    work = [i % 64 for i in range(640)]
+def _rate(step: Any, threads: int) -> float:
+    rows = [i % 64 for i in range(640)]
     with ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp")) as pool:
-        list(pool.map(way, work[:64]))
+        list(pool.map(step, rows[:64]))
         begin = time.perf_counter()
-        list(pool.map(way, work))
-        return len(work) / (time.perf_counter() - begin)
+        list(pool.map(step, rows))
+        return len(rows) / (time.perf_counter() - begin)
 
 
-def _prepared(arguments: argparse.Namespace, place: Path) -> PreparedModel:
-    folder = place / "model"
+def _prepared(arguments: argparse.Namespace, work: Path) -> PreparedModel:
+    folder = work / "model"
     if not folder.exists():
         write_model(folder, arguments.model)
     settings = ModelSettings(
@@ -215,9 +217,9 @@ def main() -> None:
         end="",
     )
     print(f"{available_cpus()} cores, torch threads {torch.get_num_threads()}; {packages}\n", flush=True)
-    with tempfile.TemporaryDirectory() as place:
-        way = variants if arguments.variants else decoders if arguments.decoders else throughput
-        way(arguments, Path(place))
+    with tempfile.TemporaryDirectory() as work:
+        measure = variants if arguments.variants else decoders if arguments.decoders else throughput
+        measure(arguments, Path(work))
 
 
 if __name__ == "__main__":

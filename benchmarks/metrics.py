@@ -1,13 +1,13 @@
-"""How long the metrics take, beside the protocol written plainly with scikit-learn.
+"""The time of the metrics, compared with the protocol written plainly with scikit-learn.
 
     python benchmarks/metrics.py                      # all cohorts at dimensions 768, 1,536 and 3,072
     python benchmarks/metrics.py --dims 1536          # one dimension
     python benchmarks/metrics.py --device cuda --no-plain
     python benchmarks/metrics.py --growth --dims 1536 # a quarter, a half and all of Camelyon's patches
 
-Every figure comes from a process of its own, on synthetic cohorts of the benchmark's shapes; what is over
-in seconds is run up to five times, on either side, and the median counts. The plain protocol runs in part
-where the whole would take too long; the part is named and its time multiplied.
+Every figure is measured in a process of its own, on synthetic cohorts of the benchmark's shapes. Short jobs
+run up to five times on either side, and the table has the median. Where the plain protocol would take too
+long, only a part of it runs; the table names the part and multiplies its time.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ import golden_cohorts as golden
 
 Float32 = npt.NDArray[np.float32]
 REPETITIONS, TRIALS = 20, 50
-_RUNS, _SHORT_S = (
-    5,
-    15.0,
-)  # what is short is run again, on either side, until so many seconds; the median counts
+_RUNS, _SHORT_S = 5, 15.0  # a job runs until it took 15 seconds in total, at most 5 times
 
 
 @dataclass(frozen=True)
@@ -52,18 +49,18 @@ class Job:
     cohort: str
     table: str
     units: int
-    unit: str  # what a part is
-    plain_units: int  # how many of them the plain protocol runs
-    part: int | None = None  # how many of them `--part` runs: of combinations those that two centers have
+    unit: str  # name of a part
+    plain_units: int  # number of parts that the plain protocol runs
+    part: int | None = None  # number of parts that `--part` runs; of combinations those of two centers
     k: int = 0
 
     @property
     def is_index(self) -> bool:
-        """With its interval, or the value alone."""
+        """Whether the metric is the robustness index, with or without its interval."""
         return self.metric in (INDEX, INDEX_ALONE)
 
 
-INDEX, INDEX_ALONE = "robustness index", "index, value alone"  # the second as the plain protocol has it
+INDEX, INDEX_ALONE = "robustness index", "index, value alone"  # the second one has no interval, as plain
 JOBS = (
     Job(INDEX, "camelyon", "camelyon", 1, "view", 1, k=11),
     Job(INDEX, "tcga", "tcga_2x2", 94, "subsets", 8, k=61),
@@ -81,12 +78,12 @@ JOBS = (
 
 
 def data(job: Job, dim: int) -> tuple[Float32, pd.DataFrame]:
-    """The view's embeddings and table; the drop reads all rows, the others those in domain."""
+    """The view's embeddings and table; the drop reads all rows, the others the in-domain ones."""
     whole, weights = golden.COHORTS[job.cohort]
     full, table = golden.TABLES[whole](), golden.TABLES[job.table]()
     if job.metric != "performance drop":
         table = table[table.subset != "OOD"].reset_index(drop=True)
-    if job.unit == "subsets":  # the synthetic cohort has some of the subsets: take them in turn
+    if job.unit == "subsets":  # the synthetic cohort has only some of the subsets: repeat them
         parts = [part for _, part in table.groupby("subset", sort=False)]
         copies = [parts[n % len(parts)].assign(subset=f"subset {n}") for n in range(job.units)]
         table = pd.concat(copies, ignore_index=True)
@@ -110,8 +107,8 @@ def first_units(job: Job, table: pd.DataFrame, units: int) -> pd.DataFrame:
 
 
 def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str, Any]:
-    """In a process of its own: median seconds for `units` parts, and the process's peak of memory in MiB."""
-    # Mapped, so that the rows that are not read do not count.
+    """Median seconds for `units` parts, and the peak memory of this process in MiB."""
+    # Mapped, so that rows that are not read do not count.
     embeddings, table = np.load(folder / "x.npy", mmap_mode="r"), pd.read_csv(folder / "t.csv")
     table = first_units(job, table, units)
     embeddings, table = np.asarray(embeddings[table.index]), table.reset_index(drop=True)
@@ -128,7 +125,7 @@ def run(job: Job, folder: Path, side: str, device: str, units: int) -> dict[str,
 def _timed(
     job: Job, embeddings: Float32, table: pd.DataFrame, side: str, device: str, units: int
 ) -> tuple[float, int, float]:
-    """The value, of how many parts it is, and the seconds it took."""
+    """The value, its number of parts, and the seconds."""
     from pathorob_checks import metrics
     from pathorob_checks.metrics.intervals import DRAWS
     from pathorob_checks.metrics.schedules import published_schedule
@@ -143,10 +140,10 @@ def _timed(
         ).value
     elif job.metric == "performance drop":
         schedule = published_schedule(job.cohort)
-        found = metrics.performance_drop(
+        drop = metrics.performance_drop(
             embeddings, table, schedule=schedule, repetitions=max(2, units), device=device
         )
-        value, units = found.id_drop, max(2, units)
+        value, units = drop.id_drop, max(2, units)
     else:
         value = metrics.clustering_score(embeddings, table, trials=TRIALS, device=device).value
     return value, units, time.perf_counter() - begin
@@ -168,7 +165,7 @@ def run_plain(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) ->
 
 
 def peak_memory() -> float:
-    """MiB; on Linux from the process's own record, as getrusage may tell of the one that started it."""
+    """MiB; on Linux from /proc, because getrusage may include the parent process."""
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else []:
         if line.startswith("VmHWM"):
@@ -177,7 +174,7 @@ def peak_memory() -> float:
 
 
 def warm_up(side: str, device: str) -> None:
-    """Libraries and device start before the clock does, on either side."""
+    """Load libraries and start the device before the time is measured."""
     import plain_protocol as plain
 
     from pathorob_checks import metrics
@@ -207,7 +204,7 @@ def _seconds(action: Any) -> float:
 
 
 def products(job: Job, embeddings: Float32, table: pd.DataFrame, units: int) -> float:
-    """GFLOP in matrix products: for the index one product for each pair of rows, for the drop as counted."""
+    """GFLOP in matrix products: for the index one product per pair of rows, for the drop counted by torch."""
     if job.is_index:
         each = len(table) / units
         return units * each * (each + 1) * embeddings.shape[1] / 1e9
@@ -258,9 +255,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-plain", action="store_true", help="time our side only")
     parser.add_argument(
-        "--part", action="store_true", help="on our side, too, run a part of repetitions and combinations"
+        "--part", action="store_true", help="also on our side run only a part of repetitions and combinations"
     )
-    parser.add_argument("--growth", action="store_true", help="our time over the number of patches instead")
+    parser.add_argument(
+        "--growth", action="store_true", help="print our time by the number of patches instead"
+    )
     parser.add_argument("--only", help="jobs whose metric or cohort contains this text")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

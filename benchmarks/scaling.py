@@ -1,9 +1,9 @@
-"""What an extraction on many GPUs costs: parts measured on this machine, and what follows from them.
+"""The time and memory of an extraction on many GPUs, computed from parts measured on this machine.
 
     python benchmarks/scaling.py              # the tables of docs/scaling.md, from the constants below
     python benchmarks/scaling.py --measure    # prints the constants of `Measured` for this machine
 
-Rates of GPUs and of shared storage are assumptions (`MODELS`, `Assumed`): put your own in.
+Rates of GPUs and of shared storage are assumptions (`MODELS`, `Assumed`): replace them with your own.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Assumed:
-    """Not measured here."""
+    """Assumptions, not measured here."""
 
     cores_per_gpu: int = 16
     gpus_per_machine: int = 8
@@ -64,10 +64,10 @@ class Assumed:
     storage: float = 20e9  # bytes per second that the shared storage gives to all machines together
     client: float = 2e9  # and to one machine
     operations: float = 20e3  # files created or renamed per second there
-    start: float = 40  # s until actors run: processes, libraries, CUDA; weights apart
+    start: float = 40  # s until actors run (processes, libraries, CUDA), without loading weights
     products: float = 30e12  # float32 operations per second of a GPU in the neighbors' search
-    index: float = 188e9  # the same of 2 cores: 76 % of 247 GFLOP/s (docs/performance.md, Camelyon)
-    peak: float = 2.0  # memory of the process that joins, in matrices
+    index: float = 188e9  # the same on 2 cores: 76 % of 247 GFLOP/s (docs/performance.md, Camelyon)
+    peak: float = 2.0  # memory of the process that assembles the shards, in matrices
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Measured:
     """CPU seconds of one core of an Intel Xeon, and bytes, as `--measure` printed them."""
 
     decode: float = 3.3e-3  # to decode and preprocess a PNG of 256 px
-    hash_byte: float = 0.62e-9  # of an image, when a cohort of one's own is read
-    row: float = 0.27e-6  # to unpack a patch of the table that travels
+    hash_byte: float = 0.62e-9  # to hash a byte of an image, when an own cohort is loaded
+    row: float = 0.27e-6  # to unpickle a row of the table that is sent to actors
     row_bytes: float = 273  # of that table
-    held: float = 560  # bytes of memory in which an actor holds a patch of it
-    look: float = 10e-6  # to find that a shard is missing
-    join_byte: float = 2.1e-9  # of a shard: read, compare with its digest, put in place, check
+    held: float = 560  # bytes of an actor's memory for a row of it
+    look: float = 10e-6  # to check whether a shard exists
+    join_byte: float = 2.1e-9  # to read a byte of a shard, compare its digest, copy it and check it
     manifest: float = 149  # bytes for a shard
 
 
@@ -88,18 +88,18 @@ ASSUMED, MEASURED = Assumed(), Measured()
 
 
 def embedding(model: Model, patches: int, gpus: int) -> float:
-    """Seconds in which actors start and embed."""
+    """Seconds until all patches are embedded, with the actors' start."""
     machines = max(1, gpus // ASSUMED.gpus_per_machine)
     rate = min(model.rate, ASSUMED.cores_per_gpu / MEASURED.decode)
     start = ASSUMED.start + patches * MEASURED.row + machines * model.weights / ASSUMED.storage
     table = machines * patches * MEASURED.row_bytes / ASSUMED.storage
     shards = patches / SHARD_PATCHES
-    turns = -(-shards // gpus)  # a GPU embeds whole shards
+    rounds = -(-shards // gpus)  # a GPU embeds whole shards
     return (
         start
         + table
         + max(
-            turns * SHARD_PATCHES / rate,
+            rounds * SHARD_PATCHES / rate,
             patches * ASSUMED.image_bytes / ASSUMED.storage,
             2 * shards / ASSUMED.operations,
         )
@@ -107,7 +107,7 @@ def embedding(model: Model, patches: int, gpus: int) -> float:
 
 
 def tables() -> None:
-    """Print what the constants say."""
+    """Print the tables that follow from the constants."""
     rows = [
         [f"{n:.0e}", *(" / ".join(_time(embedding(model, n, gpus)) for model in MODELS) for gpus in GPUS)]
         for n in PATCHES
@@ -143,7 +143,7 @@ def measure() -> None:
     n, columns = 25_600, 1024
     cohort = _cohort(n)
     plan = plan_of(cohort, "0" * 64)
-    travels = pickle.dumps(ShardRows(plan, cohort), protocol=5)
+    sent = pickle.dumps(ShardRows(plan, cohort), protocol=5)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC).save(stream, format="PNG")
@@ -161,8 +161,8 @@ def measure() -> None:
         steps(Image.open(io.BytesIO(stream.getvalue())).convert("RGB"))
 
     image = os.urandom(10**7)
-    with tempfile.TemporaryDirectory() as place:
-        store = EmbeddingStore(Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddingStore(Path(folder))
         looking = _cpu(lambda: store.whole_shards(plan))
         values = np.random.default_rng(0).standard_normal((SHARD_PATCHES, columns), dtype=np.float32)
         begin = time.perf_counter()
@@ -178,16 +178,16 @@ def measure() -> None:
         manifest = (store.folder(plan.key) / "manifest.json").stat().st_size
     print(f"decode     {_cpu(decode, 50):.2e} s, a PNG of {len(stream.getvalue())} bytes")
     print(f"hash_byte  {_cpu(lambda: hashlib.sha256(image)) / len(image):.2e} s")
-    print(f"row        {_cpu(lambda: pickle.loads(travels).cohort.keys) / n:.2e} s")
-    print(f"row_bytes  {len(travels) / n:.0f}")
+    print(f"row        {_cpu(lambda: pickle.loads(sent).cohort.keys) / n:.2e} s")
+    print(f"row_bytes  {len(sent) / n:.0f}")
     tracemalloc.start()
-    held = pickle.loads(travels)
+    held = pickle.loads(sent)
     held.rows(0)
     print(f"held       {tracemalloc.get_traced_memory()[0] / n:.0f} bytes")
     print(f"look       {looking / len(plan):.2e} s")
     print(f"join_byte  {joining / (n * columns * 4):.2e} s")
     print(f"manifest   {manifest / len(plan):.0f} bytes")
-    print(f"(a shard of {values.nbytes / 1e6:.1f} MB is on this disk after {1000 * put:.1f} ms)")
+    print(f"(writing a shard of {values.nbytes / 1e6:.1f} MB to this disk takes {1000 * put:.1f} ms)")
 
 
 def _cohort(n: int) -> Cohort:

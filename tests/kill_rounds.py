@@ -1,11 +1,11 @@
-"""Extractions that are killed at random moments, and what is left of them.
+"""Extractions that are killed at random moments, and the shards that are left.
 
     python tests/kill_rounds.py KILLS SEED
 
-A process embeds a small cohort; it is ended by SIGKILL after a random time, and another one goes on, until
-the extraction is complete; then it starts anew, until there were so many kills. After every kill no shard
-may be gone or damaged; at the end all embeddings must be those of an extraction that ran through, to the
-last bit. Prints what happened as JSON and fails at the first loss.
+A process embeds a small cohort; it is ended by SIGKILL after a random time, and another one continues, until
+the extraction is complete. Then another extraction begins, until there were KILLS kills. After every kill no
+shard may be missing or damaged; at the end all embeddings must be those of an extraction without kills, to
+the last bit. Prints counts as JSON and fails at the first loss.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IN_FLIGHT = 4  # shards: one embedded, one written, two that wait to be written
 
 
 class SlowModel:
-    """Colors at some ten milliseconds a batch, with a log of the patches that it embedded."""
+    """Describes colors, with a pause in each batch and a log of the embedded patches."""
 
     identity = {"architecture": "color", "revision": "1"}  # noqa: RUF012 (a stand-in)
     dimension = 6
@@ -75,7 +75,7 @@ def embed(cohort: Cohort, root: Path, log: Path, pause: float) -> extraction.Emb
 
 
 def run_and_kill(cohort: Cohort, root: Path, log: Path, delay: float) -> bool:
-    """Whether a process that embeds the cohort was killed; False if it was faster."""
+    """Whether a process that embeds the cohort was killed; False if it was finished before that."""
     log.write_text("")
     child = os.fork()
     if child == 0:
@@ -89,47 +89,47 @@ def run_and_kill(cohort: Cohort, root: Path, log: Path, delay: float) -> bool:
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-        raise SystemExit("an extraction failed by itself")
+        raise SystemExit("an extraction failed without being killed")
     return os.WIFSIGNALED(status)
 
 
 def main(kills: int, seed: int) -> None:
     extraction.plan_of = lambda cohort, key: plan_of(cohort, key, size=PER_SHARD)  # type: ignore[assignment]
     chance = random.Random(seed)
-    said = {"kills": 0, "extractions": 0, "lost_patches_most": 0, "shards_kept": 0}
+    counts = {"kills": 0, "extractions": 0, "lost_patches_most": 0, "shards_kept": 0}
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         log = work / "log"
         write_cohort(work / "cohort")
         cohort = load_folder(work / "cohort")
-        while said["kills"] < kills:
-            root = work / f"cache{said['extractions']}"
+        while counts["kills"] < kills:
+            root = work / f"cache{counts['extractions']}"
             store = EmbeddingStore(root)
             key = extraction.embedding_key(SlowModel.identity, cohort)
             plan: ShardPlan = plan_of(cohort, key, size=PER_SHARD)
             before: set[int] = set()
             while run_and_kill(cohort, root, log, chance.uniform(0, 0.35)):
-                said["kills"] += 1
+                counts["kills"] += 1
                 after = set(store.whole_shards(plan))
                 if not before <= after or len(after) != store.count_shards(key):
-                    raise SystemExit(f"kill {said['kills']} lost or damaged a shard: {before} -> {after}")
+                    raise SystemExit(f"kill {counts['kills']} lost or damaged a shard: {before} -> {after}")
                 lost = len(log.read_text()) - plan.count(sorted(after - before))
                 if lost > IN_FLIGHT * PER_SHARD:
-                    raise SystemExit(f"kill {said['kills']} cost {lost} patches")
-                said["lost_patches_most"] = max(said["lost_patches_most"], lost)
-                said["shards_kept"] += len(after - before)
+                    raise SystemExit(f"kill {counts['kills']} cost {lost} patches")
+                counts["lost_patches_most"] = max(counts["lost_patches_most"], lost)
+                counts["shards_kept"] += len(after - before)
                 before = after
-            said["extractions"] += 1
+            counts["extractions"] += 1
             stored = store.load(key, cohort.keys)
             if stored is None:
                 raise SystemExit("an extraction ended without an entry")
-            # In a process of its own: threads of torch do not survive the forks that follow.
+            # In a process of its own, because torch's threads would not survive the next forks.
             if (child := os.fork()) == 0:
-                through = embed(cohort, work / f"through{said['extractions']}", work / "log2", pause=0)
-                os._exit(0 if through.values.tobytes() == stored.values.tobytes() else 3)
+                whole = embed(cohort, work / f"whole{counts['extractions']}", work / "log2", pause=0)
+                os._exit(0 if whole.values.tobytes() == stored.values.tobytes() else 3)
             if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-                raise SystemExit("the embeddings differ from those of an extraction that ran through")
-    print(json.dumps(said))  # noqa: T201
+                raise SystemExit("the embeddings differ from those of an extraction without kills")
+    print(json.dumps(counts))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from gate_runs import Run, Terminal
 from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
 from tiny_models import write_tiny_transformers
 
-from pathorob_checks.embeddings.precomputed import write_pathorob_layout
+from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
 
 METRICS = ("robustness_index", "performance_drop_id", "performance_drop_ood", "clustering_score")
 

@@ -1,4 +1,4 @@
-"""`pathorob-checks cache`: what is kept is listed, verified, made room from and given away."""
+"""`pathorob-checks cache` lists, verifies, prunes and exports the entries of the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pathorob_checks.embeddings.store import MANIFEST, EmbeddingStore
 from pathorob_checks.errors import CacheError
 from pathorob_checks.sizes import parse_size, written_size
 
-KEYS = ["aa" * 32, "ab" * 32, "cd" * 32]  # the one used last, and the ones before
+KEYS = ["aa" * 32, "ab" * 32, "cd" * 32]  # the most recently used one first
 PATCHES = [f"slide-{i}" for i in range(5)]
 
 
@@ -34,8 +34,8 @@ def add(store: EmbeddingStore, key: str, seed: int = 0, finish: bool = True) -> 
     for shard in range(3):
         store.put(plan, shard, values(seed)[2 * shard : 2 * shard + 2])
     if finish:
-        _, told = store.assemble(plan, PATCHES)
-        store.finish(plan, told, 3, {"model": "m"}, {"fm": f"fm{seed}", "cohort": "lung"})
+        _, shards = store.assemble(plan, PATCHES)
+        store.finish(plan, shards, 3, {"model": "m"}, {"fm": f"fm{seed}", "cohort": "lung"})
         used = time.time() - 1000 * seed
         os.utime(store.folder(key) / MANIFEST, (used, used))
 
@@ -56,13 +56,12 @@ def keys_left(store: EmbeddingStore) -> list[str]:
     return [entry.key for entry in upkeep.entries(store)]
 
 
-def test_what_is_there_is_listed_the_last_used_first(
+def test_entries_are_listed_the_most_recently_used_first(
     store: EmbeddingStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add(store, "ef" * 32, finish=False)
     assert run(store, "ls") == 0
-    said = capsys.readouterr().out
-    lines = said.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert "(not finished)" in lines[2]
     first = [line.split()[:3] for line in lines[3:6]]
     assert first == [[key[:12], f"fm{i}", "lung"] for i, key in enumerate(KEYS)]
@@ -71,13 +70,13 @@ def test_what_is_there_is_listed_the_last_used_first(
     assert max(map(len, lines[:-1])) <= 80
 
 
-def test_an_empty_cache_is_said_to_be_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_cache_is_reported_as_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["ls"], ["verify"], ["prune", "--keep=0"]):
         assert cli.main(["cache", *arguments, f"--fm-cache={tmp_path / 'none'}"]) == 0
     assert "no embeddings" in capsys.readouterr().out
 
 
-def test_damage_is_found_and_named(store: EmbeddingStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_named(store: EmbeddingStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, "verify") == 0
     assert capsys.readouterr().out.count("ok ") == 3
     path = store.folder(KEYS[1]) / file_name(1)
@@ -85,12 +84,13 @@ def test_damage_is_found_and_named(store: EmbeddingStore, capsys: pytest.Capture
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (store.folder(KEYS[2]) / MANIFEST).write_text("{}")
     assert run(store, "verify") == 1
-    said = capsys.readouterr().out
-    assert f"BAD  {KEYS[1][:12]} fm1 lung: shard-00001.safetensors: it has another digest" in said
-    assert f"{KEYS[2][:12]}: the extraction was not finished" in said
+    output = capsys.readouterr().out
+    problem = "shard-00001.safetensors: its values do not match its digest"
+    assert f"BAD  {KEYS[1][:12]} fm1 lung: {problem}" in output
+    assert f"{KEYS[2][:12]}: the extraction was not finished; its 3 shards are used" in output
 
 
-def test_room_is_made_from_what_was_used_longest_ago(
+def test_the_least_recently_used_entries_are_pruned(
     store: EmbeddingStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = upkeep.entries(store)[0].size
@@ -101,7 +101,7 @@ def test_room_is_made_from_what_was_used_longest_ago(
     assert keys_left(store) == []
 
 
-def test_reading_makes_an_entry_the_last_used(store: EmbeddingStore) -> None:
+def test_loading_makes_an_entry_the_most_recently_used(store: EmbeddingStore) -> None:
     assert store.load(KEYS[2], PATCHES) is not None
     assert keys_left(store) == [KEYS[2], KEYS[0], KEYS[1]]
 
@@ -122,7 +122,9 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("way", ["use", "lock"])
-def test_what_another_process_uses_stays_until_it_is_killed(store: EmbeddingStore, way: str) -> None:
+def test_an_entry_that_another_process_uses_stays_until_that_is_killed(
+    store: EmbeddingStore, way: str
+) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", _OTHER, str(store.root), KEYS[2], way], stdout=subprocess.PIPE, text=True
     )
@@ -136,10 +138,10 @@ def test_what_another_process_uses_stays_until_it_is_killed(store: EmbeddingStor
         os.kill(other.pid, signal.SIGKILL)
         other.wait()
     assert [entry.key for entry in upkeep.prune(store, 0)] == [KEYS[2]]
-    assert list((store.root / "leases").glob("*")) == []  # what the dead process left is cleared away
+    assert list((store.root / "leases").glob("*")) == []  # the lease of the killed process is deleted
 
 
-def test_what_this_process_uses_stays(store: EmbeddingStore) -> None:
+def test_an_entry_that_this_process_uses_stays(store: EmbeddingStore) -> None:
     store.use(KEYS[0])
     store.use(KEYS[1])
     assert keys_in_use(store.root) == set(KEYS[:2])
@@ -147,17 +149,17 @@ def test_what_this_process_uses_stays(store: EmbeddingStore) -> None:
     assert keys_left(store) == KEYS[:2]
 
 
-def test_an_entry_is_given_away_and_read_again(
+def test_an_exported_entry_is_read_again(
     store: EmbeddingStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(store, "export", KEYS[1][:6], str(tmp_path / "given")) == 0
     assert "--fm=embeddings:" in capsys.readouterr().out
     table = pd.DataFrame({"slide_id": "slide", "patch_id": list("31402"), "medical_center": "A"})
-    found = precomputed.read(tmp_path / "given", "lung", table)
-    np.testing.assert_array_equal(found.values, values(1)[[3, 1, 4, 0, 2]])
+    loaded = precomputed.read(tmp_path / "given", "lung", table)
+    np.testing.assert_array_equal(loaded.values, values(1)[[3, 1, 4, 0, 2]])
 
 
-def test_with_its_cohort_an_entry_is_given_away_in_the_benchmarks_layout(
+def test_with_its_cohort_an_entry_is_exported_in_the_benchmarks_layout(
     store: EmbeddingStore, tmp_path: Path
 ) -> None:
     table = pd.DataFrame({"slide_id": "slide", "patch_id": list("01234"), "medical_center": list("ABABA")})
@@ -165,24 +167,24 @@ def test_with_its_cohort_an_entry_is_given_away_in_the_benchmarks_layout(
     written = upkeep.export(store, entry, tmp_path, ("lung", table))
     assert [path.relative_to(tmp_path).as_posix() for path in written] == ["lung/A.npz", "lung/B.npz"]
     np.testing.assert_array_equal(precomputed.read(tmp_path, "lung", table).values, values(0))
-    with pytest.raises(CacheError, match="is not of cohort breast"):
+    with pytest.raises(CacheError, match="does not belong to the cohort breast"):
         upkeep.export(store, entry, tmp_path, ("breast", table[:3]))
 
 
-def test_what_cannot_be_given_away_is_told(
+def test_an_entry_that_cannot_be_exported_is_an_error(
     store: EmbeddingStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add(store, "ef" * 32, finish=False)
     for key, words in (
         ("a", "2 entries of"),
-        ("99", "0 entries of"),
-        ("ef", "is not finished; run it again"),
+        ("99", "no entries of"),
+        ("ef", "is not finished; finish it, then export"),
     ):
         assert run(store, "export", key, str(tmp_path / "out")) == 1
         assert words in capsys.readouterr().err
     assert run(store, "export", KEYS[0], str(tmp_path / "out")) == 0
     assert run(store, "export", KEYS[0], str(tmp_path / "out")) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -193,12 +195,12 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "5 XB", "1.5.2MB", "many"])
-def test_other_texts_are_no_sizes(text: str) -> None:
+def test_other_texts_are_not_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="no size like 50GB"):
         parse_size(text)
 
 
-def test_a_size_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_that_is_not_a_size_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["cache", "prune", "--keep=much"])
     assert "no size like 50GB" in capsys.readouterr().err

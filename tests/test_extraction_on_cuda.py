@@ -1,4 +1,4 @@
-"""On a GPU: the same embeddings as on the CPU, whole batches sent ahead, and too little memory survived."""
+"""On a GPU: the embeddings are those of the CPU, and too little memory is survived."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 
 def prepared(folder: Path, device: str, **settings: object) -> PreparedModel:
-    place = folder / "model"
-    if not place.exists():
+    weights = folder / "model"
+    if not weights.exists():
         torch.manual_seed(0)
-        save_for_hf(timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0), str(place))
+        save_for_hf(timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0), str(weights))
     chosen = ModelSettings(device=device, **settings)  # type: ignore[arg-type]
-    return prepare(resolve(parse_spec(f"local-dir:{place}"), "vit"), chosen)
+    return prepare(resolve(parse_spec(f"local-dir:{weights}"), "vit"), chosen)
 
 
 def test_embeddings_on_the_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_embeddings_on_the_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
 
 def test_the_batch_size_does_not_matter(tmp_path: Path) -> None:
     cohort = load_folder(write_cohort(tmp_path / "c"))
-    found = [
+    small, large = (
         obtain(
             prepared(tmp_path, "cuda", batch_size=size), cohort, EmbeddingStore(tmp_path / f"cache{size}")
         ).values
         for size in (7, 64)
-    ]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+    )
+    np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-4)
 
 
 def test_too_little_memory_on_the_gpu_halves_the_batch(tmp_path: Path) -> None:
@@ -58,15 +58,15 @@ def test_too_little_memory_on_the_gpu_halves_the_batch(tmp_path: Path) -> None:
 
     def greedy(batch: torch.Tensor) -> torch.Tensor:
         # A real failure of the allocator, for all batches of more than ten patches.
-        wanted = 2**50 if len(batch) > 10 else 1
-        torch.empty(wanted, dtype=torch.uint8, device="cuda")
+        size = 2**50 if len(batch) > 10 else 1
+        torch.empty(size, dtype=torch.uint8, device="cuda")
         return real(batch)
 
     loaded.embed = greedy  # type: ignore[method-assign]
     small = PreparedModel(model.name, model.identity, lambda: loaded, device="cuda")
-    found = obtain(small, cohort, EmbeddingStore(tmp_path / "small"))
-    assert found.details["batch_size"] == 6
-    np.testing.assert_allclose(found.values, plenty.values, rtol=1e-3, atol=1e-4)
+    halved = obtain(small, cohort, EmbeddingStore(tmp_path / "small"))
+    assert halved.details["batch_size"] == 6
+    np.testing.assert_allclose(halved.values, plenty.values, rtol=1e-3, atol=1e-4)
 
 
 def test_a_gpu_has_one_name_however_it_is_numbered() -> None:

@@ -1,4 +1,4 @@
-"""k-means in lockstep gives scikit-learn's labels, whatever it meets on the way."""
+"""k-means in lockstep gives scikit-learn's labels, also where rounding decides or a cluster is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def converge(
 
 def assert_same_labels(points: Float32, runs: Sequence[Run]) -> None:
     ours = KMeansRuns(points, CPU)
-    assert ours._gram is not None  # else scikit-learn would be compared with itself
+    assert ours._gram is not None  # otherwise scikit-learn would be compared with itself
     for run, labels in zip(runs, ours.labels(runs), strict=True):
         np.testing.assert_array_equal(labels, by_scikit_learn(points, run), err_msg=str(run))
 
@@ -70,7 +70,7 @@ def test_labels_are_scikit_learns(seed: int, clusters: int, K: int, count: int) 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_points_between_two_centers_fall_on_scikit_learns_side(seed: int) -> None:
+def test_points_between_two_centers_have_scikit_learns_labels(seed: int) -> None:
     """A coarse grid: many distances are equal up to rounding, many points are duplicates."""
     rng = np.random.RandomState(seed)
     points = np.zeros((200, 64), dtype=np.float32)
@@ -93,21 +93,21 @@ def test_the_inertia_of_settled_clusters_is_scikit_learns_to_the_bit(count: int,
     points = cloud(count, dim, seed=count)
     with threadpool_limits(1):
         models = [KMeans(K, init="random", n_init=1, tol=0, random_state=K).fit(points) for K in (2, 5, 30)]
-    found = [
+    ours = [
         rounding.inertia(points - points.mean(axis=0), model.labels_.astype(np.int64), model.n_clusters)
         for model in models
     ]
-    assert found == [model.inertia_ for model in models]
+    assert ours == [model.inertia_ for model in models]
 
 
-def test_partitions_of_different_points_are_not_taken_for_each_other() -> None:
+def test_partitions_of_different_points_are_distinguished() -> None:
     partitions = ([0, 0, 1, 1, -1, -1], [0, 0, -1, -1, 1, 1], [-1, -1, 0, 0, 1, 1], [0, 0, 1, 1, 2, 2])
     assert len({kmeans._first_seen(np.array(labels)).tobytes() for labels in partitions}) == 4
     once, renamed = np.array([0, 1, -1, 2, 0]), np.array([2, 0, -1, 1, 2])
     np.testing.assert_array_equal(kmeans._first_seen(once), kmeans._first_seen(renamed))
 
 
-def test_runs_of_different_k_advance_together_as_alone() -> None:
+def test_runs_of_different_k_give_the_same_together_as_alone() -> None:
     points = cloud(400, 80, seed=3)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)
     starts = [start for K in (2, 9, 5) for start in Run(K=K, starts=3, seed=K).first_centers(400)]
@@ -129,7 +129,7 @@ def test_a_run_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
     assert_same_labels(points, runs)
 
 
-def test_a_run_ends_when_its_centers_hardly_move() -> None:
+def test_a_run_ends_when_its_centers_move_less_than_the_tolerance() -> None:
     points = cloud(600, 64, seed=5)
     first = Run(K=6, starts=1, seed=0).first_centers(600)
     gram = lloyd.Gram(points - points.mean(axis=0), CPU)
@@ -144,7 +144,9 @@ def test_a_run_ends_when_its_centers_hardly_move() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_a_run_ends_after_the_most_iterations(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_ends_after_the_largest_number_of_iterations(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lloyd, "MAX_ITERATIONS", most)
     points = cloud(500, 64, seed=7)
     run = Run(K=8, starts=3, seed=2)
@@ -152,7 +154,7 @@ def test_a_run_ends_after_the_most_iterations(most: int, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(labels, by_scikit_learn(points, run, max_iter=most))
 
 
-def test_without_room_for_all_products_scikit_learn_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scikit_learn_runs_if_memory_is_too_small_for_all_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kmeans, "_GRAM_BYTES", 1000)
     points = cloud(200, 64, seed=9)
     ours, run = KMeansRuns(points, CPU), Run(K=4, starts=3, seed=1)
@@ -163,16 +165,16 @@ def test_without_room_for_all_products_scikit_learn_runs(monkeypatch: pytest.Mon
 def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     points = cloud(800, 128, seed=11)
     runs = [Run(K=K, starts=4, seed=0) for K in (2, 3, 17)] + [Run(K=5, starts=2, seed=s) for s in range(6)]
-    found = {}
+    labels = {}
     for cores in (1, 3):
         monkeypatch.setattr("pathorob_checks.numerics.threads.available", lambda cores=cores: cores)
-        found[cores] = np.array(list(KMeansRuns(points, CPU).labels(runs)))
-    np.testing.assert_array_equal(found[1], found[3])
+        labels[cores] = np.array(list(KMeansRuns(points, CPU).labels(runs)))
+    np.testing.assert_array_equal(labels[1], labels[3])
 
 
 @pytest.mark.parametrize("dim", [16, 80])
 @pytest.mark.parametrize("clusters", [4, 0])
-def test_runs_on_some_of_the_points_have_the_labels_that_these_have_alone(dim: int, clusters: int) -> None:
+def test_runs_on_some_points_have_the_labels_of_runs_on_these_points_alone(dim: int, clusters: int) -> None:
     points = cloud(300, dim, seed=1, clusters=clusters, spread=0.5)
     parts = [None, np.arange(0, 300, 2), np.arange(40, 300), np.arange(7)]
     runs = [Run(K=K, starts=4, seed=0, rows=rows) for K in (3, 6) for rows in parts]
@@ -183,7 +185,7 @@ def test_runs_on_some_of_the_points_have_the_labels_that_these_have_alone(dim: i
         assert len(np.unique(labels[rows])) == run.K
 
 
-def test_a_run_on_some_of_the_points_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
+def test_a_run_on_some_points_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
     points = np.repeat(cloud(30, 64, seed=1), 20, axis=0)
     rows = np.arange(0, 600, 3)
     runs = [Run(K=12, starts=5, seed=s, rows=rows) for s in range(6)]

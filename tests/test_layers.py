@@ -21,7 +21,7 @@ ALLOWED = {
     "embeddings": {"models", "cohorts"},
     "commands": {"models", "cohorts", "embeddings", "criteria", "report"},
 }
-FREE = {"errors", "resources", "hub", "sizes"}
+FREE = {"canonical", "cpus", "errors", "files", "hub", "progress", "resources", "sizes"}
 
 
 def rooms_imported(path: Path) -> set[str]:

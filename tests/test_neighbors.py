@@ -1,4 +1,4 @@
-"""Blocked nearest neighbors are what sorting all distances gives."""
+"""Blocked nearest neighbors are those that sorting all distances gives."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def screen_of(by_int8: bool) -> Callable[..., Screen]:
 
 
 @pytest.mark.parametrize("spectrum", ["even", "falling", "one place", "constant"])
-def test_products_of_whole_numbers_stay_within_their_bound(spectrum: str) -> None:
-    """By far: the bound holds for every pair, where the typical error is a tenth of it."""
+def test_errors_of_integer_products_stay_within_their_bound(spectrum: str) -> None:
+    """Clearly: the bound must hold for every pair, and the typical error is a tenth of it."""
     rng = np.random.RandomState(0)
     scale = {"even": np.ones(300), "falling": np.arange(1, 301) ** -1.0}.get(spectrum, np.full(300, 1e-3))
     x = rng.standard_normal((2000, 300)) * scale
@@ -84,8 +84,8 @@ def test_products_of_whole_numbers_stay_within_their_bound(spectrum: str) -> Non
     assert screen.bound * screen.unit < 0.06
 
 
-def test_a_product_beyond_its_bound_is_noticed_and_float32_takes_over() -> None:
-    """As on a processor that adds up whole numbers wrongly."""
+def test_after_an_error_above_the_bound_float32_is_used() -> None:
+    """As on a processor that adds up integers wrongly."""
     points, groups = unit(200, 64, seed=5), np.arange(200) // 2
 
     class Wrong(Int8Screen):
@@ -100,8 +100,8 @@ def test_a_product_beyond_its_bound_is_noticed_and_float32_takes_over() -> None:
 
 @pytest.mark.parametrize("by_int8", [False, True])
 @pytest.mark.parametrize("count", [70, 700])
-def test_neighbors_are_the_same_without_what_only_the_cpu_has(count: int, by_int8: bool) -> None:
-    """The way of a GPU, on the CPU."""
+def test_neighbors_are_the_same_without_the_code_for_cpus(count: int, by_int8: bool) -> None:
+    """The code for GPUs, on the CPU."""
     points, groups = unit(count, 32, seed=9), np.arange(count) // 3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "_by_numpy", lambda tensor: False)
@@ -116,17 +116,17 @@ def test_neighbors_are_the_same_without_what_only_the_cpu_has(count: int, by_int
             np.testing.assert_array_equal(neighbors.nearest_to(some, points, groups, k, CPU), expected[some])
 
 
-def test_rows_are_normalised_as_scikit_learn_does_it() -> None:
-    """To the bit: it decides which of two nearly equal neighbors the published values count first."""
+def test_rows_are_normalized_as_by_scikit_learn() -> None:
+    """To the bit: it decides which of two nearly equal neighbors is first in the published values."""
     rows = (np.random.RandomState(10).standard_normal((500, 77)) * 30).astype(np.float32)
     expected = normalize(rows)
     np.testing.assert_array_equal(neighbor_lists._unit(rows.copy()), expected)
 
 
 def test_rows_that_hardly_differ_are_screened_in_float32() -> None:
-    """Or nearly all of them would be candidates."""
+    """Otherwise nearly all of them would be candidates."""
     x = unit(1200, 64, seed=11) * 0.01 + unit(1, 64, seed=12)
-    x[:8] = unit(8, 64, seed=14)  # and few that do, so that what they have in common is not all
+    x[:8] = unit(8, 64, seed=14)  # a few differ, so that subtracting the mean does not separate the others
     points = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     groups, used = np.arange(1200) // 4, []
 
@@ -141,17 +141,17 @@ def test_rows_that_hardly_differ_are_screened_in_float32() -> None:
     assert [type(screen) for screen in used] == [Int8Screen, Float32Screen]
 
 
-def test_one_neighbor_is_found_in_parts_that_share_patches() -> None:
+def test_one_neighbor_in_parts_that_share_patches() -> None:
     array, slides = unit(60, 8, seed=13), np.tile(np.arange(30) // 3, 2)
     array[30:] = array[:30]
     parts = [np.arange(30), np.arange(30, 60)]
     assert neighbor_lists._shared(array, parts, slides) is not None
-    found = neighbor_lists.neighbor_lists(array, parts, slides, 1, CPU, None)
+    lists = neighbor_lists.neighbor_lists(array, parts, slides, 1, CPU, None)
     expected = by_sorting(array[:30], slides[:30], 1)
-    np.testing.assert_array_equal(found, np.concatenate([expected, expected + 30]))
+    np.testing.assert_array_equal(lists, np.concatenate([expected, expected + 30]))
 
 
-def test_a_screen_of_whole_numbers_is_for_few_neighbors_of_many_rows() -> None:
+def test_the_int8_screen_is_used_for_few_neighbors_of_many_rows() -> None:
     x = torch.from_numpy(unit(5000, 16, seed=6))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screens, "_int8_is_fast", lambda: True)
@@ -162,24 +162,24 @@ def test_a_screen_of_whole_numbers_is_for_few_neighbors_of_many_rows() -> None:
         assert isinstance(screens.choose(x, 10, map), Float32Screen)
 
 
-def test_neighbors_of_some_rows_are_those_of_all() -> None:
+def test_neighbors_of_some_rows_equal_those_of_all_rows() -> None:
     points, groups = unit(300, 16, seed=7), np.arange(300) // 4
     some = np.array([5, 250, 17])
     for k in (1, 12, 296):
-        found = neighbors.nearest_to(some, points, groups, k, CPU)
-        np.testing.assert_array_equal(found, by_sorting(points, groups, k)[some])
+        lists = neighbors.nearest_to(some, points, groups, k, CPU)
+        np.testing.assert_array_equal(lists, by_sorting(points, groups, k)[some])
     assert neighbors.nearest_to(some[:0], points, groups, 3, CPU).shape == (0, 3)
 
 
-def test_equal_distances_stand_in_the_order_of_the_rows() -> None:
+def test_equal_distances_are_in_the_order_of_the_rows() -> None:
     points = np.repeat(unit(5, 8, seed=0), 6, axis=0)
     groups = np.arange(30)
-    found = nearest(points, groups, 29)
-    np.testing.assert_array_equal(found, by_sorting(points, groups, 29))
-    np.testing.assert_array_equal(found[7, :5], [6, 8, 9, 10, 11])
+    lists = nearest(points, groups, 29)
+    np.testing.assert_array_equal(lists, by_sorting(points, groups, 29))
+    np.testing.assert_array_equal(lists[7, :5], [6, 8, 9, 10, 11])
 
 
-def test_distances_that_float32_products_cannot_tell_apart_are_ordered() -> None:
+def test_distances_that_are_equal_as_float32_products_are_ordered() -> None:
     rng = np.random.RandomState(1)
     points = unit(1, 512, seed=1) + (rng.standard_normal((300, 512)) * 2e-5).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
@@ -189,8 +189,8 @@ def test_distances_that_float32_products_cannot_tell_apart_are_ordered() -> None
     np.testing.assert_array_equal(nearest(points, groups, 257), by_sorting(points, groups, 257))
 
 
-def test_more_equal_neighbors_than_candidates_stand_in_the_order_of_the_rows() -> None:
-    # 40 rows are equal up to rounding, more than there are candidates: chance must not pick among them.
+def test_more_equal_neighbors_than_candidates_are_in_the_order_of_the_rows() -> None:
+    # 40 rows are equal up to rounding, more than there are candidates: chance must not choose among them.
     rng = np.random.RandomState(2)
     near = unit(1, 64, seed=2) + (rng.standard_normal((40, 64)) * 3e-7).astype(np.float32)
     points = np.concatenate([near, unit(200, 64, seed=3)])
@@ -203,8 +203,8 @@ def test_more_equal_neighbors_than_candidates_stand_in_the_order_of_the_rows() -
 
 
 @pytest.mark.parametrize("count", [640, 650])
-def test_groups_of_products_hide_no_neighbor(count: int) -> None:
-    """Wide enough that only group maxima set the first floor; 650 leaves rows over that no group holds."""
+def test_no_neighbor_is_lost_by_the_groups_of_the_first_floor(count: int) -> None:
+    """Wide enough that group maxima set the first floor; with 650 some rows are in no group."""
     points, groups = unit(count, 16, seed=4), np.arange(count) // 3
     assert count // candidates._MEMBERS > 4 * 7
     np.testing.assert_array_equal(nearest(points, groups, 7), by_sorting(points, groups, 7))
@@ -212,7 +212,7 @@ def test_groups_of_products_hide_no_neighbor(count: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), depth=st.sampled_from([0.2, 0.7, 5]))
-def test_parts_with_rows_in_common_have_the_neighbors_that_each_has_alone(seed: int, depth: float) -> None:
+def test_parts_with_common_rows_have_the_neighbors_that_each_has_alone(seed: int, depth: float) -> None:
     rng = np.random.RandomState(seed)
     different = rng.standard_normal((40, 8)).astype(np.float32)
     which = np.concatenate([rng.permutation(40)[:30] for _ in range(6)])
@@ -227,7 +227,7 @@ def test_parts_with_rows_in_common_have_the_neighbors_that_each_has_alone(seed: 
     np.testing.assert_array_equal(shared, alone)
 
 
-def test_parts_share_a_search_only_where_it_costs_less_and_patches_are_told_apart() -> None:
+def test_parts_share_a_search_only_if_it_costs_less_and_patches_are_distinguished() -> None:
     array, slides = unit(40, 8, seed=8), np.arange(40) // 4
     apart = [np.arange(20), np.arange(20, 40)]
     assert neighbor_lists._shared(array, apart, slides) is None
@@ -239,19 +239,19 @@ def test_parts_share_a_search_only_where_it_costs_less_and_patches_are_told_apar
     # One embedding under two slides is two patches.
     first, _ = neighbor_lists._shared(doubled, [*again, *again], np.arange(80) // 4) or (None, None)
     np.testing.assert_array_equal(first, np.arange(80))
-    # Twice in a part: which of the two is a neighbor cannot be told from one order of patches.
+    # Twice in a part: one order of patches does not decide which of the two is a neighbor.
     twice = [np.concatenate([part, part[:1] + 40]) for part in (again[0], again[0])]
     assert neighbor_lists._shared(doubled, twice, np.tile(slides, 2)) is None
 
 
-def test_equal_rows_are_found_and_rows_that_only_look_equal_are_not() -> None:
+def test_equal_rows_are_grouped_and_rows_with_equal_keys_are_compared_whole() -> None:
     rows = np.random.RandomState(0).standard_normal((5, 40)).astype(np.float32)
     which = np.array([3, 1, 1, 0, 3])
     first, code = neighbor_lists.equal_rows(rows[which])
     assert len(first) == 3
     np.testing.assert_array_equal(rows[which][first][code], rows[which])
     alike = np.repeat(rows[:1], 3, axis=0)
-    alike[1, 1] += 1  # a column that is not looked at first
+    alike[1, 1] += 1  # a column that is not part of the key
     first, code = neighbor_lists.equal_rows(alike)
     assert first.tolist() == [0, 1]
     assert code.tolist() == [0, 1, 0]

@@ -1,4 +1,4 @@
-"""On a Ray cluster of two workers: the same embeddings to the last bit, whoever dies, and the same errors."""
+"""On a Ray cluster: the same embeddings to the last bit, also after an actor died, and the same errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pathorob_checks.embeddings import extraction, ray_cluster, ray_engine
 from pathorob_checks.embeddings.extraction import Embeddings, obtain
 from pathorob_checks.embeddings.locks import Locks
 from pathorob_checks.embeddings.ray_cluster import Pool, check_usable, import_ray, joined, pool_on
-from pathorob_checks.embeddings.ray_engine import RayEngine, deal
+from pathorob_checks.embeddings.ray_engine import RayEngine, tasks_of
 from pathorob_checks.embeddings.shards import plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import CohortError, EngineError, PathorobChecksError
@@ -43,7 +43,7 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'pathorob-checks[ray]'"
 )
 
-# Files beside it say how it behaves: actors inherit the environment of the cluster, not of a test.
+# Files beside the module control the model: actors inherit the environment of the cluster, not of a test.
 FACTORY = """
 import os, signal, time
 from pathlib import Path
@@ -87,7 +87,7 @@ class Model:
 
 @dataclass
 class Subject:
-    """A model in a module of its own, on a cohort in twenty shards, and what it noted."""
+    """A model in a module of its own, its log, and a cohort in twenty shards."""
 
     here: Path
     cohort: Cohort
@@ -99,23 +99,23 @@ class Subject:
         store = EmbeddingStore(self.here / "ray")
         return obtain(self.prepared, self.cohort, store, engine=engine, progress=progress)
 
-    def here_alone(self) -> Embeddings:
+    def in_this_process(self) -> Embeddings:
         return obtain(self.prepared, self.cohort, EmbeddingStore(self.here / "local"))
 
     @cached_property
     def names(self) -> list[str]:
-        """What the model notes of each row's patch."""
+        """The text that the model logs for each row's patch."""
         return [self._name(row) for row in range(PATCHES)]
 
     def _name(self, row: int) -> str:
         pixels = np.array(self.cohort.read_image(row), dtype=np.float32)
         return repr(float((torch.from_numpy(pixels) / 255).double().sum()))
 
-    def noted_by_actors(self) -> list[tuple[int, str]]:
+    def actor_log(self) -> list[tuple[int, str]]:
         """Process and either 'loaded' or the name of a patch that it embedded; other images are trials."""
         known = {"loaded", *self.names}
         lines = [line.split() for line in (self.here / "log").read_text().splitlines()]
-        return [(int(pid), what) for pid, what in lines if int(pid) != os.getpid() and what in known]
+        return [(int(pid), text) for pid, text in lines if int(pid) != os.getpid() and text in known]
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @needs_ray
 @pytest.mark.usefixtures("cluster")
-def test_two_actors_give_what_one_process_gives_and_load_the_model_once_each(subject: Subject) -> None:
+def test_two_actors_give_the_embeddings_of_one_process_and_load_the_model_once_each(subject: Subject) -> None:
     (subject.here / "slow").touch()
     counted = []
 
@@ -156,27 +156,33 @@ def test_two_actors_give_what_one_process_gives_and_load_the_model_once_each(sub
             yield item
 
     ours = subject.on_ray(progress=progress)
-    noted = subject.noted_by_actors()
+    log = subject.actor_log()
     (subject.here / "slow").unlink()
-    assert ours.values.tobytes() == subject.here_alone().values.tobytes()
+    assert ours.values.tobytes() == subject.in_this_process().values.tobytes()
     assert len(counted) == PATCHES
-    assert Counter(what for _, what in noted if what != "loaded") == Counter(subject.names)
-    assert len({pid for pid, what in noted if what != "loaded"}) == 2
-    assert sorted(Counter(pid for pid, what in noted if what == "loaded").values()) == [1, 1]
-    told = {name: ours.details[name] for name in ("engine", "actors", "machines", "threads", "batch_size")}
-    assert told == {"engine": "ray", "actors": 2, "machines": 1, "threads": 1, "batch_size": 4}
+    assert Counter(text for _, text in log if text != "loaded") == Counter(subject.names)
+    assert len({pid for pid, text in log if text != "loaded"}) == 2
+    assert sorted(Counter(pid for pid, text in log if text == "loaded").values()) == [1, 1]
+    names = ("engine", "actors", "machines", "threads", "batch_size")
+    assert {name: ours.details[name] for name in names} == {
+        "engine": "ray",
+        "actors": 2,
+        "machines": 1,
+        "threads": 1,
+        "batch_size": 4,
+    }
 
 
 @needs_ray
 @pytest.mark.usefixtures("cluster")
-def test_an_actor_that_is_killed_in_the_middle_costs_only_what_was_in_its_hands(subject: Subject) -> None:
+def test_an_actor_that_is_killed_loses_at_most_one_shard(subject: Subject) -> None:
     (subject.here / "slow").touch()
     killed = []
 
     def kill() -> None:
         while not killed:
             with contextlib.suppress(FileNotFoundError):
-                work = Counter(pid for pid, what in subject.noted_by_actors() if what != "loaded")
+                work = Counter(pid for pid, text in subject.actor_log() if text != "loaded")
                 if len(work) == 2 and (busy := work.most_common(1)[0])[1] > 3 * PER_SHARD:
                     os.kill(busy[0], signal.SIGKILL)
                     killed.append(busy[0])
@@ -186,15 +192,15 @@ def test_an_actor_that_is_killed_in_the_middle_costs_only_what_was_in_its_hands(
     killer.start()
     ours = subject.on_ray()
     killer.join()
-    noted = subject.noted_by_actors()
+    log = subject.actor_log()
     (subject.here / "slow").unlink()
-    assert ours.values.tobytes() == subject.here_alone().values.tobytes()
-    assert len({pid for pid, _ in noted}) == 3
-    assert len([what for _, what in noted if what != "loaded"]) <= PATCHES + PER_SHARD
+    assert ours.values.tobytes() == subject.in_this_process().values.tobytes()
+    assert len({pid for pid, _ in log}) == 3
+    assert len([text for _, text in log if text != "loaded"]) <= PATCHES + PER_SHARD
 
 
 @needs_ray
-def test_a_patch_that_kills_every_actor_ends_the_run_and_the_rest_is_kept(
+def test_a_patch_that_kills_every_actor_ends_the_run_and_stored_shards_are_kept(
     subject: Subject, cluster: Any
 ) -> None:
     plan = extraction.plan_of(subject.cohort, "0" * 64)
@@ -213,23 +219,23 @@ def test_a_patch_that_kills_every_actor_ends_the_run_and_the_rest_is_kept(
 
 @needs_ray
 @pytest.mark.usefixtures("cluster")
-def test_an_unreadable_image_is_told_in_the_same_words_and_not_tried_again(subject: Subject) -> None:
+def test_an_unreadable_image_gives_the_same_error_as_locally_and_is_not_retried(subject: Subject) -> None:
     plan = extraction.plan_of(subject.cohort, "0" * 64)
     row = subject.cohort.keys.index(plan.patches(7)[PER_SHARD - 1])
-    assert len(set(subject.names)) == PATCHES  # while all can be read
+    assert len(set(subject.names)) == PATCHES  # cached while all images can be read
     image = subject.here / "cohort" / f"{row}.png"
     image.write_bytes(image.read_bytes()[:1000])
     subject.cohort = load_folder(subject.here / "cohort")
-    with pytest.raises(CohortError) as here:
-        subject.here_alone()
-    with pytest.raises(CohortError) as there:
+    with pytest.raises(CohortError) as local:
+        subject.in_this_process()
+    with pytest.raises(CohortError) as remote:
         subject.on_ray(actors=1)
-    assert str(there.value) == str(here.value)
+    assert str(remote.value) == str(local.value)
     first = subject.names[subject.cohort.keys.index(plan.patches(7)[0])]
-    assert Counter(what for _, what in subject.noted_by_actors())[first] == 1
+    assert Counter(text for _, text in subject.actor_log())[first] == 1
 
 
-def test_a_machine_whose_embeddings_would_be_others_is_refused_by_what_differs(
+def test_a_machine_that_would_give_other_embeddings_is_refused_with_the_differences(
     subject: Subject, tmp_path: Path
 ) -> None:
     ours = {"versions": {"torch": "2.15.0"}, "device": "cpu", "decoder": {"pillow": "12"}}
@@ -239,16 +245,16 @@ def test_a_machine_whose_embeddings_would_be_others_is_refused_by_what_differs(
         ray_engine._check_alike(ours, theirs)
 
 
-def test_an_error_travels_as_the_class_that_is_known_everywhere() -> None:
+def test_an_error_is_sent_as_its_class_in_errors() -> None:
     error: PathorobChecksError = hub.AccessError("it is gated", remedy="accept its terms")
-    arrived = ray_engine._unpacked(ray_engine._packed(error))
-    assert type(arrived) is errors.HubError
-    assert str(arrived) == str(error)
+    received = ray_engine._unpacked(ray_engine._packed(error))
+    assert type(received) is errors.HubError
+    assert str(received) == str(error)
 
 
 def node(cpus: float, gpus: float = 0, *, alive: bool = True) -> dict[str, Any]:
-    given = {"CPU": cpus, "GPU": gpus, "memory": 1e9}
-    return {"Alive": alive, "Resources": {name: value for name, value in given.items() if value}}
+    resources = {"CPU": cpus, "GPU": gpus, "memory": 1e9}
+    return {"Alive": alive, "Resources": {name: value for name, value in resources.items() if value}}
 
 
 @pytest.mark.parametrize(
@@ -267,7 +273,7 @@ def test_there_is_an_actor_for_every_gpu_or_for_every_eight_cpus(
     assert pool_on(nodes, on_gpu=on_gpu, cpus=8) == pool
 
 
-def test_a_cluster_without_a_gpu_is_told_when_one_is_needed() -> None:
+def test_a_cluster_without_a_gpu_is_an_error_when_one_is_needed() -> None:
     with pytest.raises(EngineError, match=r"offers a GPU.*--fm-device=cpu"):
         pool_on([node(8), node(0, 1, alive=False)], on_gpu=True, cpus=8)
     with pytest.raises(EngineError, match="offers a CPU"):
@@ -275,15 +281,15 @@ def test_a_cluster_without_a_gpu_is_told_when_one_is_needed() -> None:
 
 
 @pytest.mark.parametrize(("shards", "actors"), [(1, 4), (20, 2), (391, 8), (5000, 3), (100_000, 8)])
-def test_every_shard_is_dealt_once_in_several_tasks_for_every_actor(shards: int, actors: int) -> None:
+def test_every_shard_is_in_one_task_and_every_actor_has_several_tasks(shards: int, actors: int) -> None:
     missing = list(range(3, 3 + shards))
-    tasks = deal(missing, actors)
+    tasks = tasks_of(missing, actors)
     assert [shard for task in tasks for shard in task] == missing
     assert max(map(len, tasks)) <= ray_engine.MOST_SHARDS_PER_TASK
     assert len(tasks) >= min(shards, ray_engine.TASKS_PER_ACTOR * actors)
 
 
-def test_a_missing_ray_is_asked_for_by_the_name_of_the_extra(
+def test_a_missing_ray_is_an_error_with_the_name_of_the_extra(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -291,13 +297,13 @@ def test_a_missing_ray_is_asked_for_by_the_name_of_the_extra(
         subject.on_ray()
 
 
-def test_the_address_of_a_ray_client_is_refused_with_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", sys.modules[__name__])  # there or not, it is not looked at
+def test_the_address_of_a_ray_client_is_refused_with_an_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys.modules[__name__])  # a stand-in: it is not used
     with pytest.raises(EngineError, match=r"Ray Data does not support.*--fm-ray-address=auto"):
         check_usable("ray://head:10001")
 
 
-def test_no_use_is_told_to_anybody_and_the_environment_stays_as_it_was(tmp_path: Path) -> None:
+def test_no_usage_is_reported_and_the_environment_is_restored(tmp_path: Path) -> None:
     before = dict(os.environ)
     ray = SimpleNamespace(is_initialized=lambda: True)
     with joined(ray, None, Locks(tmp_path), patches=0):
@@ -305,15 +311,15 @@ def test_no_use_is_told_to_anybody_and_the_environment_stays_as_it_was(tmp_path:
     assert dict(os.environ) == before
 
 
-def test_an_address_at_which_nothing_answers_is_told_at_once(tmp_path: Path) -> None:
-    ray = SimpleNamespace(is_initialized=lambda: False)  # it would try for a quarter of an hour
-    told = pytest.raises(EngineError, match=r"no Ray cluster can be joined at 127.0.0.1:1: .*refused")
-    with told, joined(ray, "127.0.0.1:1", Locks(tmp_path), patches=0):
+def test_an_address_without_a_cluster_is_an_error_at_once(tmp_path: Path) -> None:
+    ray = SimpleNamespace(is_initialized=lambda: False)  # real Ray would try for a quarter of an hour
+    refused = pytest.raises(EngineError, match=r"no Ray cluster can be joined at 127.0.0.1:1: .*refused")
+    with refused, joined(ray, "127.0.0.1:1", Locks(tmp_path), patches=0):
         pass
 
 
 @needs_ray
-def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(tmp_path: Path) -> None:
+def test_a_run_embeds_on_its_own_cluster_and_ends_it(tmp_path: Path) -> None:
     write_cohort(tmp_path / "c")
     terminal = Terminal(tmp_path, tmp_path / "cache")
     run = terminal.pytest(
@@ -326,4 +332,4 @@ def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(tmp_path: Path) -> 
     results = terminal.results("r.json")
     assert isinstance(results["checks"][0]["value"], float), run.output
     assert results["runs"][0]["fm"]["extraction"]["engine"] == "ray"
-    assert "ray" not in run.output.replace("--fm-engine=ray", "").lower()  # it says nothing of its own
+    assert "ray" not in run.output.replace("--fm-engine=ray", "").lower()  # Ray prints nothing

@@ -1,4 +1,4 @@
-"""The store gives back what was saved, or nothing; and embeddings without information are refused."""
+"""The store returns the embeddings that were saved, or none; embeddings without information are refused."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def put_all(store: EmbeddingStore, values: Values) -> None:
 
 def save(store: EmbeddingStore, values: Values, **details: object) -> None:
     put_all(store, values)
-    _, told = store.assemble(PLAN, KEYS)
-    store.finish(PLAN, told, values.shape[1], {"model": "m", "size": (224, 224)}, details)
+    _, shards = store.assemble(PLAN, KEYS)
+    store.finish(PLAN, shards, values.shape[1], {"model": "m", "size": (224, 224)}, details)
 
 
 def names_in(store: EmbeddingStore) -> list[str]:
@@ -60,7 +60,7 @@ def saved(store: EmbeddingStore) -> EmbeddingStore:
     return store
 
 
-def test_what_was_saved_is_loaded(saved: EmbeddingStore) -> None:
+def test_saved_embeddings_are_loaded(saved: EmbeddingStore) -> None:
     stored = saved.load(KEY, KEYS)
     assert stored is not None
     np.testing.assert_array_equal(stored.values, some_values())
@@ -70,7 +70,7 @@ def test_what_was_saved_is_loaded(saved: EmbeddingStore) -> None:
     assert stored.details == {"seconds": 1.5}
 
 
-def test_the_manifest_tells_what_the_files_are(saved: EmbeddingStore) -> None:
+def test_the_manifest_describes_the_files(saved: EmbeddingStore) -> None:
     manifest = json.loads((saved.folder(KEY) / MANIFEST).read_text())
     assert manifest["shape"] == [6, 4]
     assert manifest["dtype"] == "float32"
@@ -80,7 +80,7 @@ def test_the_manifest_tells_what_the_files_are(saved: EmbeddingStore) -> None:
     assert names_in(saved) == FILES
 
 
-def test_the_table_of_patches_tells_what_stands_where(saved: EmbeddingStore) -> None:
+def test_the_table_of_patches_has_the_shard_and_row_of_each(saved: EmbeddingStore) -> None:
     table = pd.read_parquet(saved.folder(KEY) / PATCHES)
     assert table.patch_key.tolist() == KEYS
     assert list(zip(table.shard, table.row, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
@@ -88,7 +88,7 @@ def test_the_table_of_patches_tells_what_stands_where(saved: EmbeddingStore) -> 
 
 @given(order=st.permutations(range(6)))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_come_back_in_the_order_that_is_asked_for(saved: EmbeddingStore, order: list[int]) -> None:
+def test_rows_are_loaded_in_the_requested_order(saved: EmbeddingStore, order: list[int]) -> None:
     stored = saved.load(KEY, [KEYS[row] for row in order])
     assert stored is not None
     np.testing.assert_array_equal(stored.values, some_values()[order])
@@ -145,7 +145,7 @@ def take_another_shard(path: Path) -> None:
 
 
 def write_other_values(path: Path) -> None:
-    """A shard that is whole in itself, but not the one that the manifest tells of."""
+    """An undamaged shard that is not the one in the manifest."""
     path.write_bytes(pack(PLAN, 1, some_values(seed=9)[2:4]))
 
 
@@ -206,12 +206,12 @@ def test_only_the_damaged_shard_is_missing(saved: EmbeddingStore, damage: Callab
         saved.assemble(PLAN, KEYS)
 
 
-def test_a_shard_of_another_extraction_is_not_taken(saved: EmbeddingStore) -> None:
+def test_a_shard_of_another_extraction_is_not_used(saved: EmbeddingStore) -> None:
     assert saved.whole_shards(dataclasses.replace(PLAN, names=(*KEYS[::-1],))) == []
     assert saved.whole_shards(dataclasses.replace(PLAN, size=3)) == []
 
 
-def test_an_interrupted_write_leaves_the_old_shard_and_no_litter(
+def test_an_interrupted_write_leaves_the_old_shard_and_no_temporary_file(
     saved: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(descriptor: int) -> None:
@@ -226,14 +226,14 @@ def test_an_interrupted_write_leaves_the_old_shard_and_no_litter(
     assert names_in(saved) == FILES
 
 
-def test_shards_without_a_manifest_are_no_entry_but_are_kept(store: EmbeddingStore) -> None:
+def test_shards_without_a_manifest_are_not_an_entry_but_are_kept(store: EmbeddingStore) -> None:
     put_all(store, some_values())
     assert store.load(KEY, KEYS) is None
     assert store.whole_shards(PLAN) == [0, 1, 2]
     assert store.count_shards(KEY) == 3
 
 
-def test_litter_of_killed_writers_is_cleared_away(store: EmbeddingStore) -> None:
+def test_temporary_files_of_killed_processes_are_deleted(store: EmbeddingStore) -> None:
     put_all(store, some_values())
     (store.folder(KEY) / ".shard-00001.safetensors.4711.beef.tmp").write_bytes(b"half")
     save(store, some_values())
@@ -264,12 +264,12 @@ def test_readers_see_a_whole_entry_or_none_while_writers_compete(store: Embeddin
     assert store.load(KEY, KEYS) is not None
 
 
-def test_the_lock_is_held_by_one_and_may_be_entered_again_by_its_thread(store: EmbeddingStore) -> None:
+def test_the_lock_is_exclusive_and_its_thread_may_enter_it_again(store: EmbeddingStore) -> None:
     entered = threading.Event()
-    told: list[bool] = []
+    waits: list[bool] = []
 
     def wait_for_the_lock() -> None:
-        with EmbeddingStore(store.root).lock(KEY, lambda: told.append(True)):
+        with EmbeddingStore(store.root).lock(KEY, lambda: waits.append(True)):
             entered.set()
 
     other = threading.Thread(target=wait_for_the_lock)
@@ -278,10 +278,10 @@ def test_the_lock_is_held_by_one_and_may_be_entered_again_by_its_thread(store: E
         assert not entered.wait(1.5)
     other.join(10)
     assert entered.is_set()
-    assert told  # that it waits
+    assert waits
 
 
-def test_a_key_that_is_no_digest_never_becomes_a_path(store: EmbeddingStore) -> None:
+def test_a_key_that_is_not_a_digest_never_becomes_a_path(store: EmbeddingStore) -> None:
     with pytest.raises(ValueError, match="not a key"):
         store.load("../" * 10, KEYS)
 
@@ -299,7 +299,7 @@ def test_a_writable_root_is_made_and_left_empty(store: EmbeddingStore) -> None:
     assert list(store.root.iterdir()) == []
 
 
-def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         store = EmbeddingStore(root)
@@ -307,10 +307,10 @@ def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
             store.check_writable()
         with pytest.raises(CacheError, match="--fm-cache"):
             save(store, some_values())
-        store.use(KEY)  # there is nothing that could be pruned
+        store.use(KEY)  # no error: there is nothing to prune
 
 
-def test_a_full_disk_is_told(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -322,7 +322,7 @@ def test_a_full_disk_is_told(store: EmbeddingStore, monkeypatch: pytest.MonkeyPa
     assert list(store.folder(KEY).iterdir()) == []
 
 
-def test_a_removed_entry_is_gone(saved: EmbeddingStore) -> None:
+def test_a_removed_entry_does_not_exist(saved: EmbeddingStore) -> None:
     saved.remove(KEY)
     assert saved.load(KEY, KEYS) is None
     assert not saved.folder(KEY).exists()
@@ -361,7 +361,7 @@ def with_zero_rows(*rows: int) -> Values:
         (np.ones((5, 3), np.float32), ["shape (5, 3)", "(6, D)", "--fm-pooling"]),
         (np.ones(6, np.float32), ["shape (6,)"]),
         (np.ones((6, 2, 2), np.float32), ["shape (6, 2, 2)"]),
-        (np.ones((6, 0), np.float32), ["zero columns"]),
+        (np.ones((6, 0), np.float32), ["no columns"]),
         (np.ones((6, 2)), ["float64", "float32"]),
         (np.ones((6, 2), np.float16), ["float16"]),
     ],
@@ -373,7 +373,7 @@ def test_embeddings_without_information_are_refused(values: Values, words: list[
     assert [word for word in words if word not in message] == [], message
 
 
-def test_no_patches_at_all_are_refused() -> None:
+def test_an_empty_matrix_is_refused() -> None:
     with pytest.raises(EmbeddingError, match="shape"):
         check_embeddings(np.ones((0, 3), np.float32), [])
 
@@ -393,5 +393,5 @@ def test_embeddings_with_information_pass(values: Values) -> None:
     check_embeddings(values, KEYS)
 
 
-def test_a_single_patch_is_not_called_constant() -> None:
+def test_a_single_patch_is_not_constant() -> None:
     check_embeddings(np.ones((1, 3), np.float32), ["s-p"])

@@ -1,4 +1,4 @@
-"""Work spreads over the cores that the process may use, and only over those."""
+"""Work is spread over the cores that the process may use, and only over those."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from pathorob_checks.numerics import device, threads
 
 
-def test_openmps_variable_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omp_num_threads_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
     for value, expected in (("3", 3), ("16", 8), ("", 8), ("0", 8), ("2,1", 8), ("-1", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", value)
@@ -33,7 +33,9 @@ def test_the_affinity_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 3])
-def test_tasks_come_back_in_order_each_on_one_thread(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_in_the_order_of_the_tasks_each_computed_on_one_thread(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads, "available", lambda: cores)
     together = threading.Barrier(cores, timeout=20)
 
@@ -49,7 +51,7 @@ def test_tasks_come_back_in_order_each_on_one_thread(cores: int, monkeypatch: py
     assert torch.get_num_threads() == before
 
 
-def test_no_more_tasks_are_in_work_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_once_limits_the_tasks_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "available", lambda: 4)
     lock, now, most = threading.Lock(), 0, 0
 
@@ -66,7 +68,7 @@ def test_no_more_tasks_are_in_work_than_memory_allows(monkeypatch: pytest.Monkey
     assert most == 2
 
 
-def test_products_are_in_full_precision_whatever_the_program_has_set() -> None:
+def test_products_are_in_full_precision_despite_the_programs_settings() -> None:
     torch.set_float32_matmul_precision("medium")
     try:
         with device.full_precision():
@@ -76,7 +78,7 @@ def test_products_are_in_full_precision_whatever_the_program_has_set() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
-def test_devices_without_float64_leave_the_work_to_the_cpu() -> None:
+def test_the_cpu_is_used_instead_of_devices_without_float64() -> None:
     assert device.choose("mps").type == "cpu"
     assert device.choose("cpu").type == "cpu"
     assert device.choose(None) == device.choose("auto")

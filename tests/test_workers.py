@@ -112,7 +112,7 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     finally:
         gate.touch()
         codes = [run.wait(120) for run in runs]
-    assert "waits for one on c: another process embeds it, 0 of 1 shards done" in said[1].read_text()
+    assert "waits for one on c: another process is embedding it, 0 of 1 shard done" in said[1].read_text()
     assert set(Counter(count.read_text().splitlines()).values()) == {1}
     assert codes[0] == codes[1]
 

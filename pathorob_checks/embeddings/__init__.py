@@ -1,1 +1,1 @@
-"""Embeddings: extracted once, checked, kept on disk under what decides them."""
+"""Embeddings: extracted once, checked, and stored under a digest of all that decides them."""

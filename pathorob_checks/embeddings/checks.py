@@ -1,6 +1,6 @@
-"""Embeddings that no metric may be computed from.
+"""Embeddings without information are refused before a metric is computed.
 
-Each of these would otherwise give a number: NaN sorts somewhere, and among equal rows the nearest
+A metric would give a number for each of them: NaN sorts somewhere, and among equal rows the nearest
 neighbor is the first one.
 """
 
@@ -46,7 +46,7 @@ def check_embeddings(values: npt.NDArray[np.float32], keys: Sequence[str]) -> No
 
 
 def check_rows(values: npt.NDArray[np.float32], keys: Sequence[str]) -> None:
-    """The part of `check_embeddings` that holds for any subset of the rows, so also for one batch."""
+    """The part of `check_embeddings` that applies to any subset of the rows, such as one batch."""
     if values.ndim != 2 or len(values) != len(keys) or len(values) == 0:
         raise EmbeddingError(
             f"embeddings have the shape {values.shape} where ({len(keys)}, D) is needed, one row per patch",
@@ -54,7 +54,7 @@ def check_rows(values: npt.NDArray[np.float32], keys: Sequence[str]) -> None:
         )
     if values.shape[1] == 0:
         raise EmbeddingError(
-            "embeddings have zero columns", remedy="let the model return its features, not its logits"
+            "embeddings have no columns", remedy="let the model return its embedding, not its logits"
         )
     if values.dtype != np.float32:
         raise EmbeddingError(

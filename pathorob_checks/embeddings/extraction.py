@@ -1,29 +1,31 @@
-"""From a foundation model and a cohort to embeddings, once.
+"""The embeddings of a cohort by a foundation model, extracted once.
 
-Whoever comes first extracts while the others wait at the store's lock and then read. An extraction that
-is interrupted goes on with the shards that are missing.
+The first process extracts while others wait for the store's lock and then read its embeddings. After an
+interruption only the missing shards are extracted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pathorob_checks.canonical import plain
+from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.checks import check_embeddings
-from pathorob_checks.embeddings.identity import embedding_key, plain
+from pathorob_checks.embeddings.identity import embedding_key
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore, StoredEmbeddings
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.models.devices import name_of
+from pathorob_checks.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 32
 
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 Details = dict[str, object]
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Prepared(Protocol):
 
 
 class Engine(Protocol):
-    """What embeds the missing shards of an extraction and puts them into the store."""
+    """Embeds the missing shards of an extraction and puts them into the store."""
 
     def __call__(
         self,
@@ -73,22 +74,22 @@ class Engine(Protocol):
         store: EmbeddingStore,
         progress: Progress | None,
     ) -> Details:
-        """Returns what to note about it."""
+        """Returns details to store with the embeddings."""
         ...
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A cohort as a foundation model sees it.
+    """A cohort's patches as embedded by a foundation model.
 
     Attributes
     ----------
     values : (N, D) float32, read-only; row i is patch i of the cohort.
     patches : the cohort's table, N rows.
-    key : what the embeddings are stored under.
+    key : under which the embeddings are stored.
     identity : the model's identity.
-    details : how they were extracted (seconds, threads, ...), then or now.
-    extracted : whether this call extracted them; False when they were in the store.
+    details : how they were extracted (seconds, threads, ...), in this call or before.
+    extracted : whether this call extracted them; False when they come from the store.
     notes : sentences about them that a report must show.
     """
 
@@ -102,11 +103,11 @@ class Embeddings:
 
 
 def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
-    """The embeddings of `cohort` that the user computed, from a folder; no image and no model is needed.
+    """The embeddings of `cohort` that the user computed, from a folder, without images or a model.
 
     Parameters
     ----------
-    name : what the folder may call the cohort.
+    name : of the cohort in the folder.
 
     Raises
     ------
@@ -114,11 +115,11 @@ def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
     """
     from pathorob_checks.embeddings import precomputed
 
-    found = precomputed.read(folder, name, cohort.patches)
-    identity: dict[str, object] = {"kind": "embeddings", "sha256": found.digest}
-    details: dict[str, object] = {"layout": found.layout, "files": list(found.files)}
+    loaded = precomputed.read(folder, name, cohort.patches)
+    identity: dict[str, object] = {"kind": "embeddings", "sha256": loaded.digest}
+    details: dict[str, object] = {"layout": loaded.layout, "files": list(loaded.files)}
     return Embeddings(
-        found.values, cohort.patches, found.digest, identity, details, extracted=False, notes=found.notes
+        loaded.values, cohort.patches, loaded.digest, identity, details, extracted=False, notes=loaded.notes
     )
 
 
@@ -131,14 +132,14 @@ def obtain(
     progress: Progress | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> Embeddings:
-    """The embeddings of `cohort`, from the store or, if it has none, from the model.
+    """The embeddings of `cohort`: from the store, or else extracted now.
 
     Parameters
     ----------
     prepared : its `load()` is called only when something must be extracted.
-    engine : what embeds; None: this process.
+    engine : embeds the patches; None: this process does.
     progress : wraps the patches as they are embedded: `lambda items, total, desc: tqdm(items, desc, total)`.
-    waiting : told about once a second how far another process is that embeds the same.
+    waiting : called about once a second with the progress of another process that embeds the cohort.
 
     Raises
     ------
@@ -154,14 +155,13 @@ def obtain(
         return _from_store(stored, cohort, key)
     store.check_writable()
     plan = plan_of(cohort, key)
-    what = f"{prepared.name} on {cohort.name}"
 
-    def tell() -> None:
+    def wait() -> None:
         if waiting is not None:
-            done = store.count_shards(key)
-            waiting(f"{what}: another process embeds it, {done} of {len(plan)} shards done")
+            done = f"{store.count_shards(key)} of {len(plan)} {'shard' if len(plan) == 1 else 'shards'}"
+            waiting(f"{prepared.name} on {cohort.name}: another process is embedding it, {done} done")
 
-    with store.lock(key, tell):
+    with store.lock(key, wait):
         stored = store.load(key, cohort.keys)  # another process may have been faster
         if stored is not None:
             return _from_store(stored, cohort, key)
@@ -178,12 +178,12 @@ def _from_store(stored: StoredEmbeddings, cohort: Cohort, key: str) -> Embedding
 def _extract(
     prepared: Prepared, shards: ShardRows, store: EmbeddingStore, engine: Engine, progress: Progress | None
 ) -> tuple[Float32, Details]:
-    """Embed what is missing -> (N, D) float32 in the cohort's order, and what is noted about it."""
+    """Embed the missing shards -> (N, D) float32 in the cohort's order, and the details to store."""
     plan = shards.plan
     whole = store.whole_shards(plan)
     missing = sorted(set(range(len(plan))) - set(whole))
     if whole:
-        logger.info("%d of %d patches were embedded before", plan.count(whole), len(plan.names))
+        logger.info("%d of %d patches were already embedded", plan.count(whole), len(plan.names))
     details: Details = {
         "fm": prepared.name,
         "cohort": shards.cohort.name,
@@ -192,12 +192,12 @@ def _extract(
     try:
         if missing:
             details |= engine(prepared, shards, missing, store, progress)
-        values, told = store.assemble(plan, shards.cohort.keys)
+        values, files = store.assemble(plan, shards.cohort.keys)
         check_embeddings(values, shards.cohort.keys)
     except EmbeddingError:
-        store.remove(plan.key)  # they would fail again without a chance to be better
+        store.remove(plan.key)  # the same shards would be refused again
         raise
-    store.finish(plan, told, values.shape[1], prepared.identity, details)
+    store.finish(plan, files, values.shape[1], prepared.identity, details)
     return values, details
 
 
@@ -208,11 +208,11 @@ def in_process(
     store: EmbeddingStore,
     progress: Progress | None,
 ) -> Details:
-    """The engine that embeds in this process, on one device; on a GPU one model at a time does."""
-    alone = (
+    """The engine that embeds in this process, on one device; on a GPU only one model runs at a time."""
+    exclusive = (
         store.locks.hold(name_of(prepared.device)) if prepared.device != "cpu" else contextlib.nullcontext()
     )
-    with alone:
+    with exclusive:
         return embed_shards(prepared, shards, missing, store, progress)
 
 
@@ -238,11 +238,8 @@ def embed_shards(
         contextlib.closing(_Writer(store, shards.plan)) as writer,
         contextlib.closing(pipeline.run(missing, writer.put)) as steps,
     ):
-        work: Iterable[Any] = steps
-        if progress is not None:
-            text = f"{prepared.name} on {shards.cohort.name}"
-            work = progress(work, shards.plan.count(missing), text)
-        for _ in work:
+        text = f"{prepared.name} on {shards.cohort.name}"
+        for _ in (progress or no_progress)(steps, shards.plan.count(missing), text):
             pass
         writer.finish()
     sizes.remember(pipeline.batch_size, instead_of=model.batch_size)
@@ -256,7 +253,7 @@ def embed_shards(
 
 
 class _Writer:
-    """Writes shards in a thread, at most two behind the model."""
+    """Writes shards in a thread; at most two of them wait to be written."""
 
     def __init__(self, store: EmbeddingStore, plan: ShardPlan) -> None:
         self._store = store
@@ -265,24 +262,16 @@ class _Writer:
         self._pending: list[Future[None]] = []
 
     def put(self, shard: int, values: Float32) -> None:
-        """Keep a shard soon; raises what went wrong with an earlier one."""
+        """Begin to write a shard; raises the error of an earlier one."""
         self._pending.append(self._pool.submit(self._store.put, self._plan, shard, values))
         while len(self._pending) > 2 or (self._pending and self._pending[0].done()):
             self._pending.pop(0).result()
 
     def finish(self) -> None:
-        """Wait until all is written; raises what went wrong."""
+        """Wait until all shards are written; raises the first error."""
         while self._pending:
             self._pending.pop(0).result()
 
     def close(self) -> None:
-        """End the thread; what was handed over is still written, its errors are not looked at."""
+        """End the thread; pending shards are still written, their errors are ignored."""
         self._pool.shutdown(wait=True)
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use; containers and xdist often allow fewer than the machine has."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1

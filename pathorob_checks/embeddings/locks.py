@@ -1,10 +1,11 @@
-"""Who works on an entry of the store, and who uses it: locks that the operating system gives back.
+"""Locks on entries of the store, for processes that change an entry and for those that read it.
 
     <root>/locks/<key>.lock        held while an entry is extracted, repaired or removed
     <root>/leases/<name>.lock      held by a process as long as it lives
                  /<name>.json      the keys of the entries that the process uses
 
-A lock is never a file that exists but a lock on it: a process that dies, however, gives it back.
+A lock is the operating system's lock on the file, not the file itself: it is released when the process ends,
+even if it is killed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pathlib import Path
 
 import filelock
 
-from pathorob_checks.embeddings.files import cache_errors, write
+from pathorob_checks.embeddings.files import cache_errors
+from pathorob_checks.files import write_atomically
 
 POLL_S = 1.0
 
 
 class Locks:
-    """The locks under one root, as one process holds them; the same thread may enter a lock again."""
+    """The locks that this process holds under one root; the same thread may enter a lock again."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -34,9 +36,9 @@ class Locks:
 
     @contextlib.contextmanager
     def hold(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold `name` alone among all processes and threads.
+        """Hold the lock `name`, which excludes all other processes and threads.
 
-        `waiting` is called about once a second as long as somebody else holds it.
+        `waiting` is called about once a second as long as another process or thread holds it.
 
         Raises
         ------
@@ -58,13 +60,13 @@ class Locks:
 
     @contextlib.contextmanager
     def try_to_hold(self, name: str) -> Iterator[bool]:
-        """Like `hold`, without waiting; yields whether it is held."""
+        """Like `hold`, but without waiting; yields whether this process now holds the lock."""
         lock = self._lock(name)
         with cache_errors(self._root, "locked"):
             try:
                 lock.acquire(timeout=0)
                 held = True
-            except filelock.Timeout:  # an OSError, too
+            except filelock.Timeout:  # it is an OSError, which `cache_errors` would translate
                 held = False
         try:
             yield held
@@ -80,7 +82,7 @@ class Locks:
 
 
 class Lease:
-    """What this process uses of a store, told to others that want to tidy up."""
+    """The entries that this process uses, so that other processes do not prune them."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "leases"
@@ -90,7 +92,7 @@ class Lease:
         self._lock: filelock.BaseFileLock | None = None
 
     def take(self, key: str) -> None:
-        """Use an entry until this process ends. Where the folder is read-only nobody tidies up either."""
+        """Use an entry until this process ends. A read-only folder cannot be pruned and needs no lease."""
         with self._mutex, contextlib.suppress(OSError):
             if key in self._keys:
                 return
@@ -100,11 +102,11 @@ class Lease:
                 self._lock.acquire()
                 atexit.register(self.give_back)
             content = json.dumps(sorted({*self._keys, key})).encode()
-            write(self._folder / f"{self._name}.json", content)
+            write_atomically(self._folder / f"{self._name}.json", content)
             self._keys.add(key)
 
     def give_back(self) -> None:
-        """Use nothing any more."""
+        """End the use of all entries."""
         with self._mutex, contextlib.suppress(OSError):
             if self._lock is not None:
                 (self._folder / f"{self._name}.json").unlink(missing_ok=True)
@@ -115,7 +117,7 @@ class Lease:
 
 
 def keys_in_use(root: Path) -> set[str]:
-    """Keys of the entries that living processes use; the leases of dead ones are cleared away."""
+    """Keys of the entries that running processes use; the leases of ended processes are deleted."""
     used: set[str] = set()
     for path in sorted((root / "leases").glob("*.json")):
         lock = filelock.FileLock(path.with_suffix(".lock"))

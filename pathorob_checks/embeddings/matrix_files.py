@@ -1,6 +1,6 @@
 """Embeddings as one matrix in a file: .npy, .safetensors or .parquet, with the patch key of each row.
 
-Keys are read first and values block by block, for the rows that are wanted. Nothing is ever unpickled.
+Keys are read first, and then values block by block for the needed rows. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from pathorob_checks.embeddings.files import cache_errors, write
+from pathorob_checks.embeddings.files import cache_errors
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError, named, quoted
+from pathorob_checks.files import write_atomically
 
 PRECISIONS = ("float32", "float16", "bfloat16", "float64")
 BLOCK = 4096  # rows in memory beside the result: 25 MB at D = 1,536
@@ -32,7 +33,7 @@ Keep = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Matrix:
-    """A file with many rows, of which the values are not read yet.
+    """A file with a row per patch whose values are not read yet.
 
     Attributes
     ----------
@@ -47,15 +48,15 @@ class Matrix:
 
 
 def npy(path: Path, where: str, keys: list[str] | None) -> Matrix:
-    """An .npy file, mapped; `keys` are its manifest's."""
+    """An .npy file, mapped; `keys` are those of its manifest."""
     with no_objects(f"'{where}'"):
-        # Mapped, so that only blocks of it are in memory; a dtype with objects cannot be mapped at all.
+        # Mapped, so that only blocks of it are in memory; arrays of Python objects cannot be mapped.
         array = np.lib.format.open_memmap(path, mode="r")
     return _sliced(array.__getitem__, array.shape, array.dtype.name, where, keys)
 
 
 def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
-    """A safetensors file; its tensor "keys" is what `write_tensors` writes."""
+    """A safetensors file, with or without the tensor "keys" that `write_tensors` writes."""
     with safetensors.safe_open(path, framework="numpy") as file:
         names = list(file.keys())
         if "embeddings" not in names:
@@ -71,7 +72,7 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
                 )
             keys = json.loads(file.get_tensor("keys").tobytes())
             if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-                raise ValueError("tensor 'keys' is no JSON list of strings")
+                raise ValueError("tensor 'keys' is not a JSON list of strings")
         header = file.get_slice("embeddings")
         shape, code = tuple(header.get_shape()), header.get_dtype()
     dtype = _TENSOR_DTYPES.get(code, code)
@@ -86,7 +87,7 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
 
 
 def write_tensors(path: Path, keys: Sequence[str], values: npt.NDArray[np.float32]) -> None:
-    """Write what `tensors` reads without a manifest: (N, D) "embeddings", and their patch keys in "keys".
+    """Write (N, D) "embeddings" and their patch keys in "keys"; `tensors` reads this without a manifest.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def write_tensors(path: Path, keys: Sequence[str], values: npt.NDArray[np.float3
     content: dict[str, npt.NDArray[Any]] = {"embeddings": np.ascontiguousarray(values), "keys": names}
     with cache_errors(path.parent, "written to"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, safetensors.numpy.save(content))
+        write_atomically(path, safetensors.numpy.save(content))
 
 
 def _sliced(
@@ -109,7 +110,7 @@ def _sliced(
     """A matrix that is read by slices of rows."""
     if keys is None:
         raise EmbeddingError(
-            f"'{where}' has no manifest beside it that tells which row is which patch",
+            f"'{where}' has no manifest beside it with the patch of each row",
             remedy="write manifest.csv with the columns slide_id and patch_id, one line per row, same order",
         )
     if len(shape) != 2 or shape[0] != len(keys):
@@ -128,7 +129,7 @@ def _sliced(
 
 
 def csv_keys(path: Path) -> list[str]:
-    """Patch keys of a CSV, cells as written. The `csv` module, because pandas accepts ragged rows."""
+    """Patch keys of a CSV, cells as written; not read by pandas, which accepts rows of different lengths."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         header = next(reader, [])
@@ -136,7 +137,10 @@ def csv_keys(path: Path) -> list[str]:
         keys = []
         for cells in reader:
             if len(cells) != len(header) and cells:
-                raise ValueError(f"line {reader.line_num} has {len(cells)} cells under {len(header)} columns")
+                raise ValueError(
+                    f"line {reader.line_num} has {_count(len(cells), 'cell')}, "
+                    f"not {len(header)} as the header"
+                )
             if cells:
                 keys.append(f"{cells[slide]}-{cells[patch]}")
     return keys
@@ -146,6 +150,10 @@ def _column(columns: Sequence[str], name: str) -> int:
     if columns.count(name) != 1:
         raise ValueError(f"it has {columns.count(name)} columns '{name}' where one is needed")
     return columns.index(name)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -171,7 +179,7 @@ def parquet_keys(path: Path) -> list[str]:
                 raise ValueError(f"column '{name}' has the type {kind} where strings are needed")
             column = file.read(columns=[name]).column(0)
             if column.null_count:
-                raise ValueError(f"column '{name}' has {column.null_count} empty cells")
+                raise ValueError(f"column '{name}' has {_count(column.null_count, 'empty cell')}")
             parts.append(column.cast(pa.string()).to_pylist())
     return [f"{slide}-{patch}" for slide, patch in zip(*parts, strict=True)]
 
@@ -204,8 +212,8 @@ def parquet(path: Path, where: str) -> Matrix:
                 odd = [name for name, n in zip(names, lengths, strict=True) if n != usual or n < 0]
                 if odd:
                     raise EmbeddingError(
-                        f"'{where}' has lists of another length than {usual}, or none, for {named(odd)}",
-                        remedy="write a list of D numbers for every patch",
+                        f"'{where}' has no list of {usual} numbers for {named(odd)}",
+                        remedy="write a list of the same length for every patch",
                     )
                 yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
@@ -214,7 +222,7 @@ def parquet(path: Path, where: str) -> Matrix:
 
 @contextlib.contextmanager
 def no_objects(where: str) -> Iterator[None]:
-    """Say what NumPy's refusal to unpickle means."""
+    """Translate NumPy's refusal to unpickle into an EmbeddingError."""
     try:
         yield
     except ValueError as error:
@@ -227,7 +235,7 @@ def no_objects(where: str) -> Iterator[None]:
 
 
 def check_dtype(dtype: str, where: str) -> None:
-    """Raise EmbeddingError for what is no floating-point number."""
+    """Raise EmbeddingError for values that are not floating-point numbers."""
     if dtype not in PRECISIONS:
         raise EmbeddingError(
             f"{where} has the dtype {dtype} where floating-point numbers are needed",
@@ -237,9 +245,9 @@ def check_dtype(dtype: str, where: str) -> None:
 
 @contextlib.contextmanager
 def reading_errors(where: str, kind: type[Exception] = Exception) -> Iterator[None]:
-    """Name the file that cannot be read.
+    """Within the block an error of `kind` becomes an EmbeddingError that names the file.
 
-    Readers of damaged files raise whatever they trip over, e.g. `tokenize.TokenError` for an .npy.
+    By default any error: readers of damaged files raise many, e.g. `tokenize.TokenError` for an .npy.
     """
     try:
         yield
@@ -248,5 +256,6 @@ def reading_errors(where: str, kind: type[Exception] = Exception) -> Iterator[No
     except kind as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise EmbeddingError(
-            f"'{where}' cannot be read: {reason}", remedy="write it again, or copy it again if it was cut off"
+            f"'{where}' cannot be read: {reason}",
+            remedy="write it again, or copy it again if the copy was interrupted",
         ) from error

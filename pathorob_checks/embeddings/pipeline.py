@@ -1,11 +1,11 @@
-"""From images to embeddings as fast as the model: reading, copying and embedding overlap.
+"""Images become embeddings at the model's speed: reading, copying and embedding overlap.
 
     threads      read and preprocess the next images
     one thread   stacks them into a batch and sends it to the model's device
     this thread  runs the model, one batch after the other
 
-Batches never reach over the end of a shard, so that an embedding does not depend on which shards are
-asked for.
+A batch never contains patches of two shards, so that an embedding does not depend on which shards are
+requested.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _R = TypeVar("_R")
 
 
 class Pipeline:
-    """A model at work on a cohort.
+    """Embeds the patches of a cohort with a model.
 
     Parameters
     ----------
     name : the model's name for messages.
-    threads : how many images are read at a time.
-    batch_size : patches per batch to begin with.
+    threads : number of images that are read at the same time.
+    batch_size : patches per batch at the beginning.
 
     Attributes
     ----------
-    batch_size : patches per batch now; halved whenever the device's memory was too small.
+    batch_size : patches per batch now; halved each time the device runs out of memory.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Pipeline:
     def run(self, shards: Sequence[int], keep: Callable[[int, Float32], None]) -> Generator[None, None, None]:
         """Embed these shards; yields once per patch.
 
-        `keep` gets each shard's number and its (n, D) float32 embeddings, as soon as they are complete.
+        `keep` is called with each shard's number and (n, D) float32 embeddings as soon as they are complete.
 
         Raises
         ------
@@ -113,15 +113,15 @@ class Pipeline:
     def _same_shape(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         shapes = {tuple(tensor.shape) for tensor in tensors}
         if len(shapes) > 1:
-            found = ", ".join(map(str, sorted(shapes)))
+            shown = ", ".join(map(str, sorted(shapes)))
             raise ModelError(
-                f"preprocessing of {self._name} gives tensors of different shapes: {found}",
+                f"preprocessing of {self._name} gives tensors of different shapes: {shown}",
                 remedy="let preprocess() resize and crop to one size",
             )
         return tensors
 
     def _embed(self, names: Sequence[str], batch: torch.Tensor) -> Float32:
-        """(B, C, H, W) -> (B, D), in pieces of half the size whenever the device's memory is too small."""
+        """(B, C, H, W) -> (B, D); a batch that exceeds the device's memory is embedded in smaller pieces."""
         done: list[Float32] = []
         start = 0
         while start < len(batch):
@@ -146,7 +146,7 @@ class Pipeline:
             torch.cuda.empty_cache()
 
     def _try(self, names: Sequence[str], batch: torch.Tensor) -> Float32 | None:
-        """(B, D) of whatever dtype the model gives; None where the device's memory is too small."""
+        """(B, D) in the dtype that the model gives; None where the device runs out of memory."""
         import torch
 
         try:
@@ -172,13 +172,13 @@ class Pipeline:
                 f"({len(batch)}, {self._model.dimension}) is needed",
                 remedy="let embed() return one vector of `dimension` values per image, or try --fm-pooling",
             )
-        if embedded.dtype == torch.bfloat16:  # NumPy has none; the float32 of it is exact
+        if embedded.dtype == torch.bfloat16:  # NumPy has no bfloat16; the conversion to float32 is exact
             embedded = embedded.float()
         return np.asarray(embedded.detach().cpu().numpy())
 
 
 class _Feed:
-    """Stacks images, and sends them to a GPU from pinned memory while the batch before is embedded."""
+    """Stacks images and copies them to a GPU from pinned memory while the previous batch is embedded."""
 
     def __init__(self, model: FoundationModel) -> None:
         import torch
@@ -188,7 +188,7 @@ class _Feed:
         self._stream: Any = torch.cuda.Stream(self._device) if on_gpu else None  # type: ignore[no-untyped-call]
 
     def batch(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """(B, C, H, W) on the model's device; on the CPU where that has no memory left for it."""
+        """(B, C, H, W) on the model's device; on the CPU if the device has too little memory left."""
         import torch
 
         stacked = torch.stack(tensors)
@@ -197,7 +197,7 @@ class _Feed:
         try:
             with torch.cuda.stream(self._stream):
                 sent = stacked.pin_memory().to(self._device, non_blocking=True)
-            self._stream.synchronize()  # only this thread waits; the model's stream goes on
+            self._stream.synchronize()  # only this thread waits; the model's stream continues
         except torch.OutOfMemoryError:
             return stacked
         sent.record_stream(torch.cuda.default_stream(self._device))
@@ -205,7 +205,7 @@ class _Feed:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the CPU's allocator, had too little memory."""
+    """Whether a device or the CPU's allocator ran out of memory."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -216,10 +216,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def in_order(
     function: Callable[[_T], _R], items: Iterable[_T], *, threads: int, window: int
 ) -> Generator[_R, None, None]:
-    """`map` in threads: results in order, at most `window` of them begun and not yet taken.
+    """`map` in threads: results in order; at most `window` items are in work or wait to be consumed.
 
-    An error is raised when its item's turn comes, at most `window` items after it occurred, so the
-    same input always names the same item; what is still waiting is then cancelled.
+    An error is raised when its item's turn comes, so that the same input always gives the error of the
+    same item. Items that have not begun by then are cancelled.
     """
     remaining = iter(items)
     pool = _threads(threads)
@@ -236,7 +236,7 @@ def in_order(
 
 
 def ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
-    """The same items, each made in a thread while the one before is used."""
+    """The same items, each made in a thread while the previous one is used."""
     done = object()
     with _threads(1) as pool:
         waiting: Future[Any] = pool.submit(next, items, done)
@@ -246,18 +246,21 @@ def ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
                 yield item
         finally:
             with contextlib.suppress(Exception):
-                waiting.cancel() or waiting.result()  # the iterator is not used any more after this
+                waiting.cancel() or waiting.result()  # so that the thread no longer uses the iterator
 
 
 def _threads(count: int) -> ThreadPoolExecutor:
-    """Threads that do not start threads of their own: torch would split even the scaling of one image."""
+    """Threads that start no further threads: torch would use several even to scale one image."""
     return ThreadPoolExecutor(
-        max_workers=count, thread_name_prefix="preprocess", initializer=_alone, initargs=(threading.local(),)
+        max_workers=count,
+        thread_name_prefix="preprocess",
+        initializer=_limit_openmp,
+        initargs=(threading.local(),),
     )
 
 
-def _alone(kept: threading.local) -> None:
-    kept.limit = threadpool_limits(1, user_api="openmp")  # holds for the thread that sets it
+def _limit_openmp(kept: threading.local) -> None:
+    kept.limit = threadpool_limits(1, user_api="openmp")  # for this thread
 
 
 def _one_line(error: BaseException) -> str:

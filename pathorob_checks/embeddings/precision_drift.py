@@ -1,4 +1,4 @@
-"""What a lower precision does to embeddings, against fp32 on some of a cohort's patches."""
+"""How embeddings in a lower precision differ from those in fp32, on some of a cohort's patches."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-from pathorob_checks.embeddings.integrity import Progress, embed, relative, sample
 from pathorob_checks.embeddings.shards import Float32
+from pathorob_checks.embeddings.variations import embed, relative, sample
 from pathorob_checks.errors import EmbeddingError, ModelError, PathorobChecksError
+from pathorob_checks.progress import Progress
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,17 +23,17 @@ if TYPE_CHECKING:
 
 PATCHES = 512
 LEAST_NEIGHBORS = 5
-# A cosine of 0.99 is a relative error of 14 %; where each step rounds by 0.4 %, as bf16 does, sound networks
-# stay above 0.999.
+# A cosine of 0.99 is a relative error of 14 %; in bf16, where each step rounds by 0.4 %, sound networks stay
+# above 0.999.
 LEAST_COSINE = 0.99
 
 # Embeddings, patches, number of neighbors (None: by the benchmark's rule), whether the design is paired ->
-# robustness index, number of neighbors. It comes from outside: embeddings know no metric.
+# robustness index, number of neighbors. The caller provides it, because this package of embeddings does not
+# depend on metrics.
 IndexOf = Callable[[Float32, "pd.DataFrame", int | None, bool], tuple[float, int]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrecisionDrift:
+class PrecisionDrift(BaseModel):
     """How far embeddings in `precision` are from those in fp32.
 
     Attributes
@@ -41,8 +43,10 @@ class PrecisionDrift:
     error_median, error_max : relative, the length of the difference over that of the fp32 embedding.
     k : number of neighbors on these patches, the view's scaled with their number, at least 5.
     robustness_index, robustness_index_fp32 : on these patches; None where it is not defined.
-    reason : why it is not; empty otherwise.
+    reason : why it is not defined; empty otherwise.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     precision: str
     patches: int
@@ -56,18 +60,18 @@ class PrecisionDrift:
     reason: str = ""
 
     def by_metric(self) -> dict[str, float]:
-        """Absolute drift of each metric that it is known of, in the metric's own unit."""
+        """Absolute drift of each metric for which it is known, in the metric's own unit."""
         if self.robustness_index is None or self.robustness_index_fp32 is None:
             return {}
         return {"robustness_index": abs(self.robustness_index - self.robustness_index_fp32)}
 
     def check(self) -> None:
-        """Raise EmbeddingError where the embeddings are others, not the same ones less exactly."""
+        """Raise EmbeddingError where the embeddings differ by more than rounding explains."""
         if not self.cosine_min >= LEAST_COSINE:
             raise EmbeddingError(
-                f"{self.precision} and fp32 give different embeddings: the cosine between the two is "
-                f"{self.cosine_min:.4f} at the least (median {self.cosine_median:.4f}, {self.patches} "
-                f"patches), and {LEAST_COSINE} is needed",
+                f"{self.precision} and fp32 give different embeddings: the smallest cosine between them is "
+                f"{self.cosine_min:.4f} where at least {LEAST_COSINE} is needed (median "
+                f"{self.cosine_median:.4f}, {self.patches} patches)",
                 remedy="compute in another precision, e.g. --fm-precision=fp32",
             )
 
@@ -79,7 +83,7 @@ class Excerpt:
     Attributes
     ----------
     rows : (n,) int64, rows of the cohort, in the order in which their images are read.
-    positions : (m,) int64, for each row of the view that is kept, its patch's place in `rows`.
+    positions : (m,) int64, for each row of the view that is kept, where its patch is in `rows`.
     patches : (m, ...) those rows of the view.
     k : number of neighbors; None leaves it to the benchmark's rule.
     paired : see `cohort.View`.
@@ -98,18 +102,16 @@ def excerpt_of(cohort: Cohort) -> Excerpt:
     present = np.unique(view.rows)
     keys, slides = cohort.keys, cohort.patches.slide_id.to_numpy()
     chosen = present[sample([keys[row] for row in present], slides[present], PATCHES)]
-    reading = (
-        cohort.reading_order() if cohort.reading_order else np.array(sorted(chosen, key=keys.__getitem__))
-    )
-    rows = reading[np.isin(reading, chosen)].astype(np.int64)
+    order = cohort.reading_order() if cohort.reading_order else np.array(sorted(chosen, key=keys.__getitem__))
+    rows = order[np.isin(order, chosen)].astype(np.int64)
     kept = np.isin(view.rows, rows)
-    place = {int(row): n for n, row in enumerate(rows)}
+    position_of = {int(row): n for n, row in enumerate(rows)}
     share = float(kept.mean())
     return Excerpt(
         rows=rows,
-        positions=np.array([place[int(row)] for row in view.rows[kept]], dtype=np.int64),
+        positions=np.array([position_of[int(row)] for row in view.rows[kept]], dtype=np.int64),
         patches=view.patches[kept].reset_index(drop=True),
-        # Neighborhoods that hold the same share of the patches reach equally far.
+        # Neighborhoods with the same share of all patches have about the same radius.
         k=None if view.k is None else min(view.k, max(LEAST_NEIGHBORS, round(view.k * share))),
         paired=view.paired,
     )
@@ -128,11 +130,11 @@ def precision_drift(
     threads: int,
     progress: Progress | None = None,
 ) -> PrecisionDrift:
-    """Embed the excerpt in fp32 and compare.
+    """Embed the excerpt in fp32 and compare with the stored embeddings.
 
     Parameters
     ----------
-    model : in the lower precision; its `in_fp32()` is what it is compared with.
+    model : in the lower precision; its `in_fp32()` is the model that it is compared with.
     stored : (n, D) float32, the excerpt's rows as they were extracted in the lower precision.
     index_of : computes the robustness index; an error of this package means that it is not defined here.
 
@@ -143,7 +145,7 @@ def precision_drift(
     in_fp32 = getattr(model, "in_fp32", None)
     if in_fp32 is None:
         raise ModelError(
-            f"{name} computes in {precision} and cannot be asked for fp32", remedy="compute in fp32"
+            f"{name} computes in {precision} and has no fp32 form to compare with", remedy="compute in fp32"
         )
     keys = [cohort.keys[row] for row in excerpt.rows]
     full = embed(name, in_fp32(), cohort, keys, batch_size=batch_size, threads=threads, progress=progress)

@@ -1,4 +1,4 @@
-"""A Ray cluster: joined or started, and how many actors it has room for."""
+"""Joining or starting a Ray cluster, and the number of actors that it has room for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pathorob_checks.embeddings.extraction import available_cpus
+from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.locks import Locks
 from pathorob_checks.errors import EngineError
 
 _STORE_BYTES, _STORE_BYTES_PER_PATCH = 256 << 20, 1024  # Ray's shared memory holds the cohort's table
-_REACHED_WITHIN_S = 10.0
-# Nothing is collected about this use, and nothing is asked of a metrics server.
+_CONNECT_TIMEOUT_S = 10.0
+# No usage statistics are collected, and no metrics server is contacted.
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,7 +30,7 @@ _QUIET = {
 
 
 def check_usable(address: str | None) -> None:
-    """Tell what can be known to be wrong before anything is started or imported.
+    """Refuse settings that cannot work, before Ray is imported or started.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def import_ray() -> Any:
 
 @dataclass(frozen=True)
 class Pool:
-    """How many actors there are, and what each may use."""
+    """The number of actors, and the CPUs and GPUs of each."""
 
     actors: int
     cpus: int
@@ -90,13 +90,13 @@ def joined(ray: Any, address: str | None, locks: Locks, patches: int) -> Iterato
 
     Parameters
     ----------
-    address : of a running one; None starts one on this machine, and ends it.
-    locks : of the store; on one machine one cluster is started at a time.
-    patches : of the cohort, whose table lies in the cluster's shared memory.
+    address : of a running cluster; None starts one on this machine and ends it after the block.
+    locks : of the store; they let only one cluster at a time be started on a machine.
+    patches : number of patches of the cohort, whose table is kept in the cluster's shared memory.
 
     Raises
     ------
-    EngineError : it cannot be started or joined.
+    EngineError : the cluster cannot be started or joined.
     """
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with contextlib.ExitStack() as stack:
@@ -105,7 +105,7 @@ def joined(ray: Any, address: str | None, locks: Locks, patches: int) -> Iterato
             if address is not None:
                 _join(ray, address, quiet)
             else:
-                # Two clusters on one machine would each think that all of it is theirs.
+                # Two clusters on one machine would each use all of its CPUs.
                 stack.enter_context(locks.hold(f"ray-{platform.node()}"))
                 stack.enter_context(_environment(RAY_AUTH_TOKEN=_token()))
                 _start(ray, patches, quiet)
@@ -115,26 +115,26 @@ def joined(ray: Any, address: str | None, locks: Locks, patches: int) -> Iterato
 
 @functools.cache
 def _token() -> str:
-    """What this process shows to the clusters that it starts; Ray would put one into the home folder."""
+    """A token for the clusters that this process starts; Ray would write its own into the home folder."""
     return secrets.token_hex(32)
 
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Within the block the variables are set, for this process and those that Ray starts."""
+    """Within the block these variables are set, for this process and those that Ray starts."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name in {*variables, "RAY_AUTH_MODE"}:  # which Ray sets by itself
+        for name in {*variables, "RAY_AUTH_MODE"}:  # Ray sets the latter by itself
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]
 
 
 def _start(ray: Any, patches: int, quiet: Mapping[str, Any]) -> None:
-    """A cluster of this machine alone, without a dashboard."""
+    """Start a cluster of this machine only, without a dashboard."""
     try:
         ray.init(
             address="local",
@@ -153,17 +153,17 @@ def _start(ray: Any, patches: int, quiet: Mapping[str, Any]) -> None:
 def _join(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
     host, _, port = address.rpartition(":")
     try:
-        if port.isdecimal():  # Ray by itself would try for a quarter of an hour
-            socket.create_connection((host, int(port)), timeout=_REACHED_WITHIN_S).close()
+        if port.isdecimal():  # otherwise Ray would try for a quarter of an hour
+            socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
         ray.init(address=address, **quiet)
     except Exception as error:
         raise EngineError(
             f"no Ray cluster can be joined at {address}: {one_line(error)}",
             remedy="start the command on a machine of the cluster with the address that `ray start` printed, "
-            "and with RAY_AUTH_MODE=token where the cluster asks for one",
+            "and with RAY_AUTH_MODE=token if the cluster requires one",
         ) from error
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, for a message."""
+    """The text of an error in one line, for a message."""
     return " ".join(str(error).split()) or type(error).__name__

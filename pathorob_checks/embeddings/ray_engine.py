@@ -1,12 +1,12 @@
-"""The same extraction on a Ray cluster: Ray Data deals the missing shards to actors.
+"""Extraction on a Ray cluster: Ray Data distributes the missing shards among actors.
 
-    this process   holds the entry's lock, deals the shards and counts the patches that are done
-    actors         load the model once each, embed whole shards in the batches of the local engine, and put
-                   them into the store, a folder that all machines see
+    this process   holds the entry's lock, distributes the shards and counts the embedded patches
+    actors         load the model once each, embed whole shards in the same batches as the local engine, and
+                   put them into the store, a folder that all machines can reach
 
-Only shard numbers, counts and messages travel; embeddings do not. The shards of an actor that died are
-dealt again, and what it had stored of them is kept. An error that a user can act on is not tried again: it
-travels back as data and is raised here.
+Only shard numbers, counts and messages are sent; embeddings are not. The shards of an actor that died are
+distributed again, except those that it had already stored. An error that a user can act on is not retried:
+it is sent back as data and raised here.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks import errors
+from pathorob_checks.canonical import plain
 from pathorob_checks.embeddings.extraction import embed_shards
-from pathorob_checks.embeddings.identity import decoder, plain
+from pathorob_checks.embeddings.identity import decoder
 from pathorob_checks.embeddings.ray_cluster import (
     Pool,
     check_usable,
@@ -40,15 +41,17 @@ from pathorob_checks.embeddings.ray_cluster import (
 from pathorob_checks.embeddings.shards import ShardRows
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import EngineError, PathorobChecksError
+from pathorob_checks.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from pathorob_checks.embeddings.extraction import Details, Prepared, Progress
+    from pathorob_checks.embeddings.extraction import Details, Prepared
     from pathorob_checks.models.foundation_model import FoundationModel
 
-CPUS_PER_ACTOR = 8  # where the model runs on CPUs; more threads pay little for one forward pass
-RETRIES = 3  # of what an actor died of: Ray by itself would go round for ever
-TASKS_PER_ACTOR = 16  # so that fast machines take over from slow ones at the end
-MOST_SHARDS_PER_TASK = 64  # the pipeline runs empty between tasks; progress is counted by tasks
+CPUS_PER_ACTOR = 8  # where the model runs on CPUs; more threads gain little for one forward pass
+RETRIES = 3  # of a shard at which actors die: Ray would retry it without end
+TASKS_PER_ACTOR = 16  # so that fast machines take over the last shards from slow ones
+# The pipeline drains after every task, so not too few; progress is counted by tasks, so not too many.
+MOST_SHARDS_PER_TASK = 64
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ class RayEngine:
 
     Parameters
     ----------
-    rebuild : makes the prepared model anew in another process; can be pickled, and names no GPU but `cuda`,
-        because an actor sees only its own.
-    address : of a running cluster (`auto`, `HOST:PORT`); None: one on this machine for as long as it takes.
-        A cluster that this process has joined before is used in any case.
-    cpus : CPUs of an actor where the model runs on CPUs; as many threads compute.
-    retries : how often the same shard is begun anew after an actor died of it.
+    rebuild : makes the prepared model again in another process. It can be pickled, and its GPU is `cuda`
+        without a number, because an actor sees only its own.
+    address : of a running cluster (`auto`, `HOST:PORT`); None: one is started on this machine and ended
+        after the extraction. If this process already belongs to a cluster, that one is used.
+    cpus : CPUs of an actor, and its number of threads, where the model runs on CPUs.
+    retries : how often the same shard is begun again after an actor died at it.
     """
 
     rebuild: Callable[[], Prepared]
@@ -82,50 +85,49 @@ class RayEngine:
 
         Raises
         ------
-        EngineError : Ray is not installed, the cluster cannot be joined or lacks what the model needs, a
-            machine would give other embeddings, or actors died too often.
-        PathorobChecksError : what the local engine raises, in the same words.
+        EngineError : Ray is not installed, the cluster cannot be joined or lacks a CPU or GPU for the model,
+            a machine would give other embeddings, or actors died too often.
+        PathorobChecksError : the errors of the local engine, with the same text.
         """
         check_usable(self.address)
         ray = import_ray()
         started = time.monotonic()
-        told = _Told()
+        reports = _Reports()
         plan = shards.plan
         with joined(ray, self.address, store.locks, len(plan.names)):
             pool = pool_on(ray.nodes(), on_gpu=prepared.device != "cpu", cpus=self.cpus)
-            dealt = deal(missing, pool.actors)
+            tasks = tasks_of(missing, pool.actors)
             job = _Job(
                 self.rebuild,
-                _all_of(prepared),
-                ShardRows(plan, replace(shards.cohort, views={})),  # what metrics read need not travel
+                _whole_identity(prepared),
+                ShardRows(plan, replace(shards.cohort, views={})),  # actors do not need the views
                 store.root.absolute(),
                 pool,
                 ray.remote(_Attempts).options(num_cpus=0).remote(),
                 self.retries,
             )
-            with warnings.catch_warnings(), contextlib.closing(_rows(ray, job, dealt)) as rows:
-                warnings.filterwarnings("ignore", module="ray")  # it warns of what it does itself
-                work: Iterable[Any] = itertools.chain.from_iterable(map(told.patches, rows))
-                if progress is not None:
-                    work = progress(work, plan.count(missing), f"{prepared.name} on {shards.cohort.name}")
-                for _ in work:
+            with warnings.catch_warnings(), contextlib.closing(_rows(ray, job, tasks)) as rows:
+                warnings.filterwarnings("ignore", module="ray")  # it warns of its own internals
+                steps = itertools.chain.from_iterable(map(reports.patches, rows))
+                text = f"{prepared.name} on {shards.cohort.name}"
+                for _ in (progress or no_progress)(steps, plan.count(missing), text):
                     pass
         seconds = round(time.monotonic() - started, 3)
-        return {**told.details(), "seconds": seconds, "engine": "ray", "ray": ray.__version__}
+        return {**reports.details(), "seconds": seconds, "engine": "ray", "ray": ray.__version__}
 
 
-def deal(missing: Sequence[int], actors: int) -> list[list[int]]:
-    """Shards in runs, each the work of one task: several for every actor, none too long."""
+def tasks_of(missing: Sequence[int], actors: int) -> list[list[int]]:
+    """The shards of each task: several tasks for every actor, none too long."""
     size = max(1, min(MOST_SHARDS_PER_TASK, len(missing) // (actors * TASKS_PER_ACTOR)))
     return [list(missing[start : start + size]) for start in range(0, len(missing), size)]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What an actor must know. Sent once to each machine; images stay where they are.
+    """The data that every actor needs. It is sent once to each machine; images are not sent.
 
-    The cohort travels as its table and digests of its images: to read it anew, every actor would have to
-    hash every image.
+    The cohort is sent as its table and the digests of its images: to load it again, every actor would have
+    to hash every image.
     """
 
     rebuild: Callable[[], Prepared]
@@ -138,19 +140,19 @@ class _Job:
 
 
 class _Attempts:
-    """Counts what was begun and not ended, by actors that live or died."""
+    """Counts, over all actors, attempts that were begun and not ended: they go on, or the actor died."""
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
 
-    def begin(self, what: int) -> int:
-        """How often `what` was begun, this time included."""
-        self._begun[what] += 1
-        return self._begun[what]
+    def begin(self, number: int) -> int:
+        """How many attempts at this shard (or `_MODEL`) were begun and not ended, this one included."""
+        self._begun[number] += 1
+        return self._begun[number]
 
-    def end(self, what: int) -> None:
-        """One attempt at `what` came to its end."""
-        self._begun[what] -= 1
+    def end(self, number: int) -> None:
+        """One attempt at this shard (or `_MODEL`) has ended."""
+        self._begun[number] -= 1
 
 
 class _Loaded:
@@ -165,8 +167,10 @@ class _Loaded:
         return self._model
 
 
-_AFTER_A_DEATH = "see in Ray's logs why (memory is the usual reason) and run again: what is done is kept"
-_MODEL = -1  # among the numbers of shards, what is begun when a model is loaded
+_AFTER_A_DEATH = (
+    "see Ray's logs for the reason (usually memory) and run again; the shards that are stored are kept"
+)
+_MODEL = -1  # stands for loading the model, among the numbers of shards
 
 
 class _Embedder:
@@ -174,7 +178,7 @@ class _Embedder:
 
     Parameters
     ----------
-    paths : where this machine is to look for Python modules as well: a user's own model lies there.
+    paths : further folders to import Python modules from, such as a user's own model.
     job : reference to the `_Job`.
     """
 
@@ -187,29 +191,29 @@ class _Embedder:
         started = time.monotonic()
         try:
             self._load()
-        except PathorobChecksError as error:  # raised here it would be Ray's to report
+        except PathorobChecksError as error:  # raised in `__init__`, it would be reported by Ray
             self._failure = error
         self._model_seconds = round(time.monotonic() - started, 3)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Embed and store the shards of a row -> how many patches they have, and what is told of them."""
+        """Embed and store the shards of a row -> their number of patches, and a report."""
         shards = [int(shard) for shard in row["shards"]]
         try:
-            told = self._embed(shards)
+            report = self._embed(shards)
         except PathorobChecksError as error:
-            return {"patches": 0, "told": json.dumps({"error": _packed(error)})}
-        return {"patches": self._job.shards.plan.count(shards), "told": json.dumps(told)}
+            return {"patches": 0, "report": json.dumps({"error": _packed(error)})}
+        return {"patches": self._job.shards.plan.count(shards), "report": json.dumps(report)}
 
     def _load(self) -> None:
         import torch
 
         job = self._job
-        # Of those begun as many may still be at it as there are actors, and so many may have been preempted.
+        # Besides failures, every actor may be loading now, and every actor may have been preempted once.
         if (begun := self._begin(_MODEL)) > 2 * job.pool.actors + job.retries:
-            raise _gone(begun - job.pool.actors, "while the model was loaded")
+            raise _died(begun - job.pool.actors, "while the model was loaded")
         torch.set_num_threads(job.pool.cpus)
         prepared = job.rebuild()
-        _check_alike(job.identity, _all_of(prepared))
+        _check_alike(job.identity, _whole_identity(prepared))
         self._prepared = _Loaded(prepared)
         job.attempts.end.remote(_MODEL)
 
@@ -217,11 +221,11 @@ class _Embedder:
         if self._failure is not None:
             raise self._failure
         job = self._job
-        whole = set(self._store.whole_shards(job.shards.plan, shards))  # by an actor that died
+        whole = set(self._store.whole_shards(job.shards.plan, shards))  # stored by an actor that died
         missing = [shard for shard in shards if shard not in whole]
         if missing and (begun := self._begin(missing[0])) > 1 + job.retries:
             first = job.shards.plan.patches(missing[0])[0]
-            raise _gone(begun - 1, f"at patch '{first}' or soon after it")
+            raise _died(begun - 1, f"at patch '{first}' or soon after it")
         details = embed_shards(self._prepared, job.shards, missing, self._store, threads=job.pool.cpus)
         return {
             **details,
@@ -230,24 +234,24 @@ class _Embedder:
             "machine": platform.node(),
         }
 
-    def _begin(self, what: int) -> int:
-        return int(self._get(self._job.attempts.begin.remote(what)))
+    def _begin(self, number: int) -> int:
+        return int(self._get(self._job.attempts.begin.remote(number)))
 
 
-def _gone(actors: int, when: str) -> EngineError:
+def _died(actors: int, when: str) -> EngineError:
     return EngineError(
         f"{actors} {'actor' if actors == 1 else 'actors'} of the Ray cluster died {when}",
         remedy=_AFTER_A_DEATH,
     )
 
 
-def _all_of(prepared: Prepared) -> dict[str, Any]:
-    """What decides an embedding, apart from the images."""
+def _whole_identity(prepared: Prepared) -> dict[str, Any]:
+    """All that decides an embedding, apart from the images."""
     return {**prepared.identity, "decoder": decoder()}
 
 
 def _check_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    """Refuse a machine whose embeddings would be stored under a key that is not theirs."""
+    """Refuse a machine whose embeddings would belong under another key."""
     here, there = _flat(ours), _flat(theirs)
     differing = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if differing:
@@ -269,65 +273,65 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _rows(ray: Any, job: _Job, dealt: Sequence[list[int]]) -> Generator[dict[str, Any]]:
-    """What the actors return, in the order in which they finish."""
+def _rows(ray: Any, job: _Job, tasks: Sequence[list[int]]) -> Generator[dict[str, Any]]:
+    """The rows that the actors return, in the order in which they finish."""
     pool = job.pool
-    data = ray.data.from_items([{"shards": shards} for shards in dealt], override_num_blocks=len(dealt)).map(
+    data = ray.data.from_items([{"shards": shards} for shards in tasks], override_num_blocks=len(tasks)).map(
         _Embedder,
         fn_constructor_args=([str(Path(path).absolute()) for path in sys.path], [ray.put(job)]),
         compute=ray.data.ActorPoolStrategy(
-            size=min(pool.actors, len(dealt)), max_tasks_in_flight_per_actor=2
+            size=min(pool.actors, len(tasks)), max_tasks_in_flight_per_actor=2
         ),
         **({"num_gpus": pool.gpus} if pool.gpus else {"num_cpus": pool.cpus}),
     )
     data.context.enable_progress_bars = False
     data.context.print_on_execution_start = False
-    data.context.execution_no_progress_timeout_s = -1  # a slow model needs its time
+    data.context.execution_no_progress_timeout_s = -1  # none: a model may be slow
     logger = logging.getLogger("ray.data")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         yield from data.iter_rows()
     except ray.exceptions.RayTaskError:
-        raise  # a mistake in a model's code or in ours, with its traceback
+        raise  # a bug in the model's code or in this package; the traceback is needed
     except ray.exceptions.RayError as error:
-        raise EngineError(f"Ray gave up: {one_line(error)}", remedy=_AFTER_A_DEATH) from error
+        raise EngineError(f"the Ray cluster failed: {one_line(error)}", remedy=_AFTER_A_DEATH) from error
     finally:
         logger.setLevel(level)
 
 
-class _Told:
-    """What the actors told of their work."""
+class _Reports:
+    """The reports of the actors."""
 
     def __init__(self) -> None:
-        self._told: list[dict[str, Any]] = []
+        self._reports: list[dict[str, Any]] = []
 
     def patches(self, row: Mapping[str, Any]) -> Iterable[None]:
-        """One item per patch of a row; raises the error that it tells instead."""
-        told = json.loads(row["told"])
-        if "error" in told:
-            raise _unpacked(told["error"])
-        self._told.append(told)
+        """One item per patch of a row; raises the error in its report, if there is one."""
+        report = json.loads(row["report"])
+        if "error" in report:
+            raise _unpacked(report["error"])
+        self._reports.append(report)
         return itertools.repeat(None, int(row["patches"]))
 
     def details(self) -> Details:
-        """What to note about all of them."""
+        """Details to store with the embeddings."""
         return {
-            "model": self._told[0]["model"],
-            "model_seconds": max(told["model_seconds"] for told in self._told),
-            "batch_size": min(told["batch_size"] for told in self._told),
-            "threads": self._told[0]["threads"],
-            "actors": len({told["actor"] for told in self._told}),
-            "machines": len({told["machine"] for told in self._told}),
+            "model": self._reports[0]["model"],
+            "model_seconds": max(report["model_seconds"] for report in self._reports),
+            "batch_size": min(report["batch_size"] for report in self._reports),
+            "threads": self._reports[0]["threads"],
+            "actors": len({report["actor"] for report in self._reports}),
+            "machines": len({report["machine"] for report in self._reports}),
         }
 
 
 def _packed(error: PathorobChecksError) -> dict[str, str]:
-    """An error as text, by the class that `errors` has for it."""
+    """An error as data, with the name of its class in `errors`."""
     kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
     return {"kind": kind.__name__, "problem": error.problem, "remedy": error.remedy}
 
 
-def _unpacked(told: Mapping[str, str]) -> PathorobChecksError:
-    kind: type[PathorobChecksError] = getattr(errors, told["kind"])
-    return kind(told["problem"], remedy=told["remedy"])
+def _unpacked(packed: Mapping[str, str]) -> PathorobChecksError:
+    kind: type[PathorobChecksError] = getattr(errors, packed["kind"])
+    return kind(packed["problem"], remedy=packed["remedy"])

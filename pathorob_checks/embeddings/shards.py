@@ -1,8 +1,8 @@
-"""How an extraction is cut into shards, and what the file of a shard holds.
+"""How an extraction is divided into shards, and what the file of a shard holds.
 
-A shard is what is embedded, written and, when it is damaged, repeated as one. Shards follow the order in
-which the images are read and have a fixed number of patches, so that batches, and with them the last bits
-of an embedding, are the same whether an extraction ran through or was interrupted.
+A shard is embedded and written as a whole, and embedded again as a whole when its file is damaged. Shards
+follow the order in which the images are read and have a fixed number of patches. So batches, and with them
+the last bits of an embedding, are the same whether an extraction was interrupted or not.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from pathorob_checks.embeddings.identity import canonical_json
+from pathorob_checks.canonical import canonical_json, digest_of
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
 
 SHARD_PATCHES = 256  # a multiple of the usual batch sizes; 1.5 MB at dimension 1,536
 PATTERN = "shard-*.safetensors"
-_TENSOR, _ABOUT = "embeddings", "pathorob-checks"
+_TENSOR, _METADATA = "embeddings", "pathorob-checks"
 
 Float32 = npt.NDArray[np.float32]
 
-# What reading a damaged file raises: it is gone, no JSON, no safetensors, or lacks a piece.
+# Errors of reading a damaged file: it is missing, is not JSON or safetensors, or is incomplete.
 DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError, safetensors.SafetensorError)
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """The patches of an extraction, cut into shards.
+    """The patches of an extraction, divided into shards.
 
     Attributes
     ----------
     key : what the embeddings are stored under.
     names : N patch keys in the order in which they are embedded.
-    size : patches per shard; the last one has what is left.
+    size : patches per shard; the last one has the remaining patches.
     """
 
     key: str
@@ -64,7 +64,7 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class ShardRows:
-    """A plan together with where each shard's patches stand in a cohort."""
+    """A plan and the rows of its patches in a cohort."""
 
     plan: ShardPlan
     cohort: Cohort
@@ -79,7 +79,7 @@ class ShardRows:
 
 
 def plan_of(cohort: Cohort, key: str, size: int = SHARD_PATCHES) -> ShardPlan:
-    """The plan for a cohort: never in the table's order, because bits must not depend on that."""
+    """The plan for a cohort. It does not follow the table's order, so that no bit depends on that order."""
     if cohort.reading_order is None:
         return ShardPlan(key, tuple(sorted(cohort.keys)), size)
     keys = cohort.keys
@@ -92,14 +92,14 @@ def file_name(shard: int) -> str:
 
 
 def digest(values: Float32) -> str:
-    """SHA-256 (hex) of the values as they lie in memory."""
+    """SHA-256 (hex) of the values' bytes in memory."""
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def pack(plan: ShardPlan, shard: int, values: Float32) -> bytes:
-    """The file of a shard: its values, and whose they are."""
-    about = canonical_json({**_about(plan, shard), "sha256": digest(values)})
-    return safetensors.numpy.save({_TENSOR: np.ascontiguousarray(values)}, metadata={_ABOUT: about})
+    """The content of a shard's file: its values, the key, the patches' digest and the values' digest."""
+    metadata = canonical_json({**_metadata(plan, shard), "sha256": digest(values)})
+    return safetensors.numpy.save({_TENSOR: np.ascontiguousarray(values)}, metadata={_METADATA: metadata})
 
 
 def unpack(plan: ShardPlan, shard: int, path: Path) -> tuple[Float32, str]:
@@ -110,22 +110,21 @@ def unpack(plan: ShardPlan, shard: int, path: Path) -> tuple[Float32, str]:
     One of `DAMAGE` : it is missing or damaged, or belongs to another extraction.
     """
     with safetensors.safe_open(path, framework="np") as file:
-        about = json.loads((file.metadata() or {})[_ABOUT])
+        metadata = json.loads((file.metadata() or {})[_METADATA])
         values: Float32 = file.get_tensor(_TENSOR)
-    found = about.pop("sha256", None)
-    expect(about == _about(plan, shard), "it is of another extraction")
+    stated = metadata.pop("sha256", None)
+    expect(metadata == _metadata(plan, shard), "it belongs to another extraction")
     expect(values.dtype == np.float32 and values.ndim == 2, "it does not hold a float32 matrix")
-    expect(len(values) == len(plan.patches(shard)), "it has another number of rows")
-    expect(digest(values) == found, "it has another digest")
-    return values, found
+    expect(len(values) == len(plan.patches(shard)), "it has a wrong number of rows")
+    expect(digest(values) == stated, "its values do not match its digest")
+    return values, stated
 
 
-def _about(plan: ShardPlan, shard: int) -> dict[str, object]:
-    patches = hashlib.sha256(canonical_json(plan.patches(shard)).encode()).hexdigest()
-    return {"key": plan.key, "patches": patches, "shard": shard}
+def _metadata(plan: ShardPlan, shard: int) -> dict[str, object]:
+    return {"key": plan.key, "patches": digest_of(plan.patches(shard)), "shard": shard}
 
 
-def expect(condition: bool, otherwise: str) -> None:
-    """Raise a ValueError that says `otherwise` unless the condition holds."""
+def expect(condition: bool, problem: str) -> None:
+    """Raise a ValueError with the text `problem` unless the condition holds."""
     if not condition:
-        raise ValueError(otherwise)
+        raise ValueError(problem)

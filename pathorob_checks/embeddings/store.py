@@ -1,12 +1,12 @@
 """Embeddings on disk, one folder per key, safe against other processes and against crashes.
 
     <root>/embeddings/<key[:2]>/<key>/shard-00000.safetensors   "embeddings" (n, D) float32
-                                     /patches.parquet           patch_key, shard, row: what stands where
-                                     /manifest.json             what it is, with the digest of each file
+                                     /patches.parquet           patch_key, shard, row of each patch
+                                     /manifest.json             identity, details, digest of each file
 
-Shards are kept as they come: an extraction that is interrupted goes on with those that are missing. The
-manifest is written last; without it there is no entry. Every digest is compared on reading, and a damaged
-shard is missing until it is extracted again. Nothing is ever unpickled.
+Shards are written one by one: after an interruption only the missing ones are extracted. The manifest is
+written last; without it there is no entry. Every digest is compared on reading, and a damaged shard counts
+as missing until it is extracted again. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ import numpy as np
 import platformdirs
 
 from pathorob_checks import __version__
-from pathorob_checks.embeddings.files import TEMPORARY, cache_errors, write
-from pathorob_checks.embeddings.identity import FORMAT_VERSION, decoder, plain
+from pathorob_checks.canonical import plain
+from pathorob_checks.embeddings.files import cache_errors
+from pathorob_checks.embeddings.identity import FORMAT_VERSION, decoder
 from pathorob_checks.embeddings.locks import Lease, Locks
 from pathorob_checks.embeddings.shards import (
     DAMAGE,
@@ -43,11 +44,12 @@ from pathorob_checks.embeddings.shards import (
     unpack,
 )
 from pathorob_checks.errors import CacheError
+from pathorob_checks.files import TEMPORARY, write_atomically
 
 SCHEMA = "pathorob-checks/embeddings/2"
 MANIFEST = "manifest.json"
 PATCHES = "patches.parquet"
-TIDY = "tidy"  # held while somebody decides what is in use
+TIDY = "tidy"  # name of the lock that is held while a process decides which entries are in use
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +60,9 @@ class StoredEmbeddings:
 
     Attributes
     ----------
-    values : (N, D) float32, read-only, in the order of the keys that were asked for.
+    values : (N, D) float32, read-only, in the order of the requested keys.
     identity : the model's identity.
-    details : what the extraction noted (device, seconds, ...).
+    details : of the extraction (device, seconds, ...).
     """
 
     values: Float32
@@ -69,7 +71,7 @@ class StoredEmbeddings:
 
 
 def default_root() -> Path:
-    """The user's cache folder for this package, as the operating system wants it."""
+    """The user's cache folder for this package, where the operating system expects it."""
     return Path(platformdirs.user_cache_dir("pathorob-checks", appauthor=False))
 
 
@@ -82,13 +84,13 @@ class EmbeddingStore:
         self._lease = Lease(self.root)
 
     def folder(self, key: str) -> Path:
-        """Where the entry of `key` lives."""
+        """The folder of the entry of `key`."""
         if not re.fullmatch(r"[0-9a-f]{64}", key):
             raise ValueError(f"not a key: {key!r}")  # it becomes a path
         return self.root / "embeddings" / key[:2] / key
 
     def check_writable(self) -> None:
-        """Write and delete a small file, before an extraction is paid for.
+        """Write and delete a small file, so that an unusable folder is noticed before an extraction.
 
         Raises
         ------
@@ -96,18 +98,18 @@ class EmbeddingStore:
         """
         with cache_errors(self.root, "written to"):
             self.root.mkdir(parents=True, exist_ok=True)
-            write(self.root / ".writable", b"?")
+            write_atomically(self.root / ".writable", b"?")
             (self.root / ".writable").unlink(missing_ok=True)
 
     def use(self, key: str) -> None:
-        """Keep `key` from being pruned as long as this process lives."""
+        """Keep other processes from pruning `key` until this process ends."""
         self.folder(key)
-        with contextlib.suppress(CacheError), self.locks.hold(TIDY):  # nobody prunes a read-only folder
+        with contextlib.suppress(CacheError), self.locks.hold(TIDY):  # a read-only folder cannot be pruned
             self._lease.take(key)
 
     @contextlib.contextmanager
     def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold `key` alone among all processes and threads; the same thread may enter again.
+        """Hold the lock of `key`, excluding all other processes and threads; the same thread may enter again.
 
         Raises
         ------
@@ -120,7 +122,7 @@ class EmbeddingStore:
     def load(self, key: str, keys: Sequence[str]) -> StoredEmbeddings | None:
         """The entry of `key` with its rows in the order of `keys` (patch keys).
 
-        Anything that is not whole is a miss, and is logged: the caller extracts again what is missing.
+        A damaged entry is logged and gives None: the caller extracts its missing shards again.
         """
         folder = self.folder(key)
         try:
@@ -129,19 +131,19 @@ class EmbeddingStore:
                 logger.debug("no embeddings for %s", key)
                 return None
             plan = self.plan(key, manifest)
-            at = {name: row for row, name in enumerate(keys)}
-            expect(len(at) == len(keys) == len(plan.names), "it holds other patches")
-            expect(at.keys() == set(plan.names), "it holds other patches")
+            row_of = {name: row for row, name in enumerate(keys)}
+            expect(len(row_of) == len(keys) == len(plan.names), "it holds other patches")
+            expect(row_of.keys() == set(plan.names), "it holds other patches")
             values = np.empty(tuple(manifest["shape"]), dtype=np.float32)
-            for shard, told in enumerate(manifest["shards"]):
-                found, sha256 = unpack(plan, shard, folder / file_name(shard))
-                expect(sha256 == told["sha256"], f"{file_name(shard)} is not the one that was written")
-                values[[at[name] for name in plan.patches(shard)]] = found
+            for shard, listed in enumerate(manifest["shards"]):
+                block, sha256 = unpack(plan, shard, folder / file_name(shard))
+                expect(sha256 == listed["sha256"], f"{file_name(shard)} is not the file that was written")
+                values[[row_of[name] for name in plan.patches(shard)]] = block
         except DAMAGE as error:
             logger.warning("embeddings %s are damaged and will be extracted again: %s", key, error)
             return None
         with contextlib.suppress(OSError):
-            os.utime(folder / MANIFEST)  # when it was used last
+            os.utime(folder / MANIFEST)  # the time of its last use
         values.flags.writeable = False
         return StoredEmbeddings(values, manifest["identity"], manifest["details"])
 
@@ -150,22 +152,22 @@ class EmbeddingStore:
 
         Raises
         ------
-        One of `shards.DAMAGE` : it is there and no manifest.
+        One of `shards.DAMAGE` : the file is not a manifest of `key`.
         """
         try:
             manifest: dict[str, Any] = json.loads((self.folder(key) / MANIFEST).read_bytes())
         except FileNotFoundError:
             return None
-        expect(isinstance(manifest, dict), "the manifest is no JSON object")
+        expect(isinstance(manifest, dict), "the manifest is not a JSON object")
         ours = manifest.get("schema") == SCHEMA and manifest.get("key") == key
-        expect(ours, "the manifest is of something else")
+        expect(ours, "the manifest belongs to another entry")
         kinds = {"shape": list, "shards": list, "patches": dict, "identity": dict, "details": dict}
         whole = all(isinstance(manifest.get(name), kind) for name, kind in kinds.items())
         expect(whole, "the manifest is incomplete")
         return manifest
 
     def plan(self, key: str, manifest: Mapping[str, Any]) -> ShardPlan:
-        """Which patches an entry holds, shard by shard.
+        """The patches of an entry, shard by shard.
 
         Raises
         ------
@@ -175,18 +177,18 @@ class EmbeddingStore:
         import pyarrow.parquet as pq
 
         content = (self.folder(key) / PATCHES).read_bytes()
-        told = manifest["patches"]
-        expect(hashlib.sha256(content).hexdigest() == told["sha256"], f"{PATCHES} has another digest")
-        # Without Arrow's threads and Python's file objects, which may abort a process when it ends.
+        listed = manifest["patches"]
+        expect(hashlib.sha256(content).hexdigest() == listed["sha256"], f"{PATCHES} has another digest")
+        # Without Arrow's threads and Python's file objects, which can abort a process as it ends.
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["patch_key"], use_threads=False)
         names = tuple(table["patch_key"].to_pylist())
-        plan = ShardPlan(key, names, int(told["per_shard"]))
+        plan = ShardPlan(key, names, int(listed["per_shard"]))
         fits = len(plan) == len(manifest["shards"]) and len(names) == manifest["shape"][0]
-        expect(fits, f"{PATCHES} lists other patches than the manifest")
+        expect(fits, f"{PATCHES} and the manifest have different numbers of patches")
         return plan
 
     def whole_shards(self, plan: ShardPlan, among: Iterable[int] | None = None) -> list[int]:
-        """Shards of an extraction that are on disk and undamaged, of all or `among` some."""
+        """Shards of an extraction that are on disk and undamaged; None: among all of them."""
         whole = []
         for shard in range(len(plan)) if among is None else among:
             path = self.folder(plan.key) / file_name(shard)
@@ -201,7 +203,7 @@ class EmbeddingStore:
         return whole
 
     def count_shards(self, key: str) -> int:
-        """How many shards there are so far, unread: for telling how far another process has come."""
+        """The number of shard files, which are not read: the progress of another process."""
         return sum(1 for _ in self.folder(key).glob(PATTERN))
 
     def put(self, plan: ShardPlan, shard: int, values: Float32) -> None:
@@ -215,18 +217,18 @@ class EmbeddingStore:
             raise ValueError(f"{values.dtype} {values.shape} is not shard {shard} of {plan.key}")
         with cache_errors(self.root, "written to"):
             self.folder(plan.key).mkdir(parents=True, exist_ok=True)
-            write(self.folder(plan.key) / file_name(shard), pack(plan, shard, values))
+            write_atomically(self.folder(plan.key) / file_name(shard), pack(plan, shard, values))
 
     def assemble(self, plan: ShardPlan, keys: Sequence[str]) -> tuple[Float32, list[dict[str, Any]]]:
-        """All shards of an extraction -> (N, D) float32 in the order of `keys`, and what a manifest says.
+        """All shards of an extraction -> (N, D) float32 in the order of `keys`, and the manifest's shards.
 
         Raises
         ------
         CacheError : a shard is missing or damaged, or has another number of columns.
         """
-        at = {name: row for row, name in enumerate(keys)}
+        row_of = {name: row for row, name in enumerate(keys)}
         whole: Float32 | None = None
-        told: list[dict[str, Any]] = []
+        files: list[dict[str, Any]] = []
         for shard in range(len(plan)):
             path = self.folder(plan.key) / file_name(shard)
             try:
@@ -237,13 +239,13 @@ class EmbeddingStore:
             except DAMAGE as error:
                 raise CacheError(
                     f"{path.name} of '{self.root}' was damaged after it was written: {error}",
-                    remedy="run again: what is whole is kept; if it happens again, check the disk",
+                    remedy="run again, which keeps the undamaged shards; if it happens again, check the disk",
                 ) from error
-            whole[[at[name] for name in plan.patches(shard)]] = values
-            told.append({"file": path.name, "rows": len(values), "sha256": sha256})
+            whole[[row_of[name] for name in plan.patches(shard)]] = values
+            files.append({"file": path.name, "rows": len(values), "sha256": sha256})
         if whole is None:
             raise ValueError(f"{plan.key} has no patches")
-        return whole, told
+        return whole, files
 
     def finish(
         self,
@@ -253,7 +255,7 @@ class EmbeddingStore:
         identity: Mapping[str, object],
         details: Mapping[str, object],
     ) -> None:
-        """Make the shards of `plan` an entry. Readers see all of it or none.
+        """Turn the shards of `plan` into an entry. Other processes see all of it or nothing.
 
         Raises
         ------
@@ -279,21 +281,21 @@ class EmbeddingStore:
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
         folder = self.folder(plan.key)
         with self.lock(plan.key), cache_errors(self.root, "written to"):
-            write(folder / PATCHES, table)
-            write(folder / MANIFEST, text.encode())
-            for litter in folder.glob(TEMPORARY):  # of writers that were killed
-                litter.unlink(missing_ok=True)
+            write_atomically(folder / PATCHES, table)
+            write_atomically(folder / MANIFEST, text.encode())
+            for temporary in folder.glob(TEMPORARY):  # of processes that were killed
+                temporary.unlink(missing_ok=True)
 
     def remove(self, key: str) -> None:
-        """Forget an entry, or the shards of an extraction that came to nothing."""
+        """Delete an entry, or the shards of an extraction that failed."""
         folder = self.folder(key)
         with contextlib.suppress(OSError):
-            (folder / MANIFEST).unlink(missing_ok=True)  # first: what is left is no entry any more
+            (folder / MANIFEST).unlink(missing_ok=True)  # first, so that the rest is no longer an entry
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def software() -> dict[str, str]:
-    """Versions that a reader of the entry may want to know; they are not part of its key."""
+    """Versions, for people who read the manifest; they are not part of its key."""
     return {
         "pathorob-checks": __version__,
         "format": str(FORMAT_VERSION),

@@ -1,4 +1,4 @@
-"""Looking after a store: what it holds, whether that is whole, and making room."""
+"""Maintenance of a store: listing its entries, looking for damage, pruning and exporting."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What lies under one key.
+    """What the store has under one key.
 
     Attributes
     ----------
-    fm, cohort : their names when it was extracted; empty where an extraction is not finished.
-    patches, dimension : of the embeddings; 0 where an extraction is not finished.
+    fm, cohort : their names when it was extracted; empty if the extraction is not finished.
+    patches, dimension : of the embeddings; 0 if the extraction is not finished.
     size : bytes on disk.
     used : when it was last written or read.
     """
@@ -45,10 +45,10 @@ class Entry:
 
 
 def entries(store: EmbeddingStore) -> list[Entry]:
-    """All entries, the one used last first."""
+    """All entries, the most recently used one first."""
     folders = [path for path in (store.root / "embeddings").glob("*/*") if path.is_dir()]
-    found = [entry for folder in folders if (entry := _entry(store, folder)) is not None]
-    return sorted(found, key=lambda entry: (entry.used, entry.key), reverse=True)
+    present = [entry for folder in folders if (entry := _entry(store, folder)) is not None]
+    return sorted(present, key=lambda entry: (entry.used, entry.key), reverse=True)
 
 
 def _entry(store: EmbeddingStore, folder: Path) -> Entry | None:
@@ -56,7 +56,7 @@ def _entry(store: EmbeddingStore, folder: Path) -> Entry | None:
         files = [path.stat() for path in folder.iterdir()]
         manifest_path = folder / MANIFEST
         last = manifest_path.stat() if manifest_path.exists() else folder.stat()
-    except OSError:  # somebody removes it just now
+    except OSError:  # another process is removing it
         return None
     size, used = sum(file.st_size for file in files), datetime.fromtimestamp(last.st_mtime, UTC)
     try:
@@ -71,47 +71,48 @@ def _entry(store: EmbeddingStore, folder: Path) -> Entry | None:
 
 
 def find(store: EmbeddingStore, prefix: str) -> Entry:
-    """The entry whose key begins so.
+    """The entry whose key begins with `prefix`.
 
     Raises
     ------
     CacheError : there is none, or there are several.
     """
-    found = [entry for entry in entries(store) if entry.key.startswith(prefix.lower())]
-    if len(found) != 1:
-        problem = f"{len(found)} entries of '{store.root}' have keys that begin with {prefix!r}"
+    candidates = [entry for entry in entries(store) if entry.key.startswith(prefix.lower())]
+    if len(candidates) != 1:
+        problem = f"{len(candidates) or 'no'} entries of '{store.root}' have keys that begin with {prefix!r}"
         raise CacheError(problem, remedy="see 'pathorob-checks cache ls' and give more of one key")
-    return found[0]
+    return candidates[0]
 
 
 def problems(store: EmbeddingStore, entry: Entry) -> Iterator[str]:
-    """What is wrong with an entry, a clause each; every byte of it is read."""
+    """The problems of an entry, one clause each; every byte of it is read."""
     if not entry.finished:
         shards = store.count_shards(entry.key)
-        yield f"the extraction was not finished; its {shards} shards are used when it is run again"
+        kept = "1 shard is" if shards == 1 else f"{shards} shards are"
+        yield f"the extraction was not finished; its {kept} used when it is run again"
         return
     try:
         manifest = store.manifest(entry.key)
         if manifest is None:
-            return  # pruned meanwhile
+            return  # pruned by another process
         plan = store.plan(entry.key, manifest)
     except DAMAGE as error:
         yield f"{error}; the next run extracts it again"
         return
-    for shard, told in enumerate(manifest["shards"]):
+    for shard, listed in enumerate(manifest["shards"]):
         try:
             _, digest = unpack(plan, shard, store.folder(entry.key) / file_name(shard))
         except DAMAGE as error:
             yield f"{file_name(shard)}: {error}; the next run extracts it again"
             continue
-        if digest != told["sha256"]:
-            yield f"{file_name(shard)} is not the one that was written; the next run extracts it again"
+        if digest != listed["sha256"]:
+            yield f"{file_name(shard)} is not the file that was written; the next run extracts it again"
 
 
 def prune(store: EmbeddingStore, limit: int) -> list[Entry]:
-    """Remove what was used longest ago until at most `limit` bytes are left; returns what was removed.
+    """Remove the least recently used entries until at most `limit` bytes are left; returns those removed.
 
-    What a living process uses or works on stays, even over the limit.
+    Entries that a running process uses or extracts stay, even if that exceeds the limit.
 
     Raises
     ------
@@ -139,31 +140,29 @@ def prune(store: EmbeddingStore, limit: int) -> list[Entry]:
 def export(
     store: EmbeddingStore, entry: Entry, folder: Path, cohort: tuple[str, pd.DataFrame] | None = None
 ) -> list[Path]:
-    """Write an entry in a form that `--fm=embeddings:<folder>` reads.
+    """Write an entry in a layout that `--fm=embeddings:<folder>` reads.
 
     Parameters
     ----------
-    cohort : its name and table; with it the files are those of PathoROB's layout, one per medical center,
-        without it there is one, `<folder>/<cohort>.safetensors`.
+    cohort : its name and table, for files in PathoROB's layout, one per medical center; None: one file,
+        `<folder>/<cohort>.safetensors`.
 
     Raises
     ------
-    CacheError : the entry is not whole, the file exists, or it cannot be written.
+    CacheError : the entry is unfinished or damaged, or the file exists or cannot be written.
     """
-    from pathorob_checks.embeddings import matrix_files, precomputed
+    from pathorob_checks.embeddings import matrix_files, pathorob_layout
 
     manifest = store.manifest(entry.key) if entry.finished else None
     if manifest is None:
-        raise CacheError(
-            f"the extraction {entry.key[:12]} is not finished", remedy="run it again, then export"
-        )
+        raise CacheError(f"the extraction {entry.key[:12]} is not finished", remedy="finish it, then export")
     plan = store.plan(entry.key, manifest)
     name, patches = cohort or (entry.cohort, None)
     keys = list(plan.names) if patches is None else patch_keys(patches)
     if set(keys) != set(plan.names):
         raise CacheError(
-            f"the entry {entry.key[:12]} is not of cohort {name}",
-            remedy="name the cohort it was extracted from",
+            f"the entry {entry.key[:12]} does not belong to the cohort {name}",
+            remedy="name the cohort that it was extracted from",
         )
     stored = store.load(entry.key, keys)
     if stored is None:
@@ -171,9 +170,9 @@ def export(
             f"the entry {entry.key[:12]} is damaged", remedy="run it again to repair it, then export"
         )
     if patches is not None:
-        return precomputed.write_pathorob_layout(folder, name, patches, stored.values)
+        return pathorob_layout.write_pathorob_layout(folder, name, patches, stored.values)
     path = folder / f"{Path(name).name}.safetensors"
     if path.exists():
-        raise CacheError(f"'{path}' is there already", remedy="name another folder")
+        raise CacheError(f"'{path}' already exists", remedy="give another folder")
     matrix_files.write_tensors(path, keys, stored.values)
     return [path]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.cohorts.registry import CohortSources
     from pathorob_checks.embeddings.extraction import Embeddings, Engine
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.embeddings.shards import Float32
     from pathorob_checks.embeddings.store import EmbeddingStore
     from pathorob_checks.evaluation.settings import Settings
@@ -198,10 +198,10 @@ class Inputs:
     def _measure_integrity(self, subject: Subject) -> Integrity | None:
         if self.subjects.specs[subject.fm].kind == "embeddings":
             return None
-        from pathorob_checks.embeddings.integrity_record import established
+        from pathorob_checks.embeddings.integrity import integrity_of
 
         text = f"{subject.fm} on {subject.cohort}: another process tests its integrity"
-        integrity = established(
+        integrity = integrity_of(
             self._last_model.sharing(self.model(subject.fm)),
             self.cohort(subject.cohort),
             self.embeddings(subject),

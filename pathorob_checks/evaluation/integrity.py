@@ -12,7 +12,7 @@ from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.results.document import IntegrityCheck
 
 if TYPE_CHECKING:
-    from pathorob_checks.embeddings.integrity_record import Integrity
+    from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.evaluation.inputs import Inputs
 
 Figures = dict[str, float]
@@ -65,26 +65,26 @@ def _embeddings(inputs: Inputs, subject: Subject) -> Figures:
 
 
 def _spread(inputs: Inputs, subject: Subject) -> Figures:
-    from pathorob_checks.embeddings.integrity import check_spread
+    from pathorob_checks.embeddings.matrix_checks import check_spread
 
     return {"spread": check_spread(inputs.embeddings(subject).values)}
 
 
 def _directions(inputs: Inputs, subject: Subject) -> Figures:
-    from pathorob_checks.embeddings.integrity import check_directions
+    from pathorob_checks.embeddings.matrix_checks import check_directions
 
     return {"directions": check_directions(inputs.embeddings(subject).values)}
 
 
 def _twins(inputs: Inputs, subject: Subject) -> Figures:
-    from pathorob_checks.embeddings.integrity import check_twins
+    from pathorob_checks.embeddings.matrix_checks import check_twins
 
     keys = inputs.cohort(subject.cohort).keys
     return {"twins": check_twins(inputs.embeddings(subject).values, keys)}
 
 
 def _columns(inputs: Inputs, subject: Subject) -> Figures:
-    from pathorob_checks.embeddings.integrity import check_columns
+    from pathorob_checks.embeddings.matrix_checks import check_columns
 
     return {"dead_columns": check_columns(inputs.embeddings(subject).values)}
 

@@ -1,4 +1,4 @@
-"""Which rows may be among the k nearest of each row, by products that may be off."""
+"""Rows that may be among the k nearest of each row, by approximate products."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LOWEST = {torch.int32: torch.iinfo(torch.int32).min, torch.float32: -torch.inf}  # stands for no product
-_MEMBERS = 16  # of a group of products that is looked at as one for a first floor
+LOWEST = {torch.int32: torch.iinfo(torch.int32).min, torch.float32: -torch.inf}  # marks a missing product
+_MEMBERS = 16  # products in a group, of which only the maximum is used for the first floor
 _NONE = torch.iinfo(torch.int64).max
 _HALF = 32  # bits of a key
 
 
 class Candidates:
-    """For each row of a block, the products that may be among its k largest, and the rows they are with.
+    """For each row of a block, the products that may be among its k largest, and their other rows.
 
-    A product belongs here while it is not smaller than the k-th largest by more than both may be off
-    together. Both numbers of a candidate are kept in one, a key: sorted keys have the largest product
-    first, and equal ones in the order of the rows they are with. Several threads may offer.
+    A product stays a candidate unless it is smaller than the k-th largest by more than the errors of both
+    together. A candidate is stored as one number, its key, made of the product and the other row: sorted keys
+    have the largest product first, and equal products in the order of the other rows. Several threads may
+    call `offer`.
 
     Parameters
     ----------
     rows : of the block.
     columns : how many products a row can have.
     k : number of neighbors sought.
-    margin : by how much two products may be off together.
+    margin : the largest sum of the errors of two products.
     dtype, device : of the products, int32 or float32.
 
     Attributes
     ----------
-    least : (rows,) the smallest products that still belong here.
+    least : (rows,) the floor: smaller products are no candidates.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Candidates:
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """Candidates of all rows so far."""
+        """The number of candidates of all rows so far."""
         return int(self._filled.sum())
 
     def begin(self, similarity: Tensor) -> None:
-        """Set a first floor from (rows, columns) products, which are to be offered as well."""
+        """Set a first floor from (rows, columns) products, which must be offered as well."""
         rows, width = similarity.shape
         if width < self._k:
             return
@@ -62,16 +63,16 @@ class Candidates:
         self._raise(kth, kth > LOWEST[self._dtype])
 
     def offer(self, row: Tensor, others: Tensor, products: Tensor) -> None:
-        """Take products of these rows of the block, in ascending order, with other rows."""
-        here = (products >= self.least[row]).nonzero()[:, 0]
-        keys = _keys(products[here], others[here])
+        """Take products of rows of the block, in ascending order of `row`, with other rows."""
+        kept = (products >= self.least[row]).nonzero()[:, 0]
+        keys = _keys(products[kept], others[kept])
         with self._lock:
-            self._add(row[here], keys)
+            self._add(row[kept], keys)
 
     def products(self) -> tuple[Tensor, Tensor]:
-        """(rows, most) products, largest first, and int64 the rows they are with.
+        """(rows, most) products, largest first, and their other rows, int64.
 
-        `LOWEST` fills up the rows that have fewer.
+        Rows with fewer candidates are filled up with `LOWEST`.
         """
         self._tighten()
         keys = self._keys[:, : int(self._filled.max())]
@@ -80,20 +81,20 @@ class Candidates:
         return products.masked_fill_(none, LOWEST[self._dtype]), (keys & (2**_HALF - 1)).masked_fill_(none, 0)
 
     def replace(self, products: Tensor, others: Tensor, margin: float) -> None:
-        """Take float32 products that are less off, in the form in which `products` gave them."""
+        """Replace the products by more exact float32 ones, in the form in which `products` returned them."""
         self._dtype, self._margin = products.dtype, margin
         self.least = torch.full(self.least.shape, torch.finfo(products.dtype).min, device=products.device)
         self._keys = _keys(products, others).masked_fill_(products == LOWEST[products.dtype], _NONE)
 
     def _raise(self, kth: Tensor, some: Tensor) -> None:
-        """The floor follows the k-th largest products, where there are `some`."""
+        """Raise the floor to the k-th largest products less the margin, in the rows of the mask `some`."""
         least = torch.where(some, kth.double(), 0) - self._margin
         if not self._dtype.is_floating_point:
             least = least.floor()
         self.least = torch.where(some, torch.maximum(self.least, least.to(self._dtype)), self.least)
 
     def _tighten(self) -> None:
-        """Let go of what cannot be among the k largest any more; the others are sorted."""
+        """Drop candidates that can no longer be among the k largest, and sort the others."""
         if not _by_numpy(self._keys):
             self._keys = self._keys.sort(dim=1).values
         else:
@@ -108,7 +109,7 @@ class Candidates:
         self._keys.masked_fill_(gone, _NONE)
 
     def _add(self, row: Tensor, keys: Tensor) -> None:
-        """Keys in the order of their rows."""
+        """Add keys, in the order of their rows."""
         counts = torch.bincount(row, minlength=len(self._filled))
         needed = int((self._filled + counts).max())
         if needed > self._keys.shape[1] and bool(self._filled.any()):
@@ -124,30 +125,30 @@ class Candidates:
 
 
 def offer(similarity: Tensor, rows: tuple[Candidates, int], columns: tuple[Candidates, int] | None) -> None:
-    """Offer (rows, columns) products to the block of the rows and, where it is another, that of the columns.
+    """Offer (rows, columns) products to the candidates of the rows and, unless None, to those of the columns.
 
-    Each with the number of the block's first row.
+    `rows` and `columns` are the candidates of a block and the number of its first row.
     """
-    found, first_row = rows
-    others, first_column = columns or rows
+    of_rows, first_row = rows
+    of_columns, first_column = columns or rows
     if not _by_numpy(similarity):
-        mask = similarity >= found.least[:, None]
+        mask = similarity >= of_rows.least[:, None]
         if columns:
-            mask |= similarity >= others.least[None, :]
+            mask |= similarity >= of_columns.least[None, :]
         flat = mask.flatten().nonzero()[:, 0]
     else:
         array = similarity.numpy()
-        there = array >= found.least.numpy()[:, None]
+        kept = array >= of_rows.least.numpy()[:, None]
         if columns:
-            there |= array >= others.least.numpy()[None, :]
-        flat = torch.from_numpy(np.flatnonzero(there))
+            kept |= array >= of_columns.least.numpy()[None, :]
+        flat = torch.from_numpy(np.flatnonzero(kept))
     row = flat // similarity.shape[1]
     column = flat - row * similarity.shape[1]
     products = similarity.view(-1)[flat]
-    found.offer(row, column + first_column, products)
+    of_rows.offer(row, column + first_column, products)
     if columns:
         order = _stable_order(column)
-        others.offer(column[order], row[order] + first_row, products[order])
+        of_columns.offer(column[order], row[order] + first_row, products[order])
 
 
 def _keys(products: Tensor, others: Tensor) -> Tensor:
@@ -155,7 +156,7 @@ def _keys(products: Tensor, others: Tensor) -> Tensor:
 
 
 def _ordered(products: Tensor) -> Tensor:
-    """int32 in the same order."""
+    """int32 numbers with the order of the products."""
     if not products.is_floating_point():
         return products
     bits = products.view(torch.int32)
@@ -169,12 +170,12 @@ def _from_ordered(ordered: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _by_numpy(tensor: Tensor) -> bool:
-    """On the CPU NumPy sorts, partitions and compares in a half to a tenth of torch's time."""
+    """Whether to use NumPy: on the CPU it sorts, partitions and compares 2 to 10 times as fast as torch."""
     return tensor.device.type == "cpu"
 
 
 def _stable_order(row: Tensor) -> Tensor:
     if not _by_numpy(row):
         return row.argsort(stable=True)
-    # NumPy sorts so few different numbers by counting, not by comparing.
+    # NumPy sorts 16-bit numbers by counting, not by comparing.
     return torch.from_numpy(row.numpy().astype(np.uint16).argsort(kind="stable"))

@@ -1,4 +1,4 @@
-"""Where to compute, and with full float32 products."""
+"""The device to compute on, and full float32 products."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 
 def choose(device: str | torch.device | None) -> torch.device:
-    """The device asked for; for None or "auto" the GPU where there is one, else the CPU.
+    """The requested device; for None or "auto" the GPU if there is one, else the CPU.
 
-    Devices other than CPU and CUDA lack float64: the CPU stands in for them.
+    Devices other than CPU and CUDA lack float64: the CPU is used instead of them.
     """
     if device is None or device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -21,7 +21,7 @@ def choose(device: str | torch.device | None) -> torch.device:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Within the block float32 products use neither TF32 nor bfloat16, whatever the program has set."""
+    """Within the block float32 products use neither TF32 nor bfloat16, whatever the program's settings."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

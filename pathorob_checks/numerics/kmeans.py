@@ -28,7 +28,7 @@ _INERTIA_PRECISION = 3e-5
 class Run:
     """One k-means: the best of `starts` runs from random initial centers drawn from `seed`.
 
-    `rows` are the ascending numbers of the points that it is about; None for all.
+    `rows` are the ascending numbers of the points that are clustered; None for all.
     """
 
     K: int
@@ -37,7 +37,7 @@ class Run:
     rows: Int64 | None = None
 
     def first_centers(self, total: int) -> list[Int64]:
-        """For every start the numbers of the K points, of `total`, that scikit-learn begins with."""
+        """For every start the numbers, below `total`, of the K points that scikit-learn begins with."""
         rows = np.arange(total) if self.rows is None else self.rows
         count = len(rows)
         generator = np.random.RandomState(self.seed)
@@ -57,14 +57,14 @@ class KMeansRuns:
     """k-means runs on fixed points.
 
     Labels are those of scikit-learn's `KMeans(K, init="random", n_init=starts, random_state=seed)` on one
-    thread: from the same first centers, and with its rounding where a decision hangs on that. More
-    threads would add up in another order, which changes labels from machine to machine.
+    thread: from the same first centers, and with its rounding where that decides a label. With more threads
+    scikit-learn adds up in another order, so that labels would differ between machines.
 
     Parameters
     ----------
     points : (N, D) float32.
-    device : where the products of all pairs of points are kept, as (N, N) float32. Where they would take
-        more than 2 GiB or save nothing, scikit-learn itself runs.
+    device : of the products of all pairs of points, (N, N) float32. If they would take more than 2 GiB or
+        save no time, scikit-learn itself runs.
     """
 
     def __init__(self, points: Float32, device: torch.device) -> None:
@@ -77,7 +77,7 @@ class KMeansRuns:
             self._gram = Gram(points - points.mean(axis=0), device)
 
     def labels(self, runs: Sequence[Run]) -> Iterator[Int64]:
-        """(N,) labels 0..K-1 of every run, in order, as they are found; -1 for points that it leaves out."""
+        """(N,) labels 0..K-1 of every run, in order, computed lazily; -1 for points not clustered."""
         gram = self._gram
         if gram is None:
             yield from threads.spread(self._by_scikit_learn, runs)
@@ -87,16 +87,16 @@ class KMeansRuns:
             return self._best(gram, batch)
 
         if self._device.type == "cpu":
-            for found in threads.spread(together, self._batches(runs)):
-                yield from found
+            for labels in threads.spread(together, self._batches(runs)):
+                yield from labels
             return
-        # One after the other, as they share the device; what is left to scikit-learn stays on one thread.
+        # One after the other, because they share the device; on one thread, for runs of scikit-learn itself.
         with threads.limited(1):
             for batch in self._batches(runs):
                 yield from together(batch)
 
     def _batches(self, runs: Sequence[Run]) -> list[list[Run]]:
-        """Runs that advance together: on a CPU as the cache holds, on a GPU as memory does."""
+        """Batches of runs that advance together: as many as fit into a CPU's cache or a GPU's memory."""
         cpu = self._device.type == "cpu"
         budget = _BATCH_BYTES[self._device.type] // (4 * len(self._points))
         most = -(-sum(run.starts for run in runs) // threads.available()) if cpu else budget
@@ -122,19 +122,19 @@ class KMeansRuns:
             np.repeat(members, repeats, axis=0),
             np.repeat(tolerances, repeats),
         )
-        found, begin = [], 0
+        labels, begin = [], 0
         for run in batch:
             numbers = range(begin, begin + run.starts)
             begin += run.starts
             if ends.emptied[numbers].any():
-                found.append(self._by_scikit_learn(run))
+                labels.append(self._by_scikit_learn(run))
             else:
-                found.append(ends.labels[self._choose(gram, ends, {n: starts[n] for n in numbers})])
-        return found
+                labels.append(ends.labels[self._choose(gram, ends, {n: starts[n] for n in numbers})])
+        return labels
 
     def _choose(self, gram: Gram, ends: Converged, starts: dict[int, Start]) -> int:
-        """Which of the numbered starts of a run has the least inertia; exactly where that is close."""
-        # Equal partitions count once, as the first start that found them.
+        """The number of the start with the least inertia; close ones are compared exactly."""
+        # Equal partitions count once, under the first start that ended in them.
         partitions = {_first_seen(ends.labels[number]).tobytes(): number for number in reversed(starts)}
         limit = min(ends.inertia[number] for number in starts) * (1 + _INERTIA_PRECISION)
         close = {number: key for key, number in partitions.items() if ends.inertia[number] <= limit}
@@ -152,7 +152,7 @@ class KMeansRuns:
         return min(exact, key=lambda number: exact[number])
 
     def _inertia_from(self, start: Start) -> float:
-        """After scikit-learn's own run from there."""
+        """The inertia after scikit-learn's own run from this start."""
         model = KMeans(start.run.K, init=self._points[start.centers], n_init=1)
         return float(model.fit(self._points[self._members(start.run)]).inertia_)
 
@@ -164,7 +164,7 @@ class KMeansRuns:
         return labels
 
     def _members(self, run: Run) -> npt.NDArray[np.bool_]:
-        """(N,) whether the run is about the point."""
+        """(N,) whether the run clusters the point."""
         members = np.full(len(self._points), run.rows is None)
         if run.rows is not None:
             members[run.rows] = True

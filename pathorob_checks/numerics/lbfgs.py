@@ -1,8 +1,8 @@
 """L-BFGS for many problems in lockstep, as scikit-learn's logistic regression uses it.
 
 Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited
-memory methods", Mathematical Programming 63 (1994). All problems start together; one that has
-converged leaves. A line search needs no product with the data beyond the one for its direction.
+memory methods", Mathematical Programming 63 (1994). All problems start together, and converged ones are
+dropped. A line search needs only one product with the data, the one for its direction.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Problems(Protocol):
-    """Functions of P parameters each; all stand at their current point.
+    """Functions of P parameters each, and the current point of each.
 
-    Values may be rounded, as scikit-learn's are to float32: a decrease below the spacing ends a fit.
+    Values may be rounded, as scikit-learn's are to float32; then a decrease below their spacing ends a fit.
     """
 
     @property
     def count(self) -> int:
-        """A, the number of problems in work."""
+        """A, the number of problems that are not dropped."""
         ...
 
     def begin(self) -> tuple[Float64, Tensor]:
@@ -39,7 +39,7 @@ class Problems(Protocol):
         ...
 
     def aim(self, directions: Tensor) -> None:
-        """Take the (A, P) directions of the next line searches."""
+        """Set the (A, P) directions of the next line searches."""
         ...
 
     def values(self, steps: Float64, which: npt.NDArray[np.int64], *, exact: bool) -> tuple[Float64, Float64]:
@@ -47,11 +47,11 @@ class Problems(Protocol):
         ...
 
     def move(self, steps: Float64) -> Tensor:
-        """Move by (A,) steps along the directions; returns (A, P) gradients there."""
+        """Move by (A,) steps along the directions; returns the (A, P) gradients at the new points."""
         ...
 
     def drop(self, ended: npt.NDArray[np.bool_], keep: Tensor | None) -> None:
-        """Put the `ended` problems on record; where given, go on with those of the mask `keep` only."""
+        """Store the results of the `ended` problems; if given, continue only with the mask `keep`."""
         ...
 
 
@@ -87,15 +87,15 @@ def minimize(problems: Problems) -> None:
         if iteration == 0:
             first = 1 / np.sqrt(_dot(direction, direction))
         # A first decrease may be smaller than the spacing of rounded values.
-        steps, found, failed = _search(problems, value, slope, first, pending, exact=iteration == 0)
+        steps, reached, failed = _search(problems, value, slope, first, pending, exact=iteration == 0)
         if iteration == 0:
-            found, _ = problems.values(steps, np.arange(len(steps)), exact=False)
+            reached, _ = problems.values(steps, np.arange(len(steps)), exact=False)
         moved = problems.move(steps)
         memory.update(direction * torch.from_numpy(steps).to(direction)[:, None], moved - gradient)
-        decrease = value - found
+        decrease = value - reached
         ended = failed | (_largest(moved) <= TOLERANCE)
-        ended |= decrease <= RELATIVE_DECREASE * np.maximum(np.maximum(abs(value), abs(found)), 1)
-        gradient, value = moved, found
+        ended |= decrease <= RELATIVE_DECREASE * np.maximum(np.maximum(abs(value), abs(reached)), 1)
+        gradient, value = moved, reached
 
 
 def _search(
@@ -107,26 +107,28 @@ def _search(
     *,
     exact: bool,
 ) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
-    """Steps and the values there; a failed search has step 0."""
-    everyone = np.arange(len(value))
-    found, slopes = problems.values(step, everyone, exact=exact)
-    good = (found <= value + DECREASE * step * slope) & (abs(slopes) <= -FLATNESS * slope)
+    """Steps and the values after them; a failed search has step 0."""
+    every_problem = np.arange(len(value))
+    reached, slopes = problems.values(step, every_problem, exact=exact)
+    good = (reached <= value + DECREASE * step * slope) & (abs(slopes) <= -FLATNESS * slope)
     steps, failed = np.where(pending, step, 0.0), np.zeros(len(value), dtype=bool)
-    found = np.where(pending, found, value)
+    reached = np.where(pending, reached, value)
     searches = {i: LineSearch(value[i], slope[i], step[i]) for i in np.flatnonzero(pending & ~good)}
-    trials = {i: (found[i], slopes[i]) for i in searches}
+    trials = {i: (reached[i], slopes[i]) for i in searches}
     while searches:
-        for i, (at, flat) in trials.items():
-            steps[i], found[i] = searches[i].step, at
-            if searches[i].tell(at, flat):
+        for i, (trial_value, trial_slope) in trials.items():
+            steps[i], reached[i] = searches[i].step, trial_value
+            if searches[i].advance(trial_value, trial_slope):
                 failed[i] = searches[i].failed
                 del searches[i]
         if searches:
             which = np.array(list(searches))
-            values, flats = problems.values(np.array([searches[i].step for i in which]), which, exact=exact)
-            trials = dict(zip(which, zip(values, flats, strict=True), strict=True))
-    steps[failed], found[failed] = 0.0, value[failed]
-    return steps, found, failed
+            values, trial_slopes = problems.values(
+                np.array([searches[i].step for i in which]), which, exact=exact
+            )
+            trials = dict(zip(which, zip(values, trial_slopes, strict=True), strict=True))
+    steps[failed], reached[failed] = 0.0, value[failed]
+    return steps, reached, failed
 
 
 class _Memory:
@@ -142,12 +144,12 @@ class _Memory:
         self.flat = torch.zeros(count, dtype=torch.bool, device=like.device)
 
     def keep(self, mask: Tensor) -> None:
-        """Go on with the problems of the mask."""
+        """Continue with the problems of the mask."""
         for name in ("pairs", "sy", "yy", "scale", "flat"):
             setattr(self, name, getattr(self, name)[mask])
 
     def update(self, step: Tensor, change: Tensor) -> None:
-        """Take in a step and the gradient's change; one without positive curvature counts as none."""
+        """Add a step and the gradient's change; a step without positive curvature is added as zeros."""
         at = 2 * (self.count % MEMORY)
         self.count += 1
         curvature = torch.linalg.vecdot(step, change).double()
@@ -183,11 +185,11 @@ class _Memory:
         return result
 
     def _learn(self, newest: int, steps: Tensor, changes: Tensor) -> None:
-        """Inner products of the newest change with all; its step meets no older one in the upper triangle."""
+        """Inner products of the newest change with all steps and changes; `sy` is upper triangular by age."""
         used = steps.shape[1]
         self.sy[:, newest] = 0
         self.sy[:, :used, newest] = steps
-        self.sy[:, newest, newest] += self.flat  # a pair of zeros must not make the triangle singular
+        self.sy[:, newest, newest] += self.flat  # so that a pair of zeros does not make the triangle singular
         self.yy[:, :used, newest] = changes
         self.yy[:, newest, :used] = changes
 

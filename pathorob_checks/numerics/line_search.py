@@ -26,7 +26,7 @@ class Trial:
 
 
 class LineSearch:
-    """The search along one line; `step` is the next trial, until `tell` returns True.
+    """The search along one line; `step` is the next trial, until `advance` returns True.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class LineSearch:
         self._width = [2 * _LARGEST, _LARGEST]
         self._trials = 0
 
-    def tell(self, value: float, slope: float) -> bool:
-        """Take value and slope at `step`; True where the search ends, at a good step unless `failed`."""
+    def advance(self, value: float, slope: float) -> bool:
+        """Continue with value and slope at `step`; True at the end: the step is good unless `failed`."""
         start, test = self._start, DECREASE * self._start.slope
         trial = Trial(self.step, value, slope)
         self._trials += 1
@@ -63,7 +63,7 @@ class LineSearch:
             self.failed = value > start.value or not math.isfinite(value)
             return True
         if self._simple and bound < value <= self._best.value:
-            # The function less its allowed decrease leads to a point with sufficient decrease.
+            # The function minus its allowed decrease leads to a point with sufficient decrease.
             best, other, step = self._next(
                 *(_tilt(point, test) for point in (self._best, self._other, trial))
             )
@@ -142,7 +142,7 @@ def _cubic(a: Trial, b: Trial) -> float:
 
 
 def _cubic_beyond(best: Trial, trial: Trial, low: float, high: float) -> float:
-    """The cubic's minimizer where it lies beyond the trial, else the end of the interval."""
+    """The cubic's minimizer if it is beyond the trial, else the end of the interval."""
     theta, scale, inner = _cubic_terms(best, trial)
     gamma = math.copysign(scale * math.sqrt(max(inner, 0.0)), best.step - trial.step)
     fraction = ((gamma - trial.slope) + theta) / ((gamma + (best.slope - trial.slope)) + gamma)
@@ -157,5 +157,5 @@ def _quadratic(a: Trial, b: Trial) -> float:
 
 
 def _secant(a: Trial, b: Trial) -> float:
-    """Where the slope between both vanishes, from b."""
+    """The zero of the line through both slopes, from b."""
     return b.step + b.slope / (b.slope - a.slope) * (a.step - b.step)

@@ -1,9 +1,9 @@
 """Lloyd's k-means on the Gram matrix of the points: many starts in lockstep, labels as scikit-learn's.
 
-A squared distance from a point x to a center c is |c|^2 - 2 x.c plus what is the same for all centers,
-and x.c is the mean of x's products with the center's members. So once the Gram matrix is there, an
-iteration costs nothing that grows with the dimension, and only the points that change their cluster
-change the sums. Decisions that hang on the rounding of float32 are made in scikit-learn's arithmetic.
+A squared distance from a point x to a center c is |c|^2 - 2 x.c plus a number that is the same for all
+centers, and x.c is the mean of x's products with the center's members. So once the Gram matrix is computed,
+the cost of an iteration does not depend on the dimension, and only points that change their cluster change
+the sums. Decisions that depend on the rounding of float32 are made in scikit-learn's arithmetic.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 MAX_ITERATIONS = 300
-_FEW_CLUSTERS = 8  # for up to so many a product with all points is faster than adding rows
-# Relative to the longest point's squared length. The largest difference seen between a distance here and
+_FEW_CLUSTERS = 8  # up to this number a product with all points is faster than adding rows
+# Relative to the longest point's squared length. The largest difference observed between a distance here and
 # in scikit-learn is 1.1e-6, at dimensions 24 to 3,072; a decision compares two of them.
 _ROUNDING = 4e-6
 
@@ -38,7 +38,7 @@ class Gram:
     Parameters
     ----------
     points : (N, D) float32, centered.
-    device : where the (N, N) float32 matrix lives.
+    device : of the (N, N) float32 matrix.
     """
 
     def __init__(self, points: Float32, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class Gram:
         return members @ self._products
 
     def sums(self, rows: Tensor, bags: Tensor, count: int, signs: Tensor) -> Tensor:
-        """(count, N) float32: in bag b the matrix's `rows` with `bags` == b, added with their `signs`."""
+        """(count, N) float32: row b is the sum, with `signs`, of the matrix's `rows` whose `bags` are b."""
         bags, order = torch.sort(bags)
         rows, signs = rows[order], signs[order]
         offsets = torch.searchsorted(bags, torch.arange(count + 1, device=self.device))
@@ -66,14 +66,14 @@ class Gram:
 
 @dataclass(frozen=True)
 class Converged:
-    """What the starts of one number of clusters ended with.
+    """The results of the starts.
 
     Attributes
     ----------
-    labels : (starts, N) int64; -1 for points that the run leaves out.
+    labels : (starts, N) int64; -1 for points that the run does not cluster.
     inertia : (starts,) float64, the sum of squared distances to the own center.
-    settled : (starts,) bool; in these no label changed any more, so that centers are the means of the labels.
-    emptied : (starts,) bool; these lost a cluster on the way: their labels mean nothing.
+    settled : (starts,) bool; whether it ended because no label changed: then centers are the clusters' means.
+    emptied : (starts,) bool; whether it lost a cluster; then its labels mean nothing.
     """
 
     labels: Int64
@@ -99,7 +99,7 @@ def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Fl
 
     Parameters
     ----------
-    members : (starts, N) bool, the points that each run is about.
+    members : (starts, N) bool, the points that each run clusters.
     tolerances : (starts,) float64.
     """
     starts = len(initial)
@@ -135,15 +135,15 @@ def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Fl
 
 
 class _Lockstep:
-    """Runs that are all in the same iteration. K is the largest number of clusters in a run.
+    """Runs that are all in the same iteration. K is the largest number of clusters of a run.
 
     Attributes
     ----------
     initial : (A, K) int64, the first centers' points; `real` (A, K) bool, whether the run has this cluster.
-    member : (A, N) bool, the points that the run is about; the others' labels mean nothing.
+    member : (A, N) bool, the points that the run clusters; labels of the others mean nothing.
     tolerance : (A,) float64.
-    runs : (A,) their numbers; `pending` (A,) bool are not at their end, `last` (A,) bool end with their
-        next labels.
+    runs : (A,) their numbers; `pending` (A,) bool, whether a run has not ended; `last` (A,) bool, whether it
+        ends with its next labels.
     labels : (A, N) int64; `own` (A, N) float32, |c|^2 - 2 x.c for the point's own center.
     sums : (A, K, N) float32, x's products with the members of a cluster, added up.
     sizes, squared : (A, K) float64, the number of members and the squared length of the center; 1 and
@@ -210,7 +210,7 @@ class _Lockstep:
         return _Moves(run[moved], point[moved], old[moved], new[moved])
 
     def update(self, moves: _Moves | None, *, last: bool) -> None:
-        """Move the centers to the means of their points; None stands for the first time."""
+        """Move the centers to the means of their points; `moves` is None the first time."""
         shift, precision = self._after_the_first() if moves is None else self._after(moves)
         self.last = (shift <= self.tolerance) | last
         close = self.pending & ((shift - self.tolerance).abs() <= precision)
@@ -221,7 +221,7 @@ class _Lockstep:
         self._first = False
 
     def drop(self, ended: Tensor, moves: _Moves | None) -> _Moves | None:
-        """Take runs out; they stay in memory, idle, until it pays to close the gaps."""
+        """End runs; their memory is kept until enough of them have ended."""
         self.pending = self.pending & ~ended
         keep = self.pending
         if 4 * int(keep.sum()) > 3 * len(keep):
@@ -291,7 +291,7 @@ class _Lockstep:
         return shift.where(self.real, 0).sum(dim=1), 0.01 * self.tolerance
 
     def _bags(self) -> Tensor:
-        """(A N,) number of each point's cluster among all clusters of all runs; one more for the others."""
+        """(A N,) number of each point's cluster among those of all runs; one more number for non-members."""
         runs = torch.arange(len(self.runs), device=self.gram.device)
         bags = self.labels + self.K * runs[:, None]
         return bags.masked_fill_(~self.member, self.sizes.numel()).flatten()
@@ -311,25 +311,27 @@ class _Lockstep:
 
     def _settle(self, run: Tensor, point: Tensor, candidates: Tensor) -> Tensor:
         """Labels of points with several nearest centers up to rounding."""
-        found = torch.empty_like(point)
+        nearest = torch.empty_like(point)
         for number in torch.unique(run).tolist():
-            here = run == number
-            possible = candidates[here].cpu().numpy()[:, : int(self.real[number].sum())]
+            of_run = run == number
+            possible = candidates[of_run].cpu().numpy()[:, : int(self.real[number].sum())]
             if self._first:
                 centers = self._first_centers(number)
             else:
-                centers = self._means(number, wanted=np.flatnonzero(possible.any(axis=0)))
-            labels = rounding.nearest_centers(self.gram.points, centers, point[here].cpu().numpy(), possible)
-            found[here] = torch.from_numpy(labels).to(found.device)
-        return found
+                centers = self._means(number, clusters=np.flatnonzero(possible.any(axis=0)))
+            labels = rounding.nearest_centers(
+                self.gram.points, centers, point[of_run].cpu().numpy(), possible
+            )
+            nearest[of_run] = torch.from_numpy(labels).to(nearest.device)
+        return nearest
 
     def _first_centers(self, run: int) -> Float32:
         return np.asarray(self.gram.points[self.initial[run][self.real[run]].cpu().numpy()])
 
-    def _means(self, run: int, *, undo: _Moves | None = None, wanted: Int64 | None = None) -> Float32:
+    def _means(self, run: int, *, undo: _Moves | None = None, clusters: Int64 | None = None) -> Float32:
         """Centers of the labels, or of those before the moves `undo`, as scikit-learn adds them up."""
         labels = self.labels[run].masked_fill(~self.member[run], -1).cpu().numpy()
         if undo is not None:
             mine = (undo.run == run).cpu().numpy()
             labels[undo.point.cpu().numpy()[mine]] = undo.old.cpu().numpy()[mine]
-        return rounding.centers(self.gram.points, labels, int(self.real[run].sum()), wanted)
+        return rounding.centers(self.gram.points, labels, int(self.real[run].sum()), clusters)

@@ -1,4 +1,4 @@
-"""Logistic regressions over a grid of regularisation strengths, on many training sets of the same points."""
+"""Logistic regressions over a grid of regularization strengths, on many training sets of the same points."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pathorob_checks.numerics.lbfgs import MEMORY, minimize
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-REGULARISATION_GRID: tuple[float, ...] = tuple(float(c) for c in 10 ** np.linspace(-8, 4, 15))
+REGULARIZATION_GRID: tuple[float, ...] = tuple(float(c) for c in 10 ** np.linspace(-8, 4, 15))
 _FEW_DIMENSIONS = 64  # below that scikit-learn is as fast
-_ALIGNMENT = 16  # numbers to which rows are padded: products of other lengths are slower
+_ALIGNMENT = 16  # row lengths are padded to a multiple of this, because other products are slower
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def best_classifiers(
     """For every training set the classifier whose C is the first with the best validation balanced accuracy.
 
     Every fit is that of scikit-learn's LogisticRegression (L-BFGS from zero, 100 iterations, tolerance
-    1e-4) on the data as they are; stopping at 100 iterations is part of the protocol.
+    1e-4) on unscaled data; stopping at 100 iterations is part of the protocol.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ def best_classifiers(
     training, validation : row numbers of each set; sets may overlap.
     """
     fits = _by_scikit_learn if points.shape[1] < _FEW_DIMENSIONS else _in_lockstep
-    found = []
+    best = []
     for candidates, rows in zip(fits(points, codes, training), validation, strict=True):
-        inside = points[torch.from_numpy(rows).to(points.device)]
-        accuracies = [balanced_accuracy(codes[rows], candidate.predict(inside)) for candidate in candidates]
-        found.append(candidates[int(np.argmax(accuracies))])
-    return found
+        held_out = points[torch.from_numpy(rows).to(points.device)]
+        accuracies = [balanced_accuracy(codes[rows], candidate.predict(held_out)) for candidate in candidates]
+        best.append(candidates[int(np.argmax(accuracies))])
+    return best
 
 
 def _in_lockstep(points: Tensor, codes: Int64, training: Sequence[Int64]) -> list[list[Classifier]]:
-    """The grid's classifiers of every training set, those of sets with the same classes together."""
+    """The grid's classifiers of every training set; sets with the same classes are fitted together."""
     classes = [tuple(np.unique(codes[rows]).tolist()) for rows in training]
     fits: dict[int, list[Classifier]] = {}
     for present in set(classes):
@@ -83,7 +83,7 @@ def _in_lockstep(points: Tensor, codes: Int64, training: Sequence[Int64]) -> lis
         minimize(problem)
         weights = iter(problem.weights)
         for s in sets:
-            fits[s] = [Classifier(next(weights), np.array(present), c) for c in REGULARISATION_GRID]
+            fits[s] = [Classifier(next(weights), np.array(present), c) for c in REGULARIZATION_GRID]
     return [fits[s] for s in range(len(training))]
 
 
@@ -91,7 +91,7 @@ def _by_scikit_learn(points: Tensor, codes: Int64, training: Sequence[Int64]) ->
     """The same by scikit-learn, one fit after the other."""
     array, fits = points.cpu().numpy(), []
     for rows in training:
-        models = [LogisticRegression(C=c).fit(array[rows], codes[rows]) for c in REGULARISATION_GRID]
+        models = [LogisticRegression(C=c).fit(array[rows], codes[rows]) for c in REGULARIZATION_GRID]
         fits.append([Classifier(_weights(model).to(points), model.classes_, model.C) for model in models])
     return fits
 
@@ -103,7 +103,7 @@ def _weights(model: LogisticRegression) -> Tensor:
 def memory(dimension: int, codes: Int64, training: Sequence[Int64]) -> int:
     """Bytes that `best_classifiers` takes beside the points."""
     classes = len(np.unique(codes))
-    fits = len(training) * len(REGULARISATION_GRID) * (1 if classes == 2 else classes)
+    fits = len(training) * len(REGULARIZATION_GRID) * (1 if classes == 2 else classes)
     rows = len(np.unique(np.concatenate(training)))
     return 4 * (rows * (dimension + 4 * fits) + fits * dimension * 2 * (MEMORY + 4))
 
@@ -111,12 +111,12 @@ def memory(dimension: int, codes: Int64, training: Sequence[Int64]) -> int:
 class _Regressions:
     """All fits of all training sets with the same classes: mean log loss + |w|^2 / (2 C n).
 
-    The points stand in blocks of those that occur in the same training sets, so that one product
-    serves every fit that needs the block.
+    The points are ordered in blocks that occur in the same training sets, so that one product serves every
+    fit that needs the block.
 
     Attributes
     ----------
-    weights : (fits, columns, D + 1) float32 at their end; set by set, C by C.
+    weights : (fits, columns, D + 1) float32, the results; ordered by training set, then by C.
     """
 
     def __init__(self, points: Tensor, codes: Int64, training: Sequence[Int64], classes: Int64) -> None:
@@ -140,10 +140,10 @@ class _Regressions:
         self._binary = self._columns == 1
         self._target = (target[None] if self._binary else one_hot(target, len(classes)).T).to(self._x)
         sizes = np.array([len(rows) for rows in training])
-        grid = len(REGULARISATION_GRID)
+        grid = len(REGULARIZATION_GRID)
         self._share = torch.from_numpy(member[order].T / sizes[:, None]).to(self._x)
         self._set = torch.arange(len(training)).repeat_interleave(grid).to(device)
-        strength = 1 / (np.tile(REGULARISATION_GRID, len(training)) * np.repeat(sizes, grid))
+        strength = 1 / (np.tile(REGULARIZATION_GRID, len(training)) * np.repeat(sizes, grid))
         self._strength = torch.from_numpy(strength).to(device)
         self._fit = torch.arange(len(self._set), device=device)
         self.weights = torch.zeros((len(self._set), self._columns, dimension + 1), device=device)
@@ -153,14 +153,14 @@ class _Regressions:
 
     @property
     def count(self) -> int:
-        """Fits in work."""
+        """The number of fits that are not dropped."""
         return len(self._fit)
 
     def begin(self) -> tuple[Float64, Tensor]:
         """See `Problems`."""
-        everyone = np.arange(self.count)
+        every_fit = np.arange(self.count)
         self.aim(self._w.flatten(1))
-        value, _ = self.values(np.zeros(self.count), everyone, exact=True)
+        value, _ = self.values(np.zeros(self.count), every_fit, exact=True)
         return value, self.move(np.zeros(self.count))
 
     def aim(self, directions: Tensor) -> None:
@@ -171,8 +171,8 @@ class _Regressions:
             block = self._x[rows]
             product = self._d[fits].flatten(0, 1) @ block.T
             self._dz[fits, :, rows] = product.view(-1, self._columns, len(block))
-        penalised = slice(0, self._dimension)
-        w, d = self._w[..., penalised].flatten(1).double(), self._d[..., penalised].flatten(1).double()
+        penalized = slice(0, self._dimension)
+        w, d = self._w[..., penalized].flatten(1).double(), self._d[..., penalized].flatten(1).double()
         self._quadratic = torch.stack([w.square().sum(1), 2 * (w * d).sum(1), d.square().sum(1)], dim=1)
         self._quadratic *= self._strength[:, None] / 2
 
@@ -180,14 +180,14 @@ class _Regressions:
         """See `Problems`."""
         fits = torch.from_numpy(which).to(self._set.device)
         t = torch.from_numpy(steps).to(self._set.device)
-        everyone = len(which) == self.count
-        z, dz = (self._z, self._dz) if everyone else (self._z[fits], self._dz[fits])
+        every_fit = len(which) == self.count
+        z, dz = (self._z, self._dz) if every_fit else (self._z[fits], self._dz[fits])
         loss, residual = self._losses(z + t.to(z)[:, None, None] * dz)
         share = self._share[self._set[fits]]
         value = (loss * share).sum(dim=1, dtype=torch.float64)
         if not exact:
             # scikit-learn's mean loss is a float32. With the least C its spacing ends a fit before the
-            # intercept has moved, which decides what such a classifier predicts.
+            # intercept has moved, which decides the predictions of that classifier.
             value = value.float().double()
         slope = ((residual * dz).sum(dim=1) * share).sum(dim=1, dtype=torch.float64)
         a, b, c = self._quadratic[fits].unbind(dim=1)

@@ -1,4 +1,4 @@
-"""Nearest neighbors: products of rows that may be a little off find candidates, exact ones decide."""
+"""Nearest neighbors: approximate products of rows select candidates, exact ones decide among them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pathorob_checks.numerics.screens import ROUNDING, Float32Screen, Run, Scree
 Int64 = npt.NDArray[np.int64]
 _ROWS = {"cpu": (512, 2048), "cuda": (8192, 8192)}  # of a block
 _BLOCKS = 8
-_CROWDED = 40  # this share of all rows as candidates costs more than float32 products of all
+_CROWDED = 40  # with more than 1/40 of all products as candidates, float32 products of all are cheaper
 _PAIR_BYTES = 16 << 20
 
 
 def block_products(count: int, device: torch.device) -> int:
-    """How many products of blocks `nearest_neighbors` computes for so many rows."""
+    """The number of products of blocks that `nearest_neighbors` computes for `count` rows."""
     blocks = len(_blocks(count, device))
     return blocks * (blocks + 1) // 2
 
 
 def _blocks(count: int, device: torch.device) -> list[slice]:
-    """As many rows in each as can be, and enough blocks for all cores where that leaves them large."""
+    """Blocks as large as allowed, but enough of them for all cores if they stay large."""
     least, most = _ROWS[device.type]
     blocks = max(-(-count // most), min(_BLOCKS, -(-count // least)))
     edges = [count * block // blocks for block in range(blocks + 1)]
@@ -40,9 +40,9 @@ def _blocks(count: int, device: torch.device) -> list[slice]:
 def nearest_neighbors(
     points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device, *, alone: bool = True
 ) -> Generator[None, None, Int64]:
-    """The k nearest rows of every row, leaving out rows of its own group; pauses after every product.
+    """The k nearest rows of every row, leaving out rows of its own group; yields after every product.
 
-    Every product of two blocks of rows serves both: half the products suffice.
+    Every product of two blocks of rows is used for both, so that half the products suffice.
 
     Parameters
     ----------
@@ -50,18 +50,18 @@ def nearest_neighbors(
         the smallest Euclidean distance.
     groups : (N,) int64; rows of one group (a slide) are never each other's neighbors.
     k : at most N minus the size of the largest group.
-    alone : spread the work over the cores; False where that is done with several calls.
+    alone : whether to spread the work over the cores; False if several calls are spread over them.
 
     Returns
     -------
-    (N, k) int64, nearest first; equal distances stand in the order of the rows. Where two products are
-    equal up to rounding, distances in float64 order them, so that the order does not depend on how a
-    product was computed.
+    (N, k) int64, nearest first; equal distances are in the order of the rows. Products that are equal up to
+    rounding are ordered by distances in float64, so that the order does not depend on how a product was
+    computed.
     """
     x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).int().to(device)
     spread = alone and device.type == "cpu" and len(_blocks(len(x), device)) > 1
     run: Run = threads.spread if spread else map
-    _samples(device.type)  # here, where no other thread is at work yet
+    _samples(device.type)  # now, because no other thread runs yet
     search = _Search(x, group, k, run)
     try:
         yield from search.by(screens.choose(x, k, run))
@@ -73,23 +73,23 @@ def nearest_neighbors(
 def nearest_to(
     queries: Int64, points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device
 ) -> Int64:
-    """The k nearest rows of some rows only, as `nearest_neighbors` gives them.
+    """The k nearest rows of some rows only, equal to those of `nearest_neighbors`.
 
     Parameters
     ----------
-    queries : (Q,) row numbers; few, as their products with all rows are held at once.
-    points, groups, k : as there.
+    queries : (Q,) row numbers; few, because their products with all rows are in memory at once.
+    points, groups, k : as in `nearest_neighbors`.
     """
     x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).to(device)
     if len(queries) == 0:
         return np.empty((0, k), dtype=np.int64)
-    asked = x[torch.from_numpy(queries).to(device)]
-    similarity = asked @ x.T
+    rows = x[torch.from_numpy(queries).to(device)]
+    similarity = rows @ x.T
     similarity.masked_fill_(group[torch.from_numpy(queries), None] == group, LOWEST[similarity.dtype])
-    found = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
-    found.begin(similarity)
-    offer(similarity, (found, 0), None)
-    return np.asarray(_by_distance(asked, x, *found.products())[:, :k].cpu().numpy())
+    candidates = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
+    candidates.begin(similarity)
+    offer(similarity, (candidates, 0), None)
+    return np.asarray(_by_distance(rows, x, *candidates.products())[:, :k].cpu().numpy())
 
 
 class _Search:
@@ -99,10 +99,10 @@ class _Search:
         self._members = [set(group[rows].tolist()) for rows in self._blocks]
 
     def by(self, screen: Screen) -> Iterator[None]:
-        """Find candidates with this screen; a step for every product."""
-        several = range(len(self._blocks))
+        """Search with this screen; yields after every product."""
+        blocks = range(len(self._blocks))
         self._screen = screen
-        self._found = [
+        self._candidates = [
             Candidates(
                 rows.stop - rows.start,
                 len(self._x),
@@ -113,13 +113,13 @@ class _Search:
             )
             for rows in self._blocks
         ]
-        # From the diagonal outwards: in most tables near rows stand near each other, so floors rise early.
-        pairs = [(i, i + apart) for apart in several for i in several[: len(several) - apart]]
-        yield from self._run(self._multiply, pairs[: len(several)])
-        if not screen.exact and sum(map(len, self._found)) * _CROWDED > len(self._x) ** 2:
+        # From the diagonal outwards: in most tables similar rows are close together, so floors rise early.
+        pairs = [(i, i + apart) for apart in blocks for i in blocks[: len(blocks) - apart]]
+        yield from self._run(self._multiply, pairs[: len(blocks)])
+        if not screen.exact and sum(map(len, self._candidates)) * _CROWDED > len(self._x) ** 2:
             raise ScreenError("too many candidates")
-        yield from self._run(self._multiply, pairs[len(several) :])
-        self._nearest = list(self._run(self._decide, several))
+        yield from self._run(self._multiply, pairs[len(blocks) :])
+        self._nearest = list(self._run(self._decide, blocks))
 
     def neighbors(self) -> Tensor:
         """(N, k) of the whole search."""
@@ -135,50 +135,50 @@ class _Search:
             own = self._group[rows, None] == self._group[None, columns]
             similarity.masked_fill_(own, LOWEST[similarity.dtype])
         if i == j:
-            self._found[i].begin(similarity)
-        block = self._found[i], rows.start
-        offer(similarity, block, None if i == j else (self._found[j], columns.start))
+            self._candidates[i].begin(similarity)
+        of_rows = self._candidates[i], rows.start
+        offer(similarity, of_rows, None if i == j else (self._candidates[j], columns.start))
 
     def _decide(self, block: int) -> Tensor:
         """(rows, k) nearest of the rows of a block."""
-        found, rows = self._found[block], self._blocks[block]
+        candidates, rows = self._candidates[block], self._blocks[block]
         if not self._screen.exact:
-            _make_exact(found, self._x[rows], self._x, self._screen)
-        return _by_distance(self._x[rows], self._x, *found.products())[:, : self._k]
+            _make_exact(candidates, self._x[rows], self._x, self._screen)
+        return _by_distance(self._x[rows], self._x, *candidates.products())[:, : self._k]
 
 
-def _make_exact(found: Candidates, queries: Tensor, x: Tensor, screen: Screen) -> None:
-    """Replace products that may be off by those in float32."""
-    products, others = found.products()
+def _make_exact(candidates: Candidates, queries: Tensor, x: Tensor, screen: Screen) -> None:
+    """Replace approximate products by those in float32."""
+    products, others = candidates.products()
     place = (products > LOWEST[products.dtype]).flatten().nonzero()[:, 0]
     rough = products.flatten()[place] * screen.unit + screen.zero
     exact = _products(queries, x, place // products.shape[1], others.flatten()[place])
     if bool(((rough - exact).abs() > screen.bound * screen.unit).any()):
-        raise ScreenError("a product is further off than its bound")
+        raise ScreenError("the error of a product is above its bound")
     replaced = torch.full(products.shape, LOWEST[exact.dtype])
     replaced.view(-1)[place] = exact
-    found.replace(replaced, others, ROUNDING)
+    candidates.replace(replaced, others, ROUNDING)
 
 
 def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -> Tensor:
     """`others`, rows of x, by their distance to the queries, given with the largest product first.
 
-    Runs of products that rounding may have put in a wrong order are ordered anew.
+    Runs of products that rounding may have put in a wrong order are ordered by distances in float64.
     """
     close = products[:, :-1] - products[:, 1:] < ROUNDING
     follows, leads = (torch.nn.functional.pad(close, side) for side in ((1, 0), (0, 1)))
     place = (follows | leads).flatten().nonzero()[:, 0]
     run = (~follows).flatten()[place].cumsum(0)
-    those = others.flatten()[place]
-    needed, other = torch.unique(those, return_inverse=True)
-    asked, row = torch.unique(place // products.shape[1], return_inverse=True)
-    a, b = queries[asked].double(), x[needed].double()
+    close_rows = others.flatten()[place]
+    needed, other = torch.unique(close_rows, return_inverse=True)
+    query, row = torch.unique(place // products.shape[1], return_inverse=True)
+    a, b = queries[query].double(), x[needed].double()
     distances = (a**2).sum(dim=1)[row] + (b**2).sum(dim=1)[other] - 2 * _products(a, b, row, other)
-    order = those.argsort(stable=True)  # so that equals stay in the order of the rows
+    order = close_rows.argsort(stable=True)  # so that equal distances are in the order of the rows
     for key in (distances, run):
         order = order[key[order].argsort(stable=True)]
     ordered = others.clone()
-    ordered.view(-1)[place] = those[order]
+    ordered.view(-1)[place] = close_rows[order]
     return ordered
 
 
@@ -187,8 +187,8 @@ def _products(a: Tensor, b: Tensor, row: Tensor, other: Tensor) -> Tensor:
     if _samples(a.device.type):
         ends = torch.bincount(row, minlength=len(a)).cumsum(0)
         pattern = _pattern(torch.nn.functional.pad(ends, (1, 0)), other, (len(a), len(b)), a.dtype)
-        found: Tensor = torch.sparse.sampled_addmm(pattern, a, b.T, beta=0).values()
-        return found
+        products: Tensor = torch.sparse.sampled_addmm(pattern, a, b.T, beta=0).values()
+        return products
     at_once = max(1, _PAIR_BYTES // (a.element_size() * a.shape[1]))
     starts = range(0, len(row), at_once)
     parts = [(a[row[i : i + at_once]] * b[other[i : i + at_once]]).sum(dim=1) for i in starts]
@@ -202,10 +202,10 @@ def _pattern(starts: Tensor, columns: Tensor, shape: tuple[int, int], dtype: tor
 
 @cache
 def _samples(device: str) -> bool:
-    """Whether torch computes single products of rows there without copies of the rows."""
+    """Whether torch can compute single products of rows on this device without copying the rows."""
     if device != "cpu":
         return False
-    with warnings.catch_warnings():  # torch says once that sparse tensors are in beta state
+    with warnings.catch_warnings():  # torch warns once that sparse tensors are in beta state
         warnings.simplefilter("ignore")
         pattern = _pattern(torch.tensor([0, 1]), torch.tensor([0]), (1, 1), torch.float32)
     try:
@@ -216,7 +216,7 @@ def _samples(device: str) -> bool:
 
 
 def finish(steps: Generator[None, None, Int64]) -> Int64:
-    """The result of `nearest_neighbors` without pauses."""
+    """The result of `nearest_neighbors`, whose yields are ignored."""
     while True:
         try:
             next(steps)

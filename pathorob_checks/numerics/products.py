@@ -14,9 +14,9 @@ _WORTH_TIMING = 2**30  # multiplications
 class Multiplication:
     """`out = a @ b` for many large matrices, by the faster of two libraries.
 
-    On a CPU NumPy's BLAS and torch's differ by a third and more, one or the other way round by processor.
-    Each gets a large product, then the faster one has the rest. Both round differently: for results
-    that do not depend on it.
+    On a CPU NumPy's BLAS and torch's differ in speed by a third and more; which one is faster depends on the
+    processor. Each computes one large product, then the faster one computes the rest. They round differently:
+    use this only where results do not depend on rounding.
     """
 
     def __init__(self, device: torch.device) -> None:

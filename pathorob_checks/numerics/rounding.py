@@ -1,8 +1,8 @@
-"""One step of scikit-learn's k-means in its own arithmetic, for decisions that hang on rounding.
+"""One step of scikit-learn's k-means in its own arithmetic, for decisions that depend on rounding.
 
 k-means in another arithmetic agrees with scikit-learn's except where two distances are equal up to
-rounding. There these functions repeat what scikit-learn computes on one thread, in the same order and
-with the same BLAS routine, so that such a tie falls on the same side.
+rounding. For these ties the functions here repeat scikit-learn's computation on one thread, in the same
+order and with the same BLAS routine, so that they are decided in the same way.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ Int64 = npt.NDArray[np.int64]
 _CHUNK = 256  # rows that scikit-learn multiplies at once
 
 
-def centers(points: Float32, labels: Int64, K: int, wanted: Int64 | None = None) -> Float32:
-    """(K, D) float32 means of the clusters, added up in the order of the rows; zeros for unwanted ones.
+def centers(points: Float32, labels: Int64, K: int, clusters: Int64 | None = None) -> Float32:
+    """(K, D) float32 means of `clusters` (None: all), added up in the order of the rows; zeros for others.
 
-    Points with the label -1 are in none.
+    Points with the label -1 are in no cluster.
     """
-    if wanted is None:
-        wanted = np.arange(K)
-    members = [np.flatnonzero(labels == k) for k in wanted]
+    if clusters is None:
+        clusters = np.arange(K)
+    members = [np.flatnonzero(labels == k) for k in clusters]
     counts = np.array([len(rows) for rows in members])
     ones = np.ones(int(counts.sum()), dtype=np.float32)
     membership = csr_matrix(
         (ones, np.concatenate(members), np.concatenate([[0], np.cumsum(counts)])),
-        shape=(len(wanted), len(labels)),
+        shape=(len(clusters), len(labels)),
     )
     means = np.zeros((K, points.shape[1]), dtype=np.float32)
-    means[wanted] = (membership @ points) * (np.float32(1) / counts.astype(np.float32))[:, None]
+    means[clusters] = (membership @ points) * (np.float32(1) / counts.astype(np.float32))[:, None]
     return means
 
 
 def nearest_centers(
     points: Float32, centers: Float32, rows: Int64, candidates: npt.NDArray[np.bool_]
 ) -> Int64:
-    """Of the `candidates`, (rows, K) bool, the nearest center to each of the `rows`; the lowest of equals."""
+    """The nearest center to each of the `rows` among its `candidates`, (rows, K) bool; the first of ties."""
     squared_norms = row_norms(centers, squared=True)
-    found = np.empty(len(rows), dtype=np.int64)
+    nearest = np.empty(len(rows), dtype=np.int64)
     chunks = rows // _CHUNK
     for chunk in np.unique(chunks):
         block = points[chunk * _CHUNK : (chunk + 1) * _CHUNK]
         distances = np.asfortranarray(np.repeat(squared_norms[:, None], len(block), axis=1))
         distances = sgemm(-2.0, centers.T, block.T, 1.0, distances, trans_a=1, overwrite_c=1)
-        here = chunks == chunk
-        at = distances[:, rows[here] % _CHUNK].T
-        found[here] = np.where(candidates[here], at, np.inf).argmin(axis=1)
-    return found
+        in_chunk = chunks == chunk
+        of_rows = distances[:, rows[in_chunk] % _CHUNK].T
+        nearest[in_chunk] = np.where(candidates[in_chunk], of_rows, np.inf).argmin(axis=1)
+    return nearest
 
 
 def squared_shift(old: Float32, new: Float32) -> float:
@@ -60,7 +60,7 @@ def squared_shift(old: Float32, new: Float32) -> float:
 
 
 def inertia(points: Float32, labels: Int64, K: int) -> float:
-    """Sum over the points of the squared distance to the mean of their cluster; without those labelled -1."""
+    """Sum of the squared distances of the points to the mean of their cluster; the label -1 is left out."""
     means = centers(points, labels, K)
     if labels.min() < 0:
         points, labels = points[labels >= 0], labels[labels >= 0]

@@ -1,4 +1,4 @@
-"""Products of all rows with each other, fast and only nearly right, and by how much they may be off."""
+"""Fast approximate products of all rows with each other, and a bound on their error."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from pathorob_checks.numerics import threads
 from pathorob_checks.numerics.products import Multiplication
 
 Run = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # such as `map`
-ROUNDING = 4e-6  # a product of two unit rows in float32 is closer than half of this to the exact one
-_MIXED = 64  # places that one factor of the rotation mixes
+ROUNDING = 4e-6  # the error of a product of two unit rows in float32 is below half of this
+_MIXED = 64  # coordinates that one factor of the rotation mixes
 _LARGEST = 126  # integer, before rounding moves it to a neighbor
-_FAILURE = 1e-9  # chance that some product is further off than its bound
+_FAILURE = 1e-9  # probability that the error of any product is above its bound
 _SEED = 1963
 _CHUNK = 256  # rows
-_COMMON = 0.2  # of a row's squared length; where all rows have less in common it is left where it is
-_FEW = 1 << 12  # rows below which nothing is gained
-_CANDIDATES = 80  # times k rows, and their rough products save what the exact ones of k rows cost
-_FASTER = 2.5  # int8 products than those of float32, to be worth the candidates
+_COMMON = 0.2  # of a row's squared length; a mean with a smaller squared length is not subtracted
+_FEW = 1 << 12  # with fewer rows no time is saved
+_CANDIDATES = (
+    80  # from 80 k rows on, approximate products save more time than the exact ones of candidates cost
+)
+_FASTER = 2.5  # how many times as fast as float32 products those of int8 must be
 
 
 class ScreenError(Exception):
     """These rows need a more exact screen.
 
     Either so many products are equal within its bound that most rows are candidates (embeddings that hardly
-    differ), or one was further off than the bound: a chance of one in a billion, or a processor that adds up
-    whole numbers wrongly.
+    differ), or the error of one was above the bound: this has a probability of one in a billion, unless the
+    processor adds up integers wrongly.
     """
 
 
 class Screen(Protocol):
-    """Products of rows, in units of its own from a zero of its own.
+    """Approximate products of rows: a number n stands for the product n * unit + zero.
 
-    None of them is off by more than `bound` of these units.
+    The error of a number is at most `bound`.
     """
 
     dtype: torch.dtype
     bound: float
     unit: float
     zero: float
-    exact: bool  # right up to `ROUNDING`
+    exact: bool  # whether errors are at most those of float32, `ROUNDING`
 
     def __call__(self, rows: slice, columns: slice, out: Tensor) -> None:
         """Write the products of some rows with others to `out`."""
@@ -70,15 +72,15 @@ class Float32Screen:
 
 
 class Int8Screen:
-    """Products of (N, D) unit rows on the CPU that are rounded to whole numbers in -127 to 127.
+    """Products of (N, D) unit rows on the CPU that are rounded to integers from -127 to 127.
 
-    What the rows have in common goes first: with m their mean, x.y is (x - m).(y - m) and a number for each
-    row, which a few more places carry. A fixed rotation with random signs then spreads every row evenly
-    over its places, so that one step of rounding suits all. Rounding goes up or down by chance, so that it
-    is right on average: with x' = x + e and y' = y + f, rounded, the error e.y' + x.f of a product is a sum
-    of independent terms without bias, each within a step times a coordinate. By Hoeffding's inequality
-    (1963) it exceeds t with a probability of at most 2 exp(-2 t^2 / (step^2 (|x|^2 + |y'|^2))). The bound
-    holds for all products of a call together, but for one call in 10^9.
+    The mean m of the rows is subtracted first: x.y is (x - m).(y - m) plus a number for each row, for which
+    there are a few more coordinates. A fixed rotation with random signs then spreads every row evenly over
+    its coordinates, so that one step of rounding suits all. Rounding goes up or down at random, without a
+    bias: with x' = x + e and y' = y + f, rounded, the error e.y' + x.f of a product is a sum of independent
+    terms without bias, each within a step times a coordinate. By Hoeffding's inequality (1963) it exceeds t
+    with a probability of at most 2 exp(-2 t^2 / (step^2 (|x|^2 + |y'|^2))). The bound holds for all products
+    of a call together, except in one call of 10^9.
     """
 
     dtype, exact = torch.int32, False
@@ -122,10 +124,10 @@ class Int8Screen:
         for _ in run(rounded, starts):
             pass
         self._columns = self._rows.clone()
-        for these, those in ((self._rows, 0), (self._columns, more)):
-            these[:, places:] = 127
-            these[:, places + those : places + those + more] = digits
-        # In steps: chance, the bias of 256 levels, the rounding of the rotation; in units, that of digits.
+        for matrix, start in ((self._rows, 0), (self._columns, more)):
+            matrix[:, places:] = 127
+            matrix[:, places + start : places + start + more] = digits
+        # In steps: random rounding, the bias of 256 levels, rounding in the rotation; in units: the digits.
         longest = length + step * sqrt(places)
         off = sqrt(log(count**2 / _FAILURE) * (length**2 + longest**2) / 2)
         off += (length + longest) * sqrt(places) / 512 + 2 * ROUNDING / step
@@ -137,7 +139,7 @@ class Int8Screen:
 
 
 def _digits(numbers: Tensor) -> Tensor:
-    """(N, digits) int8 that add up to each of the (N,) whole numbers; as many as the largest needs."""
+    """(N, digits) int8 that add up to each of the (N,) integers; as many as the largest one needs."""
     count = -(-int(numbers.abs().max()) // 127)
     if count == 0:
         return torch.empty((len(numbers), 0), dtype=torch.int8)
@@ -147,7 +149,7 @@ def _digits(numbers: Tensor) -> Tensor:
 
 
 def choose(x: Tensor, k: int, run: Run) -> Screen:
-    """The faster screen for the k nearest of (N, D) rows."""
+    """The faster screen in a search for the k nearest of (N, D) rows."""
     few = k * _CANDIDATES <= len(x) and len(x) >= _FEW
     if x.device.type == "cpu" and few and _int8_is_fast():
         return Int8Screen(x, run)
@@ -156,7 +158,7 @@ def choose(x: Tensor, k: int, run: Run) -> Screen:
 
 @cache
 def _int8_is_fast() -> bool:
-    """Whether this processor multiplies int8 without error, and fast enough to be worth it."""
+    """Whether this processor multiplies int8 without error and fast enough to save time."""
     if not hasattr(torch, "_int_mm"):
         return False
     signs = torch.full((1024, 1), 127, dtype=torch.int8)

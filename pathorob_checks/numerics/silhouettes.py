@@ -57,7 +57,7 @@ def _batches(labelings: Sequence[Int64]) -> Iterator[list[Int64]]:
 
 
 def _mean_silhouette(products: Tensor, sizes: Tensor, squared_norms: Tensor, labels: Tensor) -> float:
-    """From each point's products with the sums of the clusters, (N, K) float64, and their sizes."""
+    """Mean silhouette from each point's products with the clusters' sums, (N, K) float64, and their sizes."""
     own = labels[:, None]
     sizes = sizes.double()
     size = sizes[labels]

@@ -1,4 +1,4 @@
-"""How many cores a computation may use, and work spread over them without oversubscription."""
+"""The number of cores that a computation may use, and work spread over them without oversubscription."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import joblib
 import torch
 from threadpoolctl import ThreadpoolController
+
+from pathorob_checks.cpus import available_cpus
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 def available() -> int:
-    """Cores that this process may use: by affinity and container, and at most OMP_NUM_THREADS where set."""
-    cores = int(joblib.cpu_count())
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+    """Cores that this process may use: `available_cpus`, and at most OMP_NUM_THREADS where that is set."""
+    cores = available_cpus()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
 
 
 @contextmanager
 def limited(count: int) -> Iterator[ThreadpoolController]:
-    """Within the block torch, BLAS and OpenMP use `count` threads; gives what limits the latter two."""
+    """Within the block torch, BLAS and OpenMP use `count` threads; yields the controller of the last two."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        libraries = ThreadpoolController()  # once, as looking for them takes milliseconds
+        libraries = ThreadpoolController()  # once, because it searches the libraries for milliseconds
         with libraries.limit(limits=count):
             yield libraries
     finally:
@@ -41,14 +42,14 @@ def spread(
 ) -> Iterator[Result]:
     """The function's result for each task, in order: one task per core at a time, each on one thread.
 
-    Small steps lose more to threads that wait for each other than they gain. `at_once` limits the
-    tasks in work, where memory does.
+    One thread, because in small steps threads lose more by waiting for each other than they gain. `at_once`
+    is the largest number of tasks in work, where memory limits it.
     """
     workers = available() if at_once is None else min(available(), at_once)
     with limited(1) as libraries:
         if workers == 1:
             yield from map(function, tasks)
             return
-        # The limit on OpenMP holds for the thread that sets it.
+        # A limit on OpenMP applies to the thread that sets it.
         with ThreadPoolExecutor(workers, initializer=lambda: libraries.limit(limits=1)) as pool:
             yield from pool.map(function, tasks)

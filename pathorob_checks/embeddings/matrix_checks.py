@@ -1,0 +1,151 @@
+"""What a matrix of embeddings shows by itself, whichever model it comes from.
+
+Each check raises an `EmbeddingError` for a matrix that is not a sound measurement of its patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathorob_checks.embeddings.shards import Float32
+from pathorob_checks.errors import EmbeddingError, named
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Float64 = npt.NDArray[np.float64]
+
+# Where patches differ by less than 1 % of an embedding's length, rounding in bf16 (0.4 %) would decide which
+# patches are neighbors. Networks with random weights reach 20 %.
+LEAST_SPREAD = 0.01
+# An embedding of nothing but class and medical center has two directions; one that describes tissue has
+# more. Networks with random weights need 7 for this share of the variance, the demo encoders 10 and 21.
+LEAST_DIRECTIONS, SHARE_OF_VARIANCE = 3, 0.99
+# Only equal images have equal embeddings, and a cohort has next to none.
+MOST_TWINS, TWIN_TOLERANCE = 0.05, 1e-5
+# Half of the columns are constant when one of two concatenated tokens is blank; trained networks have no or
+# few constant columns.
+MOST_DEAD_COLUMNS, DEAD_TOLERANCE = 0.25, 1e-6
+
+_COVARIANCE_ROWS = 512
+_BLOCK_ROWS = 512
+
+
+def check_spread(values: Float32) -> float:
+    """How far patches lie from their mean, as a share of an embedding's length (root mean squares).
+
+    Parameters
+    ----------
+    values : (N, D) float32, finite.
+
+    Raises
+    ------
+    EmbeddingError : less than `LEAST_SPREAD`.
+    """
+    length = float(np.sqrt(np.square(values, dtype=np.float64).sum(axis=1).mean()))
+    spread = float(np.sqrt(values.var(axis=0, dtype=np.float64).sum()))
+    if not spread >= LEAST_SPREAD * length:
+        raise EmbeddingError(
+            f"the embeddings of {len(values)} patches are nearly constant: they differ by "
+            f"{spread / length:.2g} of their length where at least {LEAST_SPREAD:.2g} is needed",
+            remedy="check that the weights were loaded, that preprocessing keeps the image's contrast, and "
+            "that --fm-pooling reads the right token",
+        )
+    return spread / length
+
+
+def check_directions(values: Float32) -> int:
+    """How many principal directions hold `SHARE_OF_VARIANCE` of the variance between patches.
+
+    At most 512 patches, drawn with a fixed seed, are used.
+
+    Raises
+    ------
+    EmbeddingError : fewer than `LEAST_DIRECTIONS`, or than the shape of the matrix allows.
+    """
+    count = directions(values)
+    least = min(LEAST_DIRECTIONS, values.shape[1], len(values) - 1)
+    if count < least:
+        raise EmbeddingError(
+            f"the embeddings have collapsed: {count} of {values.shape[1]} directions hold "
+            f"{SHARE_OF_VARIANCE:.0%} of the variance of {len(values)} patches where at least {least} are "
+            "needed",
+            remedy="check that the weights were loaded and trained, and look for a column that outweighs all "
+            "others",
+        )
+    return count
+
+
+def directions(values: Float32) -> int:
+    """See `check_directions`; 0 where all rows are equal."""
+    rows = np.random.default_rng(0).permutation(len(values))[:_COVARIANCE_ROWS]
+    centered = (values[rows] - values[rows].mean(axis=0, dtype=np.float64)).astype(np.float32)
+    # The covariance and the Gram matrix have the same eigenvalues; the smaller one is cheaper.
+    product = centered @ centered.T if len(centered) < centered.shape[1] else centered.T @ centered
+    variances = np.maximum(np.linalg.eigvalsh(product.astype(np.float64))[::-1], 0)
+    if not variances.sum() > 0:
+        return 0
+    shares = np.cumsum(variances) / variances.sum()
+    return int(np.searchsorted(shares, SHARE_OF_VARIANCE)) + 1
+
+
+def check_twins(values: Float32, keys: Sequence[str]) -> float:
+    """Share of patches whose embedding equals that of another patch, to `TWIN_TOLERANCE` of its length.
+
+    Parameters
+    ----------
+    keys : N patch keys, for the message.
+
+    Raises
+    ------
+    EmbeddingError : more than `MOST_TWINS`.
+    """
+    # Projected on any direction, twins are next to each other.
+    direction = np.random.default_rng(0).standard_normal(values.shape[1])
+    blocks = np.split(values, range(_BLOCK_ROWS, len(values), _BLOCK_ROWS))
+    order = np.argsort(np.concatenate([block.astype(np.float64) @ direction for block in blocks]))
+    twins = np.zeros(len(values), dtype=np.bool_)
+    for start in range(0, len(order) - 1, _BLOCK_ROWS):
+        block_rows = order[start : start + _BLOCK_ROWS + 1]
+        rows = values[block_rows].astype(np.float64)
+        close = row_lengths(np.diff(rows, axis=0)) <= TWIN_TOLERANCE * row_lengths(rows[1:])
+        twins[block_rows[1:][close]] = True
+        twins[block_rows[:-1][close]] = True
+    share = float(twins.mean())
+    if share > MOST_TWINS:
+        raise EmbeddingError(
+            f"{named(keys[row] for row in np.flatnonzero(twins).tolist())} of {len(values)} have the "
+            f"embedding of another patch: {share:.0%} where at most {MOST_TWINS:.0%} is allowed",
+            remedy="look at these patches; if their images differ, check that preprocessing keeps what they "
+            "show and that the model does not saturate",
+        )
+    return share
+
+
+def check_columns(values: Float32) -> float:
+    """Share of columns that have the same value on all patches, to `DEAD_TOLERANCE` of that value.
+
+    Raises
+    ------
+    EmbeddingError : more than `MOST_DEAD_COLUMNS`.
+    """
+    range_ = values.max(axis=0).astype(np.float64) - values.min(axis=0)
+    dead = range_ <= DEAD_TOLERANCE * np.abs(values).max(axis=0)
+    share = float(dead.mean())
+    if share > MOST_DEAD_COLUMNS:
+        raise EmbeddingError(
+            f"{int(dead.sum())} of {len(dead)} columns have the same value on all {len(values)} patches: "
+            f"{share:.0%} where at most {MOST_DEAD_COLUMNS:.0%} is allowed (the first is column "
+            f"{int(np.flatnonzero(dead)[0])})",
+            remedy="check that all weights were loaded and that --fm-pooling does not concatenate a blank "
+            "token",
+        )
+    return share
+
+
+def row_lengths(rows: Float64) -> Float64:
+    """(N,) Euclidean length of each row of (N, D) float64."""
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", rows, rows)))

@@ -1,0 +1,133 @@
+"""The integrity checks in runs of the real command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from color_models import Prepared
+from gate_runs import Terminal, write_cohort
+from loopback_hub import write_tiny_vit
+
+from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.manifest import load_folder
+from pathorob_checks.embeddings.extraction import Embeddings, obtain
+from pathorob_checks.embeddings.store import EmbeddingStore
+
+COUNT_LOADS = """
+import pathorob_checks.models.timm_model as timm_model
+whole = timm_model.TimmModel.__init__
+def counting(self, *args, **kwargs):
+    with open("loads", "a") as file:
+        file.write("load\\n")
+    whole(self, *args, **kwargs)
+timm_model.TimmModel.__init__ = counting
+"""
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return load_folder(write_cohort(tmp_path_factory.mktemp("data") / "slides"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path / "cache")
+
+
+@pytest.fixture
+def embeddings(cohort: Cohort, store: EmbeddingStore) -> Embeddings:
+    return obtain(Prepared(), cohort, store)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_vit(tmp_path_factory.mktemp("weights") / "tiny", seed=2)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    write_cohort(tmp_path / "slides")
+    return Terminal(tmp_path, tmp_path / "cache")
+
+
+def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(terminal: Terminal, weights: Path) -> None:
+    write_cohort(terminal.folder / "few", slides=4)
+    (terminal.folder / "counting.py").write_text(COUNT_LOADS)
+    (terminal.folder / "test_mine.py").write_text(
+        "from pathorob_checks.plugin.fixtures import GATE\n"
+        "def test_drift(request, fm, cohort, integrity):\n"
+        "    [pair] = request.config.stash[GATE].pairs\n"
+        "    assert request.config.stash[GATE].drift(pair) == integrity.drift.by_metric() != {}\n"
+    )
+    arguments = (
+        "-pcounting", f"--fm=local-dir:{weights}", "--fm-cohort=few", "--fm-precision=bf16",
+        "-kintegrity or drift", "suites/test_embedding_integrity.py", "test_mine.py",
+    )  # fmt: skip
+    for _ in range(2):
+        path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
+        run = terminal.pytest(*arguments, PYTHONPATH=path)
+        assert (run.code, "12 passed" in run.output) == (0, True), run.output
+        assert (terminal.folder / "loads").read_text() == "load\n"
+
+
+def test_precomputed_embeddings_are_checked_as_a_matrix_and_the_other_checks_are_skipped(
+    terminal: Terminal, cohort: Cohort, embeddings: Embeddings
+) -> None:
+    folder = terminal.folder / "given" / "slides"
+    folder.mkdir(parents=True)
+    np.save(folder / "embeddings.npy", embeddings.values)
+    cohort.patches[["slide_id", "patch_id"]].to_csv(folder / "manifest.csv", index=False)
+    run = terminal.pytest("--fm=embeddings:given", "--fm-cohort=slides", "-kintegrity", "-rs")
+    assert run.code == 0, run.output
+    assert "5 passed, 6 skipped" in run.output
+    assert "given is given by its embeddings; how an FM embeds is tested" in " ".join(run.output.split())
+
+
+def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
+    (terminal.folder / "ours.py").write_text(
+        "import numpy as np, torch\n"
+        "class Ours:\n"
+        "    def preprocess(self, image):\n"
+        "        return torch.from_numpy(np.array(image.resize((8, 8)), dtype=np.float32)).permute(2, 0, 1)\n"
+        "    def embed(self, batch):\n"
+        "        return torch.nn.functional.dropout(batch.flatten(1), 0.1)\n"
+    )
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
+        'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+    )
+    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "--fm-criteria=mine.toml")
+    assert run.code == 1
+    failed = {line.split("::")[1].split("[")[0] for line in run.output.splitlines() if "FAILED" in line}
+    assert failed == {
+        "test_same_patch_twice", "test_same_as_stored", "test_batch_size_does_not_matter",
+        "test_order_does_not_matter",
+    }  # fmt: skip
+    output = " ".join(run.output.split())
+    assert "FAIL: test_same_patch_twice[Ours-slides] and 3 more tests failed; 1 of 1 criterion met" in output
+    assert "the same patch embedded twice differ by 0." in output
+    assert "put the model into evaluation mode" in output
+    assert "Traceback" not in run.output
+
+
+def test_embeddings_that_extraction_refuses_fail_the_first_check_only(terminal: Terminal) -> None:
+    (terminal.folder / "ours.py").write_text(
+        "import torch\n"
+        "class Ours:\n"
+        "    def preprocess(self, image):\n"
+        "        return torch.zeros(1, 1, 1)\n"
+        "    def embed(self, batch):\n"
+        "        with open('batches', 'a') as file:\n"
+        "            file.write('.')\n"
+        "        return torch.full((len(batch), 4), torch.nan)\n"
+    )
+    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "-kintegrity")
+    assert run.code == 1
+    assert "FAILED suites/test_embedding_integrity.py::test_finite_and_not_all_equal" in run.output
+    assert ("1 failed" in run.output, "10 errors" in run.output) == (True, True)
+    assert "contain NaN or infinite values" in run.output
+    assert (terminal.folder / "batches").read_text() == ".."  # a blank image on loading, and one batch
