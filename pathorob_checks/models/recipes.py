@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.pooling import Pooling
 
 TABLE = Path(__file__).with_name("recipes.toml")
 
@@ -79,7 +80,7 @@ class Recipe(_Row):
     model_type: str | None = None
     config_args: dict[str, Any] = {}
     preprocessing: RecipePreprocessing = RecipePreprocessing()
-    pooling: Literal["clsmean", "cls", "mean", "pooled"]
+    pooling: Pooling
     class_tokens: Count
     registers: Count = 0
     native_dimension: Annotated[int, Field(gt=0)]

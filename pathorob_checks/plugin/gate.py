@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import CohortError, PathorobChecksError
-from pathorob_checks.models.at_hand import ModelAtHand
+from pathorob_checks.models.last_model import LastModel
 from pathorob_checks.plugin.outcome import Outcome
 from pathorob_checks.plugin.pairs import Pair, plan_pairs
 
@@ -51,7 +51,7 @@ class Gate:
         self.bars = bars
         self.crew = crew
         self.outcome = Outcome()
-        self.at_hand = ModelAtHand()
+        self.last_model = LastModel()
         specs = settings.specs
         self.specs: dict[str, ModelSpec] = dict(zip(short_names(specs), specs, strict=True))
         plan = plan_pairs(self.specs, settings.fm_cohort, commercial=settings.fm_commercial)
@@ -225,7 +225,7 @@ class Gate:
                 found = given(Path(self.resolved(pair.fm).spec.target), pair.cohort, cohort)
             else:
                 found = obtain(
-                    self.at_hand.sharing(model),
+                    self.last_model.reusing(model),
                     cohort,
                     self.store,
                     engine=self._engine(pair.fm),

@@ -27,7 +27,7 @@ def integrity(gate: Gate, pair: Pair) -> Integrity | None:
 
     model, cohort = gate.model(pair.fm), gate.cohort(pair.cohort)
     found = established(
-        gate.at_hand.sharing(model),
+        gate.last_model.reusing(model),
         cohort,
         gate.embeddings(pair),
         gate.store,
