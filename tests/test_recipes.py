@@ -240,17 +240,17 @@ def test_without_a_config_what_the_recipe_leaves_open_is_not_made_up(tmp_path: P
     values = make_recipe().preprocessing.model_dump()
     recipe = make_recipe(preprocessing={**values, "interpolation": None})
     write_recipe_model(tmp_path, recipe)
-    with pytest.raises(ModelError, match="says the preprocessing's interpolation"):
+    with pytest.raises(ModelError, match="give the preprocessing's interpolation"):
         built(tmp_path, recipe)
 
 
 def test_a_model_that_is_not_what_its_recipe_says_is_told(tmp_path: Path) -> None:
     write_recipe_model(tmp_path, make_recipe())
     notes = cast("list[str]", built(tmp_path, make_recipe(registers=4)).description["notes"])
-    assert any("1 prefix tokens where the recipe tiny says 5" in note for note in notes)
+    assert any("1 prefix token, but its recipe tiny expects 5" in note for note in notes)
     wide = make_recipe(native_dimension=64, dimension=128)
     notes = cast("list[str]", built(tmp_path, wide).description["notes"])
-    assert any("96 columns where the recipe tiny says 128" in note for note in notes)
+    assert any("96 columns, but its recipe tiny expects 128" in note for note in notes)
     assert built(tmp_path, wide, pooling="cls").description["notes"] == []
 
 
@@ -385,7 +385,7 @@ def test_a_recipe_without_a_word_on_preprocessing_needs_the_repositorys(
     from pathorob_checks.models import preprocessing
 
     with pytest.raises(
-        ModelError, match="says the preprocessing's size, resize, crop, interpolation, mean, std"
+        ModelError, match="give the preprocessing's size, resize, crop, interpolation, mean, std"
     ):
         preprocessing.merge(recipes()["phaet"].preprocessing, {}, "wearewaiv/phaet")
 

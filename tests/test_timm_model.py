@@ -311,7 +311,7 @@ def test_files_that_make_no_model_are_an_error_of_one_sentence(vit: Path, damage
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="names no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         prepared(tmp_path / "nowhere")
 
 
@@ -494,7 +494,7 @@ def test_precomputed_embeddings_are_prepared_and_cannot_embed(tmp_path: Path) ->
         model.load()
     with pytest.raises(ModelError, match="--fm-pooling cannot be applied"):
         prepare(resolved, ModelSettings(pooling="cls"))
-    with pytest.raises(ModelError, match="names no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         resolve(parse_spec(f"embeddings:{tmp_path / 'nowhere'}"), "mine")
 
 

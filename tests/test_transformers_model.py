@@ -210,7 +210,7 @@ def test_a_missing_pooler_matters_only_to_those_who_ask_for_it(vit: Path, images
     before = loaded(vit).embed(images)
     save_file(kept, vit / "model.safetensors", metadata={"format": "pt"})
     torch.testing.assert_close(loaded(vit).embed(images), before)
-    with pytest.raises(ModelError, match="no pooled output whose weights are not in its files"):
+    with pytest.raises(ModelError, match="no pooled output, as the weights of its pooler are missing"):
         loaded(vit, pooling="pooled")
 
 

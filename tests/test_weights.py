@@ -102,14 +102,14 @@ def test_an_index_cannot_name_a_file_elsewhere(vit: Path, name: str) -> None:
 def test_an_index_that_is_none_is_refused(vit: Path, content: str) -> None:
     (vit / "model.safetensors").unlink()
     (vit / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(ModelError, match="is no index of weights"):
+    with pytest.raises(ModelError, match="is not an index of weights"):
         embedding_of(vit)
 
 
 def test_an_index_of_safetensors_cannot_bring_in_a_pickle(vit: Path) -> None:
     (vit / "model.safetensors").unlink()
     (vit / "model.safetensors.index.json").write_text('{"weight_map": {"norm.weight": "own.bin"}}')
-    with pytest.raises(ModelError, match=r"'own\.bin', which is no safetensors file"):
+    with pytest.raises(ModelError, match=r"'own\.bin', which is not a safetensors file"):
         embedding_of(vit)
 
 

@@ -1,4 +1,4 @@
-"""In which precision a network computes."""
+"""The precision in which a network computes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Full float32 products on GPUs that would round to 10 bits; the process's choice comes back after."""
+    """Full float32 products on GPUs that would round to 10 bits; restores the settings afterwards."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     switches: list[tuple[Any, str, Any]] = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
-    # Newer torch has a finer setting as well, which the older one does not override where it was used.
+    # Newer torch also has a finer setting; where that was used, the older one does not override it.
     finer = [matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
     switches += [(owner, "fp32_precision", "ieee") for owner in finer if hasattr(owner, "fp32_precision")]
-    before: list[tuple[Any, str, Any]] = []
+    saved: list[tuple[Any, str, Any]] = []
     for owner, name, _ in switches:
-        # torch refuses to read the older setting where the newer one disagrees; that one is restored then.
+        # torch refuses to read the older setting where the newer one disagrees; the newer one is restored.
         with suppress(RuntimeError):
-            before.append((owner, name, getattr(owner, name)))
+            saved.append((owner, name, getattr(owner, name)))
     try:
         for owner, name, value in switches:
             setattr(owner, name, value)
         yield
     finally:
-        for owner, name, value in before:
+        for owner, name, value in saved:
             setattr(owner, name, value)
