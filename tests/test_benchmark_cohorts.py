@@ -137,11 +137,11 @@ def with_another_label(patches: pd.DataFrame) -> pd.DataFrame:
     [
         (
             without,
-            "2 patches of the tables are ('normal_RUMC_000-normal.03', 'normal_RUMC_000-normal.04') missing",
+            "not have 2 patches of the tables ('normal_RUMC_000-normal.03', 'normal_RUMC_000-normal.04')",
         ),
-        (with_more, "1 patch of the repository is ('normal_RUMC_000-stray') in no table"),
-        (with_a_double, "1 patch stands ('normal_RUMC_001-normal.00') in the repository twice"),
-        (with_another_label, "1 patch has ('normal_RUMC_000-normal.05') other labels"),
+        (with_more, "the repository has 1 patch that is in no table ('normal_RUMC_000-stray')"),
+        (with_a_double, "the repository has 1 patch ('normal_RUMC_001-normal.00') twice"),
+        (with_another_label, "other labels for 1 patch ('normal_RUMC_000-normal.05')"),
     ],
 )
 def test_images_and_tables_that_do_not_match_are_told(
@@ -198,7 +198,8 @@ def test_a_repository_without_parquet_files_is_told(publish: Publish, metadata: 
 def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: Path, tmp_path: Path) -> None:
     cohort = load("tcga", metadata, tmp_path)
     assert cohort.notes == (
-        "tcga_2x2.csv, tcga_4x4.csv of --fm-metadata: not the published table, values do not compare.",
+        "tcga_2x2.csv, tcga_4x4.csv of --fm-metadata differ from the published tables: values cannot be "
+        "compared with the benchmark's.",
     )
     content = (metadata / "tcga_4x4.csv").read_bytes()
     assert cohort.tables is not None
@@ -216,7 +217,7 @@ def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: 
         ),
         (
             "subset,slide_id,patch_id,biological_class,medical_center\n" + "ID,s,p,normal,RUMC\n" * 2,
-            "names 1 patch ('s-p') twice",
+            "has 1 patch ('s-p') twice",
         ),
     ],
 )

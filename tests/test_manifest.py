@@ -140,7 +140,7 @@ def test_all_missing_columns_are_named_with_the_names_that_were_probably_meant(
     write_table(folder, table)
     assert_tells(
         problem(folder),
-        "lacks the column(s) 'slide_id', 'biological_class', 'medical_center'",
+        "lacks the columns 'slide_id', 'biological_class', 'medical_center'",
         "rename 'Slide ID' to 'slide_id'",
         "rename 'biological_clas' to 'biological_class'",
         "rename 'center' to 'medical_center'",
@@ -234,7 +234,7 @@ def test_two_patches_that_share_the_benchmarks_key_are_told(folder: Path, table:
 def test_an_image_named_twice_is_told(folder: Path, table: Table, prefix: str) -> None:
     table[2][0] = prefix + table[1][0]
     write_table(folder, table)
-    assert_tells(problem(folder), "lines 2 and 3", "both name the image", "A-tumor-007.png")
+    assert_tells(problem(folder), "lines 2 and 3", "both have the image", "A-tumor-007.png")
 
 
 def test_one_image_under_two_names_is_told(folder: Path, table: Table) -> None:
@@ -356,7 +356,7 @@ def test_a_text_that_names_no_cohort_is_told(text: str, words: list[str]) -> Non
 
 
 def test_the_manifest_instead_of_its_folder_is_told(folder: Path) -> None:
-    with pytest.raises(CohortError, match=r"is a file.*the folder that holds it"):
+    with pytest.raises(CohortError, match=r"is a file.*the folder that contains it"):
         load(folder / "manifest.csv")
 
 

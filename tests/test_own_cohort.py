@@ -154,7 +154,7 @@ def test_two_patches_that_share_the_benchmarks_key_are_told(
 def test_a_patch_described_twice_is_told(form: str, write: Write, patches: list[Given]) -> None:
     # A slide that gives patches to two classes, which have the same names in both.
     patches[7] = patches[7].but(slide_id="BNA")
-    assert_tells(problem(write(patches)), FOURTH[form], "slide 'BNA' patch '1.0'", "a name of its own")
+    assert_tells(problem(write(patches)), FOURTH[form], "slide 'BNA' patch '1.0'", "its own name")
 
 
 def test_a_slide_may_give_patches_to_several_classes(write: Write, patches: list[Given]) -> None:

@@ -129,12 +129,12 @@ def test_a_truncated_file_is_told(file: Path) -> None:
     content = file.read_bytes()
     for length in (len(content) - 1, len(content) // 2, 3, 0):
         file.write_bytes(content[:length])
-        assert_tells(problem(file), "cohort.parquet is damaged or no parquet file", "write it again")
+        assert_tells(problem(file), "cohort.parquet is damaged or not a parquet file", "write it again")
 
 
 def test_a_file_that_is_something_else_is_told(file: Path) -> None:
     file.write_bytes(picture(1))
-    assert_tells(problem(file), "cohort.parquet is damaged or no parquet file")
+    assert_tells(problem(file), "cohort.parquet is damaged or not a parquet file")
 
 
 def test_damage_inside_a_file_is_told(tmp_path: Path, patches: list[Given]) -> None:
@@ -144,7 +144,7 @@ def test_damage_inside_a_file_is_told(tmp_path: Path, patches: list[Given]) -> N
     place = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
     content[place + 60 : place + 900] = bytes(840)
     path.write_bytes(content)
-    assert_tells(problem(path), "cohort.parquet is damaged or no parquet file")
+    assert_tells(problem(path), "cohort.parquet is damaged or not a parquet file")
 
 
 def test_missing_and_misspelt_columns_are_told(file: Path) -> None:
@@ -153,7 +153,7 @@ def test_missing_and_misspelt_columns_are_told(file: Path) -> None:
     rewrite(file, lambda t: t.rename_columns([names.get(name, name) for name in t.column_names]))
     assert_tells(
         problem(file),
-        "cohort.parquet lacks the column(s) 'slide_id', 'medical_center'",
+        "cohort.parquet lacks the columns 'slide_id', 'medical_center'",
         "rename 'Slide ID' to 'slide_id'",
         "rename 'center' to 'medical_center'",
     )
@@ -178,12 +178,12 @@ def test_a_file_without_rows_is_told(file: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "kind", "words"),
     [
-        ("image", ["a.png"] * 12, pa.string(), ["'image'", "string", "no bytes of image files"]),
-        ("image", [[1]] * 12, pa.list_(pa.uint8()), ["'image'", "list", "no bytes of image files"]),
+        ("image", ["a.png"] * 12, pa.string(), ["'image'", "string", "not the bytes of image files"]),
+        ("image", [[1]] * 12, pa.list_(pa.uint8()), ["'image'", "list", "not the bytes of image files"]),
         ("image", [{"path": "a"}] * 12, pa.struct([("path", pa.string())]), ["'image'", "struct"]),
-        ("slide_id", [1.0] * 12, pa.float64(), ["'slide_id'", "double", "no text"]),
-        ("biological_class", [True] * 12, pa.bool_(), ["'biological_class'", "bool", "no text"]),
-        ("subset", [["ID"]] * 12, pa.list_(pa.string()), ["'subset'", "list", "no text"]),
+        ("slide_id", [1.0] * 12, pa.float64(), ["'slide_id'", "double", "not text"]),
+        ("biological_class", [True] * 12, pa.bool_(), ["'biological_class'", "bool", "not text"]),
+        ("subset", [["ID"]] * 12, pa.list_(pa.string()), ["'subset'", "list", "not text"]),
     ],
 )
 def test_a_column_of_the_wrong_type_is_told(

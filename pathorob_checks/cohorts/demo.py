@@ -1,4 +1,4 @@
-"""The demo cohort: rendered tissue that needs no download, and two ways to write a cohort down."""
+"""The demo cohort: rendered tissue that needs no download; and writing a cohort to a folder."""
 
 from __future__ import annotations
 
@@ -73,27 +73,27 @@ def _labels(recipe: Recipe, place: Place) -> dict[str, str]:
 
 
 def _digest(recipe: bytes) -> str:
-    """Digest of what decides the images.
+    """Digest of all that decides the images.
 
-    NumPy's random streams and Pillow's resampling and JPEG codec may change between versions, so that
-    their versions belong to the images as much as the renderer's source does.
+    NumPy's random streams and Pillow's resampling and JPEG codec may change between versions, so their
+    versions are part of it, as the renderer's source is.
     """
     digest = hashlib.sha256()
     source = Path(tissue.__file__).read_bytes()
     versions = f"numpy {np.__version__} pillow {PIL.__version__}".encode()
     for part in (recipe, source, versions):
-        digest.update(hashlib.sha256(part).digest())  # hashed apart, so that no boundary is ambiguous
+        digest.update(hashlib.sha256(part).digest())  # hashed one by one, so that no boundary is ambiguous
     return digest.hexdigest()
 
 
 def write_folder(folder: Path, cohort: Cohort, *, threads: int = 2) -> None:
     """Write a cohort as `images/<row>.png` and a `manifest.csv` that names each image and its labels.
 
-    The paths in the manifest are relative to `folder`; the folder is made where it is missing, and files
-    of the same name are replaced.
+    The paths in the manifest are relative to `folder`. The folder is created where it does not exist, and
+    files of the same name are replaced.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    # Rows, not slide names, name the files: a label may hold characters that a file name may not.
+    # Files are named by rows and not by slides: a label may hold characters that a file name may not.
     digits = len(str(max(len(cohort) - 1, 0)))
     paths = [f"images/{row:0{digits}d}.png" for row in range(len(cohort))]
 

@@ -173,8 +173,8 @@ def _revision(text: str, at: str, revision: str) -> str | None:
     """The text after the @, if there is one."""
     if at and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
         raise SpecError(
-            f"--fm={text} has no usable revision after the @",
-            remedy="name a branch, a tag or a commit, or leave the @ out",
+            f"--fm={text} has no valid revision after the @",
+            remedy="give a branch, a tag or a commit, or leave the @ out",
         )
     return revision if at else None
 
