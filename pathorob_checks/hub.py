@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_S = 15.0
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 1.0  # doubled after every attempt
-_SPARE_BYTES = 64 << 20  # a disk filled to the last byte breaks more than this download
+_SPARE_BYTES = 64 << 20  # left free on the disk for other programs
 
 logger = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ def _remember_commit(repo: str, revision: str | None, commit: str, kind: Kind) -
     ref = _ref_file(repo, revision, kind)
     if _cached_commit(repo, revision, kind) == commit:
         return
-    # A read-only cache costs the offline fallback, not the run.
+    # With a read-only cache the run goes on; only the offline fallback is lost.
     with contextlib.suppress(OSError):
         ref.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=ref.parent)

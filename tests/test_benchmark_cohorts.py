@@ -214,7 +214,7 @@ def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: 
     ("text", "words"),
     [
         ("", "has no rows"),
-        ("subset,slide_id,patch_id,biological_class\nID,s,p,normal\n", "has no column medical_center"),
+        ("subset,slide_id,patch_id,biological_class\nID,s,p,normal\n", "lacks the column medical_center"),
         (
             "subset,slide_id,patch_id,biological_class,medical_center\nID,s,,normal,RUMC\n",
             "empty cell in line 2",

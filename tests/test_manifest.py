@@ -130,7 +130,7 @@ def test_a_row_with_too_few_or_too_many_cells_is_reported(
 ) -> None:
     change(table[5])
     write_table(folder, table)
-    assert_mentions(problem(folder), "line 6", "malformed CSV", "cells under 6 columns")
+    assert_mentions(problem(folder), "line 6", "malformed CSV", "instead of 6 cells")
 
 
 def test_all_missing_columns_are_named_with_the_names_that_were_probably_meant(

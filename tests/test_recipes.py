@@ -122,7 +122,7 @@ def test_the_layers_that_recipes_name_exist() -> None:
     arguments = with_layers({"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU", "depth": 3})
     assert arguments["act_layer"] is torch.nn.SiLU
     assert arguments["depth"] == 3
-    with pytest.raises(ModelError, match="names the layer Sigmoidal"):
+    with pytest.raises(ModelError, match="uses the unknown layer Sigmoidal"):
         with_layers({"act_layer": "Sigmoidal"})
 
 

@@ -112,7 +112,7 @@ def _read_manifest(path: Path) -> list[_Row]:
     for line, cells in table[1:]:
         if len(cells) != len(header):
             raise CohortError(
-                f"{MANIFEST} line {line} is malformed CSV: {len(cells)} cells under {len(header)} columns",
+                f"{MANIFEST} line {line} is malformed CSV: {len(cells)} instead of {len(header)} cells",
                 remedy="give every row one cell per column, and quote cells that contain a comma",
             )
         labels = {column: cells[position] for position, column in used}

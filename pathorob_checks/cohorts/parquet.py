@@ -80,7 +80,8 @@ class ParquetImages:
             missing = [column for column in columns if column not in present]
             if missing:
                 raise CohortError(
-                    f"{name} has no column {', '.join(map(repr, missing))} (it has {', '.join(present)})",
+                    f"{name} lacks the {'column' if len(missing) == 1 else 'columns'} "
+                    f"{', '.join(map(repr, missing))} (it has {', '.join(present)})",
                     remedy="write the columns image, " + ", ".join(columns),
                 )
             selected = [*columns, *(column for column in optional if column in present)]

@@ -13,11 +13,14 @@ from pathorob_checks.errors import CohortError
 
 SETTINGS = "cohort.toml"
 
-# By key: what a wrong value is not, and what to write instead.
-_REMEDIES = {
-    "license": ("text", 'write for example license = "CC-BY-4.0"'),
-    "commercial": ("true or false", "write true or false without quotes, or leave commercial out if unknown"),
-    "k": ("a positive whole number", "write for example k = 10, or leave k out"),
+# By key: what is wrong with another value, and the remedy.
+_PROBLEMS = {
+    "license": ("is not text", 'write for example license = "CC-BY-4.0"'),
+    "commercial": (
+        "is neither true nor false",
+        "write true or false without quotes, or leave commercial out if unknown",
+    ),
+    "k": ("is not a positive whole number", "write for example k = 10, or leave k out"),
 }
 
 
@@ -79,12 +82,12 @@ def _first_problem(file: str, error: ValidationError) -> CohortError:
     key = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return _unknown_key(file, key)
-    expected, remedy = _REMEDIES[key]
-    return CohortError(f"{file} has {key} = {first['input']!r}, which is not {expected}", remedy=remedy)
+    problem, remedy = _PROBLEMS[key]
+    return CohortError(f"{file} has {key} = {first['input']!r}, which {problem}", remedy=remedy)
 
 
 def _unknown_key(file: str, key: str) -> CohortError:
-    known = [f"'{name}'" for name in _REMEDIES]
+    known = [f"'{name}'" for name in _PROBLEMS]
     return CohortError(
         f"{file} has the unknown key '{key}'", remedy=f"use only {', '.join(known[:-1])} and {known[-1]}"
     )

@@ -135,7 +135,8 @@ def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
         raise CohortError(f"{file} cannot be read as CSV", remedy="use the benchmark's own table") from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing or not len(table):
-        problem = f"has no column {', '.join(missing)}" if missing else "has no rows"
+        noun = "column" if len(missing) == 1 else "columns"
+        problem = f"lacks the {noun} {', '.join(missing)}" if missing else "has no rows"
         raise CohortError(f"{file} {problem}", remedy="use the benchmark's own table")
     table = table[list(COLUMNS)]
     empty = (table == "").any(axis=1)

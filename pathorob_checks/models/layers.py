@@ -1,4 +1,4 @@
-"""Layer classes that recipes name, because no `config.json` can hold a class."""
+"""Layer classes for recipes, because no `config.json` can hold a class."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def with_layers(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if key.endswith("_layer") and isinstance(value, str):
             if value not in LAYERS:
                 raise ModelError(
-                    f"a recipe names the layer {value}, which is unknown",
-                    remedy=f"add it to the table of layers beside {', '.join(LAYERS)}",
+                    f"a recipe uses the unknown layer {value}",
+                    remedy=f"add it to the table of layers, beside {', '.join(LAYERS)}",
                 )
             resolved[key] = LAYERS[value]
     return resolved

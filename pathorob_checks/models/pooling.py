@@ -129,9 +129,10 @@ def pool_tokens(
 
     rows, columns = grid
     if tokens.ndim != 3 or tokens.shape[1] != prefix_tokens + rows * columns:
+        prefix = "1 prefix token" if prefix_tokens == 1 else f"{prefix_tokens} prefix tokens"
         raise TokenLayoutError(
-            f"{origin} yields features of shape {tuple(tokens.shape[1:])} per image where "
-            f"{prefix_tokens} prefix tokens and {rows} x {columns} patches were expected",
+            f"{origin} yields features of shape {tuple(tokens.shape[1:])} per image where {prefix} and "
+            f"{rows} x {columns} patches were expected",
             remedy="choose --fm-pooling=pooled",
         )
     if pooling != "mean" and not (class_token and prefix_tokens > 0):

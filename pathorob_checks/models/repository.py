@@ -207,7 +207,7 @@ def _config(source: Source, names: set[str], recipe: Recipe | None) -> dict[str,
     if recipe is None:
         raise ModelError(
             f"{source.origin} has no {CONFIG}",
-            remedy="give a model that timm or transformers saved, or load it with your own code by "
+            remedy="give a model that timm or transformers saved, or load it with your own "
             "python:module:factory",
         )
     return None

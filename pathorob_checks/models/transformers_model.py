@@ -231,7 +231,7 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
     )
     if difference:
         raise ModelError(
-            f"the weights of {files.origin} do not fit its config.json: the file {difference}",
+            f"the weights of {files.origin} do not fit its config.json: the checkpoint {difference}",
             remedy="save weights and config.json from the same model",
         )
     return model, bool(pooler)

@@ -241,7 +241,7 @@ class UserModel:
                 result = torch.as_tensor(result)
         if not isinstance(result, torch.Tensor) or result.ndim != 2 or len(result) != len(batch):
             raise ModelError(
-                f"embed of python:{self._target} returned {_kind(result)} for {len(batch)} images",
+                f"embed of python:{self._target} returned {_kind(result)} for a batch of {len(batch)}",
                 remedy="return a tensor of shape (B, D), one row per image",
             )
         return result.detach().float().cpu()
