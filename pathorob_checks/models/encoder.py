@@ -18,7 +18,7 @@ from pathorob_checks.models.pooling import (
     fallback_note,
     pool_tokens,
 )
-from pathorob_checks.models.precision import AUTOCAST, without_tf32
+from pathorob_checks.models.precision import autocast_type, without_tf32
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,7 +78,7 @@ class Encoder(ABC):
         self.identity = identity
         self._origin = origin
         self.device = torch.device(device)
-        self._autocast = AUTOCAST.get(precision)
+        self._autocast = autocast_type(precision)
         self._model = network.eval().requires_grad_(False).to(self.device)
         self._layout = layout
         self._transform = transform
