@@ -1,7 +1,7 @@
 """Errors that a user can act on.
 
-Every error of this package says, in one sentence, what is wrong and where, and carries a remedy. The
-pytest plugin shows that sentence instead of a traceback.
+Every error of this package is one sentence: what is wrong, where, and the remedy. The pytest plugin shows
+that sentence instead of a traceback.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PathorobChecksError(Exception):
 
 
 class SpecError(PathorobChecksError):
-    """A `--fm` value that names no foundation model."""
+    """A `--fm` value that is not a foundation model."""
 
 
 class ModelError(PathorobChecksError):
@@ -50,7 +50,7 @@ class ModelError(PathorobChecksError):
 
 
 class HubError(PathorobChecksError):
-    """A repository on the hub, or a file of it, that cannot be had."""
+    """A repository on the hub, or a file of it, that cannot be reached or downloaded."""
 
 
 class CohortError(PathorobChecksError):
@@ -58,11 +58,11 @@ class CohortError(PathorobChecksError):
 
 
 class EmbeddingError(PathorobChecksError):
-    """Embeddings that no metric may be computed from."""
+    """Embeddings that cannot be used for any metric."""
 
 
 class EngineError(PathorobChecksError):
-    """Machines that were to embed and cannot be reached, are not alike, or were lost."""
+    """Machines of an extraction that cannot be reached, that differ, or that were lost."""
 
 
 class MetricError(PathorobChecksError):

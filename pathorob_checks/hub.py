@@ -1,7 +1,7 @@
 """Files of repositories on the Hugging Face Hub, by commit, through the hub's own local cache.
 
-Every failure leaves here as a `HubError` of one sentence. The original exception is not chained: its
-request carries the user's token, which a traceback with local variables would show.
+Every failure is raised as a `HubError` of one sentence. The original exception is not chained: its request
+holds the user's token, which a traceback with local variables would show.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from urllib.parse import urlsplit
 from pathorob_checks.errors import HubError
 
 Kind = Literal["model", "dataset"]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_S = 15.0
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 1.0  # doubled after every attempt
-_SPARE_BYTES = 64 << 20  # a disk filled to the last byte breaks more than this download
+_SPARE_BYTES = 64 << 20  # left free on the disk for other programs
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class AccessError(HubError):
 
 
 class OfflineError(HubError):
-    """The hub may not be asked or gives no answer, and the cache does not hold what is needed."""
+    """The hub is offline or does not respond, and what is needed is not in the cache."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RemoteFile:
     Attributes
     ----------
     name : path inside the repository.
-    size : bytes; None where the hub cannot be asked.
+    size : bytes; None where it is unknown.
     """
 
     name: str
@@ -65,10 +65,10 @@ class RemoteFile:
 
 
 def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> str:
-    """The commit that `revision` stands for now.
+    """The commit that `revision` points to now.
 
-    A full commit is returned as it is, without a request. When the hub is offline or down, the commit that
-    this machine last saw for the revision is used.
+    A full commit is returned as it is, without a request. When the hub is offline or down, the last
+    commit that this machine has recorded for the revision is used.
 
     Parameters
     ----------
@@ -89,22 +89,22 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
 
-    def ask() -> str | None:
-        found: Any = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=_TIMEOUT_S)
-        commit: str | None = found.sha
+    def request() -> str | None:
+        info: Any = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=_TIMEOUT_S)
+        commit: str | None = info.sha
         return commit
 
     try:
-        # Where the last commit is known, waiting for a hub that is down gains nothing.
-        commit = ask() if _cached_commit(repo, revision, kind) else _patiently(ask)
-    except Exception as error:  # which types come depends on huggingface_hub's HTTP client: see _hub_error
+        # Where the last commit is known, there is no need to wait for a hub that is down.
+        commit = request() if _cached_commit(repo, revision, kind) else _with_retries(request)
+    except Exception as error:  # its type depends on huggingface_hub's HTTP client: see _hub_error
         cached = _cached_commit(repo, revision, kind) if _is_unreachable(error) else None
         if cached is None:
             raise _hub_error(error, repo, revision, kind, filename=None) from None
         return cached
     if commit is None or not _COMMIT.fullmatch(commit):
         raise HubError(
-            f"the hub named no commit for {_at(repo, revision)}",
+            f"the hub returned no commit for {_at(repo, revision)}",
             remedy="give a full commit after the @, or check that HF_ENDPOINT is a Hugging Face Hub",
         )
     _remember_commit(repo, revision, commit, kind)
@@ -112,7 +112,7 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
 
 
 def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]:
-    """The files of a repository at a commit, by name; where the hub cannot be asked, those in the cache.
+    """The files of a repository at a commit, by name; where the hub cannot be reached, those in the cache.
 
     Raises
     ------
@@ -120,15 +120,15 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
     """
     from huggingface_hub import HfApi
 
-    def ask() -> list[RemoteFile]:
-        found: Any = HfApi().repo_info(
+    def request() -> list[RemoteFile]:
+        info: Any = HfApi().repo_info(
             repo, revision=commit, repo_type=kind, timeout=_TIMEOUT_S, files_metadata=True
         )
-        return [RemoteFile(str(file.rfilename), file.size) for file in found.siblings or ()]
+        return [RemoteFile(str(file.rfilename), file.size) for file in info.siblings or ()]
 
     cached = _cached_files(repo, commit, kind)
     try:
-        files = ask() if cached else _patiently(ask)
+        files = request() if cached else _with_retries(request)
     except Exception as error:  # as above
         if not _is_unreachable(error) or not cached:
             raise _hub_error(error, repo, commit, kind, filename=None) from None
@@ -141,54 +141,54 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
 def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
     """Path of a repository's file in the local cache, downloaded unless it is there.
 
-    A download that breaks off is taken up again where it stopped, a hub that is overloaded is asked again
-    after a pause, and what arrived is compared with the digest that the hub gave for it.
+    An interrupted download continues where it stopped, a request to an overloaded hub is repeated after a
+    pause, and the file is compared with the hub's digest.
 
     Raises
     ------
     MissingFileError : when the repository has no such file at this commit.
-    HubError : when it cannot be downloaded for any other reason, the disk's size included.
+    HubError : when it cannot be downloaded for another reason, such as a full disk.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     _refuse_a_path_outside(filename, repo)
-    found = try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind)
-    if isinstance(found, str):
-        return Path(found)
+    cached = try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind)
+    if isinstance(cached, str):
+        return Path(cached)
     try:
         for last in (False, True):
-            path = _patiently(
+            path = _with_retries(
                 lambda: _download(hf_hub_download, repo, commit=commit, filename=filename, kind=kind)
             )
             if _is_intact(path):
                 return path
-            logger.warning("%s of %s arrived damaged%s", filename, repo, "" if last else "; once more")
+            logger.warning("%s of %s is damaged%s", filename, repo, "" if last else "; downloading it again")
             for damaged in (path.resolve(), path):
                 damaged.unlink(missing_ok=True)
     except HubError:
         raise
-    except Exception as error:  # as above; hf_xet adds errors of its own that share no base class
+    except Exception as error:  # as above; hf_xet adds its own errors, which share no base class
         raise _hub_error(error, repo, commit, kind, filename=filename) from None
     raise HubError(
-        f"{filename} of {_at(repo, commit)} arrived with another digest than the hub names, twice",
+        f"{filename} of {_at(repo, commit)} has another digest than the hub's after two downloads",
         remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
     )
 
 
 def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> int:
-    """Bytes that `fetch` would download; 0 for what is in the cache.
+    """Bytes that `fetch` would download; 0 for a file in the cache.
 
     Raises
     ------
-    HubError : as `fetch`: what may not be read is refused here as there.
+    HubError : as `fetch`, without downloading the file.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    # As `fetch` does: what is in the cache is not asked for, so that this works offline too.
+    # As in `fetch`, a file in the cache needs no request, so that this works offline too.
     if isinstance(try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind), str):
         return 0
     try:
-        plan: Any = _patiently(
+        plan: Any = _with_retries(
             lambda: hf_hub_download(repo, filename, revision=commit, repo_type=kind, dry_run=True)
         )
     except Exception as error:  # as above
@@ -198,11 +198,11 @@ def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -
 
 def refuse_a_full_disk(needed: int, folder: Path, what: str) -> None:
     """Raise HubError where `needed` bytes do not fit on the disk of `folder` (which need not exist yet)."""
-    existing = next((place for place in (folder, *folder.parents) if place.exists()), Path.cwd())
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path.cwd())
     free = shutil.disk_usage(existing).free
     if needed + _SPARE_BYTES > free:
         raise HubError(
-            f"{what} needs {needed / 1e9:.2f} GB and the disk of '{folder}' has {free / 1e9:.2f} GB free",
+            f"{what} needs {needed / 1e9:.2f} GB, but the disk of '{folder}' has {free / 1e9:.2f} GB free",
             remedy="free some space there, or point HF_HOME at another disk",
         )
 
@@ -222,17 +222,17 @@ def is_offline() -> bool:
 
 
 def has_token() -> bool:
-    """Whether a token is set where huggingface_hub looks for one."""
+    """Whether huggingface_hub has a token to use."""
     from huggingface_hub import get_token
 
     return get_token() is not None
 
 
 def _refuse_a_path_outside(filename: str, repo: str) -> None:
-    """Names come from the hub and become paths of the cache."""
+    """File names from the hub become paths in the cache."""
     if filename.startswith("/") or ".." in filename.split("/") or re.search(r"[\\:\0]", filename):
         raise HubError(
-            f"{repo} names a file {filename!r}, which lies outside of the repository",
+            f"{repo} has a file {filename!r}, which lies outside of the repository",
             remedy="do not use it unless you know who made it",
         )
 
@@ -245,14 +245,14 @@ def _download(download: Callable[..., Any], repo: str, *, commit: str, filename:
 
 
 def _is_intact(path: Path) -> bool:
-    """Whether a file of the cache has the digest that names it: SHA-256, or git's SHA-1 of small files."""
+    """Whether a cached file has the digest in its name: SHA-256, or git's SHA-1 for small files."""
     blob = path.resolve()
     with blob.open("rb") as file:
         if _SHA256.fullmatch(blob.name):
             return hashlib.file_digest(file, "sha256").hexdigest() == blob.name
         if _COMMIT.fullmatch(blob.name):
             return git_blob_sha1(file.read()) == blob.name
-    return True  # a hub that names files in another way
+    return True  # a hub with other file names
 
 
 def git_blob_sha1(content: bytes) -> str:
@@ -260,26 +260,26 @@ def git_blob_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _patiently(ask: Callable[[], Answer]) -> Answer:
-    """The answer, asking again after a pause where the hub is down, overloaded or cut the connection."""
+def _with_retries(request: Callable[[], Result]) -> Result:
+    """The result of a request, repeated after a pause where the hub is down, overloaded or disconnects."""
     for attempt in range(_ATTEMPTS - 1):
         try:
-            return ask()
+            return request()
         except Exception as error:
             cause = _cause(error)
             if is_offline() or not _is_unreachable(cause):
                 raise
-            logger.info("the hub gave no answer (%s); asking again", type(cause).__name__)
+            logger.info("the hub does not respond (%s); trying again", type(cause).__name__)
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
-    return ask()
+    return request()
 
 
 def _cause(error: BaseException) -> BaseException:
-    """hf_hub_download's "not cached either" hides why it could not download."""
+    """The reason why a download failed, which hf_hub_download hides behind "not cached either"."""
     from huggingface_hub import errors
 
-    hidden = isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None
-    return error.__cause__ or error if hidden else error
+    is_hidden = isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None
+    return error.__cause__ or error if is_hidden else error
 
 
 def _snapshot(repo: str, commit: str, kind: Kind) -> Path:
@@ -309,14 +309,14 @@ def _cached_commit(repo: str, revision: str | None, kind: Kind) -> str | None:
 
 
 def _remember_commit(repo: str, revision: str | None, commit: str, kind: Kind) -> None:
-    """Write the ref that an offline run will ask for.
+    """Write the ref that an offline run will read.
 
-    Files are fetched by commit, and for these huggingface_hub writes no ref.
+    huggingface_hub writes no ref for files that are downloaded by commit.
     """
     ref = _ref_file(repo, revision, kind)
     if _cached_commit(repo, revision, kind) == commit:
         return
-    # A read-only cache costs the offline fallback, not the run.
+    # With a read-only cache the run goes on; only the offline fallback is lost.
     with contextlib.suppress(OSError):
         ref.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=ref.parent)
@@ -326,13 +326,13 @@ def _remember_commit(repo: str, revision: str | None, commit: str, kind: Kind) -
 
 
 def _status(error: BaseException) -> int | None:
-    """HTTP status of the answer behind an error, if there was an answer."""
+    """HTTP status of the response behind an error, if there was one."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """Whether the hub gave no answer, or none about this repository (down, overloaded)."""
+    """Whether the hub did not respond, or could not handle the request (down, overloaded)."""
     from huggingface_hub.errors import HfHubHTTPError
 
     status = _status(error)
@@ -342,9 +342,9 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def _http_client_error(hub_error: type[BaseException]) -> type[BaseException]:
-    """Base of all errors of the HTTP client under huggingface_hub, which is another one by version."""
-    own = ("huggingface_hub", "builtins")
-    return [base for base in hub_error.__mro__ if base.__module__.partition(".")[0] not in own][-1]
+    """Base of all errors of huggingface_hub's HTTP client, which depends on its version."""
+    excluded = ("huggingface_hub", "builtins")
+    return [base for base in hub_error.__mro__ if base.__module__.partition(".")[0] not in excluded][-1]
 
 
 def _at(repo: str, revision: str | None) -> str:
@@ -354,7 +354,7 @@ def _at(repo: str, revision: str | None) -> str:
 def _hub_error(
     error: BaseException, repo: str, revision: str | None, kind: Kind, *, filename: str | None
 ) -> HubError:
-    """The sentence for a failure, from its type and status only: messages may hold addresses and headers."""
+    """The error for a failure, from its type and status only: its text may hold addresses and headers."""
     from huggingface_hub import constants, errors
 
     where = _at(repo, revision)
@@ -381,7 +381,7 @@ def _hub_error(
         )
     if isinstance(error, errors.LocalEntryNotFoundError) or offline:
         return OfflineError(
-            f"{what} is not in this machine's Hugging Face cache and the hub may not be asked",
+            f"{what} is not in this machine's Hugging Face cache, and huggingface_hub is offline",
             remedy="unset HF_HUB_OFFLINE for one run, or fill the cache with pathorob-checks prefetch where "
             "there is a network and point HF_HOME at it",
         )
@@ -397,18 +397,18 @@ def _hub_error(
         )
     if status is not None:
         return HubError(
-            f"the hub answered HTTP {status} for {what}",
+            f"the hub returned HTTP {status} for {what}",
             remedy="try again later" if status >= 500 or status in (408, 429) else f"check {page}",
         )
     if _is_unreachable(error):
         host = urlsplit(constants.ENDPOINT).hostname or "the hub"
         return OfflineError(
-            f"{host} cannot be reached to look up {what}, and it is not in this machine's cache",
+            f"{host} cannot be reached for {what}, which is not in this machine's cache",
             remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
         )
     if isinstance(error, errors.FileMetadataError):
         return HubError(
-            f"what came for {what} is not a file of a Hugging Face Hub (perhaps a proxy's or a login page)",
+            f"the response for {what} is not the hub's file but perhaps a login page or a proxy's error page",
             remedy="check the proxy and HF_ENDPOINT",
         )
     if isinstance(error, OSError):

@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_path(*parts: str) -> Path:
-    """Path of a file or folder that comes with the package, such as `("fixtures", "demo_cohort.toml")`.
+    """Path of a file or folder that comes with the package, such as `("suites",)`.
 
     An installed package holds its data inside itself; a checkout keeps the same folders beside it.
     """

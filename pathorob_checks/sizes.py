@@ -12,16 +12,16 @@ def parse_size(text: str) -> int:
 
     Raises
     ------
-    ValueError : the text is none of these.
+    ValueError : the text is not a size.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.strip().upper())
-    if not found or found[2] not in _UNITS:
-        raise ValueError(f"{text!r} is no size like 50GB")
-    return int(float(found[1]) * _UNITS[found[2]])
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.strip().upper())
+    if not match or match[2] not in _UNITS:
+        raise ValueError(f"{text!r} is not a size such as 50GB")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def written_size(size: int) -> str:
-    """Bytes in the largest unit that leaves a whole part: `1.5 GB`."""
+    """Bytes in the largest unit that they fill: `1.5 GB`."""
     for unit in ("TB", "GB", "MB", "KB"):
         if size >= _UNITS[unit]:
             return f"{size / _UNITS[unit]:.1f} {unit}"

@@ -1,7 +1,7 @@
 """A Hugging Face Hub of one process on 127.0.0.1, and tiny timm models to put on it.
 
-Real HTTP, so that what is tested is huggingface_hub's own behaviour and not a picture of it.
-`huggingface_hub` reads HF_ENDPOINT when it is imported: hand `LoopbackHub.environment` to a subprocess.
+Real HTTP, so that the tests use huggingface_hub itself and not a mock. `huggingface_hub` reads HF_ENDPOINT
+when it is imported: pass `LoopbackHub.environment` to a subprocess.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from urllib.parse import unquote, urlsplit
 class Repository:
     """A repository: its files by commit, and what its branches and tags point to.
 
-    `gated` refuses the files to everybody and `gated_but_for` names a token that may read them;
-    `status` answers every request with that HTTP status, `flaky` so many with 503 before it recovers.
-    `cuts` so many downloads break off in the middle, `corrupt` so many arrive altered; with `html` a
-    page comes instead of every file, as from a proxy that wants a login.
+    `gated` refuses the files to everybody; `gated_but_for` is a token that may read them. `status` is the
+    HTTP status of every response. `flaky` is the number of requests that fail with 503, `cuts` that of
+    downloads that break off in the middle, and `corrupt` that of altered downloads. With `html` every file
+    is replaced by a page, as by a proxy that requires a login.
     """
 
     commits: dict[str, dict[str, bytes]]
@@ -49,7 +49,7 @@ class LoopbackHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     tokens: set[str] = field(default_factory=set)
-    resumed: list[int] = field(default_factory=list)  # first bytes of downloads that were taken up again
+    resumed: list[int] = field(default_factory=list)  # first bytes of resumed downloads
 
     def add(self, repo: str, folder: Path, *, revision: str = "main") -> str:
         """Publish a folder's files as a new commit that `revision` points to; returns the commit.
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing on the test's output."""
+        """Keep the output of the tests clean."""
 
     @property
     def _hub(self) -> LoopbackHub:
@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(206, data[first:], headers)
 
     def _first_byte(self, size: int) -> int | None:
-        """Start of a `bytes=N-` range, which is how a broken download is taken up again."""
+        """Start of a `bytes=N-` range, by which an interrupted download is resumed."""
         start = (self.headers.get("Range") or "").removeprefix("bytes=").partition("-")[0]
         return int(start) if start.isdecimal() and 0 < int(start) < size else None
 
@@ -236,8 +236,8 @@ def write_tiny_vit(
 ) -> Path:
     """Save a randomly initialised timm model as `config.json` and `model.safetensors`; returns the folder.
 
-    A vision transformer is made small (64 px, two blocks) unless `model_args` say otherwise; other
-    architectures take `model_args` alone.
+    A vision transformer is small (64 px, two blocks) unless `model_args` override it; other architectures
+    take `model_args` alone.
     """
     import timm
     import torch

@@ -1,4 +1,4 @@
-"""The same patches written down in each of the three forms of an own cohort."""
+"""The same patches in each of the three forms of a user's own cohort."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def load(path: Path) -> Cohort:
 
 
 def problem(path: Path) -> str:
-    """The one sentence that says why a cohort cannot be used."""
+    """The message of the error for a cohort that cannot be used."""
     with pytest.raises(CohortError) as caught:
         load(path)
     return sentence(caught.value)
@@ -122,5 +122,5 @@ def sentence(error: CohortError) -> str:
     return message
 
 
-def assert_tells(message: str, *words: str) -> None:
+def assert_mentions(message: str, *words: str) -> None:
     assert [word for word in words if word not in message] == [], message

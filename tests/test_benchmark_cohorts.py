@@ -32,14 +32,14 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Make a folder the repository of whatever cohort is asked for."""
+    """Make a folder the repository of every cohort."""
     repository = tmp_path / "repository"
 
     def list_files(repo: str, commit: str, kind: str) -> list[hub.RemoteFile]:
         assert (commit, kind) == (COMMIT, "dataset")
-        found = (path for path in repository.rglob("*") if path.is_file())
+        files = (path for path in repository.rglob("*") if path.is_file())
         return sorted(
-            (hub.RemoteFile(path.relative_to(repository).as_posix(), 1) for path in found),
+            (hub.RemoteFile(path.relative_to(repository).as_posix(), 1) for path in files),
             key=lambda file: file.name,
         )
 
@@ -82,7 +82,9 @@ def test_every_view_reads_the_rows_of_its_table(name: str, metadata: Path, tmp_p
 @pytest.mark.parametrize(
     ("name", "commercial"), [("camelyon", True), ("tcga", False), ("tolkach_esca", None)]
 )
-def test_a_cohort_says_its_terms(name: str, commercial: bool | None, metadata: Path, tmp_path: Path) -> None:
+def test_a_cohort_has_its_license_and_source(
+    name: str, commercial: bool | None, metadata: Path, tmp_path: Path
+) -> None:
     cohort = load(name, metadata, tmp_path)
     assert cohort.commercial is commercial
     assert cohort.license != "unknown"
@@ -137,14 +139,14 @@ def with_another_label(patches: pd.DataFrame) -> pd.DataFrame:
     [
         (
             without,
-            "2 patches of the tables are ('normal_RUMC_000-normal.03', 'normal_RUMC_000-normal.04') missing",
+            "not have 2 patches of the tables ('normal_RUMC_000-normal.03', 'normal_RUMC_000-normal.04')",
         ),
-        (with_more, "1 patch of the repository is ('normal_RUMC_000-stray') in no table"),
-        (with_a_double, "1 patch stands ('normal_RUMC_001-normal.00') in the repository twice"),
-        (with_another_label, "1 patch has ('normal_RUMC_000-normal.05') other labels"),
+        (with_more, "the repository has 1 patch that is in no table ('normal_RUMC_000-stray')"),
+        (with_a_double, "the repository has 1 patch ('normal_RUMC_001-normal.00') twice"),
+        (with_another_label, "other labels for 1 patch ('normal_RUMC_000-normal.05')"),
     ],
 )
-def test_images_and_tables_that_do_not_match_are_told(
+def test_images_and_tables_that_do_not_match_are_reported(
     change: Callable[[pd.DataFrame], pd.DataFrame],
     words: str,
     publish: Publish,
@@ -159,7 +161,7 @@ def test_images_and_tables_that_do_not_match_are_told(
     assert "--fm-cohort=camelyon@REVISION" in str(caught.value)
 
 
-def test_a_truncated_parquet_file_is_told(publish: Publish, metadata: Path, tmp_path: Path) -> None:
+def test_a_truncated_parquet_file_is_reported(publish: Publish, metadata: Path, tmp_path: Path) -> None:
     folder = publish(miniature.patches_of("camelyon"))
     shard = folder / "data" / "train-00001-of-00003.parquet"
     shard.write_bytes(shard.read_bytes()[:-100])
@@ -187,7 +189,9 @@ def test_an_undecodable_image_is_named(
         cohort.read_image(cohort.keys.index(broken))
 
 
-def test_a_repository_without_parquet_files_is_told(publish: Publish, metadata: Path, tmp_path: Path) -> None:
+def test_a_repository_without_parquet_files_is_reported(
+    publish: Publish, metadata: Path, tmp_path: Path
+) -> None:
     folder = publish(miniature.patches_of("camelyon"))
     for shard in (folder / "data").iterdir():
         shard.rename(shard.with_name(shard.name.replace("train", "test")))
@@ -198,7 +202,8 @@ def test_a_repository_without_parquet_files_is_told(publish: Publish, metadata: 
 def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: Path, tmp_path: Path) -> None:
     cohort = load("tcga", metadata, tmp_path)
     assert cohort.notes == (
-        "tcga_2x2.csv, tcga_4x4.csv of --fm-metadata: not the published table, values do not compare.",
+        "tcga_2x2.csv, tcga_4x4.csv of --fm-metadata differ from the published tables: values cannot be "
+        "compared with the benchmark's.",
     )
     content = (metadata / "tcga_4x4.csv").read_bytes()
     assert cohort.tables is not None
@@ -209,18 +214,18 @@ def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: 
     ("text", "words"),
     [
         ("", "has no rows"),
-        ("subset,slide_id,patch_id,biological_class\nID,s,p,normal\n", "has no column medical_center"),
+        ("subset,slide_id,patch_id,biological_class\nID,s,p,normal\n", "lacks the column medical_center"),
         (
             "subset,slide_id,patch_id,biological_class,medical_center\nID,s,,normal,RUMC\n",
             "empty cell in line 2",
         ),
         (
             "subset,slide_id,patch_id,biological_class,medical_center\n" + "ID,s,p,normal,RUMC\n" * 2,
-            "names 1 patch ('s-p') twice",
+            "has 1 patch ('s-p') twice",
         ),
     ],
 )
-def test_a_table_that_is_none_is_told(text: str, words: str, metadata: Path, tmp_path: Path) -> None:
+def test_an_invalid_table_is_reported(text: str, words: str, metadata: Path, tmp_path: Path) -> None:
     folder = tmp_path / "metadata"
     folder.mkdir()
     for path in metadata.iterdir():
@@ -236,7 +241,7 @@ def test_a_table_that_is_not_in_the_folder_is_named(tmp_path: Path) -> None:
         load("camelyon", tmp_path, tmp_path)
 
 
-def test_tables_that_disagree_are_told(metadata: Path, tmp_path: Path) -> None:
+def test_tables_that_disagree_are_reported(metadata: Path, tmp_path: Path) -> None:
     folder = miniature.write_tables(tmp_path / "metadata")
     reduced = pd.read_csv(folder / "camelyon_reduced.csv", dtype=str)
     reduced.loc[0, "biological_class"] = "tumor"
@@ -245,22 +250,22 @@ def test_tables_that_disagree_are_told(metadata: Path, tmp_path: Path) -> None:
         load("camelyon", folder, tmp_path)
 
 
-# -- downloads of tables, from a server of our own --------------------------------------------------------
+# -- downloads of tables, from a server on 127.0.0.1 --------------------------------------------------------
 
 
 class Web:
-    """A folder on 127.0.0.1 whose answers can be made to fail."""
+    """A folder on 127.0.0.1, with requests that fail on demand."""
 
     def __init__(self, folder: Path) -> None:
         web = self
-        self.folder, self.asked, self.failures = folder, 0, 0
+        self.folder, self.requests, self.failures = folder, 0, 0
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args: object) -> None:
                 super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
 
             def do_GET(self) -> None:
-                web.asked += 1
+                web.requests += 1
                 if web.failures:
                     web.failures -= 1
                     self.send_error(503)
@@ -268,7 +273,7 @@ class Web:
                     super().do_GET()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                """Say nothing."""
+                """Keep the output of the tests clean."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(
@@ -297,10 +302,12 @@ def test_a_table_is_downloaded_once_and_verified(web: Web, metadata: Path, tmp_p
     source = web.tables(tmp_path, "camelyon.csv", content)
     assert source.content("camelyon.csv") == content
     assert source.content("camelyon.csv") == content
-    assert web.asked == 1
+    assert web.requests == 1
 
 
-def test_a_server_that_is_down_for_a_moment_is_asked_again(web: Web, metadata: Path, tmp_path: Path) -> None:
+def test_a_request_to_a_server_that_is_down_for_a_moment_is_repeated(
+    web: Web, metadata: Path, tmp_path: Path
+) -> None:
     content = (metadata / "camelyon.csv").read_bytes()
     web.failures = 2
     assert web.tables(tmp_path, "camelyon.csv", content).content("camelyon.csv") == content
@@ -332,10 +339,10 @@ def test_a_damaged_table_in_the_cache_is_downloaded_again(web: Web, metadata: Pa
     source = web.tables(tmp_path, "camelyon.csv", content)
     (tmp_path / "camelyon.csv").write_bytes(content[:-5])
     assert source.content("camelyon.csv") == content
-    assert web.asked == 1
+    assert web.requests == 1
 
 
-def test_no_table_and_no_server_is_told_with_the_ways_round_it(web: Web, tmp_path: Path) -> None:
+def test_the_error_without_table_and_server_has_workarounds(web: Web, tmp_path: Path) -> None:
     web.failures = 99
     with pytest.raises(
         CohortError, match=r"cannot be downloaded \(HTTP 503\); .*--fm-metadata=DIR"
@@ -344,11 +351,11 @@ def test_no_table_and_no_server_is_told_with_the_ways_round_it(web: Web, tmp_pat
     assert "127.0.0.1" not in str(caught.value)
 
 
-def test_offline_no_table_is_asked_for(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_no_table_is_requested(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "is_offline", lambda: True)
     with pytest.raises(CohortError, match=r"HF_HUB_OFFLINE forbids .*prefetch"):
         web.tables(tmp_path, "camelyon.csv", b"").content("camelyon.csv")
-    assert not web.asked
+    assert not web.requests
 
 
 def test_the_published_pins_are_those_of_all_tables_that_views_read() -> None:

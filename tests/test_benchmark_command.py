@@ -83,7 +83,7 @@ def test_a_real_model_meets_all_three_cohorts_and_every_metric(lab: Lab) -> None
     assert cohorts["tolkach_esca"]["commercial"] is None
     assert len(cohorts["camelyon"]["tables"]["camelyon.csv"]) == 64
     assert "cohort tcga: CC-BY-NC-SA-4.0 (no commercial use)" in " ".join(run.output.split())
-    assert "not the published table, values do not compare" in " ".join(run.output.split())
+    assert "differ from the published tables: values cannot be compared" in " ".join(run.output.split())
     assert max(map(len, run.output.splitlines())) <= 200
 
 

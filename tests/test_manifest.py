@@ -1,4 +1,4 @@
-"""A cohort folder is read as written, and every mistake in it is told with its place and a remedy."""
+"""A cohort folder is read as written, and every mistake in it is reported with its place and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from own_forms import assert_tells, load, sentence
+from own_forms import assert_mentions, load, sentence
 from PIL import Image
 
 from pathorob_checks.cohorts import registry
@@ -82,55 +82,55 @@ def test_extra_columns_blank_lines_and_a_byte_order_mark_do_no_harm(folder: Path
     assert len(load_folder(folder)) == 12
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    assert_tells(problem(tmp_path / "nowhere"), "nowhere", "does not exist", "manifest.csv")
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+    assert_mentions(problem(tmp_path / "nowhere"), "nowhere", "does not exist", "manifest.csv")
 
 
-def test_a_file_instead_of_a_folder_is_told(folder: Path) -> None:
-    assert_tells(problem(folder / "manifest.csv"), "not a folder")
+def test_a_file_instead_of_a_folder_is_reported(folder: Path) -> None:
+    assert_mentions(problem(folder / "manifest.csv"), "not a folder")
 
 
-def test_a_folder_without_manifest_is_told(tmp_path: Path) -> None:
-    assert_tells(problem(tmp_path), "no manifest.csv", "image_path", "medical_center")
+def test_a_folder_without_manifest_is_reported(tmp_path: Path) -> None:
+    assert_mentions(problem(tmp_path), "no manifest.csv", "image_path", "medical_center")
 
 
-def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_manifest_that_is_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").mkdir()
-    assert_tells(problem(tmp_path), "manifest.csv cannot be read")
+    assert_mentions(problem(tmp_path), "manifest.csv cannot be read")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
-def test_an_empty_manifest_is_told(folder: Path, text: str) -> None:
+def test_an_empty_manifest_is_reported(folder: Path, text: str) -> None:
     (folder / "manifest.csv").write_text(text, encoding="utf-8")
-    assert_tells(problem(folder), "manifest.csv is empty", "image_path,slide_id")
+    assert_mentions(problem(folder), "manifest.csv is empty", "image_path,slide_id")
 
 
-def test_a_header_without_rows_is_told(folder: Path) -> None:
+def test_a_header_without_rows_is_reported(folder: Path) -> None:
     write_table(folder, [HEADER])
-    assert_tells(problem(folder), "no rows")
+    assert_mentions(problem(folder), "no rows")
 
 
-def test_text_that_is_not_utf8_is_told_with_its_line(folder: Path, table: Table) -> None:
+def test_text_that_is_not_utf8_is_reported_with_its_line(folder: Path, table: Table) -> None:
     table[3][4] = "Köln"
     write_table(folder, table)
     text = (folder / "manifest.csv").read_text(encoding="utf-8")
     (folder / "manifest.csv").write_bytes(text.encode("latin-1"))
-    assert_tells(problem(folder), "line 4", "UTF-8")
+    assert_mentions(problem(folder), "line 4", "UTF-8")
 
 
-def test_an_unclosed_quote_is_told(folder: Path) -> None:
+def test_an_unclosed_quote_is_reported(folder: Path) -> None:
     with (folder / "manifest.csv").open("a") as file:
         file.write('"images/x.png,s,p,tumor,A,ID\n')
-    assert_tells(problem(folder), "malformed CSV", "quote")
+    assert_mentions(problem(folder), "malformed CSV", "quote")
 
 
 @pytest.mark.parametrize("change", [lambda row: row.pop(), lambda row: row.append("x")])
-def test_a_row_with_too_few_or_too_many_cells_is_told(
+def test_a_row_with_too_few_or_too_many_cells_is_reported(
     folder: Path, table: Table, change: Callable[[list[str]], object]
 ) -> None:
     change(table[5])
     write_table(folder, table)
-    assert_tells(problem(folder), "line 6", "malformed CSV", "cells under 6 columns")
+    assert_mentions(problem(folder), "line 6", "malformed CSV", "instead of 6 cells")
 
 
 def test_all_missing_columns_are_named_with_the_names_that_were_probably_meant(
@@ -138,29 +138,29 @@ def test_all_missing_columns_are_named_with_the_names_that_were_probably_meant(
 ) -> None:
     table[0] = ["image_path", "Slide ID", "patch_id", "biological_clas", "center", "subset"]
     write_table(folder, table)
-    assert_tells(
+    assert_mentions(
         problem(folder),
-        "lacks the column(s) 'slide_id', 'biological_class', 'medical_center'",
+        "lacks the columns 'slide_id', 'biological_class', 'medical_center'",
         "rename 'Slide ID' to 'slide_id'",
         "rename 'biological_clas' to 'biological_class'",
         "rename 'center' to 'medical_center'",
     )
 
 
-def test_a_table_with_semicolons_is_told_to_use_commas(folder: Path) -> None:
+def test_the_remedy_for_semicolons_is_commas(folder: Path) -> None:
     (folder / "manifest.csv").write_text(";".join(HEADER) + "\n")
-    assert_tells(problem(folder), "lacks the column", "commas")
+    assert_mentions(problem(folder), "lacks the column", "commas")
 
 
 def test_a_misspelt_subset_column_is_not_taken_for_an_extra_one(folder: Path, table: Table) -> None:
     table[0][5] = "Subset"
     write_table(folder, table)
-    assert_tells(problem(folder), "'Subset'", "rename 'Subset' to 'subset'")
+    assert_mentions(problem(folder), "'Subset'", "rename 'Subset' to 'subset'")
 
 
-def test_a_column_named_twice_is_told(folder: Path, table: Table) -> None:
+def test_a_column_named_twice_is_reported(folder: Path, table: Table) -> None:
     write_table(folder, [[*row, row[4]] for row in table])
-    assert_tells(problem(folder), "'medical_center' twice")
+    assert_mentions(problem(folder), "'medical_center' twice")
 
 
 @pytest.mark.parametrize(
@@ -174,19 +174,19 @@ def test_a_column_named_twice_is_told(folder: Path, table: Table) -> None:
         ("subset", "id", ["subset 'id'"]),
     ],
 )
-def test_a_cell_that_cannot_be_meant_is_told(
+def test_a_mistake_in_a_cell_is_reported(
     folder: Path, table: Table, column: str, cell: str, words: list[str]
 ) -> None:
     table[3][HEADER.index(column)] = cell
     write_table(folder, table)
-    assert_tells(problem(folder), *words)
+    assert_mentions(problem(folder), *words)
 
 
 def test_missing_images_are_counted_and_the_first_ones_named(folder: Path, table: Table) -> None:
     for row in table[1:6]:
         (folder / row[0]).unlink()
     message = problem(folder)
-    assert_tells(message, "5 of 12", "'images/A-tumor-007.png' (line 2)", "and 2 more", "missing")
+    assert_mentions(message, "5 of 12", "'images/A-tumor-007.png' (line 2)", "and 2 more", "missing")
     assert "B-tumor-007" not in message
 
 
@@ -195,20 +195,20 @@ def test_an_image_outside_the_folder_is_refused(folder: Path, table: Table, path
     shutil.copy(folder / table[1][0], folder.parent / "secret.png")
     table[4][0] = path
     write_table(folder, table)
-    assert_tells(problem(folder), "line 5", "outside the cohort folder", path)
+    assert_mentions(problem(folder), "line 5", "outside the cohort folder", path)
 
 
 def test_a_symbolic_link_out_of_the_folder_is_refused(folder: Path, table: Table) -> None:
     target = folder.parent / "secret.png"
     (folder / table[1][0]).rename(target)
     (folder / table[1][0]).symlink_to(target)
-    assert_tells(problem(folder), "line 2", "outside the cohort folder")
+    assert_mentions(problem(folder), "line 2", "outside the cohort folder")
 
 
 def test_a_loop_of_symbolic_links_is_a_missing_image(folder: Path, table: Table) -> None:
     (folder / table[1][0]).unlink()
     (folder / table[1][0]).symlink_to(folder / table[1][0])
-    assert_tells(problem(folder), "missing", "line 2")
+    assert_mentions(problem(folder), "missing", "line 2")
 
 
 def test_a_cohort_behind_a_symbolic_link_is_read(folder: Path) -> None:
@@ -217,29 +217,29 @@ def test_a_cohort_behind_a_symbolic_link_is_read(folder: Path) -> None:
     assert len(load_folder(link)) == 12
 
 
-def test_a_patch_described_twice_is_told(folder: Path, table: Table) -> None:
+def test_a_patch_described_twice_is_reported(folder: Path, table: Table) -> None:
     table[2][2] = table[1][2]
     write_table(folder, table)
-    assert_tells(problem(folder), "line 2", "line 3", "slide '00Atumor' patch '007'", "delete one")
+    assert_mentions(problem(folder), "line 2", "line 3", "slide '00Atumor' patch '007'", "delete one")
 
 
-def test_two_patches_that_share_the_benchmarks_key_are_told(folder: Path, table: Table) -> None:
+def test_two_patches_that_share_the_benchmarks_key_are_reported(folder: Path, table: Table) -> None:
     table[1][1:3] = ["a-b", "c"]
     table[2][1:3] = ["a", "b-c"]
     write_table(folder, table)
-    assert_tells(problem(folder), "line 2", "line 3", "key 'a-b-c'", "unique")
+    assert_mentions(problem(folder), "line 2", "line 3", "key 'a-b-c'", "unique")
 
 
 @pytest.mark.parametrize("prefix", ["", "./"])
-def test_an_image_named_twice_is_told(folder: Path, table: Table, prefix: str) -> None:
+def test_an_image_named_twice_is_reported(folder: Path, table: Table, prefix: str) -> None:
     table[2][0] = prefix + table[1][0]
     write_table(folder, table)
-    assert_tells(problem(folder), "lines 2 and 3", "both name the image", "A-tumor-007.png")
+    assert_mentions(problem(folder), "lines 2 and 3", "both have the image", "A-tumor-007.png")
 
 
-def test_one_image_under_two_names_is_told(folder: Path, table: Table) -> None:
+def test_one_image_under_two_names_is_reported(folder: Path, table: Table) -> None:
     shutil.copy(folder / table[1][0], folder / table[7][0])
-    assert_tells(problem(folder), table[1][0], table[7][0], "line 2", "line 8", "identical")
+    assert_mentions(problem(folder), table[1][0], table[7][0], "line 2", "line 8", "identical")
 
 
 def read_after(folder: Path, row: int, content: bytes) -> str:
@@ -253,14 +253,14 @@ def read_after(folder: Path, row: int, content: bytes) -> str:
 
 def test_a_file_that_is_no_image_is_named_when_read(folder: Path) -> None:
     message = read_after(folder, 1, b"this is text")
-    assert_tells(message, "images/A-tumor-1.0.png", "line 3", "cannot be decoded")
+    assert_mentions(message, "images/A-tumor-1.0.png", "line 3", "cannot be decoded")
 
 
 def test_a_truncated_image_is_named_when_read(folder: Path, table: Table) -> None:
     large = folder.parent / "large.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(large)
     message = read_after(folder, 0, large.read_bytes()[:2000])
-    assert_tells(message, "images/A-tumor-007.png", "line 2", "cannot be decoded", "replace")
+    assert_mentions(message, "images/A-tumor-007.png", "line 2", "cannot be decoded", "replace")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -270,13 +270,13 @@ def test_an_image_as_large_as_a_slide_is_refused(folder: Path, monkeypatch: pyte
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(CohortError) as caught:
             cohort.read_image(0)
-        assert_tells(str(caught.value), "too large for a patch", "line 2")
+        assert_mentions(str(caught.value), "too large for a patch", "line 2")
 
 
 def test_sixteen_bit_pixels_are_refused_instead_of_clipped(folder: Path) -> None:
     path = folder.parent / "deep.png"
     Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(path)
-    assert_tells(read_after(folder, 0, path.read_bytes()), "mode 'I;16'", "8-bit RGB")
+    assert_mentions(read_after(folder, 0, path.read_bytes()), "mode 'I;16'", "8-bit RGB")
 
 
 def test_an_image_that_changes_during_the_run_is_refused(folder: Path, table: Table) -> None:
@@ -349,14 +349,14 @@ def test_the_registry_loads_folders(folder: Path) -> None:
         ("", ["empty"]),
     ],
 )
-def test_a_text_that_names_no_cohort_is_told(text: str, words: list[str]) -> None:
+def test_a_text_that_names_no_cohort_is_reported(text: str, words: list[str]) -> None:
     with pytest.raises(CohortError) as caught:
         registry.check_cohort_text(text)
-    assert_tells(str(caught.value), *words)
+    assert_mentions(str(caught.value), *words)
 
 
-def test_the_manifest_instead_of_its_folder_is_told(folder: Path) -> None:
-    with pytest.raises(CohortError, match=r"is a file.*the folder that holds it"):
+def test_the_manifest_instead_of_its_folder_is_reported(folder: Path) -> None:
+    with pytest.raises(CohortError, match=r"is a file.*the folder that contains it"):
         load(folder / "manifest.csv")
 
 

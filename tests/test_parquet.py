@@ -1,4 +1,4 @@
-"""A parquet file as a cohort: what its columns may be, and what is told of its rows."""
+"""A parquet file as a cohort: the types of its columns, and errors in its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from own_forms import (
     Given,
-    assert_tells,
+    assert_mentions,
     load,
     parquet_table,
     picture,
@@ -125,83 +125,85 @@ def test_images_are_hashed_without_holding_a_row_group_in_memory(tmp_path: Path)
     assert most < rows * size / 2
 
 
-def test_a_truncated_file_is_told(file: Path) -> None:
+def test_a_truncated_file_is_reported(file: Path) -> None:
     content = file.read_bytes()
     for length in (len(content) - 1, len(content) // 2, 3, 0):
         file.write_bytes(content[:length])
-        assert_tells(problem(file), "cohort.parquet is damaged or no parquet file", "write it again")
+        assert_mentions(problem(file), "cohort.parquet is damaged or not a parquet file", "write it again")
 
 
-def test_a_file_that_is_something_else_is_told(file: Path) -> None:
+def test_a_file_that_is_something_else_is_reported(file: Path) -> None:
     file.write_bytes(picture(1))
-    assert_tells(problem(file), "cohort.parquet is damaged or no parquet file")
+    assert_mentions(problem(file), "cohort.parquet is damaged or not a parquet file")
 
 
-def test_damage_inside_a_file_is_told(tmp_path: Path, patches: list[Given]) -> None:
+def test_damage_inside_a_file_is_reported(tmp_path: Path, patches: list[Given]) -> None:
     path = tmp_path / "cohort.parquet"
     pq.write_table(parquet_table(patches), path, compression="zstd", use_dictionary=False)
     content = bytearray(path.read_bytes())
     place = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
     content[place + 60 : place + 900] = bytes(840)
     path.write_bytes(content)
-    assert_tells(problem(path), "cohort.parquet is damaged or no parquet file")
+    assert_mentions(problem(path), "cohort.parquet is damaged or not a parquet file")
 
 
-def test_missing_and_misspelt_columns_are_told(file: Path) -> None:
+def test_missing_and_misspelt_columns_are_reported(file: Path) -> None:
     names = {"slide_id": "Slide ID", "medical_center": "center"}
     table = pq.read_table(file)
     rewrite(file, lambda t: t.rename_columns([names.get(name, name) for name in t.column_names]))
-    assert_tells(
+    assert_mentions(
         problem(file),
-        "cohort.parquet lacks the column(s) 'slide_id', 'medical_center'",
+        "cohort.parquet lacks the columns 'slide_id', 'medical_center'",
         "rename 'Slide ID' to 'slide_id'",
         "rename 'center' to 'medical_center'",
     )
     rewrite(file, lambda _: table.rename_columns([*table.column_names[:-1], "Subset"]))
-    assert_tells(problem(file), "'Subset'", "probably meant as 'subset'")
+    assert_mentions(problem(file), "'Subset'", "probably meant as 'subset'")
 
 
-def test_a_file_without_images_is_told(file: Path) -> None:
-    assert_tells(problem(rewrite(file, lambda t: t.drop_columns("image"))), "no column 'image'", "slide_id")
+def test_a_file_without_images_is_reported(file: Path) -> None:
+    assert_mentions(
+        problem(rewrite(file, lambda t: t.drop_columns("image"))), "no column 'image'", "slide_id"
+    )
 
 
 @pytest.mark.parametrize("column", ["slide_id", "image"])
-def test_a_column_that_is_there_twice_is_told(file: Path, column: str) -> None:
+def test_a_column_that_is_there_twice_is_reported(file: Path, column: str) -> None:
     rewrite(file, lambda table: table.append_column(column, table[column]))
-    assert_tells(problem(file), f"'{column}' twice")
+    assert_mentions(problem(file), f"'{column}' twice")
 
 
-def test_a_file_without_rows_is_told(file: Path) -> None:
-    assert_tells(problem(rewrite(file, lambda table: table.slice(0, 0))), "cohort.parquet has no rows")
+def test_a_file_without_rows_is_reported(file: Path) -> None:
+    assert_mentions(problem(rewrite(file, lambda table: table.slice(0, 0))), "cohort.parquet has no rows")
 
 
 @pytest.mark.parametrize(
     ("column", "values", "kind", "words"),
     [
-        ("image", ["a.png"] * 12, pa.string(), ["'image'", "string", "no bytes of image files"]),
-        ("image", [[1]] * 12, pa.list_(pa.uint8()), ["'image'", "list", "no bytes of image files"]),
+        ("image", ["a.png"] * 12, pa.string(), ["'image'", "string", "not the bytes of image files"]),
+        ("image", [[1]] * 12, pa.list_(pa.uint8()), ["'image'", "list", "not the bytes of image files"]),
         ("image", [{"path": "a"}] * 12, pa.struct([("path", pa.string())]), ["'image'", "struct"]),
-        ("slide_id", [1.0] * 12, pa.float64(), ["'slide_id'", "double", "no text"]),
-        ("biological_class", [True] * 12, pa.bool_(), ["'biological_class'", "bool", "no text"]),
-        ("subset", [["ID"]] * 12, pa.list_(pa.string()), ["'subset'", "list", "no text"]),
+        ("slide_id", [1.0] * 12, pa.float64(), ["'slide_id'", "double", "not text"]),
+        ("biological_class", [True] * 12, pa.bool_(), ["'biological_class'", "bool", "not text"]),
+        ("subset", [["ID"]] * 12, pa.list_(pa.string()), ["'subset'", "list", "not text"]),
     ],
 )
-def test_a_column_of_the_wrong_type_is_told(
+def test_a_column_of_the_wrong_type_is_reported(
     file: Path, column: str, values: list[object], kind: pa.DataType, words: list[str]
 ) -> None:
-    assert_tells(problem(rewrite(file, replaced(column, values, kind))), "cohort.parquet", *words)
+    assert_mentions(problem(rewrite(file, replaced(column, values, kind))), "cohort.parquet", *words)
 
 
 @pytest.mark.parametrize("column", ["slide_id", "medical_center", "subset"])
-def test_a_null_label_is_told_with_its_row(file: Path, column: str) -> None:
+def test_a_null_label_is_reported_with_its_row(file: Path, column: str) -> None:
     values = pq.read_table(file)[column].to_pylist()
     values[7] = None
-    assert_tells(problem(rewrite(file, replaced(column, values, pa.string()))), f"empty {column}", "row 7")
+    assert_mentions(problem(rewrite(file, replaced(column, values, pa.string()))), f"empty {column}", "row 7")
 
 
 @pytest.mark.parametrize("struct", [False, True])
 @pytest.mark.parametrize("content", [None, b""])
-def test_a_null_or_empty_image_is_told_with_its_row(
+def test_a_null_or_empty_image_is_reported_with_its_row(
     file: Path, patches: list[Given], struct: bool, content: bytes | None
 ) -> None:
     images: list[object] = [patch.image for patch in patches]
@@ -210,14 +212,14 @@ def test_a_null_or_empty_image_is_told_with_its_row(
     if struct:
         images, kind = [{"bytes": image} for image in images], pa.struct([("bytes", pa.binary())])
     rewrite(file, replaced("image", images, kind))
-    assert_tells(problem(file), "the image in row 7 of cohort.parquet is empty", "drop the row")
+    assert_mentions(problem(file), "the image in row 7 of cohort.parquet is empty", "drop the row")
 
 
 def test_a_null_struct_is_a_null_image(file: Path, patches: list[Given]) -> None:
     images: list[object] = [{"bytes": patch.image} for patch in patches]
     images[7] = None
     rewrite(file, replaced("image", images, pa.struct([("bytes", pa.binary())])))
-    assert_tells(problem(file), "the image in row 7 of cohort.parquet is empty")
+    assert_mentions(problem(file), "the image in row 7 of cohort.parquet is empty")
 
 
 def test_rows_count_from_the_start_of_each_file(tmp_path: Path, patches: list[Given]) -> None:

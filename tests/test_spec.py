@@ -31,7 +31,7 @@ from pathorob_checks.models.spec import DEMO_NAMES, ModelSpec, parse_spec, short
         (" demo:color-sensitive ", "demo", "color-sensitive", None),
     ],
 )
-def test_each_form_is_taken_apart(text: str, kind: str, target: str, revision: str | None) -> None:
+def test_each_form_is_parsed(text: str, kind: str, target: str, revision: str | None) -> None:
     assert parse_spec(text) == ModelSpec(text.strip(), kind, target, revision)
 
 
@@ -66,7 +66,7 @@ def test_each_form_is_taken_apart(text: str, kind: str, target: str, revision: s
         "demo:blue",
     ],
 )
-def test_what_names_no_model_is_an_error_of_one_sentence(text: str) -> None:
+def test_what_is_not_a_model_is_an_error_of_one_sentence(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec(text)
     assert "\n" not in str(caught.value)
@@ -88,12 +88,12 @@ def test_what_names_no_model_is_an_error_of_one_sentence(text: str) -> None:
         ("https://huggingface.co/timm/vit_tiny", "hf-hub:timm/vit_tiny"),
     ],
 )
-def test_a_near_miss_is_told_what_was_meant(text: str, suggestion: str) -> None:
+def test_the_error_for_a_near_miss_suggests_what_was_meant(text: str, suggestion: str) -> None:
     with pytest.raises(SpecError, match=f"did you mean {suggestion}"):
         parse_spec(text)
 
 
-def test_an_unknown_kind_is_told_the_forms_that_exist() -> None:
+def test_the_error_for_an_unknown_kind_lists_the_forms() -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec("nonsense")
     for form in (

@@ -50,7 +50,7 @@ def test_a_file_that_a_recipe_names_comes_before_all() -> None:
     assert choose_weights(["model.safetensors"], "lab/model", "best.pth") == "model.safetensors"
 
 
-def test_where_there_is_none_or_no_reason_to_take_one_nothing_is_taken() -> None:
+def test_without_a_single_candidate_there_is_no_choice() -> None:
     with pytest.raises(ModelError, match="has no weights"):
         choose_weights(["config.json", "README.md"], "lab/model")
     with pytest.raises(ModelError, match=r"several files of weights \(a.pth, b.pth\)"):
@@ -99,17 +99,17 @@ def test_an_index_cannot_name_a_file_elsewhere(vit: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["<html>", "[]", '{"weight_map": {}}', '{"weight_map": {"a": 1}}'])
-def test_an_index_that_is_none_is_refused(vit: Path, content: str) -> None:
+def test_an_invalid_index_is_refused(vit: Path, content: str) -> None:
     (vit / "model.safetensors").unlink()
     (vit / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(ModelError, match="is no index of weights"):
+    with pytest.raises(ModelError, match="is not an index of weights"):
         embedding_of(vit)
 
 
 def test_an_index_of_safetensors_cannot_bring_in_a_pickle(vit: Path) -> None:
     (vit / "model.safetensors").unlink()
     (vit / "model.safetensors.index.json").write_text('{"weight_map": {"norm.weight": "own.bin"}}')
-    with pytest.raises(ModelError, match=r"'own\.bin', which is no safetensors file"):
+    with pytest.raises(ModelError, match=r"'own\.bin', which is not a safetensors file"):
         embedding_of(vit)
 
 

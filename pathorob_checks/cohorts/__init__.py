@@ -1,1 +1,1 @@
-"""Cohorts: patches with labels and images, from a generator or a folder."""
+"""Cohorts: patches with labels and images, rendered, downloaded or the user's own."""

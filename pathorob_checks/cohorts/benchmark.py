@@ -34,7 +34,7 @@ _LABELS = ("biological_class", "medical_center")
 
 
 class ViewFacts(BaseModel):
-    """What a metric reads of a cohort: the rows of a table, and the design."""
+    """The view of a cohort for one metric: the rows of a table, and the design."""
 
     model_config = _FROZEN
 
@@ -67,7 +67,7 @@ class PinFacts(BaseModel):
 
 
 class Benchmark(BaseModel):
-    """All of it."""
+    """All cohorts of the benchmark and their tables."""
 
     model_config = _FROZEN
 
@@ -79,58 +79,62 @@ class Benchmark(BaseModel):
 
 @cache
 def facts() -> Benchmark:
-    """The table of facts that comes with the package."""
+    """The facts in `benchmark.toml`, which comes with the package."""
     text = (files("pathorob_checks.cohorts") / "benchmark.toml").read_text(encoding="utf-8")
     return Benchmark.model_validate(tomllib.loads(text))
 
 
 def tables(folder: Path | None, cache: Path) -> Tables:
-    """Where the benchmark's tables come from: the user's folder, or the published files in a cache."""
-    known = facts()
-    pins = {name: Pin(file=name, **pin.model_dump()) for name, pin in known.tables.items()}
+    """The benchmark's tables: those in the user's folder, or the published files in a cache."""
+    published = facts()
+    pins = {name: Pin(file=name, **pin.model_dump()) for name, pin in published.tables.items()}
     return Tables(
-        pins=pins, url=known.tables_url, folder=folder, cache=cache / "tables" / known.tables_commit[:12]
+        pins=pins,
+        url=published.tables_url,
+        folder=folder,
+        cache=cache / "tables" / published.tables_commit[:12],
     )
 
 
 def load(name: str, commit: str | None, source: Tables) -> Cohort:
     """A cohort of the benchmark.
 
-    Tables are read now, images when the first of them is asked for.
+    Tables are read now, images only when the first image is read.
 
     Parameters
     ----------
     name : camelyon, tcga or tolkach_esca.
-    commit : of the images' repository; None for who needs labels only, as with precomputed embeddings.
+    commit : of the images' repository; None where only labels are needed, as for precomputed embeddings.
 
     Raises
     ------
-    CohortError : a table cannot be had or used.
+    CohortError : a table cannot be read, downloaded or used.
     """
-    known = facts().cohorts[name]
+    cohort = facts().cohorts[name]
     read: dict[str, pd.DataFrame] = {}
     digests, changed = {}, []
-    for reading in known.views.values():
-        if reading.table not in read:
-            content = source.content(reading.table)
-            read[reading.table] = parse(reading.table, content, paired=reading.paired)
-            digests[reading.table] = hashlib.sha256(content).hexdigest()
-            if not source.is_published(reading.table, content):
-                changed.append(reading.table)
-    patches = _union([read[reading.table] for reading in _first_tables(known)])
-    images = _HubImages(name, known.repository, commit, patches)
-    notes = [f"{', '.join(changed)} of --fm-metadata: not the published table, values do not compare."]
+    for view in cohort.views.values():
+        if view.table not in read:
+            content = source.content(view.table)
+            read[view.table] = parse(view.table, content, paired=view.paired)
+            digests[view.table] = hashlib.sha256(content).hexdigest()
+            if not source.is_published(view.table, content):
+                changed.append(view.table)
+    patches = _union([read[view.table] for view in _first_views(cohort)])
+    images = _HubImages(name, cohort.repository, commit, patches)
+    differ = "differs from the published table" if len(changed) == 1 else "differ from the published tables"
+    note = f"{', '.join(changed)} of --fm-metadata {differ}: values cannot be compared with the benchmark's."
     return Cohort(
         name=name,
         patches=patches,
         read_image=images,
         reading_order=images.reading_order,
-        digest=_digest(known.repository, commit),
-        views={metric: _view(patches, read[view.table], view) for metric, view in known.views.items()},
-        license=known.license,
-        commercial=None if known.commercial == "uncertain" else bool(known.commercial),
-        source=f"{known.repository}@{commit}" if commit else known.repository,
-        notes=tuple(notes) if changed else (),
+        digest=_digest(cohort.repository, commit),
+        views={metric: _view(patches, read[view.table], view) for metric, view in cohort.views.items()},
+        license=cohort.license,
+        commercial=None if cohort.commercial == "uncertain" else bool(cohort.commercial),
+        source=f"{cohort.repository}@{commit}" if commit else cohort.repository,
+        notes=(note,) if changed else (),
         tables=digests,
     )
 
@@ -141,45 +145,45 @@ def image_files(name: str, commit: str) -> list[hub.RemoteFile]:
     Raises
     ------
     CohortError : the repository has none.
-    HubError : it cannot be asked.
+    HubError : it cannot be reached or read.
     """
     repository = facts().cohorts[name].repository
-    listed = hub.list_files(repository, commit, "dataset")
-    parquet = [file for file in listed if file.name.endswith(".parquet")]
+    files = hub.list_files(repository, commit, "dataset")
+    parquet = [file for file in files if file.name.endswith(".parquet")]
     train = [file for file in parquet if _TRAIN.search(file.name)]
     if not train:
-        found = ", ".join(file.name for file in parquet) or "no parquet file"
+        present = ", ".join(file.name for file in parquet) or "no parquet file"
         raise CohortError(
-            f"{repository} at {commit[:8]} has no parquet file of a split 'train' (it has {found})",
-            remedy="check HF_ENDPOINT, or name another revision with --fm-cohort=" + name + "@REVISION",
+            f"{repository} at {commit[:8]} has no parquet file of a split 'train' (it has {present})",
+            remedy=f"check HF_ENDPOINT, or choose another revision with --fm-cohort={name}@REVISION",
         )
     return train
 
 
-def _first_tables(known: CohortFacts) -> list[ViewFacts]:
-    """One view per table, the performance drop's first: it alone tells in-domain from out-of-domain."""
-    order = sorted(known.views, key=lambda metric: metric != "performance_drop")
+def _first_views(cohort: CohortFacts) -> list[ViewFacts]:
+    """One view per table, the performance drop's first: its table alone has out-of-domain patches."""
+    order = sorted(cohort.views, key=lambda metric: metric != "performance_drop")
     first: dict[str, ViewFacts] = {}
     for metric in order:
-        first.setdefault(known.views[metric].table, known.views[metric])
+        first.setdefault(cohort.views[metric].table, cohort.views[metric])
     return list(first.values())
 
 
 def _union(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Every patch once, as the first table has it; subset ID unless that says OOD.
+    """Every patch once, as in the first table that has it; its subset is ID unless it is OOD there.
 
     Raises
     ------
-    CohortError : two tables give a patch different labels.
+    CohortError : two tables have different labels for a patch.
     """
     import pandas as pd
 
     everything = pd.concat(parts, ignore_index=True)
     labels = everything.drop_duplicates(["slide_id", "patch_id", *_LABELS])
-    twice = labels.duplicated(["slide_id", "patch_id"])
-    if twice.any():
+    repeated = labels.duplicated(["slide_id", "patch_id"])
+    if repeated.any():
         raise CohortError(
-            f"the tables disagree on the labels of {named(patch_keys(labels[twice]))}",
+            f"the tables disagree on the labels of {named(patch_keys(labels[repeated]))}",
             remedy="use tables of one release of the benchmark",
         )
     patches = everything.drop_duplicates(["slide_id", "patch_id"]).reset_index(drop=True)
@@ -187,16 +191,16 @@ def _union(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return patches[list(COLUMNS)]
 
 
-def _view(patches: pd.DataFrame, table: pd.DataFrame, known: ViewFacts) -> View:
+def _view(patches: pd.DataFrame, table: pd.DataFrame, view: ViewFacts) -> View:
     import numpy as np
 
-    if known.in_domain_only:
+    if view.in_domain_only:
         table = table[table.subset == IN_DOMAIN]
     table = table.reset_index(drop=True)
     row = {key: number for number, key in enumerate(patch_keys(patches))}
     rows = np.array([row[key] for key in patch_keys(table)], dtype=np.int64)
     rows.flags.writeable = False
-    return View(rows=rows, patches=table, paired=known.paired, k=known.k, schedule=known.schedule)
+    return View(rows=rows, patches=table, paired=view.paired, k=view.k, schedule=view.schedule)
 
 
 def _digest(repository: str, commit: str | None) -> str:
@@ -218,14 +222,14 @@ class _HubImages:
 
         Raises
         ------
-        CohortError : the repository lacks patches, has others, or has an image that cannot be decoded.
-        HubError : its files cannot be had.
+        CohortError : the repository's patches are not those of the tables, or an image cannot be decoded.
+        HubError : its files cannot be downloaded.
         """
-        images, places = self._open()
-        place = int(places[row])
+        images, positions = self._open()
+        position = int(positions[row])
         patch = self._patches.iloc[row]
-        where = f"{images.where(place)} (patch '{patch.slide_id}-{patch.patch_id}')"
-        return decode(images.content(place), where)
+        where = f"{images.where(position)} (patch '{patch.slide_id}-{patch.patch_id}')"
+        return decode(images.content(position), where)
 
     def reading_order(self) -> npt.NDArray[np.int64]:
         """Rows in the order of their images in the files."""
@@ -240,40 +244,41 @@ class _HubImages:
             return self._opened
 
     def _matched(self) -> tuple[ParquetImages, npt.NDArray[np.int64]]:
-        """The images, and where in them each row of the tables is."""
+        """The images, and the position of each row of the tables in them."""
         import numpy as np
 
         if self._commit is None:
             raise CohortError(
-                f"the images of {self._name} were not asked for", remedy="resolve the cohort's revision first"
+                f"{self._name} was loaded without its images", remedy="resolve the cohort's revision first"
             )
         shards = [file.name for file in image_files(self._name, self._commit)]
         paths = [hub.fetch(self._repository, self._commit, shard, "dataset") for shard in shards]
         images = ParquetImages(
             [(f"{shard} of {self._repository}", path) for shard, path in zip(shards, paths, strict=True)]
         )
-        there = images.labels(["slide_id", "patch_id", *_LABELS])
-        keys, wanted = patch_keys(there), patch_keys(self._patches)
-        place = {key: number for number, key in enumerate(keys)}
-        release = f"images ({self._repository} at {self._commit[:8]}) and tables of {self._name} do not match"
-        remedy = f"name the revision that they belong to with --fm-cohort={self._name}@REVISION"
-        if len(place) < len(keys):
-            twice = there.duplicated(["slide_id", "patch_id"])
-            double = named(patch_keys(there[twice]), "patch stands", "patches stand")
-            raise CohortError(f"{release}: {double} in the repository twice", remedy=remedy)
-        if missing := [key for key in wanted if key not in place]:
-            lack = named(missing, "patch of the tables is", "patches of the tables are")
-            raise CohortError(f"{release}: {lack} missing from the repository", remedy=remedy)
-        if extra := sorted(place.keys() - set(wanted)):
-            more = named(extra, "patch of the repository is", "patches of the repository are")
-            raise CohortError(f"{release}: {more} in no table", remedy=remedy)
-        places = np.array([place[key] for key in wanted], dtype=np.int64)
-        found = there.iloc[places].reset_index(drop=True)
-        other = (found[list(_LABELS)] != self._patches[list(_LABELS)]).any(axis=1)
-        if other.any():
-            which = named(patch_keys(found[other]), "patch has", "patches have")
-            raise CohortError(f"{release}: {which} other labels in the repository", remedy=remedy)
-        return images, places
+        stored = images.labels(["slide_id", "patch_id", *_LABELS])
+        keys, expected = patch_keys(stored), patch_keys(self._patches)
+        position_of = {key: position for position, key in enumerate(keys)}
+        mismatch = (
+            f"images ({self._repository} at {self._commit[:8]}) and tables of {self._name} do not match"
+        )
+        remedy = f"give the revision that belongs to the tables with --fm-cohort={self._name}@REVISION"
+        if len(position_of) < len(keys):
+            repeated = patch_keys(stored[stored.duplicated(["slide_id", "patch_id"])])
+            raise CohortError(f"{mismatch}: the repository has {named(repeated)} twice", remedy=remedy)
+        if missing := [key for key in expected if key not in position_of]:
+            absent = named(missing, "patch of the tables", "patches of the tables")
+            raise CohortError(f"{mismatch}: the repository does not have {absent}", remedy=remedy)
+        if extra := sorted(position_of.keys() - set(expected)):
+            surplus = named(extra, "patch that is in no table", "patches that are in no table")
+            raise CohortError(f"{mismatch}: the repository has {surplus}", remedy=remedy)
+        positions = np.array([position_of[key] for key in expected], dtype=np.int64)
+        matched = stored.iloc[positions].reset_index(drop=True)
+        differs = (matched[list(_LABELS)] != self._patches[list(_LABELS)]).any(axis=1)
+        if differs.any():
+            relabeled = named(patch_keys(matched[differs]))
+            raise CohortError(f"{mismatch}: the repository has other labels for {relabeled}", remedy=remedy)
+        return images, positions
 
     def __reduce__(self) -> Any:
         return _HubImages, (self._name, self._repository, self._commit, self._patches)

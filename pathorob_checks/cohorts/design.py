@@ -1,7 +1,7 @@
-"""What must hold of any cohort of the user's own, in whatever form it is written down.
+"""The checks on a user's own cohort, whatever its form.
 
-Everything here is checked before a model is loaded: a wrong table must not cost an hour of extraction, and
-above all must not end in a number that looks right.
+They run before a model is loaded: a mistake in a table must not cost an hour of extraction, and must not
+lead to a value that only looks right.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pathorob_checks.errors import CohortError
 SUBSETS = (IN_DOMAIN, OUT_OF_DOMAIN)
 OPTIONAL = ("subset",)
 
-# Words for in-domain and out-of-domain, or for a split, without case and punctuation. None of them can name
-# a paired subset: who writes 'train' means something else, and would get another design without a word.
+# Words for in-domain and out-of-domain, or for a split, without case and punctuation. None of them can be
+# a paired subset: a user who writes 'train' does not mean one, and would get the paired design unnoticed.
 _NO_PAIRED_SUBSET = {
     IN_DOMAIN: "id idd iid in indomain indistribution internal train training val valid validation dev",
     OUT_OF_DOMAIN: "ood odd o0d 00d od out outdomain outofdomain outdistribution outofdistribution external "
@@ -38,7 +38,7 @@ _MEANT = {word: subset for subset, words in _NO_PAIRED_SUBSET.items() for word i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """One patch of the user's, with the place for messages: `'a.png' (manifest.csv line 3)`."""
+    """One patch, and where it is described, for messages: `'a.png' (manifest.csv line 3)`."""
 
     where: str
     slide_id: str
@@ -49,12 +49,12 @@ class Patch:
 
     @property
     def key(self) -> str:
-        """What identifies it within the cohort."""
+        """Its identifier within the cohort."""
         return f"{self.slide_id}-{self.patch_id}"
 
 
 def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> None:
-    """Tell columns that are missing, misspelt or there twice.
+    """Refuse missing, misspelt and repeated columns.
 
     Parameters
     ----------
@@ -62,23 +62,24 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
 
     Raises
     ------
-    CohortError : with the columns that were probably meant.
+    CohortError : the message suggests what to rename where a similar column exists.
     """
     others = [name for name in header if name not in (*required, *OPTIONAL)]
     missing = [column for column in required if column not in header]
     if missing:
-        near = [(found, column) for column in missing if (found := _nearest(column, others))]
-        remedy = ", ".join(f"rename '{found}' to '{column}'" for found, column in near)
+        similar = [(name, column) for column in missing if (name := _nearest(column, others))]
+        remedy = ", ".join(f"rename '{name}' to '{column}'" for name, column in similar)
         if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
             remedy = "separate the columns by commas"
         names = ", ".join(f"'{column}'" for column in missing)
-        raise CohortError(f"{what} lacks the column(s) {names}", remedy=remedy or "add them")
+        noun, pronoun = ("column", "it") if len(missing) == 1 else ("columns", "them")
+        raise CohortError(f"{what} lacks the {noun} {names}", remedy=remedy or f"add {pronoun}")
     # A misspelt optional column would silently turn every row into 'ID'.
     for column in OPTIONAL:
-        if column not in header and (found := _nearest(column, others)):
+        if column not in header and (name := _nearest(column, others)):
             raise CohortError(
-                f"{what} has a column '{found}' that is probably meant as '{column}'",
-                remedy=f"rename '{found}' to '{column}', or to something less alike if it is not meant so",
+                f"{what} has a column '{name}' that is probably meant as '{column}'",
+                remedy=f"rename '{name}' to '{column}', or to a less similar name if it is another column",
             )
     for column in (*required, *OPTIONAL):
         if header.count(column) > 1:
@@ -86,11 +87,11 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
 
 
 def check_label(where: str, column: str, text: str) -> None:
-    """Tell a cell or name that cannot be meant as it is.
+    """Refuse a cell or name that must be a mistake.
 
     Raises
     ------
-    CohortError : it is empty, has white space around it or a control character, or is no valid text.
+    CohortError : it is empty, has white space around it or a control character, or is not valid text.
     """
     if not text.strip():
         raise CohortError(f"{where} has an empty cell in column '{column}'", remedy="fill it")
@@ -98,14 +99,14 @@ def check_label(where: str, column: str, text: str) -> None:
     if text != text.strip() or any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise CohortError(
             f"{where} has stray white space or a control character in its {column}: {text!r}",
-            remedy="write it without",
+            remedy="remove it",
         )
     if any(0xD800 <= ord(character) <= 0xDFFF for character in text):  # a file name that is not UTF-8
         raise CohortError(f"{where} has a {column} that is not UTF-8 text: {text!r}", remedy="rename it")
 
 
 def check_table(what: str, patches: Sequence[Patch], settings: Settings) -> None:
-    """Everything that can be said of the labels alone.
+    """Check all that depends on the labels alone.
 
     Parameters
     ----------
@@ -113,8 +114,8 @@ def check_table(what: str, patches: Sequence[Patch], settings: Settings) -> None
 
     Raises
     ------
-    CohortError : a patch is there twice, a slide or center is on two sides, the subsets make no sense, or
-        there is too little to compare.
+    CohortError : a patch occurs twice, a slide is in two centers, a center is both in-domain and
+        out-of-domain, the subsets do not fit together, or there is too little to compare.
     """
     _check_keys(patches)
     _check_subsets(patches)
@@ -125,11 +126,11 @@ def check_table(what: str, patches: Sequence[Patch], settings: Settings) -> None
 
 
 def check_images(patches: Sequence[Patch], digests: Sequence[str]) -> None:
-    """One patch under two names would be its own nearest neighbor.
+    """Refuse one image under two names: its patch would be its own nearest neighbor.
 
     Raises
     ------
-    CohortError : two patches have the same image file, byte by byte.
+    CohortError : two patches have the same image file, byte for byte.
     """
     first_with: dict[str, Patch] = {}
     for patch, digest in zip(patches, digests, strict=True):
@@ -153,9 +154,9 @@ def own_cohort(
 ) -> Cohort:
     """The cohort of patches that passed the checks.
 
-    Its digest covers patch keys and image bytes, not labels. The order of the patches is part of it only
-    where they are read in an order of their own: that decides which patches share a batch, and with it
-    the last bits of their embeddings.
+    Its digest covers patch keys and image bytes, not labels. It covers the order of the patches only where
+    the cohort has its own reading order: that decides which patches share a batch, and so the last bits of
+    their embeddings.
 
     Parameters
     ----------
@@ -183,11 +184,11 @@ def own_cohort(
 
 
 def _nearest(column: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant as `column`: misspelt, or its last or first word ('center')."""
+    """The name that is probably meant as `column`: a misspelling, or one of its words ('center')."""
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    found = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
-    found += [name for name in plain if "_" in column and name in column.split("_") and name != "id"]
-    return plain[found[0]] if found else None
+    similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
+    similar += [name for name in plain if "_" in column and name in column.split("_") and name != "id"]
+    return plain[similar[0]] if similar else None
 
 
 def _check_keys(patches: Sequence[Patch]) -> None:
@@ -200,41 +201,41 @@ def _check_keys(patches: Sequence[Patch]) -> None:
             raise CohortError(
                 f"{first.where} and {patch.where} both describe slide '{patch.slide_id}' "
                 f"patch '{patch.patch_id}'",
-                remedy="delete one of them, or give every patch of a slide a name of its own",
+                remedy="delete one of them, or give every patch of a slide its own name",
             )
-        # 'a-b' + 'c' and 'a' + 'b-c' are told apart by the labels but not by the benchmark's keys.
+        # 'a-b' + 'c' and 'a' + 'b-c' have different labels but the same key in the benchmark.
         raise CohortError(
             f"{first.where} and {patch.where} both describe a patch with the key '{patch.key}'",
-            remedy="rename so that slide-patch is unique",
+            remedy="rename one of them so that slide-patch is unique",
         )
 
 
 def _check_spellings(patches: Sequence[Patch]) -> None:
-    """'Lyon' and 'lyon' would be two centers, and the comparison one of spellings."""
+    """Refuse two spellings of a name: 'Lyon' and 'lyon' would be two centers."""
     columns = {
         "biological_class": "biological classes",
         "medical_center": "medical centers",
         "subset": "subsets",
     }
-    for column, many in columns.items():
+    for column, noun in columns.items():
         first_with: dict[str, Patch] = {}
-        known: set[str] = set()
+        seen: set[str] = set()
         for patch in patches:
             name = getattr(patch, column)
-            if name in known:
+            if name in seen:
                 continue
-            known.add(name)
+            seen.add(name)
             first = first_with.setdefault(unicodedata.normalize("NFKC", name).casefold(), patch)
             if first is not patch:
                 raise CohortError(
-                    f"the {many} '{getattr(first, column)}' ({first.where}) and '{name}' ({patch.where}) "
-                    "differ in nothing but upper and lower case or the encoding of letters",
-                    remedy="write them alike, or name them more clearly",
+                    f"the {noun} '{getattr(first, column)}' ({first.where}) and '{name}' ({patch.where}) "
+                    "differ only in upper and lower case or in the encoding of letters",
+                    remedy="write them alike, or choose more distinct names",
                 )
 
 
 def _check_slides_and_centers(patches: Sequence[Patch]) -> None:
-    """A slide is of one center, and slides and centers are in-domain or out-of-domain, never both."""
+    """Require that a slide is in one center, and a center either in-domain or out-of-domain."""
     by_slide: dict[str, Patch] = {}
     by_center: dict[str, Patch] = {}
     for patch in patches:
@@ -247,16 +248,16 @@ def _check_slides_and_centers(patches: Sequence[Patch]) -> None:
             )
         first = by_center.setdefault(patch.medical_center, patch)
         if (first.subset == OUT_OF_DOMAIN) != (patch.subset == OUT_OF_DOMAIN):
-            inside, outside = sorted((first, patch), key=lambda one: one.subset == OUT_OF_DOMAIN)
+            inside, outside = sorted((first, patch), key=lambda patch: patch.subset == OUT_OF_DOMAIN)
             raise CohortError(
                 f"medical center '{patch.medical_center}' is in-domain ({inside.where}) and out-of-domain "
                 f"({outside.where})",
-                remedy="put all of a center's patches on one side; out-of-domain are those that never train",
+                remedy="put all patches of a center on one side: out-of-domain if they never train",
             )
 
 
 def _check_subsets(patches: Sequence[Patch]) -> None:
-    """'ID' and 'OOD', or names of the user's own instead of 'ID': neighbors are sought inside each."""
+    """Require 'ID' and 'OOD', or 'OOD' and names of paired subsets."""
     first_in: dict[str, Patch] = {}
     for patch in patches:
         first_in.setdefault(patch.subset, patch)
@@ -267,20 +268,20 @@ def _check_subsets(patches: Sequence[Patch]) -> None:
         if meant is not None:
             raise CohortError(
                 f"{first_in[name].where} has the subset '{name}', which is probably meant as '{meant}'",
-                remedy="write 'ID' (in-domain) or 'OOD' (out-of-domain), or leave the column out for all "
-                "'ID'; paired subsets need other names",
+                remedy="write 'ID' (in-domain) or 'OOD' (out-of-domain), or leave the column out if all "
+                "are 'ID'; paired subsets need other names",
             )
     if own and IN_DOMAIN in first_in:
         raise CohortError(
             f"{first_in[own[0]].where} has the subset '{own[0]}' and {first_in[IN_DOMAIN].where} has 'ID', "
-            "but either all in-domain patches are one set ('ID') or each is in a paired subset with a name",
+            "but in-domain patches are either all 'ID' or all in paired subsets",
             remedy="write 'ID' (in-domain) or 'OOD' (out-of-domain) in every row, or a paired subset's name "
             "instead of every 'ID'",
         )
 
 
 def _check_comparisons(what: str, patches: Sequence[Patch]) -> None:
-    """Robustness is a comparison: two centers at least, two classes at least, each class in two centers."""
+    """Require at least two centers, two classes, and two centers for each class."""
     centers_of: defaultdict[str, set[str]] = defaultdict(set)
     within: defaultdict[str, list[Patch]] = defaultdict(list)
     example: dict[str, Patch] = {}
@@ -294,19 +295,19 @@ def _check_comparisons(what: str, patches: Sequence[Patch]) -> None:
     centers = set().union(*centers_of.values())
     if len(centers) < 2:
         raise CohortError(
-            f"{what} has {_counted(centers, 'in-domain medical center')} where two are the least",
+            f"{what} has {_counted(centers, 'in-domain medical center')} but needs at least two",
             remedy="add in-domain patches from another medical center",
         )
     if len(centers_of) < 2:
         raise CohortError(
-            f"{what} has {_counted(centers_of, 'biological class')} where two are the least",
+            f"{what} has {_counted(centers_of, 'biological class')} but needs at least two",
             remedy="add patches of another biological class",
         )
-    for name, found in sorted(centers_of.items()):
-        if len(found) < 2:
+    for name, class_centers in sorted(centers_of.items()):
+        if len(class_centers) < 2:
             raise CohortError(
                 f"biological class '{name}' (first: {example[name].where}) has patches from "
-                f"{_counted(found, 'in-domain medical center')} where two are the least",
+                f"{_counted(class_centers, 'in-domain medical center')} but needs at least two",
                 remedy=f"add in-domain patches of '{name}' from another center, or leave the class out",
             )
     for name, part in within.items():
@@ -314,30 +315,31 @@ def _check_comparisons(what: str, patches: Sequence[Patch]) -> None:
 
 
 def _check_paired_subset(name: str, patches: Sequence[Patch]) -> None:
-    """A paired subset is a comparison by itself."""
+    """Require the same of a paired subset."""
     centers_of: defaultdict[str, set[str]] = defaultdict(set)
     for patch in patches:
         centers_of[patch.biological_class].add(patch.medical_center)
     subset = f"the paired subset '{name}' (first: {patches[0].where})"
     centers = set().union(*centers_of.values())
-    for found, noun in ((centers, "medical center"), (set(centers_of), "biological class")):
-        if len(found) < 2:
+    for names, noun in ((centers, "medical center"), (set(centers_of), "biological class")):
+        if len(names) < 2:
             raise CohortError(
-                f"{subset} has {_counted(found, noun)} where two are the least, since neighbors are sought "
+                f"{subset} has {_counted(names, noun)} but needs at least two, since neighbors are sought "
                 "inside each subset",
                 remedy="put patches of two classes from two centers into every subset, or write 'ID' for all",
             )
-    for label, found in sorted(centers_of.items()):
-        if len(found) < 2:
+    for label, class_centers in sorted(centers_of.items()):
+        if len(class_centers) < 2:
             raise CohortError(
-                f"{subset} has patches of the class '{label}' from {_counted(found, 'medical center')} where "
-                "two are the least, since neighbors are sought inside each subset",
+                f"{subset} has patches of the class '{label}' from "
+                f"{_counted(class_centers, 'medical center')} but needs at least two, since neighbors are "
+                "sought inside each subset",
                 remedy=f"add patches of '{label}' from another center to it, or write 'ID' for all",
             )
 
 
 def _check_k(patches: Sequence[Patch], settings: Settings) -> None:
-    """k neighbors of other slides must exist, also for the patches of the largest slide."""
+    """Require k neighbors on other slides, even for the patches of the largest slide."""
     if settings.k is None:
         return
     slides: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -346,11 +348,12 @@ def _check_k(patches: Sequence[Patch], settings: Settings) -> None:
             slides[patch.subset][patch.slide_id] += 1
     for subset, sizes in slides.items():
         largest = max(sizes, key=lambda slide: sizes[slide])
-        reach = sum(sizes.values()) - sizes[largest]
-        if settings.k > reach:
+        neighbors = sum(sizes.values()) - sizes[largest]
+        if settings.k > neighbors:
             raise CohortError(
-                f"{settings.file} has k = {settings.k}, but patches of slide '{largest}' have only {reach} "
-                f"neighbors on other slides in subset '{subset}'",
+                f"{settings.file} has k = {settings.k}, but patches of slide '{largest}' have only "
+                f"{neighbors} {'neighbor' if neighbors == 1 else 'neighbors'} on other slides in subset "
+                f"'{subset}'",
                 remedy="lower k, or leave it out",
             )
 

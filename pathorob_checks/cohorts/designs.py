@@ -8,7 +8,6 @@ from typing import Any
 
 from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN
 from pathorob_checks.cohorts.settings import SETTINGS, read_settings
-from pathorob_checks.resources import resource_path
 
 
 def view_designs(text: str) -> dict[str, Any]:
@@ -28,8 +27,9 @@ def view_designs(text: str) -> dict[str, Any]:
             for view, design in known.cohorts[name].views.items()
         }
     if text in BUILT_IN:
-        recipe = resource_path("fixtures", "demo_cohort.toml").read_bytes()
-        return {"recipe": hashlib.sha256(recipe).hexdigest()}
+        from pathorob_checks.cohorts.demo import recipe_bytes
+
+        return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
     path = Path(text).expanduser()
     file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
     return {"robustness_index": {"k": read_settings(file).k}}

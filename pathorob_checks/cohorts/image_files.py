@@ -16,7 +16,7 @@ from pathorob_checks.errors import CohortError
 
 
 def is_inside(root: Path, path: Path) -> bool:
-    """Whether a path, with all links followed, is in `root`: what is copied with the folder is all there is.
+    """Whether a path, with all links followed, is in `root`, so that a copy of the folder is complete.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tupl
     Parameters
     ----------
     paths : relative to the folder.
-    where : what to call each of them in messages.
+    where : a description of each of them, for messages.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class FileImages:
 
         Raises
         ------
-        CohortError : the file cannot be read, is no 8-bit image, is damaged, or is no longer the file
+        CohortError : the file cannot be read, is not an 8-bit image, is damaged, or is no longer the file
             that the cohort's digest was computed from.
         """
         try:
@@ -75,18 +75,18 @@ class FileImages:
 
 
 def decode_unchanged(content: bytes, digest: str, where: str) -> Image.Image:
-    """Decode an image whose bytes must still have the digest that they had when the cohort was read.
+    """Decode an image whose bytes must have the same digest as when the cohort was read.
 
-    Embeddings are stored under the digest: an image swapped during the run would poison the store.
+    Embeddings are stored under the digest: with an image that changed during the run they would be wrong.
 
     Raises
     ------
-    CohortError : they have another, or cannot be decoded.
+    CohortError : they have another digest, or cannot be decoded.
     """
     if hashlib.sha256(content).hexdigest() != digest:
         raise CohortError(
             f"{where} changed since the cohort was read",
-            remedy="start the run again when the cohort's files are at rest",
+            remedy="start the run again when the cohort's files no longer change",
         )
     return decode(content, where)
 

@@ -19,7 +19,7 @@ def decode(content: bytes, where: str) -> Image.Image:
 
     Parameters
     ----------
-    where : which image this is, for messages: `image 'a.png' (manifest.csv line 7)`.
+    where : a description of the image, for messages: `image 'a.png' (manifest.csv line 7)`.
 
     Raises
     ------
@@ -35,15 +35,15 @@ def decode(content: bytes, where: str) -> Image.Image:
                 return image.convert("RGB")
     except Image.DecompressionBombError as error:
         problem = f"{where} is too large for a patch: {error}"
-        raise CohortError(problem, remedy="cut the slide into patches before listing them") from error
-    # Pillow's decoders raise whatever their formats trip over (OSError, SyntaxError, struct.error, ...).
+        raise CohortError(problem, remedy="cut the slide into patches and list those") from error
+    # Pillow's decoders raise errors of many kinds (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
-        # Pillow names the object in memory that it read from.
+        # Pillow's own text for this holds the address of an object in memory.
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = "it is no image of a known format" if unknown else " ".join(str(error).split())
+        reason = "it is not an image of a known format" if unknown else " ".join(str(error).split())
         raise CohortError(
             f"{where} cannot be decoded: {reason or type(error).__name__}",
-            remedy="replace the file by an intact PNG, JPEG or TIFF image, or delete its row",
+            remedy="replace the file with an intact PNG, JPEG or TIFF image, or delete its row",
         ) from error
     raise CohortError(
         f"{where} has pixels of mode '{mode}', whose range of values is unknown",

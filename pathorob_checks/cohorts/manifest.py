@@ -1,4 +1,4 @@
-"""A cohort from a folder with a table: `manifest.csv`, the images it names, an optional `cohort.toml`."""
+"""A cohort from a folder with a table: `manifest.csv`, the images in it, an optional `cohort.toml`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REQUIRED = ("image_path", "slide_id", "patch_id", "biological_class", "medical_c
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of the table; `line` is where a text editor shows it (the header is line 1)."""
+    """One row of the table; `line` is its line in a text editor (the header is line 1)."""
 
     line: int
     image_path: str
@@ -53,11 +53,11 @@ def load_folder(folder: Path) -> Cohort:
 
     Raises
     ------
-    CohortError : the table, an image file or `cohort.toml` cannot be used; tells which and what to do.
+    CohortError : the table, an image file or `cohort.toml` cannot be used.
     """
     if not folder.is_dir():
         problem = f"cohort folder '{folder}' " + ("is not a folder" if folder.exists() else "does not exist")
-        raise CohortError(problem, remedy=f"give the folder that holds {MANIFEST}")
+        raise CohortError(problem, remedy=f"give the folder that contains {MANIFEST}")
     rows = _read_manifest(folder / MANIFEST)
     patches = [row.patch for row in rows]
     settings = read_settings(folder / SETTINGS)
@@ -94,7 +94,7 @@ def _read_manifest(path: Path) -> list[_Row]:
         raise CohortError(f"{MANIFEST} line {line} is not UTF-8 text", remedy="save it as UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        table = [(reader.line_num, cells) for cells in reader if cells]  # a blank line is no row
+        table = [(reader.line_num, cells) for cells in reader if cells]  # a blank line is not a row
     except csv.Error as error:
         raise CohortError(
             f"{MANIFEST} line {reader.line_num} is malformed CSV: {error}",
@@ -112,7 +112,7 @@ def _read_manifest(path: Path) -> list[_Row]:
     for line, cells in table[1:]:
         if len(cells) != len(header):
             raise CohortError(
-                f"{MANIFEST} line {line} is malformed CSV: {len(cells)} cells under {len(header)} columns",
+                f"{MANIFEST} line {line} is malformed CSV: {len(cells)} instead of {len(header)} cells",
                 remedy="give every row one cell per column, and quote cells that contain a comma",
             )
         labels = {column: cells[position] for position, column in used}
@@ -124,7 +124,7 @@ def _read_manifest(path: Path) -> list[_Row]:
 
 
 def _check_paths(folder: Path, rows: Sequence[_Row]) -> None:
-    """Every row has an image of its own, a file inside the folder."""
+    """Every row has its own image, a file inside the folder."""
     root = Path(os.path.realpath(folder))
     by_path: dict[str, _Row] = {}
     missing = []
@@ -132,15 +132,15 @@ def _check_paths(folder: Path, rows: Sequence[_Row]) -> None:
         first = by_path.setdefault(os.path.normpath(row.image_path), row)
         if first is not row:
             raise CohortError(
-                f"{MANIFEST} lines {first.line} and {row.line} both name the image '{row.image_path}'",
-                remedy="give every patch an image of its own or delete one of the rows",
+                f"{MANIFEST} lines {first.line} and {row.line} both have the image '{row.image_path}'",
+                remedy="give every patch its own image, or delete one of the rows",
             )
         pure = PurePosixPath(row.image_path)
         outside = pure.is_absolute() or bool(PureWindowsPath(row.image_path).anchor) or ".." in pure.parts
         path = root / row.image_path
         if outside or not is_inside(root, path):
             raise CohortError(
-                f"{MANIFEST} line {row.line} names an image outside the cohort folder: '{row.image_path}'",
+                f"{MANIFEST} line {row.line} has an image outside the cohort folder: '{row.image_path}'",
                 remedy="copy the image into the folder and write its path relative to the folder",
             )
         if not path.is_file():
@@ -148,7 +148,8 @@ def _check_paths(folder: Path, rows: Sequence[_Row]) -> None:
     if missing:
         shown = ", ".join(f"'{row.image_path}' (line {row.line})" for row in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        verb = "is" if len(missing) == 1 else "are"
         raise CohortError(
-            f"{len(missing)} of {len(rows)} image files that {MANIFEST} names are missing: {shown}{more}",
+            f"{len(missing)} of {len(rows)} images in {MANIFEST} {verb} missing: {shown}{more}",
             remedy="write image_path relative to the folder, with forward slashes, and copy every file",
         )

@@ -34,16 +34,17 @@ def load_parquet(path: Path) -> Cohort:
     ----------
     path : `X.parquet` with the columns `image` (bytes of an image file, or a struct with the field
         `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset`; other
-        columns are not read. `X.toml` beside it may hold what `cohort.toml` holds.
+        columns are not read. `X.toml` beside it is its optional `cohort.toml`.
 
     Returns
     -------
-    The cohort, rows and reading order those of the file, named after it. Its digest covers patch keys, image
+    The cohort, named after the file, with its rows and reading order. Its digest covers patch keys, image
     bytes and the order of the rows.
 
     Raises
     ------
-    CohortError : the file is damaged, or a column, a row or the settings cannot be used; rows count from 0.
+    CohortError : the file is damaged, or a column, a row or the settings cannot be used. Rows are counted
+        from 0.
     """
     images = ParquetImages([(path.name, path)])
     check_columns(path.name, images.columns, (IMAGE, *LABELS))
@@ -85,13 +86,12 @@ class _RowImages:
 
         Raises
         ------
-        CohortError : it cannot be read or decoded, or is no longer what the cohort's digest was
-            computed from.
+        CohortError : it cannot be read or decoded, or changed since the cohort's digest was computed.
         """
         return decode_unchanged(self._images.content(row), self._digests[row], self._images.where(row))
 
     def order(self) -> npt.NDArray[np.int64]:
-        """The file's own order: any other would read its row groups again and again."""
+        """The file's own order: any other would read its row groups many times."""
         return np.arange(len(self._digests), dtype=np.int64)
 
     def __reduce__(self) -> Any:

@@ -1,4 +1,4 @@
-"""Images in parquet files: labels at once, images row group by row group."""
+"""Labels and images in parquet files: labels are read at once, images by row groups."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ IMAGE = "image"
 _GROUPS_KEPT = 4
 _KEPT_BYTES = 512 << 20
 _HASHED_AT_ONCE = 64
-_UNREADABLE = (OSError, ValueError, NotImplementedError)  # what pyarrow's errors are
+_UNREADABLE = (OSError, ValueError, NotImplementedError)  # the bases of pyarrow's errors
 
 
 class ParquetImages:
     """The rows of several parquet files one after the other, with an image column.
 
     The image column holds the bytes of an image file, or the form in which the `datasets` library
-    saves images: a struct with the field `bytes`. Nothing but the row groups last read is in memory.
+    saves images: a struct with the field `bytes`. Only the row groups read last are in memory.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class ParquetImages:
 
     Raises
     ------
-    CohortError : a file is damaged, no parquet file, or has no usable image column.
+    CohortError : a file is damaged, is not a parquet file, or has no usable image column.
     """
 
     def __init__(self, files: Sequence[tuple[str, Path]]) -> None:
@@ -80,14 +80,15 @@ class ParquetImages:
             missing = [column for column in columns if column not in present]
             if missing:
                 raise CohortError(
-                    f"{name} has no column {', '.join(map(repr, missing))} (it has {', '.join(present)})",
+                    f"{name} lacks the {'column' if len(missing) == 1 else 'columns'} "
+                    f"{', '.join(map(repr, missing))} (it has {', '.join(present)})",
                     remedy="write the columns image, " + ", ".join(columns),
                 )
-            wanted = [*columns, *(column for column in optional if column in present)]
-            for column in wanted:
+            selected = [*columns, *(column for column in optional if column in present)]
+            for column in selected:
                 _refuse_other_than_text(name, column, file.schema_arrow.field(column).type)
             try:
-                cells = {column: file.read(columns=[column])[column].to_pylist() for column in wanted}
+                cells = {column: file.read(columns=[column])[column].to_pylist() for column in selected}
             except _UNREADABLE as error:
                 raise _damaged(name) from error
             for column, values in cells.items():
@@ -100,7 +101,7 @@ class ParquetImages:
         return pd.concat(parts, ignore_index=True)
 
     def digests(self) -> Iterator[str]:
-        """SHA-256 of each row's image file, with a page or two in memory however large the row groups are.
+        """SHA-256 of each row's image file, with a page or two in memory whatever the size of row groups.
 
         Raises
         ------
@@ -122,7 +123,7 @@ class ParquetImages:
 
         Raises
         ------
-        CohortError : the file cannot be read any more, or the row has no image.
+        CohortError : the file can no longer be read, or the row has no image.
         """
         block = int(self._ends.searchsorted(row, side="right"))
         first = int(self._ends[block - 1]) if block else 0
@@ -141,7 +142,7 @@ class ParquetImages:
         return bytes(content)
 
     def where(self, row: int) -> str:
-        """Which image a row is, for messages."""
+        """A description of a row's image, for messages."""
         block = int(self._ends.searchsorted(row, side="right"))
         number = self._groups[block][0]
         first = min(
@@ -157,7 +158,7 @@ class ParquetImages:
             table = self._files[number].read_row_group(group, columns=[self._columns[number]])
         except _UNREADABLE as error:
             raise _damaged(self._names[number]) from error
-        # Left in chunks: together they may be larger than the offsets of one array can say.
+        # Kept in chunks: one array's offsets may be too small for all of them.
         return _images(table.column(0), self._columns[number])
 
     def _empty(self, row: int) -> CohortError:
@@ -198,14 +199,14 @@ def _image_column(name: str, file: Any) -> str:
     kinds = pyarrow.types
     if not (kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind)):
         raise CohortError(
-            f"the column 'image' of {name} holds {kind} and no bytes of image files",
+            f"the column 'image' of {name} holds {kind}, not the bytes of image files",
             remedy="write the bytes of a PNG or JPEG file for every patch",
         )
     return column
 
 
 def _refuse_other_than_text(name: str, column: str, kind: Any) -> None:
-    """Whole numbers are names, too; a number such as 7.0 is not what anybody called a slide."""
+    """Text and whole numbers can be names; a number such as 7.0 is not the name of a slide."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
@@ -217,7 +218,7 @@ def _refuse_other_than_text(name: str, column: str, kind: Any) -> None:
         or types.is_integer(kind)
     ):
         raise CohortError(
-            f"the column '{column}' of {name} holds {kind} and no text", remedy="write it as strings"
+            f"the column '{column}' of {name} holds {kind}, not text", remedy="write it as strings"
         )
 
 
@@ -237,5 +238,5 @@ def _next(batches: Iterator[Any], name: str) -> Any:
 
 def _damaged(name: str) -> CohortError:
     return CohortError(
-        f"{name} is damaged or no parquet file", remedy="delete it and download or write it again"
+        f"{name} is damaged or not a parquet file", remedy="delete it and download or write it again"
     )

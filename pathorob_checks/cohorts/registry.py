@@ -18,11 +18,11 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 
 @dataclass(frozen=True)
 class CohortSources:
-    """Where a cohort's tables come from and are kept, the same for all cohorts of a run.
+    """Where the benchmark's tables are read from and stored, for all cohorts of a run.
 
     Attributes
     ----------
-    metadata : the user's folder with the benchmark's tables; None downloads them.
+    metadata : the user's folder with these tables; None downloads them.
     cache : root of the package's cache.
     """
 
@@ -31,14 +31,14 @@ class CohortSources:
 
 
 def default_cohorts(kind: str) -> tuple[str, ...]:
-    """What an FM is checked on when no cohort is named; `kind` is that of its spec."""
+    """The cohorts of an FM for which the user names none; `kind` is that of its spec."""
     return BUILT_IN if kind == "demo" else BENCHMARK
 
 
 def cohort_name(text: str) -> str:
     """Name for test ids: a built-in name, or the last part of a path with unusual characters as '_'.
 
-    Looks at the text only, never at the disk: pytest asks in every worker and the answers must agree.
+    Uses the text only, never the disk: the name must be the same in every pytest worker.
     """
     if text in BUILT_IN:
         return text
@@ -51,7 +51,7 @@ def cohort_name(text: str) -> str:
 
 
 def check_cohort_text(text: str) -> None:
-    """Tell a wrong `--fm-cohort` before anything is loaded.
+    """Refuse a wrong `--fm-cohort` before anything is loaded.
 
     Raises
     ------
@@ -64,19 +64,19 @@ def check_cohort_text(text: str) -> None:
         revision = published[1]
         if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
             raise CohortError(
-                f"--fm-cohort={text} has no usable revision after the @",
-                remedy="name a branch, a tag or a commit, or leave the @ out",
+                f"--fm-cohort={text} has no valid revision after the @",
+                remedy="give a branch, a tag or a commit, or leave the @ out",
             )
         return
     path = _path(text)
     if not text.strip():
-        raise CohortError("the cohort's name is empty", remedy=choices)
+        raise CohortError("the name of the cohort is empty", remedy=choices)
     if path.is_dir() or (path.is_file() and path.suffix == ".parquet"):
         return
     if path.exists():
         raise CohortError(
             f"cohort '{text}' is a file, neither a folder nor parquet",
-            remedy="give the folder that holds it"
+            remedy="give the folder that contains it"
             if path.name in ("manifest.csv", "cohort.toml")
             else choices,
         )
@@ -91,8 +91,8 @@ def resolve_cohort(text: str) -> str | None:
 
     Raises
     ------
-    CohortError : the text names no cohort.
-    HubError : the repository or revision cannot be found.
+    CohortError : the text is not a cohort.
+    HubError : the repository or revision does not exist or cannot be reached.
     """
     check_cohort_text(text)
     published = _published(text)
@@ -106,7 +106,7 @@ def resolve_cohort(text: str) -> str | None:
 
 
 def license_of(text: str) -> tuple[str, bool | None]:
-    """License and whether it allows commercial use (None: unknown), as far as the text tells."""
+    """License and whether it allows commercial use (None: unknown), from the text alone."""
     if text in BUILT_IN:
         return "Apache-2.0 (generated)", True
     published = _published(text)
@@ -114,21 +114,21 @@ def license_of(text: str) -> tuple[str, bool | None]:
         return "unknown", None
     from pathorob_checks.cohorts.benchmark import facts
 
-    known = facts().cohorts[published[0]]
+    cohort = facts().cohorts[published[0]]
     # Where sources disagree, commercial use is not known to be allowed.
-    return known.license, known.commercial is True
+    return cohort.license, cohort.commercial is True
 
 
 def load_cohort(text: str, sources: CohortSources, commit: str | None = None) -> Cohort:
-    """The cohort that `--fm-cohort=text` names.
+    """The cohort of `--fm-cohort=text`.
 
     Parameters
     ----------
-    commit : what `resolve_cohort` said; None for a cohort of the benchmark whose images are not needed.
+    commit : from `resolve_cohort`; None for a cohort of the benchmark whose images are not needed.
 
     Raises
     ------
-    CohortError : there is none, or its table or images cannot be used.
+    CohortError : there is no such cohort, or its table or images cannot be used.
     """
     check_cohort_text(text)
     if text == "demo":
@@ -143,12 +143,12 @@ def load_cohort(text: str, sources: CohortSources, commit: str | None = None) ->
 
 
 def _load_own(path: Path) -> Cohort:
-    """A cohort of the user's: a parquet file, a folder with a table, or folders that are the labels."""
+    """The user's own cohort: a parquet file, a folder with a table, or folders named by labels."""
     from pathorob_checks.cohorts import manifest, own_parquet, tree
 
     if not path.is_dir():
         return own_parquet.load_parquet(path)
-    # A link to a table that is gone is a broken table, not a folder without one.
+    # A broken link to a table is a broken table, not a folder without a table.
     if os.path.lexists(path / manifest.MANIFEST):
         return manifest.load_folder(path)
     return tree.load_tree(path)
@@ -161,8 +161,8 @@ def _published(text: str) -> tuple[str, str | None] | None:
 
 
 def _path(text: str) -> Path:
-    """Shells leave the ~ of `--fm-cohort=~/data` alone."""
+    """The path in a text; shells do not expand the ~ of `--fm-cohort=~/data`."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody who does not exist here
+    except RuntimeError:  # ~name of an unknown user
         return Path(text)

@@ -1,41 +1,60 @@
-"""The few things about a cohort that no row says: `cohort.toml`."""
+"""What no row of a table holds: a cohort's license and its number of neighbors, in `cohort.toml`."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from pathorob_checks.errors import CohortError
 
 SETTINGS = "cohort.toml"
 
+# By key: what is wrong with another value, and the remedy.
+_PROBLEMS = {
+    "license": ("is not text", 'write for example license = "CC-BY-4.0"'),
+    "commercial": (
+        "is neither true nor false",
+        "write true or false without quotes, or leave commercial out if unknown",
+    ),
+    "k": ("is not a positive whole number", "write for example k = 10, or leave k out"),
+}
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a settings file says.
+
+def _without_extra_spaces(value: object) -> object:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """The content of a settings file.
 
     Attributes
     ----------
     file : its name, for messages.
     license : SPDX expression or free text.
-    commercial : whether the license allows commercial use; None where the file does not say.
+    commercial : whether the license allows commercial use; None where that is unknown.
     k : number of neighbors; None lets the benchmark's rule choose it.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
     file: str = SETTINGS
-    license: str = "unknown"
+    license: Annotated[str, BeforeValidator(_without_extra_spaces), StringConstraints(min_length=1)] = (
+        "unknown"
+    )
     commercial: bool | None = None
-    k: int | None = None
+    k: Annotated[int, Field(ge=1)] | None = None
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a settings file; a file that does not exist says nothing.
+    """Read a settings file; without a file the settings are the defaults.
 
     Raises
     ------
-    CohortError : it is no TOML, has a key that means nothing, or a value that cannot be meant.
+    CohortError : the file is not TOML, has an unknown key, or has a value of the wrong type or range.
     """
     file = path.name
     try:
@@ -43,32 +62,32 @@ def read_settings(path: Path) -> Settings:
     except FileNotFoundError:
         return Settings(file=file)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise CohortError(
-            f"{file} cannot be read as TOML: {said or type(error).__name__}",
+            f"{file} cannot be read as TOML: {reason or type(error).__name__}",
             remedy='write lines such as license = "CC-BY-4.0"',
         ) from error
-    for name in table:
-        if name not in ("license", "commercial", "k"):
-            raise CohortError(
-                f"{file} has the unknown key '{name}'", remedy="use only 'license', 'commercial' and 'k'"
-            )
-    license_ = table.get("license", "unknown")
-    if not isinstance(license_, str) or not license_.strip():
-        raise CohortError(
-            f"{file} has license = {license_!r}, which is no text", remedy='write e.g. license = "CC-BY-4.0"'
-        )
-    commercial = table.get("commercial")
-    if commercial is not None and not isinstance(commercial, bool):
-        raise CohortError(
-            f"{file} has commercial = {commercial!r}, which is neither true nor false",
-            remedy="write true or false without quotes, or leave it out if nobody knows",
-        )
-    k = table.get("k")
-    # bool is an int to Python, but k = true is a slip.
-    if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 1):
-        raise CohortError(
-            f"{file} has k = {k!r}, which is no positive whole number",
-            remedy="write e.g. k = 10, or leave k out",
-        )
-    return Settings(file=file, license=" ".join(license_.split()), commercial=commercial, k=k)
+    if "file" in table:  # a field of the model, but not a key of the file
+        raise _unknown_key(file, "file")
+    try:
+        return Settings.model_validate({**table, "file": file})
+    except ValidationError as error:
+        raise _first_problem(file, error) from error
+
+
+def _first_problem(file: str, error: ValidationError) -> CohortError:
+    """One sentence for pydantic's list of problems; an unknown key comes before wrong values."""
+    problems = error.errors()
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    key = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(file, key)
+    problem, remedy = _PROBLEMS[key]
+    return CohortError(f"{file} has {key} = {first['input']!r}, which {problem}", remedy=remedy)
+
+
+def _unknown_key(file: str, key: str) -> CohortError:
+    known = [f"'{name}'" for name in _PROBLEMS]
+    return CohortError(
+        f"{file} has the unknown key '{key}'", remedy=f"use only {', '.join(known[:-1])} and {known[-1]}"
+    )

@@ -21,14 +21,14 @@ URL_VARIABLE = "PATHOROB_CHECKS_METADATA_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """What a published table is: git's SHA-1 of the file, and its SHA-256 where that is known."""
+    """Digests of a published table: git's SHA-1 of the file, and its SHA-256 where that is known."""
 
     file: str
     git_sha1: str
     sha256: str | None = None
 
-    def fits(self, content: bytes) -> bool:
-        """Whether this is the published file, byte by byte."""
+    def matches(self, content: bytes) -> bool:
+        """Whether this is the published file, byte for byte."""
         if hub.git_blob_sha1(content) != self.git_sha1:
             return False
         return self.sha256 is None or hashlib.sha256(content).hexdigest() == self.sha256
@@ -36,14 +36,14 @@ class Pin:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Where tables come from.
+    """The benchmark's tables, from the user's folder or from the web.
 
     Attributes
     ----------
     pins : the published files by name.
     url : folder on the web that they are downloaded from; the variable `URL_VARIABLE` names a mirror.
-    folder : a folder of the user's to read instead; its files are taken as they are.
-    cache : where downloads are kept.
+    folder : the user's folder to read instead; its files are not compared with the digests.
+    cache : where downloads are stored.
     """
 
     pins: dict[str, Pin]
@@ -56,7 +56,7 @@ class Tables:
 
         Raises
         ------
-        CohortError : it is not in the user's folder, cannot be downloaded, or is not the published file.
+        CohortError : it is not in the user's folder, cannot be downloaded, or is not the published table.
         """
         if self.folder is not None:
             try:
@@ -66,22 +66,22 @@ class Tables:
                     f"--fm-metadata={self.folder} has no readable table {file} ({error.strerror})",
                     remedy=f"put the benchmark's {file} there, or leave --fm-metadata out to download it",
                 ) from None
-        kept = self.cache / file
-        if kept.is_file():
-            content = kept.read_bytes()
-            if self.pins[file].fits(content):
+        cached = self.cache / file
+        if cached.is_file():
+            content = cached.read_bytes()
+            if self.pins[file].matches(content):
                 return content
-            kept.unlink()
+            cached.unlink()
         if hub.is_offline():
             raise CohortError(
-                f"the table {file} is not in the cache and HF_HUB_OFFLINE forbids to download it",
+                f"the table {file} is not in the cache, and HF_HUB_OFFLINE forbids downloading it",
                 remedy="run pathorob-checks prefetch where there is a network, or give --fm-metadata=DIR",
             )
         return self._downloaded(file)
 
     def is_published(self, file: str, content: bytes) -> bool:
         """Whether these bytes are the published table."""
-        return self.pins[file].fits(content)
+        return self.pins[file].matches(content)
 
     def _downloaded(self, file: str) -> bytes:
         import pooch
@@ -101,19 +101,19 @@ class Tables:
             content = path.read_bytes()
         except OSError as error:  # requests' errors are OSErrors; their messages may hold addresses
             status = getattr(getattr(error, "response", None), "status_code", None)
-            said = f"HTTP {status}" if status else error.strerror or type(error).__name__
-            raise CohortError(f"the table {file} cannot be downloaded ({said})", remedy=remedy) from None
+            reason = f"HTTP {status}" if status else error.strerror or type(error).__name__
+            raise CohortError(f"the table {file} cannot be downloaded ({reason})", remedy=remedy) from None
         except ValueError:
-            raise _another_file(file, remedy) from None
-        if not pin.fits(content):
+            raise _not_published(file, remedy) from None
+        if not pin.matches(content):
             path.unlink(missing_ok=True)
-            raise _another_file(file, remedy)
+            raise _not_published(file, remedy)
         return content
 
 
-def _another_file(file: str, remedy: str) -> CohortError:
+def _not_published(file: str, remedy: str) -> CohortError:
     return CohortError(
-        f"what was downloaded as {file} is not the published table (another digest)", remedy=remedy
+        f"the downloaded {file} is not the published table, as its digest differs", remedy=remedy
     )
 
 
@@ -122,8 +122,8 @@ def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
 
     Raises
     ------
-    CohortError : it is no such table, a cell is empty, or a patch stands in it twice (in a subset of it,
-        if `paired`).
+    CohortError : it is not such a table, a cell is empty, or it has a patch twice (in one subset, if
+        `paired`).
     """
     import io
 
@@ -135,18 +135,19 @@ def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
         raise CohortError(f"{file} cannot be read as CSV", remedy="use the benchmark's own table") from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing or not len(table):
-        lack = f"has no column {', '.join(missing)}" if missing else "has no rows"
-        raise CohortError(f"{file} {lack}", remedy="use the benchmark's own table")
+        noun = "column" if len(missing) == 1 else "columns"
+        problem = f"lacks the {noun} {', '.join(missing)}" if missing else "has no rows"
+        raise CohortError(f"{file} {problem}", remedy="use the benchmark's own table")
     table = table[list(COLUMNS)]
     empty = (table == "").any(axis=1)
     if empty.any():
         raise CohortError(
             f"{file} has an empty cell in line {int(empty.to_numpy().argmax()) + 2}", remedy="fill it"
         )
-    again = table.duplicated(["subset", "slide_id", "patch_id"] if paired else ["slide_id", "patch_id"])
-    if again.any():
+    repeated = table.duplicated(["subset", "slide_id", "patch_id"] if paired else ["slide_id", "patch_id"])
+    if repeated.any():
         raise CohortError(
-            f"{file} names {named(patch_keys(table[again]))} twice",
+            f"{file} has {named(patch_keys(table[repeated]))} twice",
             remedy="use the benchmark's own table",
         )
     return table

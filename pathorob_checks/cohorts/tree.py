@@ -1,4 +1,4 @@
-"""A cohort from a folder without a table: `<class>/<center>/<slide>/<patch>.png` says it all."""
+"""A cohort from a folder whose folders are the labels: `<class>/<center>/<slide>/<patch>.png`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LEVELS = ("biological_class", "medical_center", "slide_id")
 _LAYOUT = "<class>/<center>/<slide>/<patch>.png"
 _SIDES = (IN_DOMAIN, OUT_OF_DOMAIN)
-# What file managers, archive programs and network storage leave behind; hidden files are ignored as well.
+# Files of file managers, archive programs and network storage; hidden files are ignored as well.
 _LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
 _WHOLE_SLIDES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".czi", ".dcm"})
 
@@ -29,10 +29,10 @@ def load_tree(folder: Path) -> Cohort:
     Parameters
     ----------
     folder : holds `<class>/<center>/<slide>/<patch>.png` (or another of `IMAGE_SUFFIXES`, in any case), all
-        in-domain; or the two folders `ID` and `OOD` with that in them; and optionally `cohort.toml`. Folder
-        names are the labels as they are, a file's name without its suffix is the patch's. Hidden files
-        and what file managers leave behind are ignored. A slide that gives patches to several classes
-        has a folder in each of them, and its patches differ in their names.
+        in-domain; or the two folders `ID` and `OOD` with that layout in each; and optionally `cohort.toml`.
+        Folder names are the labels as written, and a file's name without its suffix is the patch's. Hidden
+        files and those of file managers are ignored. A slide that gives patches to several classes has a
+        folder in each of them, and all its patches have different names.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def load_tree(folder: Path) -> Cohort:
 
     Raises
     ------
-    CohortError : a file or folder is not where it should be, leads outside, or cannot be used; tells which.
+    CohortError : a file or folder is in the wrong place, leads outside the folder, or cannot be used.
     """
     root = Path(os.path.realpath(folder))
     paths, patches = [], []
@@ -66,12 +66,12 @@ def load_tree(folder: Path) -> Cohort:
 
 
 def _starts(root: Path) -> list[tuple[str, _Parts]]:
-    """The subsets, and below which folder the classes of each are."""
+    """The subsets, each with the folder that contains its classes."""
     top = [entry.name for entry in _entries(root, ()) if entry.is_dir()]
     if not top and all(entry.name == SETTINGS for entry in _entries(root, ())):
         raise CohortError(
             f"folder {root.name!r} has no patches",
-            remedy=f"fill it with manifest.csv and the images it names, or with folders {_LAYOUT}",
+            remedy=f"fill it with manifest.csv and its images, or with folders {_LAYOUT}",
         )
     if not all(side in top for side in _SIDES):
         return [(IN_DOMAIN, ())]
@@ -87,11 +87,11 @@ def _starts(root: Path) -> list[tuple[str, _Parts]]:
 def _image_files(root: Path, parts: _Parts, level: int) -> Iterator[_Parts]:
     """All image files below a folder, in the order of their names.
 
-    The depth is fixed, so that links that lead in a circle end in an error and not in an endless walk.
+    The depth is fixed, so that links in a circle end in an error and not in an endless walk.
     """
     entries = _entries(root, parts)
     if parts and not entries:
-        kind = f"{_called(level - 1)} folder" if level else "folder"
+        kind = f"{_level_name(level - 1)} folder" if level else "folder"
         raise CohortError(
             f"the {kind} {'/'.join(parts)!r} has no files", remedy="put its patches there or delete it"
         )
@@ -115,12 +115,12 @@ def _image_files(root: Path, parts: _Parts, level: int) -> Iterator[_Parts]:
 
 
 def _entries(root: Path, parts: _Parts) -> list[os.DirEntry[str]]:
-    """A folder's entries by name, without what is not meant to be part of it."""
+    """A folder's entries by name, without hidden files and those of file managers."""
     try:
-        with os.scandir(root.joinpath(*parts)) as found:
+        with os.scandir(root.joinpath(*parts)) as scanned:
             entries = [
                 entry
-                for entry in found
+                for entry in scanned
                 if not entry.name.startswith(".") and entry.name.lower() not in _LITTER
             ]
     except OSError as error:
@@ -142,34 +142,32 @@ def _check_link(root: Path, path: str) -> None:
     if not is_inside(root, root / path):
         raise CohortError(
             f"{path!r} is a symbolic link that leads outside the cohort folder",
-            remedy="copy what it leads to into the folder",
+            remedy="copy its target into the folder",
         )
     if not (root / path).exists():
-        raise CohortError(
-            f"{path!r} is a symbolic link that leads nowhere", remedy="restore what it leads to"
-        )
+        raise CohortError(f"{path!r} is a broken symbolic link", remedy="restore its target")
 
 
-def _called(level: int) -> str:
+def _level_name(level: int) -> str:
     return ("class", "center", "slide")[level]
 
 
 def _too_deep(path: str, top: str) -> CohortError:
     remedy = f"use the layout {_LAYOUT}"
     if top.strip().upper() in _SIDES:
-        remedy += f", or ID/{_LAYOUT} with the two folders 'ID' and 'OOD', both of them and in upper case"
+        remedy += f", or ID/{_LAYOUT} with both folders 'ID' and 'OOD', in upper case"
     return CohortError(f"{path!r} is a folder where a patch's image should be", remedy=remedy)
 
 
 def _too_shallow(path: str) -> CohortError:
     suffix = PurePath(path).suffix.lower()
-    remedy = f"write a manifest.csv of the images, or use the layout {_LAYOUT} and keep other files out"
+    remedy = f"write a manifest.csv of the images, or use the layout {_LAYOUT} without other files"
     if suffix == ".csv":
-        remedy = f"name a table of patches manifest.csv, or move it out and use the layout {_LAYOUT}"
+        remedy = f"rename a table of patches to manifest.csv, or move it out and use the layout {_LAYOUT}"
     elif suffix == ".parquet":
         remedy = "give the parquet file itself as the cohort"
     elif suffix == ".toml":
-        remedy = f"name the cohort's settings {SETTINGS}, beside the class folders"
+        remedy = f"call the cohort's settings {SETTINGS} and put them beside the class folders"
     return CohortError(f"{path!r} is a file where only folders should be", remedy=remedy)
 
 
@@ -178,6 +176,6 @@ def _no_image(path: str) -> CohortError:
         return CohortError(f"{path!r} is a whole slide", remedy="cut it into patches")
     kinds = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
     return CohortError(
-        f"{path!r} is no image file ({kinds})",
+        f"{path!r} is not an image file ({kinds})",
         remedy="convert it, or move it out of the cohort folder",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pathorob_checks.errors import CohortError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
-from pathorob_checks.models.at_hand import ModelAtHand
+from pathorob_checks.models.last_model import LastModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Inputs:
 
     def __init__(self, settings: Settings, subjects: Subjects, observer: Observer) -> None:
         self.settings, self.subjects, self.observer = settings, subjects, observer
-        self._last_model = ModelAtHand()
+        self._last_model = LastModel()
         self._resolved: dict[str, ResolvedModel] = {}
         self._prepared: dict[str, PreparedModel] = {}
         self._commits: dict[str, str | None] = {}
@@ -184,7 +184,7 @@ class Inputs:
         if self.subjects.specs[subject.fm].kind == "embeddings":
             return given(Path(self.resolved(subject.fm).spec.target), subject.cohort, cohort)
         embeddings = obtain(
-            self._last_model.sharing(model),
+            self._last_model.reusing(model),
             cohort,
             self.store,
             engine=self._engine(subject.fm),
@@ -202,7 +202,7 @@ class Inputs:
 
         text = f"{subject.fm} on {subject.cohort}: another process tests its integrity"
         integrity = integrity_of(
-            self._last_model.sharing(self.model(subject.fm)),
+            self._last_model.reusing(self.model(subject.fm)),
             self.cohort(subject.cohort),
             self.embeddings(subject),
             self.store,

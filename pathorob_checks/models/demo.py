@@ -1,7 +1,7 @@
-"""Two encoders without weights: the controls that show what the gate passes and what it stops.
+"""Two encoders without weights: controls, one that passes the gate and one that fails it.
 
 `demo:stain-invariant` undoes staining and describes nuclei; `demo:color-sensitive` describes color. Both
-are formulas: nothing in them is trained. Which formulas to keep was decided by looking at demo cohorts.
+are formulas: nothing in them is trained. The formulas were chosen by looking at demo cohorts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _BANDS = (2.5, 5.0, 8.0, 11.0, 15.0, 20.0)  # cycles per patch, limits of the sp
 # Features of the stain-invariant encoder: name -> (middle, spread). The metrics compare directions of
 # embeddings, so that features must be centered and of similar size. The constants are medians and half
 # interquartile ranges, rounded to two and one digits, over patches rendered from the demo cohort's recipe
-# with another seed. They are part of the encoder, used as they stand on every image; no label entered
-# the numbers.
+# with another seed. They are part of the encoder and the same for every image; no label was used
+# to compute them.
 _SCALES: dict[str, tuple[float, float]] = {
     "area_0.3": (0.35, 0.1),
     "area_0.5": (0.21, 0.09),
@@ -80,8 +80,8 @@ def load(name: str, device: str) -> FoundationModel:
     try:
         encoder = DEMO_MODELS[name]
     except KeyError:
-        known = ", ".join(f"demo:{known}" for known in DEMO_MODELS)
-        raise SpecError(f"there is no demo model called {name!r}", remedy=f"choose one of {known}") from None
+        choices = " or ".join(f"demo:{choice}" for choice in DEMO_MODELS)
+        raise SpecError(f"there is no demo model {name!r}", remedy=f"choose {choices}") from None
     return encoder(device=device)
 
 
@@ -102,13 +102,13 @@ def _pixels(image: Image.Image, side: int) -> Tensor:
 
 
 class StainInvariantEncoder:
-    """Separates the stains of every image on its own and describes the hematoxylin that it finds.
+    """Separates the stains of each image by itself and describes where its hematoxylin is.
 
-    The stain vectors are found as in Macenko et al., "A method for normalizing histology slides for
+    The stain vectors are computed as in Macenko et al., "A method for normalizing histology slides for
     quantitative analysis" (ISBI 2009): the two extreme directions in the plane that holds most of the
-    optical density. Each stain is then scaled by its own range in the image, so that only where it lies
-    remains: areas, sizes of nuclei (openings), blobs, and a spectrum that tells fine from coarse and
-    aligned from scattered.
+    optical density. Each stain is then scaled by its own range in the image, so that only its
+    arrangement remains: areas, sizes of nuclei (openings), blobs, and a spectrum that separates fine from
+    coarse and aligned from scattered structures.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -131,7 +131,7 @@ class StainInvariantEncoder:
         """(B, 3, 112, 112) -> (B, dimension) float32, every value in -1..1."""
         features = self.describe(batch)
         raw = torch.stack([features[name] for name in _SCALES], dim=1)
-        # The hyperbolic tangent keeps a patch that is odd in one feature from being odd altogether.
+        # The hyperbolic tangent limits the weight of one extreme feature.
         return torch.tanh((raw - self._middle) / (2 * self._spread)).cpu()
 
     @torch.inference_mode()
@@ -164,14 +164,14 @@ def separate_stains(batch: Tensor) -> tuple[Tensor, Tensor]:
     """
     count, _, height, width = batch.shape
     light = batch.flatten(2)
-    # The slide's empty background is as bright as the image gets, but an image may show none of it.
+    # An empty background is the brightest part of an image, but not every image has some.
     white = torch.quantile(light[:, :, ::4], 0.995, dim=2, keepdim=True).clamp_min(0.85)
     density = -torch.log(light.clamp_min(1 / 255) / white).clamp_max(0)
-    sample = density[:, :, ::3]  # a third of the pixels settles directions and ranges
+    sample = density[:, :, ::3]  # a third of the pixels is enough for directions and ranges
     stained = (sample.sum(dim=1) > 0.3).to(sample.dtype)
     weighted = sample * stained[:, None]
     scatter = weighted @ weighted.transpose(1, 2) / stained.sum(1).clamp_min(1)[:, None, None]
-    # Uncentered, so that the plane passes through the origin, as the Beer-Lambert law wants it.
+    # Uncentered, so that the plane passes through the origin, as the Beer-Lambert law requires.
     plane = torch.linalg.eigh(scatter).eigenvectors[:, :, 1:].flip(2)  # (B, 3, 2), strongest first
     plane = plane * torch.where(plane.sum(1, keepdim=True) < 0, -1.0, 1.0)
     flat = torch.einsum("bcn,bck->bkn", sample, plane)
@@ -201,13 +201,13 @@ def _widest(field: Tensor, width: int, dim: int) -> Tensor:
     """Running maximum of (B, H, W) over `width` (odd) pixels along `dim`, in the number of doublings."""
     pad = [0, 0, 0, 0]
     pad[4 - 2 * dim : 6 - 2 * dim] = [width // 2, width // 2]
-    answer, reach = functional.pad(field, pad, value=-math.inf), 1
+    maximum, reach = functional.pad(field, pad, value=-math.inf), 1
     while reach < width:
         step = min(reach, width - reach)
-        length = answer.shape[dim] - step
-        answer = torch.maximum(answer.narrow(dim, 0, length), answer.narrow(dim, step, length))
+        length = maximum.shape[dim] - step
+        maximum = torch.maximum(maximum.narrow(dim, 0, length), maximum.narrow(dim, step, length))
         reach += step
-    return answer
+    return maximum
 
 
 class _FilterBank:
@@ -219,10 +219,10 @@ class _FilterBank:
         x = torch.fft.rfftfreq(side, device=device)[None, :]
         square = (2 * math.pi) ** 2 * (x * x + y * y)  # squared angular frequency
         self._gauss = {s: torch.exp(-square * s * s / 2) for s in (1.0, *_BLOBS, 5.0, 9.0)}
-        # Laplacian of Gaussian, scaled by sigma^2 so that its answer does not depend on a blob's size.
+        # Laplacian of Gaussian, scaled by sigma^2 so that its response does not depend on a blob's size.
         self._blob = {s: square * s * s * self._gauss[s] for s in _BLOBS}
         radius = side * torch.sqrt(x * x + y * y)
-        # Columns other than the first stand for two conjugate frequencies.
+        # Columns other than the first hold two conjugate frequencies.
         twice = torch.where((x > 0) & (x < 0.5), 2.0, 1.0)
         limits = pairwise(_BANDS)
         rings = [((radius >= low) & (radius < high)) * twice for low, high in limits]
@@ -235,40 +235,40 @@ class _FilterBank:
     def blobs(self, nuclei: Tensor) -> dict[str, Tensor]:
         """Number and strength of round spots of three sizes."""
         transform = torch.fft.rfft2(nuclei)
-        found: dict[str, Tensor] = {}
+        features: dict[str, Tensor] = {}
         for sigma, filtered in self._blob.items():
-            answer = torch.fft.irfft2(transform * filtered, s=nuclei.shape[1:])
-            top = _widest(_widest(answer, 5, 1), 5, 2)
-            peaks = (answer == top) * torch.sigmoid((answer - 0.25) * 20)
-            found[f"blob_count_{sigma}"] = torch.sqrt(peaks.sum((1, 2)))
-            square = answer * answer
+            response = torch.fft.irfft2(transform * filtered, s=nuclei.shape[1:])
+            top = _widest(_widest(response, 5, 1), 5, 2)
+            peaks = (response == top) * torch.sigmoid((response - 0.25) * 20)
+            features[f"blob_count_{sigma}"] = torch.sqrt(peaks.sum((1, 2)))
+            square = response * response
             energy = square.mean((1, 2)).sqrt()
-            found[f"blob_energy_{sigma}"] = energy
-            found[f"blob_skew_{sigma}"] = (square * answer).mean((1, 2)) / energy.pow(3).clamp_min(1e-6)
-        return found
+            features[f"blob_energy_{sigma}"] = energy
+            features[f"blob_skew_{sigma}"] = (square * response).mean((1, 2)) / energy.pow(3).clamp_min(1e-6)
+        return features
 
     def clusters(self, nuclei: Tensor) -> dict[str, Tensor]:
-        """How unevenly the nuclei are spread, on two scales, against a Poisson process's root law."""
+        """How unevenly the nuclei are spread, on two scales, relative to a Poisson process."""
         transform = torch.fft.rfft2(nuclei)
         root = nuclei.mean((1, 2)).clamp_min(1e-3).sqrt()
-        found: dict[str, Tensor] = {}
+        features: dict[str, Tensor] = {}
         for sigma in (5.0, 9.0):
             smooth = torch.fft.irfft2(transform * self._gauss[sigma], s=nuclei.shape[1:])
-            found[f"cluster_{sigma}"] = smooth.std((1, 2)) / root
-        return found
+            features[f"cluster_{sigma}"] = smooth.std((1, 2)) / root
+        return features
 
     def spectrum(self, name: str, field: Tensor) -> dict[str, Tensor]:
-        """Share of each ring of frequencies, and how far the ring's energy prefers one direction."""
+        """Share of each ring of frequencies, and how strongly the ring's energy favors one direction."""
         centered = (field - field.mean((1, 2), keepdim=True)) * self._window
         power = torch.fft.rfft2(centered).abs().square().flatten(1)
         energy = power @ self._rings.T  # (B, bands)
         tilt = torch.hypot((power * self._cos) @ self._rings.T, (power * self._sin) @ self._rings.T)
         total = energy.sum(1).clamp_min(1e-9)
-        found: dict[str, Tensor] = {}
+        features: dict[str, Tensor] = {}
         for band in range(energy.shape[1]):
-            found[f"{name}_share_{band}"] = torch.log(energy[:, band] / total + 1e-4)
-            found[f"{name}_tilt_{band}"] = tilt[:, band] / energy[:, band].clamp_min(1e-9)
-        return found
+            features[f"{name}_share_{band}"] = torch.log(energy[:, band] / total + 1e-4)
+            features[f"{name}_tilt_{band}"] = tilt[:, band] / energy[:, band].clamp_min(1e-9)
+        return features
 
 
 class ColorSensitiveEncoder:
@@ -296,7 +296,7 @@ class ColorSensitiveEncoder:
         """(B, 3, 112, 112) -> (B, dimension) float32."""
         light = batch.to(self.device).flatten(2)
         quantiles = torch.quantile(light[:, :, ::4], self._levels, dim=2).permute(1, 2, 0)
-        # Bins overlap by half, so that a color at a border does not jump from one to the other.
+        # Bins overlap by half, so that a color at a border does not jump from one bin to the next.
         nearness = 1 - (light[:, :, ::4, None] - self._bins).abs() * 8
         histogram = nearness.clamp_min(0).mean(2)
         # Constants put ordinary tissue near zero: directions of embeddings are what the metrics compare.

@@ -1,4 +1,4 @@
-"""On which device a model lives."""
+"""The device that a model runs on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 _ON_CPU = 32
-# Patches per batch by a GPU's memory in GB. Where a large model needs more, the batch is halved on the way.
+# Patches per batch by a GPU's memory in GB. Where a large model needs more, extraction halves the batch.
 _BY_MEMORY = ((40, 256), (16, 128), (0, 64))
 
 
@@ -29,7 +29,7 @@ def resolve_device(device: str) -> str:
 
     Raises
     ------
-    ModelError : when the device is not known or not there.
+    ModelError : when the device is unknown or not present.
     """
     import torch
 
@@ -39,21 +39,22 @@ def resolve_device(device: str) -> str:
     if device != "cpu" and (kind != "cuda" or (colon and not index.isdecimal())):
         raise ModelError(f"there is no device {device}", remedy="choose auto, cpu, cuda or cuda:N")
     if kind == "cuda" and not torch.cuda.is_available():
-        built_for = "for CUDA, and finds no GPU" if torch.version.cuda else "without CUDA"
+        reason = "is built for CUDA but sees no GPU" if torch.version.cuda else "is built without CUDA"
         raise ModelError(
-            f"device {device} was asked for and torch {torch.__version__} is built {built_for}",
+            f"device {device} is not available, as torch {torch.__version__} {reason}",
             remedy="choose --fm-device=cpu, or check the driver and torch's build",
         )
-    if index and int(index) >= torch.cuda.device_count():
+    count = torch.cuda.device_count()
+    if index and int(index) >= count:
         raise ModelError(
-            f"device {device} was asked for and there are {torch.cuda.device_count()} GPUs",
-            remedy="count them from cuda:0",
+            f"device {device} is not available, as there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}",
+            remedy="count GPUs from cuda:0",
         )
     return device
 
 
 def spread_over_gpus(device: str, worker: int) -> str:
-    """`cuda` as one of the GPUs, by the number of the process that asks; other devices as they are."""
+    """`cuda` as `cuda:N`, by the worker's number, where there are several GPUs; other devices unchanged."""
     import torch
 
     if device != "cuda" or torch.cuda.device_count() < 2:
@@ -62,10 +63,10 @@ def spread_over_gpus(device: str, worker: int) -> str:
 
 
 def name_of(device: str) -> str:
-    """What tells a device from all others of this machine, however it is numbered: a GPU's UUID."""
+    """A name that identifies a device on this machine however devices are numbered: a GPU's UUID."""
     import torch
 
     if not device.startswith("cuda"):
         return device
-    about = torch.cuda.get_device_properties(torch.device(device))
-    return f"gpu-{getattr(about, 'uuid', device.replace(':', '-'))}"
+    properties = torch.cuda.get_device_properties(torch.device(device))
+    return f"gpu-{getattr(properties, 'uuid', device.replace(':', '-'))}"

@@ -18,7 +18,7 @@ from pathorob_checks.models.pooling import (
     fallback_note,
     pool_tokens,
 )
-from pathorob_checks.models.precision import AUTOCAST, without_tf32
+from pathorob_checks.models.precision import autocast_type, without_tf32
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 
 class Encoder(ABC):
-    """A network on its device, with its preprocessing and a pooling that is known to fit its tokens.
+    """A network on its device, with its preprocessing and a pooling that fits its tokens.
 
     Parameters
     ----------
     network : with its weights, in any mode, on any device.
     origin : the model as the user knows it, for messages.
     identity : see `FoundationModel.identity`; kept as given.
-    layout : what the network says about its tokens.
+    layout : of the network's tokens.
     transform : from a PIL image to the network's input.
     size : height and width of that input.
     device : `cpu`, `cuda` or `cuda:N`.
     precision : `fp32` (with TF32 off), `bf16` or `fp16` (by autocast, the weights stay float32).
-    pooling : one of `pooling.POOLINGS`; None is the recipe's, else `clsmean` for a model with a class token,
-        else `pooled`.
-    batch_size : None is what suits the device.
-    recipe : what the benchmark does with this model, where it is known.
-    description : facts for the report, to which this class adds its own.
-    notes : what the user must know.
+    pooling : one of `pooling.POOLINGS`; None takes the recipe's, else `clsmean` for a model with a class
+        token, else `pooled`.
+    batch_size : patches per batch; None takes a number that suits the device.
+    recipe : how the benchmark uses this model, where that is known.
+    description : facts for the report, which this class completes.
+    notes : sentences for the user.
 
     Attributes
     ----------
@@ -78,25 +78,25 @@ class Encoder(ABC):
         self.identity = identity
         self._origin = origin
         self.device = torch.device(device)
-        self._autocast = AUTOCAST.get(precision)
+        self._autocast = autocast_type(precision)
         self._model = network.eval().requires_grad_(False).to(self.device)
         self._layout = layout
         self._transform = transform
         self.batch_size = batch_size or batch_size_for(self.device)
-        asked = pooling or (recipe.pooling if recipe else None)
-        self._pooling, note = choose_pooling(asked, layout, origin)
+        requested = pooling or (recipe.pooling if recipe else None)
+        self._pooling, note = choose_pooling(requested, layout, origin)
         notes = [*notes, *([note] if note else [])]
-        # One blank image tells the real width and finds an impossible pooling before any patch is read.
+        # A blank image shows the real width, and an impossible pooling, before any patch is read.
         try:
             self.dimension = self._width(size)
         except TokenLayoutError as error:
-            if asked is not None:
+            if requested is not None:
                 raise
             self._pooling = "pooled"
             self.dimension = self._width(size)
             notes.append(fallback_note(error.problem))
         if recipe is not None:
-            notes += self._disagreements(recipe, asked_for=pooling)
+            notes += self._disagreements(recipe, requested=pooling)
         self.description: dict[str, object] = {
             **description,
             "recipe": recipe.name if recipe else None,
@@ -109,15 +109,15 @@ class Encoder(ABC):
 
     @abstractmethod
     def _forward(self, images: torch.Tensor) -> Any:
-        """(B, 3, H, W) on the device -> whatever the network yields."""
+        """(B, 3, H, W) on the device -> the network's output."""
 
     @abstractmethod
     def _tokens(self, output: Any) -> torch.Tensor:
-        """The tokens in what `_forward` gave, after the last norm that applies to each of them."""
+        """The tokens in the output of `_forward`, after the last norm that applies to each of them."""
 
     @abstractmethod
     def _own_pooling(self, output: Any) -> torch.Tensor:
-        """The model's own pooled output in what `_forward` gave, (B, D)."""
+        """The model's own pooled output in the output of `_forward`, (B, D)."""
 
     def _norm_after_pooling(self) -> Norm | None:
         return None
@@ -131,7 +131,7 @@ class Encoder(ABC):
 
         Raises
         ------
-        ModelError : when the tokens are not what the pooling takes them for.
+        ModelError : when the number of tokens is not the one that the pooling expects.
         torch.OutOfMemoryError : when the device's memory is too small for the batch.
         """
         with (
@@ -156,7 +156,7 @@ class Encoder(ABC):
     def _pooled(self, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         layout = self._layout
         if layout.grid is None:
-            raise AssertionError("choose_pooling lets no pooling of tokens through without a grid")
+            raise AssertionError("choose_pooling accepts no pooling of tokens without a grid")
         return pool_tokens(
             tokens,
             prefix_tokens=layout.prefix_tokens,
@@ -170,8 +170,8 @@ class Encoder(ABC):
     def _checked(self, pooled: torch.Tensor) -> torch.Tensor:
         if pooled.ndim != 2:
             raise ModelError(
-                f"{self._origin} does not pool its features, of shape {tuple(pooled.shape[1:])} per image",
-                remedy="ask for --fm-pooling=clsmean, cls or mean if it has tokens",
+                f"{self._origin} does not pool its output, of shape {tuple(pooled.shape[1:])} per image",
+                remedy="choose --fm-pooling=clsmean, cls or mean if it has tokens",
             )
         return pooled
 
@@ -185,24 +185,24 @@ class Encoder(ABC):
                 f"{self._origin} does not fit into the memory of {self.device}",
                 remedy="free the device, try --fm-precision=bf16, or name another with --fm-device",
             ) from error
-        except Exception as error:  # any network may stand behind a config: it may raise anything
+        except Exception as error:  # any network may be behind a config, and may raise anything
             line = (str(error).strip().splitlines() or [""])[0]
             raise ModelError(
                 f"{self._origin} cannot embed a blank image of {size[0]} x {size[1]} px "
                 f"({type(error).__name__}: {line})",
-                remedy="load it by code of your own with python:module:factory",
+                remedy="load it with your own python:module:factory",
             ) from error
 
-    def _disagreements(self, recipe: Recipe, asked_for: str | None) -> list[str]:
-        """Notes on a model that is not what its recipe says."""
+    def _disagreements(self, recipe: Recipe, requested: str | None) -> list[str]:
+        """Notes on a model that differs from its recipe."""
         checks = []
         if recipe.pooling != "pooled":
-            checks.append(("prefix tokens", recipe.prefix_tokens, self._layout.prefix_tokens))
-        if asked_for in (None, recipe.pooling):
-            checks.append(("columns", recipe.dimension, self.dimension))
+            checks.append(("prefix token", recipe.prefix_tokens, self._layout.prefix_tokens))
+        if requested in (None, recipe.pooling):
+            checks.append(("column", recipe.dimension, self.dimension))
         return [
-            f"{self._origin} has {found} {what} where the recipe {recipe.name} says {said}: this may not be "
-            "the model that the recipe was written for."
-            for what, said, found in checks
-            if said != found
+            f"{self._origin} has {actual} {noun if actual == 1 else noun + 's'}, but its recipe "
+            f"{recipe.name} expects {expected}: the recipe may have been written for another model."
+            for noun, expected, actual in checks
+            if expected != actual
         ]

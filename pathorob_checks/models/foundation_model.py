@@ -1,4 +1,4 @@
-"""What the rest of the package needs of a foundation model."""
+"""The interface of a foundation model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FoundationModel(Protocol):
         (weights' digest, revision, architecture, preprocessing, pooling, precision).
     dimension : number of columns of an embedding.
     batch_size : patches per batch that suit the device.
-    device : where `embed` wants its batches; it takes them from the CPU as well.
+    device : where `embed` computes; it accepts batches that are there or on the CPU.
     """
 
     identity: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""Layer classes that recipes name, because no `config.json` can hold a class."""
+"""Layer classes for recipes, because no `config.json` can hold a class."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class ConvStem(nn.Module):
 
     Two 3 x 3 convolutions of stride 2 (batch norm, ReLU) and a 1 x 1 convolution, after Wang et al.,
     "Transformer-based unsupervised contrastive learning for histopathological image classification"
-    (Medical Image Analysis 2022). Takes what timm's `SwinTransformer` hands to its `embed_layer`.
+    (Medical Image Analysis 2022). The parameters are those that timm's `SwinTransformer` passes to its
+    `embed_layer`.
 
     Parameters
     ----------
-    img_size, patch_size : pixels; the patch size must be 4, what two strides of 2 give.
+    img_size, patch_size : pixels; the patch size must be 4, the product of the two strides.
     in_chans, embed_dim : channels in and out.
     norm_layer : applied to the channels at the end.
     output_fmt : `NHWC` is (B, rows, columns, C), `NCHW` is (B, C, rows, columns).
@@ -40,7 +41,7 @@ class ConvStem(nn.Module):
     ) -> None:
         super().__init__()
         if patch_size not in (4, (4, 4)) or embed_dim % 8:
-            raise ValueError("ConvStem makes patches of 4 px and a width that 8 divides")
+            raise ValueError("ConvStem needs patches of 4 px and a width that is divisible by 8")
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.patch_size = (4, 4)
         self.grid_size = (self.img_size[0] // 4, self.img_size[1] // 4)
@@ -63,7 +64,7 @@ class ConvStem(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, in_chans, H, W) -> (B, H / 4, W / 4, embed_dim), or channels first."""
         if self._strict and tuple(images.shape[-2:]) != self.img_size:
-            raise ValueError(f"images are {tuple(images.shape[-2:])} px and {self.img_size} px were expected")
+            raise ValueError(f"images are {tuple(images.shape[-2:])} px instead of {self.img_size} px")
         patches: torch.Tensor = self.norm(self.proj(images).permute(0, 2, 3, 1))
         return patches if self._channels_last else patches.permute(0, 3, 1, 2)
 
@@ -83,8 +84,8 @@ def with_layers(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if key.endswith("_layer") and isinstance(value, str):
             if value not in LAYERS:
                 raise ModelError(
-                    f"a recipe names the layer {value}, which is unknown",
-                    remedy=f"add it to the table of layers beside {', '.join(LAYERS)}",
+                    f"a recipe uses the unknown layer {value}",
+                    remedy=f"add it to the table of layers, beside {', '.join(LAYERS)}",
                 )
             resolved[key] = LAYERS[value]
     return resolved

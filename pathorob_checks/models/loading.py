@@ -1,8 +1,8 @@
 """From a spec to a model, in three steps that happen at different times and places.
 
-`resolve` once per run, on the pytest controller: what a floating revision means now. `prepare` in each
-process: files on disk, and the identity under which embeddings are stored. `PreparedModel.load` only where
-embeddings have to be computed: the network itself.
+`resolve` runs once, on the pytest controller: it pins a branch or tag to a commit. `prepare` runs in each
+process: it brings the files to disk and computes the identity under which embeddings are stored.
+`PreparedModel.load` runs only where embeddings have to be computed: it builds the network.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class ResolvedModel:
 
     Attributes
     ----------
-    spec : what the user asked for; a relative folder has been made absolute.
+    spec : the user's, with an absolute path where it has a folder.
     name : short name, unique in the run.
     revision : full commit for `recipe` and `hf-hub`, else None.
-    run_id : random; stands in for the identity of a model that has none, so that embeddings of it are
-        shared within a run and never by a later one.
+    run_id : random; part of the identity of a model whose weights cannot be read, so that its embeddings
+        are shared within a run but never with another run.
     """
 
     spec: ModelSpec
@@ -97,7 +97,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that can be built, and what its embeddings are stored under.
+    """A model that is ready to be built, and the identity of its embeddings.
 
     Attributes
     ----------
@@ -106,8 +106,8 @@ class PreparedModel:
     load : builds the model on its device. Slow, so called only where an embedding is missing.
     license : of the weights.
     commercial : whether the license allows commercial use; None where that is unknown or uncertain.
-    notes : what the user must know. What only loading can tell is in the model's `description["notes"]`.
-    device : where the model will live.
+    notes : sentences for the user. Those that need the loaded model are in its `description["notes"]`.
+    device : the device that the model will run on.
     """
 
     name: str
@@ -120,12 +120,12 @@ class PreparedModel:
 
 
 def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
-    """Pin a spec. The only step that asks the hub what a branch or tag stands for.
+    """Pin a spec to a commit: the only step that looks up a branch or tag on the hub.
 
     Raises
     ------
     ModelError : when the folder or factory does not exist, or the model is one that cannot be loaded here.
-    HubError : when the repository cannot be had.
+    HubError : when the repository cannot be reached or read.
     """
     revision = None
     if spec.kind in ("recipe", "hf-hub"):
@@ -134,7 +134,7 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
         folder = Path(spec.target).expanduser().absolute()
         if not folder.is_dir():
             what = "embeddings" if spec.kind == "embeddings" else "config.json and model.safetensors"
-            raise ModelError(f"{spec.text} names no folder", remedy=f"check the path, or save {what} there")
+            raise ModelError(f"{spec.text} is not a folder", remedy=f"check the path, or save {what} there")
         spec = replace(spec, target=str(folder))
     elif spec.kind == "python":
         from pathorob_checks.models.user_model import import_factory
@@ -144,15 +144,15 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
 
 
 def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
-    """Bring a model's files to disk and tell its identity, without building it.
+    """Bring a model's files to disk and compute its identity, without building the model.
 
     The exceptions are `demo:` (tiny) and `python:` (the identity is in the object that the factory
     makes), which are built here.
 
     Raises
     ------
-    ModelError : when a file is missing or unreadable, or the settings cannot be had.
-    HubError : when a file cannot be fetched.
+    ModelError : when a file is missing or unreadable, or the model does not support the settings.
+    HubError : when a file cannot be downloaded.
     """
     if resolved.spec.kind == "embeddings":
         _refuse_file_settings(resolved, settings)
@@ -175,13 +175,13 @@ def license_of(spec: ModelSpec) -> tuple[str, bool | None]:
 
 
 def files_of(resolved: ResolvedModel) -> list[str]:
-    """Names of the files that `prepare` will fetch from the hub; none for models that are not there.
+    """Names of the files that `prepare` will download; none for models that are not on the hub.
 
-    Asks the hub for the list of files, and fetches `config.json` and an index of weights at most.
+    Requests the list of files, and downloads `config.json` and an index of weights at most.
 
     Raises
     ------
-    ModelError, HubError : as `prepare`, for what the names tell.
+    ModelError, HubError : as `prepare`, as far as the names of the files show.
     """
     from pathorob_checks.models.repository import HubSource, needed_files
 
@@ -195,15 +195,15 @@ def _resolve_on_hub(spec: ModelSpec) -> str:
     if recipe is not None and recipe.remote_code and not _is_commit(spec.revision):
         from pathorob_checks.models.repository import refuse_remote_code
 
-        # Whether it is trusted is known later; what is missing for certain is said before any test runs.
+        # Whether the code is trusted is known later; a missing commit is an error before any test runs.
         refuse_remote_code(recipe.repo, trusted=False, pinned=False)
     if repo is None:
-        raise ModelError(f"{spec.text} is on no hub", remedy="check the name")
+        raise ModelError(f"{spec.text} is not on the hub", remedy="check the name")
     return hub.resolve_revision(repo, spec.revision or (recipe.revision if recipe else None))
 
 
 def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
-    """Where a model's files are; None for what has no files of a known form."""
+    """Where a model's files are; None for a model without files of a known form."""
     from pathorob_checks.models.repository import FolderSource, HubSource
 
     spec = resolved.spec
@@ -218,7 +218,7 @@ def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
 
 
 def repository_of(spec: ModelSpec) -> str | None:
-    """The hub repository of a spec; None for a model that is on no hub."""
+    """The hub repository of a spec; None for a model that is not on the hub."""
     if spec.kind == "hf-hub":
         return spec.target
     recipe = _recipe(spec)
@@ -241,10 +241,9 @@ def _is_commit(revision: str | None) -> bool:
 def _refuse_packages(recipe: Recipe | None, spec: ModelSpec) -> None:
     if recipe is not None and recipe.library == "package":
         raise ModelError(
-            f"{spec.text} is loaded by a package of its own, {recipe.package}, which does not come with "
-            "pathorob-checks",
-            remedy="install it and use python:module:factory, with the factory that docs/models.md shows for "
-            f"{recipe.name}",
+            f"{spec.text} is loaded by the package {recipe.package}, which pathorob-checks does not include",
+            remedy=f"install it and use python:module:factory with the factory for {recipe.name} in "
+            "docs/models.md",
         )
 
 
@@ -256,12 +255,12 @@ def _prepare_files(
     from pathorob_checks.models.repository import gather
     from pathorob_checks.models.weights import digest_of_files
 
-    for what, value, known in (
+    for setting, value, choices in (
         ("pooling", settings.pooling, POOLINGS),
         ("precision", settings.precision, PRECISIONS),
     ):
-        if value is not None and value not in known:
-            raise ModelError(f"there is no {what} {value}", remedy=f"choose {' or '.join(known)}")
+        if value is not None and value not in choices:
+            raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
     recipe = _recipe(resolved.spec)
     _refuse_packages(recipe, resolved.spec)
     files = gather(source, recipe, trust_remote_code=settings.trust_remote_code)
@@ -333,7 +332,7 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
     if module is not None:
         identity["weights_sha256"] = user_model.digest_of_weights(module)
     else:
-        # Weights that cannot be seen may change without notice.
+        # Weights that cannot be read may change unnoticed.
         identity["run_id"] = resolved.run_id or uuid.uuid4().hex
 
     def load() -> FoundationModel:
@@ -365,24 +364,24 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
 
 
 def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
-    """A setting that would be ignored is an error: the numbers would not be what was asked for."""
-    for option, given in (
+    """A setting that would be ignored is an error: the values would not be those that the user requested."""
+    for option, is_set in (
         ("pooling", settings.pooling is not None),
         ("precision", settings.precision != "fp32"),
     ):
-        if given:
+        if is_set:
             raise ModelError(
-                f"--fm-{option} cannot be applied to {resolved.spec.text}, which decides it by itself",
-                remedy=f"leave --fm-{option} out, or run this model apart from the others",
+                f"--fm-{option} cannot be applied to {resolved.spec.text}, which has its own {option}",
+                remedy=f"leave --fm-{option} out, or run this model separately",
             )
 
 
 def _versions(*more: str) -> dict[str, str]:
     """Versions of the libraries that turn an image into numbers."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for library in (*_COMPUTING_LIBRARIES, *more):
         try:
-            found[library] = version(library)
+            versions[library] = version(library)
         except PackageNotFoundError:
-            found[library] = "none"
-    return found
+            versions[library] = "none"
+    return versions

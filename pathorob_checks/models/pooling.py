@@ -1,40 +1,47 @@
 """From a network's tokens to one embedding per image, with no class or register token in the mean.
 
-A vision transformer's output is a row of tokens: class token, registers, patches. Nothing in it says where
-the patches begin, so their number is checked against the grid of the image before anything is averaged.
+The output of a vision transformer is a sequence of tokens: class token, registers, patches. Nothing in it
+marks where the patches begin, so the number of tokens is checked against the grid of the image before
+anything is averaged.
+
+torch is imported only where tokens are pooled, so that the options of pytest can import `POOLINGS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pathorob_checks.errors import ModelError
 
-POOLINGS = ("clsmean", "cls", "mean", "pooled")
-"""`cls`: the class token. `mean`: mean of the patch tokens. `clsmean`: both, concatenated in this order.
+if TYPE_CHECKING:
+    import torch
+
+Pooling = Literal["clsmean", "cls", "mean", "pooled"]
+"""`cls`: the class token. `mean`: the mean of the patch tokens. `clsmean`: both, concatenated in this order.
 `pooled`: the model's own pooled output."""
 
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+
 Grid = Callable[[int, int], tuple[int, int]]
-Norm = Callable[[torch.Tensor], torch.Tensor]
+Norm = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class TokenLayoutError(ModelError):
-    """Tokens that are not what the model's own description says."""
+    """Tokens that do not match the model's own description of them."""
 
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """What a model says about its tokens.
+    """How a model describes its tokens.
 
     Attributes
     ----------
-    prefix_tokens : how many come before the patches (class token, registers, distillation token).
+    prefix_tokens : number of tokens before the patches (class token, registers, distillation token).
     class_token : whether the first of them is a class token.
-    grid : height and width of an image in pixels -> rows and columns of patches; None where the model
-        does not tell, so that nothing could be counted.
+    grid : height and width of an image in pixels -> rows and columns of patches; None where it is unknown,
+        so that the number of tokens cannot be checked.
     """
 
     prefix_tokens: int = 0
@@ -42,42 +49,48 @@ class TokenLayout:
     grid: Grid | None = None
 
     @property
-    def possible(self) -> tuple[str, ...]:
-        """The poolings that such a model may be asked for."""
-        token = ("clsmean", "cls") if self.class_token and self.grid else ()
-        return (*token, *(("mean",) if self.grid else ()), "pooled")
+    def possible(self) -> tuple[Pooling, ...]:
+        """The poolings that such a model supports."""
+        token: tuple[Pooling, ...] = ("clsmean", "cls") if self.class_token and self.grid else ()
+        mean: tuple[Pooling, ...] = ("mean",) if self.grid else ()
+        return (*token, *mean, "pooled")
 
 
-def choose_pooling(asked: str | None, layout: TokenLayout, origin: str) -> tuple[str, str | None]:
-    """The pooling in force, and what to tell the user about it if it is not the one to be expected.
+def choose_pooling(requested: str | None, layout: TokenLayout, origin: str) -> tuple[str, str | None]:
+    """The pooling in force, and a note for the user where it is not the one to be expected.
+
+    Parameters
+    ----------
+    requested : by the user or the recipe; None chooses by the layout.
+    origin : the model as the user knows it, for messages.
 
     Raises
     ------
-    ModelError : when a pooling was asked for that the model cannot have.
+    ModelError : when the model does not support the requested pooling.
     """
-    if asked is not None:
-        if asked in layout.possible:
-            return asked, None
-        lack = "class token" if layout.grid else "class or patch tokens"
+    if requested is not None:
+        if requested in layout.possible:
+            return requested, None
+        absent = "class token" if layout.grid else "class or patch tokens"
         problem = (
-            f"{origin} has no {lack} for pooling {asked}"
-            if asked in POOLINGS
-            else f"there is no pooling {asked}"
+            f"{origin} has no {absent} for pooling {requested}"
+            if requested in POOLINGS
+            else f"there is no pooling {requested}"
         )
         raise ModelError(problem, remedy=f"for this model choose {' or '.join(layout.possible)}")
     if not layout.class_token:
         return "pooled", None
     if layout.grid is None:
-        problem = f"{origin} has a class token, and does not tell how many patches follow it"
+        problem = f"{origin} has a class token, but the number of patches that follow it is unknown"
         return "pooled", fallback_note(problem)
     return "clsmean", None
 
 
 def fallback_note(problem: str) -> str:
-    """What a user is told where the model's own pooled output stands in for the benchmark's pooling."""
+    """The note for the user where the model's own pooled output replaces the benchmark's pooling."""
     return (
-        f"{problem}: the model's own pooled output is used instead of clsmean, so its numbers do not compare "
-        "with the benchmark's."
+        f"{problem}: the model's own pooled output is used instead of clsmean, so its values cannot be "
+        "compared with the benchmark's."
     )
 
 
@@ -96,12 +109,12 @@ def pool_tokens(
     Parameters
     ----------
     tokens : (B, prefix + rows * columns, D), any float type.
-    prefix_tokens : how many come before the patches.
+    prefix_tokens : number of tokens before the patches.
     grid : rows and columns of patches.
     class_token : whether the first token is a class token.
     pooling : `cls`, `mean` or `clsmean`.
     origin : the model as the user knows it, for messages.
-    norm : what the model applies after pooling, if anything.
+    norm : the norm that the model applies after pooling, if any.
 
     Returns
     -------
@@ -109,15 +122,18 @@ def pool_tokens(
 
     Raises
     ------
-    TokenLayoutError : when the tokens are not prefix and grid.
-    ModelError : when there is no class token and one is asked for.
+    TokenLayoutError : when the number of tokens is not that of prefix and grid.
+    ModelError : when the pooling needs a class token and there is none.
     """
+    import torch
+
     rows, columns = grid
     if tokens.ndim != 3 or tokens.shape[1] != prefix_tokens + rows * columns:
+        prefix = "1 prefix token" if prefix_tokens == 1 else f"{prefix_tokens} prefix tokens"
         raise TokenLayoutError(
-            f"{origin} yields features of shape {tuple(tokens.shape[1:])} per image where "
-            f"{prefix_tokens} prefix tokens and {rows} x {columns} patches were expected",
-            remedy="ask for --fm-pooling=pooled",
+            f"{origin} yields features of shape {tuple(tokens.shape[1:])} per image where {prefix} and "
+            f"{rows} x {columns} patches were expected",
+            remedy="choose --fm-pooling=pooled",
         )
     if pooling != "mean" and not (class_token and prefix_tokens > 0):
         raise ModelError(f"{origin} has no class token for pooling {pooling}", remedy="choose mean or pooled")
@@ -126,6 +142,6 @@ def pool_tokens(
     if pooling != "mean":
         parts.append(norm(tokens[:, 0]).float())
     if pooling != "cls":
-        # Summed in float32: half-precision tokens would lose digits over some hundred patches.
+        # Summed in float32: the sum of some hundred half-precision tokens would lose digits.
         parts.append(norm(tokens[:, prefix_tokens:].float().mean(dim=1)).float())
     return torch.cat(parts, dim=1)

@@ -1,4 +1,4 @@
-"""From an image to the tensor that a network takes: resize, crop, scale, normalise."""
+"""From an image to the tensor that a network takes: resize, crop, scale, normalize."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOLERANCE = 5e-4  # on mean and std: some publish three digits, some six
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The steps, as `recipes.RecipePreprocessing` describes them, with nothing left open."""
+    """The steps, as `recipes.RecipePreprocessing` describes them, with every value set."""
 
     size: int
     resize: int
@@ -32,7 +32,7 @@ class Preprocessing:
     std: tuple[float, float, float]
 
     def transform(self) -> Transform:
-        """PIL image of any size -> (3, size, size) float32; Pillow resizes, so that every machine agrees."""
+        """PIL image of any size -> (3, size, size) float32; Pillow resizes, alike on every machine."""
         from torchvision import transforms
 
         mode = transforms.InterpolationMode(self.interpolation)
@@ -60,42 +60,42 @@ class Preprocessing:
 
 
 def from_timm(config: Mapping[str, Any]) -> dict[str, Any]:
-    """timm's data config in this module's words; what they cannot say is left out."""
+    """timm's data config as the fields of `Preprocessing`; values that do not fit into them are left out."""
     _, height, width = config["input_size"]
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "interpolation": config.get("interpolation"),
         "mean": _triple(config.get("mean")),
         "std": _triple(config.get("std")),
     }
     if height == width:
-        found["size"] = int(height)
-        found["resize"] = int(height / (config.get("crop_pct") or 1.0))
+        values["size"] = int(height)
+        values["resize"] = int(height / (config.get("crop_pct") or 1.0))
     if config.get("crop_mode") in ("center", "squash"):
-        found["crop"] = config["crop_mode"]
-    return {key: value for key, value in found.items() if value is not None}
+        values["crop"] = config["crop_mode"]
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def from_processor(processor: Any) -> dict[str, Any]:
-    """A transformers image processor in this module's words; what they cannot say is left out."""
+    """An image processor as the fields of `Preprocessing`; values that do not fit into them are left out."""
     from PIL import Image
 
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     size = _sizes(getattr(processor, "size", None))
     crops = bool(getattr(processor, "do_center_crop", False))
     crop_size = _sizes(getattr(processor, "crop_size", None)) if crops else {}
     if "shortest_edge" in size:
-        found |= {"resize": size["shortest_edge"], "crop": "center"}
+        values |= {"resize": size["shortest_edge"], "crop": "center"}
     elif size.get("height") and size.get("height") == size.get("width"):
-        found |= {"resize": size["height"], "crop": "squash"}
-    target = crop_size.get("height") or crop_size.get("shortest_edge") or found.get("resize")
+        values |= {"resize": size["height"], "crop": "squash"}
+    target = crop_size.get("height") or crop_size.get("shortest_edge") or values.get("resize")
     if target:
-        found["size"] = target
+        values["size"] = target
     resample = getattr(processor, "resample", None)
     if resample is not None:
-        found["interpolation"] = Image.Resampling(int(getattr(resample, "value", resample))).name.lower()
-    found |= {"mean": _triple(getattr(processor, "image_mean", None))}
-    found |= {"std": _triple(getattr(processor, "image_std", None))}
-    return {key: value for key, value in found.items() if value is not None}
+        values["interpolation"] = Image.Resampling(int(getattr(resample, "value", resample))).name.lower()
+    values |= {"mean": _triple(getattr(processor, "image_mean", None))}
+    values |= {"std": _triple(getattr(processor, "image_std", None))}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def merge(
@@ -105,29 +105,29 @@ def merge(
 
     Raises
     ------
-    ModelError : when neither says what is needed.
+    ModelError : when neither has a value.
     """
     values: dict[str, Any] = {}
     notes: list[str] = []
     for field in FIELDS:
-        wanted, found = getattr(recipe, field), repository.get(field)
-        values[field] = found if wanted is None else wanted
-        if wanted is not None and found is not None and not _same(wanted, found):
+        ours, theirs = getattr(recipe, field), repository.get(field)
+        values[field] = theirs if ours is None else ours
+        if ours is not None and theirs is not None and not _same(ours, theirs):
             notes.append(
-                f"{origin}: the repository's preprocessing has {field} {_text(found)}; the recipe's "
-                f"{_text(wanted)} is used, as in the benchmark."
+                f"{origin}: the repository's preprocessing has {field} {_text(theirs)}; the recipe's "
+                f"{_text(ours)} is used, as in the benchmark."
             )
-    lacking = [field for field in FIELDS if values[field] is None]
-    if lacking:
+    missing = [field for field in FIELDS if values[field] is None]
+    if missing:
         raise ModelError(
-            f"neither {origin} nor its recipe says the preprocessing's {', '.join(lacking)}",
-            remedy="load it by code of your own with python:module:factory",
+            f"neither the files of {origin} nor its recipe give the preprocessing's {', '.join(missing)}",
+            remedy="load it with your own python:module:factory",
         )
     return Preprocessing(**values), notes
 
 
 def _sizes(value: Any) -> dict[str, int]:
-    """A processor's size, which is an object, a dict or a number by version and age."""
+    """A processor's size, which is an object, a dict or a number, depending on its version."""
     if value is None:
         return {}
     if isinstance(value, int):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.pooling import Pooling
 
 TABLE = Path(__file__).with_name("recipes.toml")
 
@@ -23,7 +24,7 @@ class _Row(BaseModel):
 
 
 class RecipePreprocessing(_Row):
-    """What a recipe says about preprocessing; None is whatever the repository says.
+    """The preprocessing of a recipe; None takes the repository's value.
 
     Attributes
     ----------
@@ -47,27 +48,27 @@ class Recipe(_Row):
 
     Attributes
     ----------
-    name : what `--fm` takes.
+    name : as in `--fm=NAME`.
     repo : `org/model` on the hub.
     revision : commit that the benchmark measured, where that is known.
     library : `timm`, `transformers`, or `package` for a package of its own that this project does not load.
-    architecture : timm's name of it; used where the repository has no config of timm's.
+    architecture : timm's name for it; used where the repository has no timm config.
     model_args : arguments for `timm.create_model`; layer classes by their names in `layers.LAYERS`. They
-        win over the repository's.
+        override the repository's.
     model_type, config_args : transformers' config, used where the repository has none.
-    preprocessing : wins over the repository's, value by value.
+    preprocessing : overrides the repository's, value by value.
     pooling : the benchmark's, see `pooling.POOLINGS`.
     class_tokens, registers : tokens before the patch tokens.
     native_dimension : width of a token, or of the model's own pooled output with `pooled`.
     dimension : width of an embedding.
     license : of the weights.
     commercial : whether the license allows commercial use; None where that is uncertain.
-    gated : whether the hub asks to accept terms first.
+    gated : whether terms must be accepted on the hub first.
     remote_code : whether the model is code in its repository.
     package : what to install for a model of library `package`.
-    weights : file of the weights where it has no standard name.
-    notes : what a user must know.
-    source : where the values are published.
+    weights : name of the weights' file where it is not a standard one.
+    notes : sentences for the user.
+    source : of these values.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Recipe(_Row):
     model_type: str | None = None
     config_args: dict[str, Any] = {}
     preprocessing: RecipePreprocessing = RecipePreprocessing()
-    pooling: Literal["clsmean", "cls", "mean", "pooled"]
+    pooling: Pooling
     class_tokens: Count
     registers: Count = 0
     native_dimension: Annotated[int, Field(gt=0)]
@@ -101,11 +102,11 @@ class Recipe(_Row):
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         if (self.library == "timm") != (self.architecture is not None):
-            raise ValueError("architecture belongs to timm's models, and each of them needs one")
+            raise ValueError("a timm model needs an architecture, and no other model has one")
         if (self.library == "package") != (self.package is not None):
-            raise ValueError("package belongs to models of library package, and each of them needs one")
+            raise ValueError("a model of library package needs a package, and no other model has one")
         if self.library == "transformers" and (self.model_type is None) != self.remote_code:
-            raise ValueError("a transformers model is described by model_type or brings remote code")
+            raise ValueError("a transformers model needs either a model_type or remote code")
         if self.pooling in ("cls", "clsmean") and self.class_tokens == 0:
             raise ValueError(f"pooling {self.pooling} needs a class token")
         if self.dimension != self.native_dimension * (2 if self.pooling == "clsmean" else 1):
@@ -113,7 +114,7 @@ class Recipe(_Row):
         return self
 
     def identity(self) -> dict[str, object]:
-        """What of the recipe decides an embedding's bytes, JSON-like."""
+        """The part of the recipe that decides an embedding's bytes, JSON-like."""
         deciding = {
             "name",
             "library",
@@ -146,13 +147,13 @@ def recipes() -> dict[str, Recipe]:
     except (OSError, KeyError, ValueError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ModelError(
-            f"the table of recipes cannot be used ({first})", remedy="install pathorob-checks again"
+            f"the table of recipes is not valid ({first})", remedy="install pathorob-checks again"
         ) from error
 
 
 def recipe_for_repository(repo: str) -> Recipe | None:
-    """The recipe of a hub repository, if there is one; the hub takes no notice of case."""
-    return next((found for found in recipes().values() if found.repo.casefold() == repo.casefold()), None)
+    """The recipe of a hub repository, if there is one; the hub ignores case."""
+    return next((recipe for recipe in recipes().values() if recipe.repo.casefold() == repo.casefold()), None)
 
 
 def _recipe(name: str, row: dict[str, Any], normalizations: dict[str, dict[str, Any]]) -> Recipe:

@@ -20,12 +20,12 @@ PREPROCESSOR = "preprocessor_config.json"
 
 
 class Source(Protocol):
-    """Where files are.
+    """A place that holds a model's files.
 
     Attributes
     ----------
     origin : the model as the user knows it (`org/model`, a folder), for messages.
-    pinned : whether the user named a full commit, so that code in it cannot change.
+    pinned : whether the user gave a full commit, so that code in it cannot change.
     """
 
     @property
@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def path(self, name: str) -> Path:
-        """A file on this disk, fetched if need be."""
+        """Path of a file on this machine; downloads it where needed."""
         ...
 
 
@@ -84,14 +84,14 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a model is built from.
+    """The files that a model is built from.
 
     Attributes
     ----------
     origin : see `Source`.
     library : `timm` or `transformers`.
-    config : content of `config.json`; None where a recipe stands in for it.
-    config_file, preprocessor : paths of `config.json` and `preprocessor_config.json`, where there are.
+    config : content of `config.json`; None where a recipe replaces it.
+    config_file, preprocessor : paths of `config.json` and `preprocessor_config.json`, where they exist.
     weights : paths of the weights.
     remote_code : whether the network is code of the repository, which the user allowed to run.
     """
@@ -110,8 +110,8 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
 
     Raises
     ------
-    ModelError : when they make no model, or the model is code that may not be run.
-    HubError : when they cannot be fetched.
+    ModelError : when they are not the files of a model, or the model is code that may not be run.
+    HubError : when they cannot be downloaded.
     """
     names = set(source.names())
     config = _config(source, names, recipe)
@@ -139,7 +139,7 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
 
 
 def needed_files(source: Source, recipe: Recipe | None) -> list[str]:
-    """Names of the files that `gather` fetches; fetches only `config.json` and an index of weights.
+    """Names of the files that `gather` downloads; this downloads `config.json` and an index of weights only.
 
     Raises
     ------
@@ -165,16 +165,11 @@ def refuse_remote_code(origin: str, *, trusted: bool, pinned: bool) -> None:
     """Raise ModelError unless the user trusts the repository's code and has pinned it to a commit."""
     if trusted and pinned:
         return
-    lacking = " and ".join(
-        [
-            *([] if trusted else ["its code is not trusted yet"]),
-            *([] if pinned else ["it is not pinned to a commit"]),
-        ]
-    )
+    reasons = [*([] if trusted else ["not trusted"]), *([] if pinned else ["not pinned to a commit"])]
     raise ModelError(
-        f"{origin} is Python code in its repository, and {lacking}",
+        f"{origin} is Python code in its repository that is {' and '.join(reasons)}",
         remedy="read that code, then give both --fm-trust-remote-code and the full commit of 40 digits after "
-        "the @, or load the model by code of your own with python:module:factory",
+        "the @, or load the model with your own python:module:factory",
     )
 
 
@@ -183,22 +178,24 @@ def read_config(config: Path, origin: str) -> dict[str, Any]:
 
     Raises
     ------
-    ModelError : when it is no JSON object.
+    ModelError : when it is not a JSON object.
     """
     try:
         text = config.read_text(encoding="utf-8")
         content = json.loads(text)
     except (OSError, ValueError) as error:
         is_page = not isinstance(error, OSError) and config.read_bytes().lstrip()[:1] == b"<"
-        what = "is a web page" if is_page else f"cannot be read ({type(error).__name__})"
+        problem = "is a web page" if is_page else f"cannot be read ({type(error).__name__})"
         raise ModelError(
-            f"{CONFIG} of {origin} {what}",
-            remedy="check for a login page or proxy in between, then download the model again"
+            f"{CONFIG} of {origin} {problem}",
+            remedy="check for a login page or a proxy, then download the model again"
             if is_page
             else "download or save the model again",
         ) from error
     if not isinstance(content, dict):
-        raise ModelError(f"{CONFIG} of {origin} holds no object", remedy="download or save the model again")
+        raise ModelError(
+            f"{CONFIG} of {origin} is not a JSON object", remedy="download or save the model again"
+        )
     return content
 
 
@@ -210,14 +207,14 @@ def _config(source: Source, names: set[str], recipe: Recipe | None) -> dict[str,
     if recipe is None:
         raise ModelError(
             f"{source.origin} has no {CONFIG}",
-            remedy="name a model that timm or transformers saved, or load it by code of your own with "
+            remedy="give a model that timm or transformers saved, or load it with your own "
             "python:module:factory",
         )
     return None
 
 
 def library_of(config: Mapping[str, Any]) -> str | None:
-    """`timm`, `transformers` or None, by what a `config.json` says."""
+    """`timm`, `transformers` or None, by the keys of a `config.json`."""
     if isinstance(config.get("architecture"), str):
         return "timm"
     return "transformers" if config.keys() & {"model_type", "architectures", "auto_map"} else None
@@ -230,7 +227,7 @@ def _library(config: Mapping[str, Any] | None, origin: str, recipe: Recipe | Non
     if library is None:
         raise ModelError(
             f"{CONFIG} of {origin} is neither timm's (no architecture) nor transformers' (no model_type)",
-            remedy="load it by code of your own with python:module:factory",
+            remedy="load it with your own python:module:factory",
         )
     return library
 
@@ -242,7 +239,7 @@ def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
         return False
     require_transformers("a model with code of its own")
     transformers: Any = importlib.import_module("transformers")
-    # Where transformers has the model itself, the repository's code is not needed.
+    # Where transformers includes the model, the repository's code is not needed.
     return config.get("model_type") not in transformers.CONFIG_MAPPING
 
 
@@ -250,15 +247,15 @@ def _needed(
     source: Source, names: set[str], library: str, recipe: Recipe | None, *, remote: bool
 ) -> list[str]:
     chosen = weight_files.choose_weights(names, source.origin, recipe.weights if recipe else None)
-    wanted = [chosen]
+    weights = [chosen]
     if weight_files.is_index(chosen):
         shards = weight_files.shards_of(source.path(chosen), source.origin)
-        if absent := sorted(set(shards) - names):
+        if missing := sorted(set(shards) - names):
             raise ModelError(
-                f"{source.origin} has no {absent[0]}, which its {chosen} names",
+                f"{source.origin} has no {missing[0]}, which is listed in {chosen}",
                 remedy="download or save the model again",
             )
-        wanted += shards
+        weights += shards
     optional = [CONFIG, *([PREPROCESSOR] if library == "transformers" else [])]
     code = sorted(name for name in names if remote and name.endswith(".py"))
-    return [*(name for name in optional if name in names), *wanted, *code]
+    return [*(name for name in optional if name in names), *weights, *code]

@@ -1,7 +1,7 @@
 """The value of `--fm`: which foundation model a run is about.
 
-Read while pytest parses its options, so this module imports nothing heavy and asks no network. What a
-spec names is looked up later, by `loading.resolve`.
+Imported while pytest parses its options, so this module imports nothing heavy and sends no request. The
+model itself is looked up later, by `loading.resolve`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from pathorob_checks.errors import SpecError
 
 DEMO_NAMES = ("stain-invariant", "color-sensitive")
-"""Names behind `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
+"""Names after `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
 
 FORMS = (
     "a recipe's name such as virchow2[@revision]",
@@ -38,13 +38,13 @@ _WEB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/(?P<repo>[^/\s]+/[^/\s
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A `--fm` value, taken apart.
+    """A parsed `--fm` value.
 
     Attributes
     ----------
     text : the value as the user wrote it.
     kind : `recipe`, `hf-hub`, `local-dir`, `embeddings`, `python` or `demo`.
-    target : what the kind's loader needs: a recipe's name, `org/model`, a folder, `module:factory`, a
+    target : what the kind's loader takes: a recipe's name, `org/model`, a folder, `module:factory`, a
         demo's name.
     revision : branch, tag or commit after `@`, for `recipe` and `hf-hub` only.
     """
@@ -56,11 +56,11 @@ class ModelSpec:
 
 
 def parse_spec(text: str) -> ModelSpec:
-    """Take a `--fm` value apart.
+    """Parse a `--fm` value.
 
     Raises
     ------
-    SpecError : when it names no foundation model; tells the forms that exist and the nearest one.
+    SpecError : when it is no foundation model; the message lists the forms and suggests the nearest one.
     """
     text = text.strip()
     kind, colon, target = text.partition(":")
@@ -75,7 +75,7 @@ def parse_spec(text: str) -> ModelSpec:
     if kind == "python":
         return _parse_python(text, target)
     if not target.strip():
-        raise SpecError(f"--fm={text} names no folder", remedy=f"write {kind}:PATH with {_FOLDERS[kind]}")
+        raise SpecError(f"--fm={text} has no path", remedy=f"write {kind}:PATH with {_FOLDERS[kind]}")
     return ModelSpec(text, kind, target)
 
 
@@ -87,7 +87,7 @@ def recipe_repositories() -> Mapping[str, tuple[str, str | None]]:
 
 
 def short_names(specs: Sequence[ModelSpec]) -> list[str]:
-    """Readable names for test ids, one per spec and in its order, no two alike.
+    """Readable names for test ids, one per spec, in the same order and all different.
 
     A name is as short as the others allow: `vit_tiny`, else `org/vit_tiny`, else `org/vit_tiny@v2`.
 
@@ -97,16 +97,16 @@ def short_names(specs: Sequence[ModelSpec]) -> list[str]:
     """
     first: dict[tuple[str, str, str | None], ModelSpec] = {}
     for spec in specs:
-        twin = first.setdefault(_what_it_is(spec), spec)
+        twin = first.setdefault(_model_key(spec), spec)
         if twin is not spec:
             both = spec.text if spec.text == twin.text else f"{twin.text} and {spec.text}"
-            raise SpecError(f"--fm names the same foundation model twice ({both})", remedy="give it once")
+            raise SpecError(f"--fm has the same foundation model twice ({both})", remedy="give it once")
     forms = [_name_forms(spec) for spec in specs]
     lengths = [0] * len(forms)
     while True:
         names = [form[length] for form, length in zip(forms, lengths, strict=True)]
         counts = Counter(names)
-        # The last form is the whole spec, which the check above made unique: this ends.
+        # This ends, since the last form is the whole spec, which is unique by the check above.
         longer = [i for i, name in enumerate(names) if counts[name] > 1 and lengths[i] + 1 < len(forms[i])]
         if not longer:
             return names
@@ -114,7 +114,7 @@ def short_names(specs: Sequence[ModelSpec]) -> list[str]:
             lengths[i] += 1
 
 
-def _what_it_is(spec: ModelSpec) -> tuple[str, str, str | None]:
+def _model_key(spec: ModelSpec) -> tuple[str, str, str | None]:
     """Equal for specs that name the same model: a recipe and its repository, two paths to a folder."""
     if spec.kind in _FOLDERS:
         return spec.kind, str(Path(spec.target).expanduser().resolve()), None
@@ -133,13 +133,13 @@ def _what_it_is(spec: ModelSpec) -> tuple[str, str, str | None]:
 def _name_forms(spec: ModelSpec) -> list[str]:
     """Names of a spec from shortest to fullest; the last one is the spec itself."""
     if spec.kind == "hf-hub":
-        # Without a revision the third repeats the second, so that only the twin with one gets longer.
+        # Without a revision the third form is the second, so that only the spec with a revision gets longer.
         full = spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"
         return [spec.target.partition("/")[2], spec.target, full, f"hf-hub:{full}"]
     if spec.kind == "recipe":
         return [spec.target, spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"]
     if spec.kind in _FOLDERS:
-        # Not resolved: a link's own name is the one that the user knows.
+        # A link is not resolved: the user knows its own name.
         path = Path(os.path.normpath(Path(spec.target).expanduser().absolute())).as_posix()
         parts = [part for part in path.split("/") if part]
         forms = ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)]
@@ -152,7 +152,7 @@ def _name_forms(spec: ModelSpec) -> list[str]:
 def _parse_hub(text: str, target: str) -> ModelSpec:
     repo, at, revision = target.partition("@")
     parts = repo.split("/")
-    # The hub refuses `..` and `--` as well: one climbs folders, the other is its cache's separator.
+    # The hub refuses these too: `..` leads to a parent folder, and `--` is the separator in its cache.
     legal = len(parts) == 2 and all(_HUB_PART.fullmatch(part) for part in parts)
     if not legal or ".." in repo or "--" in repo:
         raise SpecError(
@@ -170,11 +170,11 @@ def _parse_recipe(text: str) -> ModelSpec:
 
 
 def _revision(text: str, at: str, revision: str) -> str | None:
-    """What stands after the @, if there is one."""
+    """The text after the @, if there is one."""
     if at and (not _REVISION.fullmatch(revision) or ".." in revision or "//" in revision):
         raise SpecError(
-            f"--fm={text} has no usable revision after the @",
-            remedy="name a branch, a tag or a commit, or leave the @ out",
+            f"--fm={text} has no valid revision after the @",
+            remedy="give a branch, a tag or a commit, or leave the @ out",
         )
     return revision if at else None
 
@@ -182,8 +182,8 @@ def _revision(text: str, at: str, revision: str) -> str | None:
 def _parse_demo(text: str, name: str) -> ModelSpec:
     if name not in DEMO_NAMES:
         near = difflib.get_close_matches(name.lower(), DEMO_NAMES, n=1, cutoff=0.5)
-        hint = f"did you mean demo:{near[0]}" if near else f"there are {' and '.join(DEMO_NAMES)}"
-        raise SpecError(f"--fm={text} names no built-in demo model", remedy=hint)
+        hint = f"did you mean demo:{near[0]}" if near else f"choose {' or '.join(DEMO_NAMES)}"
+        raise SpecError(f"--fm={text} is not a built-in demo model", remedy=hint)
     return ModelSpec(text, "demo", name)
 
 
@@ -192,7 +192,7 @@ def _parse_python(text: str, target: str) -> ModelSpec:
     names = [*module.split("."), *factory.split(".")]
     if not colon or not all(name.isidentifier() for name in names):
         raise SpecError(
-            f"--fm={text} names no Python factory",
+            f"--fm={text} is not a Python factory",
             remedy="write python:module:factory, for example python:my_project.encoders:build",
         )
     return ModelSpec(text, "python", target)
@@ -201,11 +201,11 @@ def _parse_python(text: str, target: str) -> ModelSpec:
 def _unknown(text: str) -> SpecError:
     near = _nearest(text)
     hint = f"did you mean {near}? The forms are " if near else "the forms are "
-    return SpecError(f"--fm={text or repr(text)} names no foundation model", remedy=hint + ", ".join(FORMS))
+    return SpecError(f"--fm={text or repr(text)} is not a foundation model", remedy=hint + ", ".join(FORMS))
 
 
 def _nearest(text: str) -> str | None:
-    """The valid spec that the user most likely meant, if any is near."""
+    """The valid spec that the user probably meant, if one is similar enough."""
     if web := _WEB_ADDRESS.fullmatch(text):
         return f"hf-hub:{web['repo']}"
     kind, colon, target = text.partition(":")
@@ -215,10 +215,10 @@ def _nearest(text: str) -> str | None:
     else:
         name, at, revision = text.partition("@")
         plain = name.lower().replace("_", "-").replace(" ", "-")
-        known = difflib.get_close_matches(plain, recipe_repositories(), n=1, cutoff=0.7)
+        similar = difflib.get_close_matches(plain, recipe_repositories(), n=1, cutoff=0.7)
         demos = [f"demo:{demo}" for demo in difflib.get_close_matches(plain, DEMO_NAMES, n=1)]
         repos = [f"hf-hub:{text}"] if "/" in text else []
-        candidates = [*repos, *(f"{recipe}{at}{revision}" for recipe in known), *demos]
+        candidates = [*repos, *(f"{recipe}{at}{revision}" for recipe in similar), *demos]
     for candidate in candidates:
         try:
             return parse_spec(candidate).text

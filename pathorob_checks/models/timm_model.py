@@ -1,4 +1,4 @@
-"""Encoders that timm can build: a `config.json` of timm's or a recipe, and weights."""
+"""Encoders that timm builds from its own `config.json` or from a recipe, and from weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class TimmModel(Encoder):
     """A timm encoder on its device; parameters and errors as in `Encoder`.
 
-    Where the model normalises after pooling (timm's `fc_norm`), so do `cls`, `mean` and `clsmean`.
+    Where the model normalizes after pooling (timm's `fc_norm`), so do `cls`, `mean` and `clsmean`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class TimmModel(Encoder):
         data_config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
         if data_config["input_size"][0] != 3:
             raise ModelError(
-                f"{files.origin} takes images of {data_config['input_size'][0]} channels",
+                f"{files.origin} takes {data_config['input_size'][0]}-channel images",
                 remedy="choose a model for RGB images",
             )
         transform, size, steps, notes = _preprocessing(data_config, recipe, files)
@@ -92,9 +92,9 @@ class TimmModel(Encoder):
 
 
 def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) -> Any:
-    """The architecture of a config, with random weights; of a recipe where there is no config.
+    """The network that a config describes, or a recipe where there is no config, with random weights.
 
-    The recipe's arguments win over the config's: they are what its authors tell to pass.
+    The recipe's arguments override the config's: they are those that the model's authors recommend.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
     architecture = config["architecture"] if config else ours.architecture if ours else None
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise ModelError(
-            f"{origin} needs the architecture {architecture}, unknown to timm {timm.__version__}",
-            remedy="upgrade timm, or load the model by code of your own with python:module:factory",
+            f"{origin} needs the architecture {architecture}, which is not in timm {timm.__version__}",
+            remedy="upgrade timm, or load the model with your own python:module:factory",
         )
     try:
         pretrained_cfg, arguments = _timm_arguments(config or {}, ours.model_args if ours else {})
@@ -116,7 +116,7 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
         )
     except ModelError:
         raise
-    except Exception as error:  # arguments from a file reach any timm constructor: it may raise anything
+    except Exception as error:  # timm's constructors get any arguments from the file, and may raise anything
         first_line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
             f"timm {timm.__version__} cannot build {architecture} from config.json of {origin} "
@@ -126,17 +126,17 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
 
 
 def layout_of(model: Any) -> TokenLayout:
-    """What a timm model says about its tokens."""
+    """The layout of a timm model's tokens."""
     prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
     class_token = getattr(model, "cls_token", None) is not None
     patches: Any = getattr(model, "patch_embed", None)
-    # Without a countable grid nothing would tell a register from a patch.
+    # Without a countable grid, registers could not be distinguished from patches.
     countable = hasattr(patches, "dynamic_feat_size") or hasattr(patches, "grid_size")
     if not countable or not hasattr(model, "num_prefix_tokens"):
         return TokenLayout(prefix, class_token, None)
 
     def grid(height: int, width: int) -> tuple[int, int]:
-        # From the patch embedding, not from the tokens, which are what is to be checked.
+        # From the patch embedding: the number of tokens is checked against it.
         if hasattr(patches, "dynamic_feat_size"):
             rows, columns = patches.dynamic_feat_size((height, width))
         else:
@@ -149,11 +149,11 @@ def layout_of(model: Any) -> TokenLayout:
 def _timm_arguments(
     config: Mapping[str, Any], more: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """A config's `pretrained_cfg` and the arguments of its model, read by the rules of timm itself."""
+    """A config's `pretrained_cfg` and the arguments of its model, by timm's own rules."""
     arguments = {**(config.get("model_args") or {}), **more}
     if not config:
         return None, arguments
-    # Before `pretrained_cfg` had a key of its own, its content was the whole file.
+    # Older files have no key `pretrained_cfg`: its content is the whole file.
     flat = {
         key: value for key, value in config.items() if key not in ("num_features", "labels", "model_args")
     }
@@ -162,7 +162,7 @@ def _timm_arguments(
         pretrained_cfg["num_classes"] = config["num_classes"]
     if "num_classes" in pretrained_cfg:
         arguments.setdefault("num_classes", pretrained_cfg["num_classes"])
-    # Older timm saved the size that the architecture was published with, not that of the saved weights.
+    # Older timm saved the published size of the architecture, not that of the saved weights.
     size = arguments.get("img_size")
     if size is not None and pretrained_cfg.get("fixed_input_size") and not arguments.get("dynamic_img_size"):
         channels = (pretrained_cfg.get("input_size") or (3,))[0]
@@ -178,9 +178,9 @@ def _preprocessing(
     from timm.data.transforms_factory import create_transform
 
     if recipe is not None:
-        # Without a config, the values are timm's defaults and nobody's word on this model.
-        found = preprocessing.from_timm(data_config) if files.config else {}
-        steps, notes = preprocessing.merge(recipe.preprocessing, found, files.origin)
+        # Without a config, the values are timm's defaults and not this model's.
+        theirs = preprocessing.from_timm(data_config) if files.config else {}
+        steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
     transform: Transform = create_transform(**data_config, is_training=False)
     _, height, width = data_config["input_size"]
@@ -203,13 +203,13 @@ def _load_weights(model: Any, files: ModelFiles) -> None:
     raw = unwrapped(read_weights(files.weights, files.origin), expected.keys())
     weights, difference = raw, misfits(expected, raw, headless=headless)
     if difference:
-        # Names of older or the original code, which timm knows how to translate.
+        # The names may be those of an older timm or of the original code, which timm can translate.
         translated = _translated(model, raw)
         if translated is not None and misfits(expected, translated, headless=headless) is None:
             weights, difference = translated, None
     if difference:
         parts = len(files.weights)
-        where = files.weights[0].name if parts == 1 else f"the whole of {parts} files"
+        where = files.weights[0].name if parts == 1 else f"the checkpoint of {parts} files"
         source = "config.json" if files.config else "recipe"
         raise ModelError(
             f"{where} of {files.origin} does not fit its {source}: it {difference}",
@@ -224,14 +224,15 @@ def _translated(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch
     if translate is None:
         return None
     try:
-        found: dict[str, torch.Tensor] = dict(translate(dict(weights), model))
-    except Exception:  # made for other checkpoints than this one
+        translated: dict[str, torch.Tensor] = dict(translate(dict(weights), model))
+    except Exception:  # timm's translation is for other checkpoints than this one
         return None
-    return None if any(_is_resampled(weights.get(key), found[key]) for key in found) else found
+    resampled = any(_is_resampled(weights.get(key), tensor) for key, tensor in translated.items())
+    return None if resampled else translated
 
 
 def _is_resampled(before: torch.Tensor | None, after: torch.Tensor) -> bool:
-    """Whether a translation made other values of a tensor, and not just took the class token's row off it."""
+    """Whether a translation changed the values of a tensor, other than by removing the class token's row."""
     if before is None or before.shape == after.shape:
         return False
     if before.ndim != 3 or after.ndim != 3 or after.shape[1] >= before.shape[1]:

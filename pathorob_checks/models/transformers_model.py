@@ -1,4 +1,4 @@
-"""Encoders of the transformers library, from files alone: the library itself asks no network here."""
+"""Encoders of the transformers library, from files alone: the library itself sends no request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls_token|class_token)")
 _DISTILLATION_TOKEN = re.compile(r"(?:.*\.)?(?:distillation_token|dist_token)")
-# CLIP's family normalises the class token alone: its other tokens are no finished features.
+# Models such as CLIP normalize the class token alone: their other tokens are not finished.
 _UNFINISHED_TOKENS = re.compile(r"(?:.*\.)?class_embedding")
 _POOLER = re.compile(r"(?:.*\.)?pooler\..*")
 
@@ -94,17 +94,17 @@ class TransformersModel(Encoder):
             return output
         pooled: torch.Tensor | None = getattr(output, "pooler_output", None)
         if pooled is None or self._untrained_pooler:
-            why = "whose weights are not in its files" if self._untrained_pooler else "to take"
+            reason = ", as the weights of its pooler are missing" if self._untrained_pooler else ""
             raise ModelError(
-                f"{self._origin} has no pooled output {why}",
-                remedy="ask for --fm-pooling=clsmean, cls or mean if it has tokens",
+                f"{self._origin} has no pooled output{reason}",
+                remedy="choose --fm-pooling=clsmean, cls or mean if it has tokens",
             )
-        # Convolutional networks keep the two sides of the image, of length 1.
+        # Convolutional networks keep the height and width of the image, both 1.
         return pooled.flatten(1) if pooled.ndim == 4 and pooled.shape[2:] == (1, 1) else pooled
 
 
 def layout_of(model: Any, config: Any, recipe: Recipe | None = None) -> TokenLayout:
-    """What a transformers model says about its tokens; the recipe speaks where the model does not."""
+    """The layout of a transformers model's tokens; the recipe supplies what the model does not."""
     names = [name for name, _ in model.named_parameters()]
     class_token = any(_CLASS_TOKEN.fullmatch(name) for name in names)
     unfinished = any(_UNFINISHED_TOKENS.fullmatch(name) for name in names)
@@ -128,7 +128,7 @@ def layout_of(model: Any, config: Any, recipe: Recipe | None = None) -> TokenLay
 
 
 def build_config(model_type: str, config_args: Mapping[str, Any], origin: str) -> Any:
-    """A config of the library's own, from a recipe.
+    """The library's config for a recipe.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
     try:
         config = library.CONFIG_MAPPING[model_type].from_dict(dict(files.config))
         return library.MODEL_MAPPING[type(config)], config
-    except Exception as error:  # values from a file reach any config class: it may raise anything
+    except Exception as error:  # the config class gets any values from the file, and may raise anything
         raise ModelError(
             f"transformers cannot build {model_type} from config.json of {files.origin} "
             f"({type(error).__name__}: {_first_line(error)})",
@@ -172,29 +172,29 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
     import_class = _library("dynamic_module_utils").get_class_from_dynamic_module
 
     auto_map = (files.config or {}).get("auto_map") or {}
-    found: dict[str, Any] = {}
+    classes: dict[str, Any] = {}
     for role in ("AutoConfig", "AutoModel"):
         reference = auto_map.get(role)
         if not isinstance(reference, str):
             raise ModelError(
-                f"config.json of {files.origin} names no {role} in its auto_map",
-                remedy="load it by code of your own with python:module:factory",
+                f"config.json of {files.origin} has no {role} in its auto_map",
+                remedy="load it with your own python:module:factory",
             )
         if "--" in reference:
-            # The commit that the user read and pinned is not that of the other repository.
+            # The pinned commit, whose code the user has read, does not cover the other repository.
             raise ModelError(
                 f"{files.origin} takes its code from another repository ({reference.partition('--')[0]})",
-                remedy="load it by code of your own with python:module:factory",
+                remedy="load it with your own python:module:factory",
             )
         try:
-            found[role] = import_class(reference, str(folder), local_files_only=True)
+            classes[role] = import_class(reference, str(folder), local_files_only=True)
         except Exception as error:  # importing runs the repository's code
-            why = f"{type(error).__name__}: {_first_line(error)}"
+            reason = f"{type(error).__name__}: {_first_line(error)}"
             raise ModelError(
-                f"the code of {files.origin} cannot be imported ({why})",
-                remedy="install what it needs, or load it by code of your own with python:module:factory",
+                f"the code of {files.origin} cannot be imported ({reason})",
+                remedy="install what it needs, or load it with your own python:module:factory",
             ) from error
-    return found["AutoModel"], found["AutoConfig"].from_dict(dict(files.config or {}))
+    return classes["AutoModel"], classes["AutoConfig"].from_dict(dict(files.config or {}))
 
 
 def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool]:
@@ -203,11 +203,11 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
     try:
         with torch.device("meta"):
             expected = model_class(config).state_dict().keys()
-    except Exception:  # a network that cannot be built without memory has no names to compare with
+    except Exception:  # a network that cannot be built on the meta device: no names to compare with
         expected = weights.keys()
     try:
-        # By name and not by folder, so that the library reads no other file of the folder. It translates
-        # the names of older versions.
+        # The weights and not the folder, so that the library reads no other file there. It translates the
+        # names of older versions.
         model, report = model_class.from_pretrained(
             None,
             config=config,
@@ -231,7 +231,7 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
     )
     if difference:
         raise ModelError(
-            f"the weights of {files.origin} do not fit its config.json: the file {difference}",
+            f"the weights of {files.origin} do not fit its config.json: the checkpoint {difference}",
             remedy="save weights and config.json from the same model",
         )
     return model, bool(pooler)
@@ -243,8 +243,8 @@ def _preprocessing(
     """Transform, size of its output, a description, and notes on disagreements."""
     processor = _processor(files, required=recipe is None)
     if recipe is not None:
-        found = preprocessing.from_processor(processor) if processor is not None else {}
-        steps, notes = preprocessing.merge(recipe.preprocessing, found, files.origin)
+        theirs = preprocessing.from_processor(processor) if processor is not None else {}
+        steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
 
     def transform(image: Image.Image) -> torch.Tensor:
@@ -256,7 +256,7 @@ def _preprocessing(
     channels, height, width = transform(Images.new("RGB", (256, 256))).shape
     if channels != 3:
         raise ModelError(
-            f"{files.origin} takes images of {channels} channels", remedy="choose a model for RGB images"
+            f"{files.origin} takes {channels}-channel images", remedy="choose a model for RGB images"
         )
     description = {**preprocessing.from_processor(processor), "size": [height, width]}
     readable = {key: list(value) if isinstance(value, tuple) else value for key, value in description.items()}
@@ -264,18 +264,18 @@ def _preprocessing(
 
 
 def _processor(files: ModelFiles, *, required: bool) -> Any:
-    """The repository's image processor; None where there is none and a recipe stands in."""
+    """The repository's image processor; None where there is none and a recipe replaces it."""
     library = _library()
 
     if files.preprocessor is None:
         if required:
             raise ModelError(
-                f"{files.origin} has no preprocessor_config.json, so how to prepare an image is unknown",
-                remedy="ask its authors, or load it by code of your own with python:module:factory",
+                f"{files.origin} has no preprocessor_config.json, so its preprocessing is unknown",
+                remedy="ask its authors, or load it with your own python:module:factory",
             )
         return None
     try:
-        # Pillow resizes, as for all other models here; torchvision differs from it in the last bits.
+        # Pillow resizes, as for all other models; torchvision differs from it in the last bits.
         return library.AutoImageProcessor.from_pretrained(
             str(files.preprocessor.parent),
             backend="pil",
@@ -288,20 +288,20 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
         raise ModelError(
             f"preprocessor_config.json of {files.origin} cannot be used "
             f"({type(error).__name__}: {_first_line(error)})",
-            remedy="download it again, or load the model by code of your own with python:module:factory",
+            remedy="download it again, or load the model with your own python:module:factory",
         ) from error
 
 
 def _unknown(model_type: object, origin: str) -> ModelError:
     return ModelError(
-        f"{origin} needs the model type {model_type}, unknown to transformers {_library().__version__}",
-        remedy="upgrade transformers, or load the model by code of your own with python:module:factory",
+        f"{origin} needs the model type {model_type}, which is not in transformers {_library().__version__}",
+        remedy="upgrade transformers, or load the model with your own python:module:factory",
     )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's bars and tables: what they tell is an error or nothing here."""
+    """Without the library's progress bars and tables; a problem that they show is an error here."""
     logging = _library("utils").logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""The user's own encoder: whatever `python:module:factory` returns."""
+"""The user's own encoder: the object that the factory of `python:module:factory` returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def import_factory(target: str) -> Callable[..., Any]:
-    """The callable that `module:factory` names; the working directory is importable, as under pytest.
+    """The callable `module:factory`; the working directory is importable, as under pytest.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def import_factory(target: str) -> Callable[..., Any]:
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module_name)
+        value: Any = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code
         raise ModelError(
             f"module {module_name} of python:{target} cannot be imported ({_brief(error)})",
@@ -46,25 +46,26 @@ def import_factory(target: str) -> Callable[..., Any]:
         ) from error
     for name in factory_name.split("."):
         try:
-            found = getattr(found, name)
+            value = getattr(value, name)
         except AttributeError as error:
             raise ModelError(
                 f"module {module_name} has no {factory_name}",
-                remedy="name a function in it that returns an object with preprocess and embed",
+                remedy="give a function of it that returns an object with preprocess and embed",
             ) from error
-    if not callable(found):
+    if not callable(value):
         raise ModelError(
             f"{factory_name} of module {module_name} cannot be called",
-            remedy="name a function that returns an object with preprocess and embed",
+            remedy="give a function that returns an object with preprocess and embed",
         )
-    result: Callable[..., Any] = found
-    return result
+    factory: Callable[..., Any] = value
+    return factory
 
 
 def build(target: str, device: str) -> Any:
     """Call the factory, with `device=` if it takes one, and check what it returns.
 
-    A `torch.nn.Module` that it is, or has as `.model`, is moved to the device and put in evaluation mode.
+    If the product is a `torch.nn.Module`, or has one as `.model`, that is moved to the device and put in
+    evaluation mode.
 
     Raises
     ------
@@ -79,12 +80,12 @@ def build(target: str, device: str) -> Any:
         product = factory(device=device) if takes_device else factory()
     except Exception as error:  # the user's code may raise anything; chained, so that it can be debugged
         raise ModelError(
-            f"python:{target} raised {_brief(error)}", remedy="call it in a Python shell and mend it"
+            f"python:{target} raised {_brief(error)}", remedy="call it in a Python shell and fix it"
         ) from error
-    lacking = [name for name in ("preprocess", "embed") if not callable(getattr(product, name, None))]
-    if lacking:
+    missing = [name for name in ("preprocess", "embed") if not callable(getattr(product, name, None))]
+    if missing:
         raise ModelError(
-            f"python:{target} returned a {type(product).__name__} without {' and '.join(lacking)}",
+            f"python:{target} returned a {type(product).__name__} without {' and '.join(missing)}",
             remedy="return an object with preprocess(PIL image) -> tensor and embed(batch) -> (B, D)",
         )
     if (module := module_of(product)) is not None:
@@ -93,7 +94,7 @@ def build(target: str, device: str) -> Any:
 
 
 def module_of(product: Any) -> torch.nn.Module | None:
-    """The network in a factory's product, where there is one to be found."""
+    """The network in a factory's product, or None."""
     import torch
 
     for candidate in (product, getattr(product, "model", None)):
@@ -107,7 +108,7 @@ def digest_of_weights(module: torch.nn.Module) -> str:
     import torch
 
     digest = hashlib.sha256(_ADDRESS.sub("", repr(module)).encode())
-    # Buffers as well: those that are not saved with the weights decide embeddings like any other.
+    # Buffers too: those that are not saved with the weights decide embeddings as well.
     for name, tensor in sorted({**dict(module.named_buffers()), **module.state_dict()}.items()):
         if isinstance(tensor, torch.Tensor):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -119,10 +120,10 @@ def digest_of_weights(module: torch.nn.Module) -> str:
 
 
 def digest_of_sources(target: str) -> str:
-    """SHA-256 (hex) of the factory's module and of the user's other modules that it draws on.
+    """SHA-256 (hex) of the factory's module and of the user's own modules that it uses.
 
-    Followed are the modules that a module's globals come from, outside the standard library and
-    installed packages. What is imported inside a function only is not seen.
+    These are the modules that a module's globals come from, except for the standard library and installed
+    packages. Imports inside a function are not included.
     """
     digest = hashlib.sha256()
     pending, seen = [target.partition(":")[0]], set[str]()
@@ -135,12 +136,12 @@ def digest_of_sources(target: str) -> str:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         first = len(seen) == 1
-        if module is None or not file or not (first or _is_users(file)):
+        if module is None or not file or not (first or _is_own_code(file)):
             continue
         try:
             sources[name] = Path(file).read_bytes()
         except OSError:
-            sources[name] = os.urandom(16)  # unknown is never equal
+            sources[name] = os.urandom(16)  # a file that cannot be read never equals an earlier one
         for value in vars(module).values():
             origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
             if isinstance(origin, str):
@@ -150,7 +151,7 @@ def digest_of_sources(target: str) -> str:
     return digest.hexdigest()
 
 
-def _is_users(file: str) -> bool:
+def _is_own_code(file: str) -> bool:
     path = Path(file).resolve()
     installed = {Path(folder).resolve() for folder in sysconfig.get_paths().values()}
     return not any(path.is_relative_to(folder) for folder in installed)
@@ -164,9 +165,9 @@ class UserModel:
     product : object with `preprocess(PIL image) -> tensor` and `embed(batch) -> (B, D)`.
     target : `module:factory`, for messages.
     identity : see `FoundationModel.identity`; kept as given.
-    device : where a network found in the product lives; batches are handed over there. A product
-        without one gets its batches on the CPU and moves them as it likes.
-    batch_size : None is the product's own `batch_size`, else what suits the device.
+    device : where the product's network is, and gets its batches. A product without a network gets its
+        batches on the CPU and may move them.
+    batch_size : None takes the product's own `batch_size`, else a number that suits the device.
 
     Raises
     ------
@@ -212,7 +213,7 @@ class UserModel:
 
         Raises
         ------
-        ModelError : when that returns something else.
+        ModelError : when that returns anything else.
         """
         import torch
 
@@ -229,7 +230,7 @@ class UserModel:
 
         Raises
         ------
-        ModelError : when that returns something else.
+        ModelError : when that returns anything else.
         """
         import torch
 
@@ -240,7 +241,7 @@ class UserModel:
                 result = torch.as_tensor(result)
         if not isinstance(result, torch.Tensor) or result.ndim != 2 or len(result) != len(batch):
             raise ModelError(
-                f"embed of python:{self._target} returned {_kind(result)} for {len(batch)} images",
+                f"embed of python:{self._target} returned {_kind(result)} for a batch of {len(batch)}",
                 remedy="return a tensor of shape (B, D), one row per image",
             )
         return result.detach().float().cpu()

@@ -1,7 +1,7 @@
-"""Weights from files: which file holds them, how they are read without running code, whether they fit.
+"""Weights from files: which file holds them, reading them without running code, and whether they fit.
 
 safetensors files hold tensors alone. Pickles (`*.bin`, `*.pth`) can run code while they are read, so torch
-reads them with `weights_only=True`, which knows tensors and containers and refuses everything else.
+reads them with `weights_only=True`, which accepts tensors and containers and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OTHERS = (".safetensors", ".pth", ".pt", ".bin")
 _INDEX = ".index.json"
 _NESTED = ("state_dict", "model_state_dict", "model", "teacher")
 _WRAPPERS = ("module.", "_orig_mod.", "backbone.")
-# What training leaves in a checkpoint and no embedding needs.
+# Parts of a training checkpoint that no embedding needs.
 _LEFT_OVER = re.compile(
     r"(?:\w+\.)?(?:classifier|cls_classifier|distillation_classifier|head|heads|fc|lm_head|decoder|"
     r"dino_head|ibot_head|projection_head|mask_token|pooler)(?:\..*)?|.*\.position_ids|.*\.mask_token"
@@ -43,37 +43,37 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
     ----------
     names : files of the repository or folder.
     origin : the model as the user knows it, for messages.
-    preferred : a file that a recipe names.
+    preferred : the recipe's name for it, if any.
 
     Raises
     ------
-    ModelError : when there is none, or several and no reason to take one.
+    ModelError : when there is none, or several without a preferred one.
     """
     for name in (preferred, *_STANDARD):
         if name is not None and name in names:
             return name
     for suffix in _OTHERS:
-        found = sorted(name for name in names if "/" not in name and name.endswith(suffix))
-        if len(found) == 1:
-            return found[0]
-        if found:
+        candidates = sorted(name for name in names if "/" not in name and name.endswith(suffix))
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
             raise ModelError(
-                f"{origin} has several files of weights ({_some(found)}) and does not say which to load",
+                f"{origin} has several files of weights ({_first_few(candidates)}) with no standard name",
                 remedy="put config.json and the right file, as model.safetensors, into a folder and use "
                 "local-dir:PATH",
             )
     raise ModelError(
         f"{origin} has no weights ({', '.join(_STANDARD[:3])} or a single *.pth)",
-        remedy="check the name, or load the model by code of your own with python:module:factory",
+        remedy="check the name, or load the model with your own python:module:factory",
     )
 
 
 def shards_of(index: Path, origin: str) -> list[str]:
-    """The files that an index names, sorted.
+    """The files that an index lists, sorted.
 
     Raises
     ------
-    ModelError : when the index is not one, or names a file outside of its own folder.
+    ModelError : when it is not an index, or lists a file outside of its own folder.
     """
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -81,19 +81,19 @@ def shards_of(index: Path, origin: str) -> list[str]:
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"{index.name} of {origin} is no index of weights", remedy="download or save the model again"
+            f"{index.name} of {origin} is not an index of weights", remedy="download or save the model again"
         ) from error
     suffix = index.name.removesuffix(_INDEX).rpartition(".")[2]
     for name in names:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", name):
             raise ModelError(
-                f"{index.name} of {origin} names {name!r}, which lies outside of the model's folder",
+                f"{index.name} of {origin} lists {name!r}, which lies outside of the model's folder",
                 remedy="do not use this model unless you know who made it",
             )
         if path.suffix != f".{suffix}":
             raise ModelError(
-                f"{index.name} of {origin} names {name!r}, which is no {suffix} file",
+                f"{index.name} of {origin} lists {name!r}, which is not a {suffix} file",
                 remedy="download or save the model again",
             )
     return sorted(names)
@@ -105,19 +105,19 @@ def is_index(name: str) -> bool:
 
 
 def read_weights(paths: Iterable[Path], origin: str) -> dict[str, torch.Tensor]:
-    """All tensors by name, on the CPU; of a checkpoint of training, the state dict inside it.
+    """All tensors by name, on the CPU; for a training checkpoint, those of the state dict inside it.
 
     Raises
     ------
-    ModelError : when a file is damaged, holds more than tensors, or a tensor comes twice.
+    ModelError : when a file is damaged, holds more than tensors, or two files hold the same tensor.
     """
     weights: dict[str, torch.Tensor] = {}
     for path in paths:
         read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
         part = read(path, origin)
-        if twice := sorted(weights.keys() & part.keys()):
+        if repeated := sorted(weights.keys() & part.keys()):
             raise ModelError(
-                f"the weights of {origin} hold {_some(twice)} twice",
+                f"the weights of {origin} hold {_first_few(repeated)} twice",
                 remedy="download or save the model again",
             )
         weights |= part
@@ -125,19 +125,19 @@ def read_weights(paths: Iterable[Path], origin: str) -> dict[str, torch.Tensor]:
 
 
 def unwrapped(weights: Mapping[str, torch.Tensor], expected: Collection[str]) -> dict[str, torch.Tensor]:
-    """Weights without what wrappers and training put before the names (`module.`, `backbone.`).
+    """Weights without the prefixes that wrappers and training add to their names (`module.`, `backbone.`).
 
     Parameters
     ----------
     weights : tensors by name.
-    expected : names of the network; a prefix that they have themselves stays.
+    expected : names of the network; a prefix that is part of these is kept.
     """
     weights = dict(weights)
     for prefix in _WRAPPERS:
         if any(key.startswith(prefix) for key in expected):
             continue
         inside = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-        # All of the network lies in the wrapper, beside nothing but heads of training.
+        # Only where everything outside the wrapper is a head of training.
         if inside and all(is_left_over(key) for key in weights if not key.startswith(prefix)):
             weights = inside
     return weights
@@ -146,9 +146,9 @@ def unwrapped(weights: Mapping[str, torch.Tensor], expected: Collection[str]) ->
 def misfits(
     expected: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], *, headless: bool = False
 ) -> str | None:
-    """How weights differ from a network's, as the end of a sentence; None where they fit.
+    """How weights differ from a network's, as the end of a sentence after 'it'; None where they fit.
 
-    With `headless` the network has no classifier, and left-over weights of one are no difference.
+    With `headless` the network has no classifier, and left-over weights of one do not count.
     """
     unexpected = [key for key in weights.keys() - expected.keys() if not (headless and is_left_over(key))]
     shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
@@ -156,14 +156,14 @@ def misfits(
 
 
 def describe_misfits(missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[str]) -> str | None:
-    """The sentence's end of `misfits`, from names."""
+    """The text of `misfits`, from the names of the tensors."""
     kinds = {"lacks": missing, "has unexpected": unexpected, "has other shapes for": shapes}
-    found = [f"{verb} {_some(sorted(keys))}" for verb, names in kinds.items() if (keys := list(names))]
-    return " and ".join(found) or None
+    parts = [f"{verb} {_first_few(sorted(keys))}" for verb, names in kinds.items() if (keys := list(names))]
+    return " and ".join(parts) or None
 
 
 def is_left_over(key: str) -> bool:
-    """Whether a tensor belongs to what was trained on top of a network and is not part of an embedding."""
+    """Whether a tensor belongs to a head that was trained on top of a network and decides no embedding."""
     return _LEFT_OVER.fullmatch(key) is not None
 
 
@@ -199,7 +199,7 @@ def _read_safetensors(path: Path, origin: str) -> dict[str, torch.Tensor]:
         weights: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"{path.name} of {origin} is damaged or no safetensors file",
+            f"{path.name} of {origin} is damaged or not a safetensors file",
             remedy="delete it and download or save the model again",
         ) from error
     return weights
@@ -210,9 +210,9 @@ def _read_pickle(path: Path, origin: str) -> dict[str, torch.Tensor]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to spell
+    except Exception as error:  # a damaged pickle may raise anything
         raise ModelError(
-            f"{path.name} of {origin} is damaged, or a pickle of more than tensors, which could run code",
+            f"{path.name} of {origin} is damaged, or is a pickle of more than tensors, which could run code",
             remedy="download it again; if it is intact, convert it to model.safetensors where you trust it, "
             "and use local-dir:PATH",
         ) from error
@@ -222,12 +222,12 @@ def _read_pickle(path: Path, origin: str) -> dict[str, torch.Tensor]:
             return {str(key): value for key, value in tensors.items()}
         content = next((content[key] for key in _NESTED if isinstance(content.get(key), Mapping)), None)
     raise ModelError(
-        f"{path.name} of {origin} holds no state dict, neither plainly nor under {', '.join(_NESTED)}",
+        f"{path.name} of {origin} holds no state dict, neither directly nor under {', '.join(_NESTED)}",
         remedy="save the network's state_dict() alone, as model.safetensors, and use local-dir:PATH",
     )
 
 
-def _some(keys: list[str]) -> str:
-    """The first few keys and how many more."""
+def _first_few(keys: list[str]) -> str:
+    """The first few keys and the number of the others."""
     shown = ", ".join(keys[:_KEYS_SHOWN])
     return shown if len(keys) <= _KEYS_SHOWN else f"{shown} and {len(keys) - _KEYS_SHOWN} more"

@@ -1,4 +1,4 @@
-"""The model that was loaded last, kept for whoever asks for it next."""
+"""The model that was loaded last, kept so that the next user of the same model need not load it again."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ if TYPE_CHECKING:
     from pathorob_checks.models.loading import PreparedModel
 
 
-class ModelAtHand:
-    """Keeps one loaded model: extractions and integrity tests of one FM follow each other in a process."""
+class LastModel:
+    """Keeps one loaded model in memory.
+
+    The extraction and the integrity checks of a foundation model follow each other in a process, so that
+    one model is enough.
+    """
 
     def __init__(self) -> None:
         self._name = ""
         self._model: FoundationModel | None = None
 
-    def sharing(self, prepared: PreparedModel) -> PreparedModel:
-        """The same model, loaded only if it was not the last one that was loaded in this way."""
+    def reusing(self, prepared: PreparedModel) -> PreparedModel:
+        """The same model with a `load` that returns the kept model if it is the one wanted.
+
+        Any other model is loaded, and kept instead.
+        """
         return replace(prepared, load=partial(self._load, prepared))
 
     def _load(self, prepared: PreparedModel) -> FoundationModel:
         if self._model is None or self._name != prepared.name:
-            self._model = None  # first: there may be no room for two
+            self._model = None  # freed before the next is loaded: memory may not hold two models
             self._model = prepared.load()
             self._name = prepared.name
         return self._model
