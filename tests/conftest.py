@@ -39,7 +39,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def libraries() -> Iterator[dict[str, ModuleType]]:
-    """Modules that stay imported when pytester, which is set up after this and torn down before, forgets them."""
+    """Modules that stay imported where pytester, set up after this and torn down before, forgets them."""
     kept: dict[str, ModuleType] = {}
     yield kept
     sys.modules.update(kept)

@@ -132,7 +132,9 @@ class Terminal:
             patch.chdir(self.folder)
             patch.setattr(sys, "path", [str(self.folder), *sys.path])
             patch.setattr(hub, "download_bar", None)
-            patch.setattr(hub, "_FIRST_PAUSE_S", 0.01, raising=False)  # between attempts at a hub that is down
+            patch.setattr(
+                hub, "_FIRST_PAUSE_S", 0.01, raising=False
+            )  # between attempts at a hub that is down
             with _hub_settings(patch):
                 yield
 

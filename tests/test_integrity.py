@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from gate_runs import Terminal, write_cohort
+from cohort_folders import write_cohort
 from loopback_hub import write_tiny_vit
 from PIL import Image
+from terminal import Terminal
 
 from pathorob_checks.cohorts.cohort import Cohort, View
 from pathorob_checks.cohorts.manifest import load_folder
@@ -25,6 +25,7 @@ from pathorob_checks.embeddings.integrity_record import established
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import EmbeddingError, MetricError, ModelError
 from pathorob_checks.metrics import robustness_index
+from pathorob_checks.models import timm_model
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
 
@@ -466,26 +467,25 @@ def test_in_a_paired_view_a_patch_keeps_all_its_subsets(cohort: Cohort) -> None:
 
 # -- the command -------------------------------------------------------------------------------------------
 
-COUNT_LOADS = """
-import pathorob_checks.models.timm_model as timm_model
-whole = timm_model.TimmModel.__init__
-def counting(self, *args, **kwargs):
-    with open("loads", "a") as file:
-        file.write("load\\n")
-    whole(self, *args, **kwargs)
-timm_model.TimmModel.__init__ = counting
-"""
-
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    write_cohort(tmp_path / "slides")
-    return Terminal(tmp_path, tmp_path / "cache")
+def terminal(lone_terminal: Terminal) -> Terminal:
+    write_cohort(lone_terminal.folder / "slides")
+    return lone_terminal
 
 
-def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(terminal: Terminal, weights: Path) -> None:
+def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(
+    terminal: Terminal, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_cohort(terminal.folder / "few", slides=4)
-    (terminal.folder / "counting.py").write_text(COUNT_LOADS)
+    whole = timm_model.TimmModel.__init__
+    loads = []
+
+    def counting(self: timm_model.TimmModel, *arguments: Any, **settings: Any) -> None:
+        loads.append(self)
+        whole(self, *arguments, **settings)
+
+    monkeypatch.setattr(timm_model.TimmModel, "__init__", counting)
     (terminal.folder / "test_mine.py").write_text(
         "from pathorob_checks.plugin.fixtures import GATE\n"
         "def test_drift(request, fm, cohort, integrity):\n"
@@ -493,13 +493,13 @@ def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(terminal: Termin
         "    assert request.config.stash[GATE].drift(pair) == integrity.drift.by_metric() != {}\n"
     )
     arguments = (
-        "-pcounting", f"--fm=local-dir:{weights}", "--fm-cohort=few", "--fm-precision=bf16",
+        f"--fm=local-dir:{weights}", "--fm-cohort=few", "--fm-precision=bf16",
         "-kintegrity or drift", "suites/test_embedding_integrity.py", "test_mine.py",
     )  # fmt: skip
     for _ in range(2):
-        run = terminal.pytest(*arguments, PYTHONPATH=".")
+        run = terminal.pytest(*arguments)
         assert (run.code, "12 passed" in run.output) == (0, True), run.output
-        assert (terminal.folder / "loads").read_text() == "load\n"
+        assert len(loads) == 1
 
 
 def test_precomputed_embeddings_are_tested_as_a_matrix_and_the_rest_is_a_named_skip(
