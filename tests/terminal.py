@@ -1,4 +1,4 @@
-"""The real commands, as a user types them: in this process by pytest's own `pytester`, or in one of their own."""
+"""The real commands as a user types them: in this process by pytest's own `pytester`, or in another."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Terminal:
     def pytest(self, *arguments: str, subprocess: bool = False, **environment: str) -> Run:
         """Run `python -m pytest`.
 
-        It has a process of its own where workers are started (`-n`), where a variable of `environment` is read
-        when a process starts, and where `subprocess` says so: for what kills its process, or changes modules
-        of the package for good.
+        It has a process of its own where workers are started (`-n`), where a variable of `environment` is
+        read when a process starts, and where `subprocess` says so: for what kills its process, or changes
+        modules of the package for good.
         """
         arguments = ("-p", "no:cacheprovider", *arguments)
         if subprocess or AT_START & environment.keys() or any(map(_starts_workers, arguments)):
@@ -70,7 +70,7 @@ class Terminal:
             # pytester forgets what was imported meanwhile; torch and its like cannot be loaded twice.
             sys.modules.update(kept.modules)
         self.libraries.update(kept.modules)
-        return Run(int(done.ret), f"{done.stdout}\n{done.stderr}\n")
+        return Run(int(done.ret), "".join(f"{line}\n" for line in (*done.outlines, *done.errlines)))
 
     def command(self, *arguments: str, subprocess: bool = False, **environment: str) -> Run:
         """Run `pathorob-checks`."""
@@ -132,9 +132,8 @@ class Terminal:
             patch.chdir(self.folder)
             patch.setattr(sys, "path", [str(self.folder), *sys.path])
             patch.setattr(hub, "download_bar", None)
-            patch.setattr(
-                hub, "_FIRST_PAUSE_S", 0.01, raising=False
-            )  # between attempts at a hub that is down
+            # Between attempts at a hub that is down.
+            patch.setattr(hub, "_FIRST_PAUSE_S", 0.01, raising=False)
             with _hub_settings(patch):
                 yield
 

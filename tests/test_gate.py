@@ -200,7 +200,7 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     hub.add("acme/vit", write_tiny_vit(tmp_path / "first", seed=1))
     arguments = ["--fm=hf-hub:acme/vit", f"--fm-cohort={slides}", "--fm-json=results.json", "--tb=short"]
     first = terminal.pytest(*arguments, **environment)
-    assert first.code in (0, 1)
+    assert first.code == 0
     assert "[vit-slides]" in first.output or first.code == 0
     before = terminal.results()
     assert before["complete"], first.output
