@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from planted import drop_table, embed
-from planted_slides import Design
+from planted_slides import DESIGN, Design, measured
 
 from pathorob_checks.errors import CacheError
 from pathorob_checks.metrics import clustering_score, performance_drop
@@ -23,7 +23,6 @@ from pathorob_checks.metrics.resampling import Resampling
 
 Float32 = npt.NDArray[np.float32]
 Cohort = tuple[Float32, pd.DataFrame]
-DESIGN = Design(slides=4, patches=5, biology=0.8, center=0.8, slide=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +139,7 @@ def test_the_slides_that_lose_most_recall_are_named(dropped: Cohort) -> None:
         assert "share its slides" in measurement.interval_note
 
 
-# --- in files ------------------------------------------------------------------------------------------------
+# --- in files -----------------------------------------------------------------------------------------
 
 
 def every_measurement(clustered: Cohort) -> list[Measurement]:

@@ -6,37 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import embed, patch_table
-from planted_slides import Design
+from planted_slides import DESIGN, measured
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics import clustering_score, robustness_index
 from pathorob_checks.metrics.measurement import GroupValue, worst_group
-from pathorob_checks.metrics.neighborhoods import RobustnessIndex
 
 Float32 = npt.NDArray[np.float32]
 seeds = st.integers(0, 10_000)
 examples = settings(max_examples=10, deadline=None)
-DESIGN = Design(slides=4, patches=5, biology=0.8, center=0.8, slide=0.6)
 
 
-def measured(
-    seed: int, design: Design = DESIGN, **options: float
-) -> tuple[Float32, pd.DataFrame, RobustnessIndex]:
-    """Embeddings whose index is not at an end of the scale, their patches, and the index."""
-    table = DESIGN.table()
-    x = DESIGN.embeddings(table, seed)
-    result = robustness_index(x, table, k=5)
-    assert 0 < result.value < 1
-    assert result.interval is not None
-    return x, table, result
-
-
-# --- intervals -----------------------------------------------------------------------------------------------
+# --- intervals ----------------------------------------------------------------------------------------
 
 
 @examples
@@ -140,7 +125,7 @@ def test_many_slides_do_without_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wider[0] < result.interval[0] < result.interval[1] < wider[1]
 
 
-# --- what it is owed to --------------------------------------------------------------------------------------
+# --- what it is owed to -------------------------------------------------------------------------------
 
 
 def test_groups_have_the_values_of_their_cells() -> None:

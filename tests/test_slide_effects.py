@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planted_slides import Design, paired_table
+from planted_slides import DESIGN, paired_table
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import robustness_index
@@ -23,10 +23,9 @@ from pathorob_checks.metrics.strata import Strata
 from pathorob_checks.numerics.device import choose
 
 Float32 = npt.NDArray[np.float32]
-DESIGN = Design(slides=4, patches=5, biology=0.8, center=0.8, slide=0.6)
 
 
-# --- leaving out a slide -------------------------------------------------------------------------------------
+# --- leaving out a slide ------------------------------------------------------------------------------
 
 
 def counts(x: Float32, table: pd.DataFrame, k: int, *, paired: bool) -> npt.NDArray[np.float64]:
@@ -98,7 +97,7 @@ def test_the_adjusted_rand_index_of_equal_partitions_is_one() -> None:
     assert adjusted_rand(np.array([[12]])) == 1
 
 
-# --- strata --------------------------------------------------------------------------------------------------
+# --- strata -------------------------------------------------------------------------------------------
 
 
 def test_residuals_of_units_in_one_cell_each_are_deviations_from_their_mean() -> None:
