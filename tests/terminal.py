@@ -64,7 +64,7 @@ class Terminal:
         arguments = ("-p", "no:cacheprovider", *arguments)
         if subprocess or AT_START & environment.keys() or any(map(_starts_workers, arguments)):
             return self._in_a_process(["pytest", *arguments], environment)
-        with self._surroundings(environment):
+        with surroundings(self.folder, self._variables(environment)):
             kept = _KeepsLibraries(self.folder)
             done = self.pytester.runpytest_inprocess(*arguments, plugins=[kept])
             # pytester forgets what was imported meanwhile; torch and its like cannot be loaded twice.
@@ -80,7 +80,7 @@ class Terminal:
 
         output = io.StringIO()
         streams = contextlib.redirect_stdout(output), contextlib.redirect_stderr(output)
-        with self._surroundings(environment), streams[0], streams[1]:
+        with surroundings(self.folder, self._variables(environment)), streams[0], streams[1]:
             try:
                 code = main(list(arguments))
             except SystemExit as end:
@@ -101,9 +101,11 @@ class Terminal:
         # Under xdist these processes run beside each other; threads that fight for cores multiply the time.
         one_thread = {"OMP_NUM_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        return {**inherited, **one_thread, **self._variables(environment)}
+
+    def _variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         # The cache last: other helpers pass on the whole environment they run in.
-        ours = {"COLUMNS": "80", **environment, "PATHOROB_CHECKS_CACHE": str(self.cache)}
-        return {**inherited, **one_thread, **ours}
+        return {"COLUMNS": "80", **environment, "PATHOROB_CHECKS_CACHE": str(self.cache)}
 
     def _in_a_process(self, command: list[str], environment: Mapping[str, str]) -> Run:
         done = processes.run(
@@ -117,25 +119,25 @@ class Terminal:
         )
         return Run(done.returncode, done.stdout + done.stderr)
 
-    @contextlib.contextmanager
-    def _surroundings(self, environment: Mapping[str, str]) -> Iterator[None]:
-        """This process as one that was started in the folder with this environment."""
-        from pathorob_checks import hub
 
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-                patch.delenv(name)
-            ours = {"COLUMNS": "80", **environment, "PATHOROB_CHECKS_CACHE": str(self.cache)}
-            for name, value in ours.items():
-                if os.environ.get(name) != value:
-                    patch.setenv(name, value)
-            patch.chdir(self.folder)
-            patch.setattr(sys, "path", [str(self.folder), *sys.path])
-            patch.setattr(hub, "download_bar", None)
-            # Between attempts at a hub that is down.
-            patch.setattr(hub, "_FIRST_PAUSE_S", 0.01, raising=False)
-            with _hub_settings(patch):
-                yield
+@contextlib.contextmanager
+def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """This process as one that was started in a folder with this environment."""
+    from pathorob_checks import hub
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                patch.setenv(name, value)
+        patch.chdir(folder)
+        patch.setattr(sys, "path", [str(folder), *sys.path])
+        patch.setattr(hub, "download_bar", None)
+        # Between attempts at a hub that is down.
+        patch.setattr(hub, "_FIRST_PAUSE_S", 0.01, raising=False)
+        with _hub_settings(patch):
+            yield
 
 
 class _KeepsLibraries:

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
+from terminal import surroundings
+
+from pathorob_checks import hub
+from pathorob_checks.errors import HubError
+from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
+from pathorob_checks.models.spec import parse_spec
 
 REPO = "lab/vit_tiny"
 TOKEN = "hf_ThisIsASecretOfTheUser"
-
-# One process per question: huggingface_hub reads its settings when it is imported. `sleep` is what it
-# does between its attempts to reach a hub that is down.
-ASK = """
-import json, sys, time, traceback
-time.sleep = lambda seconds: None
-from pathorob_checks import hub
-from pathorob_checks.errors import HubError
-question, *arguments = json.loads(sys.argv[1])
-try:
-    print(json.dumps({"answer": str(getattr(hub, question)(*arguments))}))
-except HubError as error:
-    print(json.dumps({"kind": type(error).__name__, "error": str(error), "trace": traceback.format_exc()}))
-"""
 
 
 @dataclass
@@ -39,18 +31,13 @@ class User:
     home: Path
 
     def asks(self, question: str, *arguments: str | None, **environment: str) -> dict[str, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", ASK, json.dumps([question, *arguments])],
-            env=self.hub.environment(self.home, **environment),
-            cwd=Path(__file__).parent.parent,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        reply: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-        return reply
+        with surroundings(self.home.parent, self.hub.environment(self.home, **environment)):
+            try:
+                return {"answer": str(getattr(hub, question)(*arguments))}
+            except HubError as error:
+                return {
+                    "kind": type(error).__name__, "error": str(error), "trace": traceback.format_exc(),
+                }  # fmt: skip
 
     def is_refused(self, question: str, *arguments: str | None, **environment: str) -> str:
         reply = self.asks(question, *arguments, **environment)
@@ -70,9 +57,11 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> Iterator[User]:
-    with loopback_hub() as hub:
-        yield User(hub, tmp_path / "home")
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[User]:
+    # What huggingface_hub does between its own attempts at a hub that is down.
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with loopback_hub() as running:
+        yield User(running, tmp_path / "home")
 
 
 def test_a_branch_is_resolved_to_its_commit_and_a_new_commit_is_seen(user: User, files: Path) -> None:
@@ -187,30 +176,14 @@ def test_a_cache_that_cannot_be_written_is_told(user: User, files: Path) -> None
 
 def test_a_spec_becomes_an_embedding_through_the_hub(user: User, tmp_path: Path) -> None:
     commit = user.hub.add(REPO, write_tiny_vit(tmp_path / "vit"))
-    code = """if True:
-        import json, torch
-        from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
-        from pathorob_checks.models.spec import parse_spec
-
-        resolved = resolve(parse_spec("hf-hub:lab/vit_tiny"), "vit_tiny")
+    with surroundings(tmp_path, user.hub.environment(user.home)):
+        resolved = resolve(parse_spec(f"hf-hub:{REPO}"), "vit_tiny")
         worker = ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict())))
         assert worker == resolved
         prepared = prepare(worker, ModelSettings(device="cpu"))
         shape = prepared.load().embed(torch.zeros(2, 3, 64, 64)).shape
-        print(json.dumps([prepared.identity, list(shape)]))
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=user.hub.environment(user.home),
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    identity, shape = json.loads(done.stdout.splitlines()[-1])
-    assert (identity["repository"], identity["revision"], shape) == (REPO, commit, [2, 96])
+    identity = prepared.identity
+    assert (identity["repository"], identity["revision"], tuple(shape)) == (REPO, commit, (2, 96))
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(user: User, files: Path) -> None:
@@ -248,9 +221,6 @@ def test_a_file_name_that_leads_out_of_the_repository_is_refused(user: User, nam
 
 def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from collections import namedtuple
-
-    from pathorob_checks import hub
-    from pathorob_checks.errors import HubError
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(10**9, 0, 10**8))
