@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pathorob_checks.metrics import robustness_index
+from pathorob_checks.metrics.neighborhoods import RobustnessIndex
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -76,3 +79,16 @@ def paired_table(table: pd.DataFrame) -> pd.DataFrame:
         part["subset"] = "+".join((*classes, *centers))
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+DESIGN = Design(slides=4, patches=5, biology=0.8, center=0.8, slide=0.6)
+
+
+def measured(seed: int) -> tuple[Float32, pd.DataFrame, RobustnessIndex]:
+    """Embeddings whose index is not at an end of the scale, their patches, and the index."""
+    table = DESIGN.table()
+    x = DESIGN.embeddings(table, seed)
+    result = robustness_index(x, table, k=5)
+    assert 0 < result.value < 1
+    assert result.interval is not None
+    return x, table, result

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from gate_runs import write_cohort
+from cohort_folders import write_cohort
 from timm.models import save_for_hf
 
 from pathorob_checks.cohorts.manifest import load_folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from color_models import Coupled, Prepared, no_index
-from gate_runs import write_cohort
+from cohort_folders import write_cohort
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from color_models import Prepared
-from gate_runs import Terminal, write_cohort
+from cohort_folders import write_cohort
+from terminal import Terminal
 from loopback_hub import write_tiny_vit
 
 from pathorob_checks.cohorts.cohort import Cohort
@@ -48,16 +49,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vit(tmp_path_factory.mktemp("weights") / "tiny", seed=2)
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    write_cohort(tmp_path / "slides")
-    return Terminal(tmp_path, tmp_path / "cache")
-
-
-def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(terminal: Terminal, weights: Path) -> None:
-    write_cohort(terminal.folder / "few", slides=4)
-    (terminal.folder / "counting.py").write_text(COUNT_LOADS)
-    (terminal.folder / "test_mine.py").write_text(
+def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(lone_terminal: Terminal, weights: Path) -> None:
+    write_cohort(lone_terminal.folder / "few", slides=4)
+    (lone_terminal.folder / "counting.py").write_text(COUNT_LOADS)
+    (lone_terminal.folder / "test_mine.py").write_text(
         "from pathorob_checks.plugin.fixtures import GATE\n"
         "def test_drift(request, fm, cohort, integrity):\n"
         "    [pair] = request.config.stash[GATE].pairs\n"
@@ -69,26 +64,26 @@ def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(terminal: Termin
     )  # fmt: skip
     for _ in range(2):
         path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
-        run = terminal.pytest(*arguments, PYTHONPATH=path)
+        run = lone_terminal.pytest(*arguments, PYTHONPATH=path)
         assert (run.code, "12 passed" in run.output) == (0, True), run.output
-        assert (terminal.folder / "loads").read_text() == "load\n"
+        assert (lone_terminal.folder / "loads").read_text() == "load\n"
 
 
 def test_precomputed_embeddings_are_checked_as_a_matrix_and_the_other_checks_are_skipped(
-    terminal: Terminal, cohort: Cohort, embeddings: Embeddings
+    lone_terminal: Terminal, cohort: Cohort, embeddings: Embeddings
 ) -> None:
-    folder = terminal.folder / "given" / "slides"
+    folder = lone_terminal.folder / "given" / "slides"
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", embeddings.values)
     cohort.patches[["slide_id", "patch_id"]].to_csv(folder / "manifest.csv", index=False)
-    run = terminal.pytest("--fm=embeddings:given", "--fm-cohort=slides", "-kintegrity", "-rs")
+    run = lone_terminal.pytest("--fm=embeddings:given", "--fm-cohort=slides", "-kintegrity", "-rs")
     assert run.code == 0, run.output
     assert "5 passed, 6 skipped" in run.output
     assert "given is given by its embeddings; how an FM embeds is tested" in " ".join(run.output.split())
 
 
-def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
-    (terminal.folder / "ours.py").write_text(
+def test_a_model_in_training_mode_fails_by_name(lone_terminal: Terminal) -> None:
+    (lone_terminal.folder / "ours.py").write_text(
         "import numpy as np, torch\n"
         "class Ours:\n"
         "    def preprocess(self, image):\n"
@@ -96,11 +91,11 @@ def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
         "    def embed(self, batch):\n"
         "        return torch.nn.functional.dropout(batch.flatten(1), 0.1)\n"
     )
-    (terminal.folder / "mine.toml").write_text(
+    (lone_terminal.folder / "mine.toml").write_text(
         'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
         'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
     )
-    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "--fm-criteria=mine.toml")
+    run = lone_terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "--fm-criteria=mine.toml")
     assert run.code == 1
     failed = {line.split("::")[1].split("[")[0] for line in run.output.splitlines() if "FAILED" in line}
     assert failed == {
@@ -114,8 +109,8 @@ def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
     assert "Traceback" not in run.output
 
 
-def test_embeddings_that_extraction_refuses_fail_the_first_check_only(terminal: Terminal) -> None:
-    (terminal.folder / "ours.py").write_text(
+def test_embeddings_that_extraction_refuses_fail_the_first_check_only(lone_terminal: Terminal) -> None:
+    (lone_terminal.folder / "ours.py").write_text(
         "import torch\n"
         "class Ours:\n"
         "    def preprocess(self, image):\n"
@@ -125,9 +120,9 @@ def test_embeddings_that_extraction_refuses_fail_the_first_check_only(terminal: 
         "            file.write('.')\n"
         "        return torch.full((len(batch), 4), torch.nan)\n"
     )
-    run = terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "-kintegrity")
+    run = lone_terminal.pytest("--fm=python:ours:Ours", "--fm-cohort=slides", "-kintegrity")
     assert run.code == 1
     assert "FAILED suites/test_embedding_integrity.py::test_finite_and_not_all_equal" in run.output
     assert ("1 failed" in run.output, "10 errors" in run.output) == (True, True)
     assert "contain NaN or infinite values" in run.output
-    assert (terminal.folder / "batches").read_text() == ".."  # a blank image on loading, and one batch
+    assert (lone_terminal.folder / "batches").read_text() == ".."  # a blank image on loading, and one batch

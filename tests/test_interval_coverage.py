@@ -15,6 +15,7 @@ from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.inputs import Labels
 from pathorob_checks.metrics.intervals import interval_of
 
+pytestmark = pytest.mark.slow
 SIMULATIONS = 300
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from color_models import Model, Positional, Prepared, no_index
-from gate_runs import write_cohort
+from cohort_folders import write_cohort
 from loopback_hub import write_tiny_vit
 
 from pathorob_checks.cohorts.cohort import Cohort, View

@@ -21,7 +21,8 @@ import kill_rounds
 import numpy as np
 import pytest
 import torch
-from gate_runs import Terminal, write_cohort
+from cohort_folders import write_cohort
+from terminal import Terminal
 
 from pathorob_checks import errors, hub
 from pathorob_checks.cohorts.cohort import Cohort
@@ -319,17 +320,17 @@ def test_an_address_without_a_cluster_is_an_error_at_once(tmp_path: Path) -> Non
 
 
 @needs_ray
-def test_a_run_embeds_on_its_own_cluster_and_ends_it(tmp_path: Path) -> None:
-    write_cohort(tmp_path / "c")
-    terminal = Terminal(tmp_path, tmp_path / "cache")
-    run = terminal.pytest(
+def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(lone_terminal: Terminal) -> None:
+    write_cohort(lone_terminal.folder / "c")
+    run = lone_terminal.pytest(
         "--fm=demo:stain-invariant",
         "--fm-cohort=c",
         "--fm-engine=ray",
         "--fm-json=r.json",
         "-krobustness_index",
+        subprocess=True,
     )
-    results = terminal.results("r.json")
+    results = lone_terminal.results("r.json")
     assert isinstance(results["checks"][0]["value"], float), run.output
     assert results["runs"][0]["fm"]["extraction"]["engine"] == "ray"
     assert "ray" not in run.output.replace("--fm-engine=ray", "").lower()  # Ray prints nothing

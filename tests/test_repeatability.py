@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_runs import Terminal
+from terminal import Terminal
 
 # What tells time and nothing else.
 TIMES = re.compile(r'^ *"(created|\w*seconds)": .*\n', re.MULTILINE)
@@ -23,15 +22,13 @@ def numbers(value: Any, path: str = "") -> dict[str, float]:
     return found
 
 
-def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, tmp_path / "cache")
-
+def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(lone_terminal: Terminal) -> None:
     def run(name: str, *arguments: str, threads: str) -> str:
         command = ("--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-json={name}", "--tb=no")
         command += ("-k", "not (stain and drop)")  # seconds, where another FM's drops are measured anyway
-        done = terminal.pytest(*command, *arguments, OMP_NUM_THREADS=threads)
+        done = lone_terminal.pytest(*command, *arguments, OMP_NUM_THREADS=threads)
         assert done.code == 1, done.output
-        return (tmp_path / name).read_text()
+        return (lone_terminal.folder / name).read_text()
 
     first, again = (run(name, "-n0", threads="2") for name in ("first.json", "again.json"))
     assert TIMES.sub("", again) == TIMES.sub("", first)

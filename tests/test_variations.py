@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from color_models import Augmenting, Coupled, Cropping, Model, Positional, Shared, Training, matrix
-from gate_runs import write_cohort
+from cohort_folders import write_cohort
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from gate_runs import Terminal, write_cohort
+from cohort_folders import write_cohort
+from terminal import Terminal
 
 from pathorob_checks.plugin import crew as crew_module
 from pathorob_checks.plugin.crew import Crew, pair_of
@@ -61,9 +62,9 @@ HOLD = """
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Terminal:
-    (tmp_path / "counted.py").write_text(FACTORY)
-    return Terminal(tmp_path, tmp_path / "cache")
+def terminal(lone_terminal: Terminal) -> Terminal:
+    (lone_terminal.folder / "counted.py").write_text(FACTORY)
+    return lone_terminal
 
 
 def test_two_workers_embed_each_patch_of_three_cohorts_once_with_two_models(
@@ -80,7 +81,6 @@ def test_two_workers_embed_each_patch_of_three_cohorts_once_with_two_models(
         "robustness or clustering",
         "--fm-json=results.json",
         "--tb=no",
-        PYTHONPATH=str(terminal.folder),
         COUNTED=str(count),
     )
     assert len(terminal.results()["runs"]) == 6, run.output
@@ -94,8 +94,7 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     cohort = write_cohort(terminal.folder / "c")
     count, gate = terminal.folder / "count", terminal.folder / "gate"
     (terminal.folder / "counted.py").write_text(FACTORY.replace("# wait here", HOLD))
-    environment = {"PYTHONPATH": str(terminal.folder), "COUNTED": str(count), "GATE": str(gate)}
-    environment |= {"PATHOROB_CHECKS_CACHE": str(terminal.cache)}
+    environment = terminal.process_environment({"COUNTED": str(count), "GATE": str(gate)})
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--fm=python:counted:one"]
     command += [f"--fm-cohort={cohort}", "--tb=no", "-k", "robustness"]
     said = [terminal.folder / "first", terminal.folder / "second"]
@@ -103,8 +102,9 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     try:
         for place in said:
             with place.open("w") as out:
-                where = {"cwd": terminal.folder, "env": {**os.environ, **environment}}
-                runs.append(subprocess.Popen(command, stdout=out, stderr=out, **where))
+                runs.append(
+                    subprocess.Popen(command, stdout=out, stderr=out, cwd=terminal.folder, env=environment)
+                )
             wanted = count.exists if len(runs) == 1 else lambda: "waits for one on c" in said[1].read_text()
             deadline = time.monotonic() + 100
             while not wanted() and time.monotonic() < deadline and runs[-1].poll() is None:

@@ -1,0 +1,60 @@
+"""Fixtures that test modules share."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from cohort_folders import write_cohort
+from terminal import Terminal, library_modules
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same one for all of xdist's workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "session"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_cache(session_folder: Path) -> Path:
+    """A cache of embeddings that keeps what any command of this session has embedded."""
+    return session_folder / "cache"
+
+
+@pytest.fixture(scope="session")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of two classes and three centers, one of them out-of-domain, in a folder called `slides`."""
+    return write_cohort(tmp_path_factory.mktemp("data") / "slides")
+
+
+@pytest.fixture
+def libraries() -> Iterator[dict[str, ModuleType]]:
+    """Modules that stay imported where pytester, set up after this and torn down before, forgets them."""
+    kept: dict[str, ModuleType] = {}
+    yield kept
+    sys.modules.update(kept)
+
+
+@pytest.fixture
+def terminal(
+    libraries: dict[str, ModuleType], pytester: pytest.Pytester, session_cache: Path
+) -> Iterator[Terminal]:
+    """A folder to run the real commands in; its cache is the session's."""
+    yield Terminal(pytester.path, session_cache, pytester, libraries)
+    libraries |= library_modules(pytester.path)
+
+
+@pytest.fixture
+def lone_terminal(terminal: Terminal) -> Terminal:
+    """The same with a cache of its own, in the folder."""
+    return dataclasses.replace(terminal, cache=terminal.folder / "cache")
