@@ -2,11 +2,12 @@
 
 import dataclasses
 
+from pathorob_checks.report.coverage import Coverage
+from pathorob_checks.report.record import CheckRecord
+
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.metrics.measurement import Measurement, Weakness
-from pathorob_checks.report.coverage import Coverage
-from pathorob_checks.report.record import CheckRecord
 from pathorob_checks.report.terminal import summary_line
 
 WEAKEST = (

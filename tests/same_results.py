@@ -38,15 +38,13 @@ def differences(before: Results, after: Results) -> list[str]:
     old, new = numbers(before), numbers(after)
     lines = [f"only in one file: {' '.join(key)}" for key in sorted(old.keys() ^ new.keys())]
     for key in sorted(old.keys() & new.keys()):
-        lines += [
-            f"{' '.join(key)}: {name} differs"
-            for name in old[key]
-            if old[key][name] != new[key][name]
-        ]
+        lines += [f"{' '.join(key)}: {name} differs" for name in old[key] if old[key][name] != new[key][name]]
     return lines
 
 
 if __name__ == "__main__":
     lines = differences(*map(Results.read, sys.argv[1:3]))
-    sys.stdout.write("\n".join(lines or [f"{len(numbers(Results.read(sys.argv[2])))} checks are equal"]) + "\n")
+    sys.stdout.write(
+        "\n".join(lines or [f"{len(numbers(Results.read(sys.argv[2])))} checks are equal"]) + "\n"
+    )
     sys.exit(bool(lines))

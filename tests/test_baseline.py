@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+from pathorob_checks.report.baseline import of_this_run, read_baseline
+from pathorob_checks.report.results import SCHEMA
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.report.baseline import of_this_run, read_baseline
-from pathorob_checks.report.results import SCHEMA
 
 PROFILE = load_profile("floor")
 PROTOCOL = protocol_of(PROFILE, {"demo": {"robustness_index": {"k": 11}}})

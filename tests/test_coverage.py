@@ -1,12 +1,12 @@
 """How much of what was asked is measured: every way in which a criterion can be missing."""
 
 import pytest
+from pathorob_checks.report.coverage import Check, Collected, coverage
+from pathorob_checks.report.record import CheckRecord
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Judgement, Verdict
 from pathorob_checks.metrics.measurement import METRICS, Measurement
-from pathorob_checks.report.coverage import Check, Collected, coverage
-from pathorob_checks.report.record import CheckRecord
 
 CHECKS = [Check(fm="fm", criterion=one) for one in load_profile("floor").criteria_for("demo")]
 ALL = {f"test[{check.criterion.metric}]": check.key for check in CHECKS}

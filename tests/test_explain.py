@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pathorob_checks.report.explain import METRIC_TEXTS, explain, printable
 from report_records import WEAKEST, headline, lines_wider_than, passing, record, unmeasured
 
 from pathorob_checks.criteria.bounds import METRIC_RANGES
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.metrics.measurement import METRICS, Weakness
-from pathorob_checks.report.explain import METRIC_TEXTS, explain, printable
 from pathorob_checks.report.terminal import render_table
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from color_models import Coupled, Prepared, no_index
 from cohort_folders import write_cohort
+from color_models import Coupled, Prepared, no_index
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder

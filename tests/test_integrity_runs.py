@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from color_models import Prepared
 from cohort_folders import write_cohort
-from terminal import Terminal
+from color_models import Prepared
 from loopback_hub import write_tiny_vit
+from terminal import Terminal
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder
@@ -49,7 +48,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vit(tmp_path_factory.mktemp("weights") / "tiny", seed=2)
 
 
-def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(lone_terminal: Terminal, weights: Path) -> None:
+def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(
+    lone_terminal: Terminal, weights: Path
+) -> None:
     write_cohort(lone_terminal.folder / "few", slides=4)
     (lone_terminal.folder / "counting.py").write_text(COUNT_LOADS)
     (lone_terminal.folder / "test_mine.py").write_text(

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from color_models import Model, Positional, Prepared, no_index
 from cohort_folders import write_cohort
+from color_models import Model, Positional, Prepared, no_index
 from loopback_hub import write_tiny_vit
 
 from pathorob_checks.cohorts.cohort import Cohort, View

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pathorob_checks.plugin.quantities import answer
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.measurement import GroupValue, Measurement
-from pathorob_checks.plugin.quantities import answer
 
 
 def gate(*centers: str) -> Any:

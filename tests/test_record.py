@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pathorob_checks.report.record import CheckRecord
 from report_records import WEAKEST, record, unmeasured
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Judgement, Verdict
 from pathorob_checks.errors import CacheError, MetricError
 from pathorob_checks.metrics.measurement import Measurement
-from pathorob_checks.report.record import CheckRecord
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 json_like = st.recursive(

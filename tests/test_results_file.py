@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from pathorob_checks.report.results import environment, results_document, write_results
 from report_records import WEAKEST, record, unmeasured
 
 from pathorob_checks.errors import CacheError, MetricError
-from pathorob_checks.report.results import environment, results_document, write_results
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 RUNS = [{"fm": {"spec": "demo:color-sensitive"}, "cohort": {"name": "demo"}}]

@@ -3,14 +3,14 @@
 import dataclasses
 
 import pytest
+from pathorob_checks.report.explain import explain, in_one_sentence, label_of
+from pathorob_checks.report.record import CheckRecord
+from pathorob_checks.report.suspects import suspects
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.metrics.measurement import Measurement, SlideWeakness, Weakness
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.report.explain import explain, in_one_sentence, label_of
-from pathorob_checks.report.record import CheckRecord
-from pathorob_checks.report.suspects import suspects
 
 (CRITERION,) = load_profile("floor").criteria_for("demo", "robustness_index")
 SLIDES = tuple(

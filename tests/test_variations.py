@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from color_models import Augmenting, Coupled, Cropping, Model, Positional, Shared, Training, matrix
 from cohort_folders import write_cohort
+from color_models import Augmenting, Coupled, Cropping, Model, Positional, Shared, Training, matrix
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder

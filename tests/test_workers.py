@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 from cohort_folders import write_cohort
+from pathorob_checks.plugin.crew import Crew, pair_of
+from pathorob_checks.plugin.pairs import Pair
 from terminal import Terminal
 
 from pathorob_checks.plugin import crew as crew_module
-from pathorob_checks.plugin.crew import Crew, pair_of
-from pathorob_checks.plugin.pairs import Pair
 
 FACTORY = """
 import hashlib
