@@ -5,37 +5,43 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pathorob_checks.report.explain import METRIC_TEXTS, explain, printable
-from report_records import WEAKEST, headline, lines_wider_than, passing, record, unmeasured
+from made_checks import CELLS, headline, lines_wider_than, made, passing, unmeasured
 
-from pathorob_checks.criteria.bounds import METRIC_RANGES
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.metrics.measurement import METRICS, Weakness
+from pathorob_checks.metrics.measurement import CellValue
+from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.report.terminal import render_table
+from pathorob_checks.results.explanation import explain as explanation_of
+from pathorob_checks.results.text import render_explanation
+from pathorob_checks.wording import printable
+
+
+def explain(check, width=80):
+    return render_explanation(explanation_of(check), width)
 
 
 def flat(text):
     return " ".join(text.split())
 
 
-def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy():
-    told = flat(explain(record(interval=(0.29, 0.33), weakest=WEAKEST, support=0.13)))
-    for said in (
+def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy():
+    text = flat(explain(made(interval=(0.29, 0.33), cells=CELLS, support=0.13)))
+    for words in (
         "robustness index of demo:color-sensitive on demo is 0.310, below the bound 0.500",
         "95 % interval [0.290, 0.330]",
-        "of the nearest neighbors that share exactly one of class and center with the patch, "
+        "Of the nearest neighbors that share exactly one of class and center with the patch, "
         "31 % share the class: the medical center outweighs the biology",
-        "13 % of the patches",
+        "13 % of the patches are informative.",
         "Weakest: tumor of RUMC: 0.120 (share of class)",
         "then: normal of UMCU: 0.200",
         "What to do: Start with the slides of RUMC.",
         "This project's choice; no threshold is published.",
     ):
-        assert said in told
+        assert words in text
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "said"),
+    ("metric", "value", "words"),
     [
         ("robustness_index", 0.31, "31 % share the class: the medical center outweighs the biology"),
         ("robustness_index", 0.499, "49.9 % share the class: the medical center outweighs the biology"),
@@ -52,51 +58,68 @@ def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy
         ("clustering_score", 0.0, "follow the biological classes and the medical centers alike"),
     ],
 )
-def test_the_explanation_says_in_words_what_the_number_means(metric, value, said):
-    assert said in flat(explain(record(metric, value)))
+def test_the_explanation_says_in_words_what_the_number_means(metric, value, words):
+    assert words in flat(explain(made(metric, value)))
 
 
 def test_only_a_criterion_that_is_not_met_comes_with_advice():
-    assert "What to do" in explain(record())
+    assert "What to do" in explain(made())
     assert "What to do" not in explain(passing())
 
 
-def test_an_upper_bound_is_told_from_the_other_side():
-    told = flat(explain(record(direction="<=", bound=0.2)))
-    assert "is 0.310, above the bound 0.200" in told
-    assert "What to do" not in told
+def test_an_upper_bound_is_described_from_the_other_side():
+    text = flat(explain(made(direction="<=", bound=0.2, remedies=())))
+    assert "is 0.310, above the bound 0.200" in text
+    assert "What to do" not in text
 
 
 def test_the_explanation_of_what_was_not_measured_gives_the_reason_and_no_number():
-    told = flat(explain(unmeasured()))
-    assert "not measured: the images are missing" in told
-    assert "Meaning" not in told
+    text = flat(explain(unmeasured()))
+    assert "not measured: the images are missing" in text
+    assert "Meaning" not in text
     assert "skipped: no such center" in flat(explain(unmeasured(Verdict.SKIPPED, "no such center")))
 
 
 def test_an_inconclusive_value_is_neither_below_nor_above():
-    told = flat(explain(record(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
-    assert "with no verdict against the bound 0.500" in told
-    assert "Reason: the interval holds the bound" in told
+    text = flat(explain(made(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
+    assert "with no verdict against the bound 0.500" in text
+    assert "Reason: the interval holds the bound" in text
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", tuple(metrics()))
 def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
     long_names = (
-        Weakness(medical_center="C" * 120, biological_class="x y " * 40, value=0.1, meaning="m " * 90),
+        CellValue(medical_center="C" * 120, biological_class="x y " * 40, value=0.1, meaning="m " * 90),
     )
-    told = explain(record(metric, fm="hf-hub:" + "a" * 150, interval=(-0.5, 0.5), weakest=long_names))
-    assert lines_wider_than(80, told) == []
-    assert told.count("C") >= 120
+    text = explain(made(metric, fm="hf-hub:" + "a" * 150, interval=(-0.5, 0.5), cells=long_names))
+    assert lines_wider_than(80, text) == []
+    assert text.count("C") >= 120
 
 
-def test_every_metric_has_its_words_and_the_range_that_bounds_may_have():
-    assert set(METRIC_TEXTS) == set(METRICS)
-    assert [text.label for text in METRIC_TEXTS.values()] == [
+def test_every_metric_has_its_words():
+    assert [metric.label for metric in metrics().values()] == [
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
     ]  # fmt: skip
-    for metric, text in METRIC_TEXTS.items():
-        assert (text.lowest, text.highest) == METRIC_RANGES[metric]
+    for metric in metrics().values():
+        assert metric.remedies
+        assert metric.meaning(metric.neutral) != metric.meaning(metric.lowest) != metric.meaning(metric.highest)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_an_explanation_uses_the_width_that_there_is(width):
+    text = explain(made(interval=(0.29, 0.33), cells=CELLS, support=0.13), width)
+    assert lines_wider_than(width, text) == []
+    assert max(map(len, text.splitlines())) > width - 20
+    assert "95\n" not in text
+
+
+def test_an_explanation_is_data_that_the_text_only_renders():
+    explanation = explanation_of(made(interval=(0.29, 0.33), cells=CELLS, support=0.13))
+    assert (explanation.value, explanation.bound, explanation.verdict) == (0.31, 0.5, Verdict.FAIL)
+    assert explanation.cells == CELLS
+    assert explanation.remedies[0] == "Start with the slides of RUMC."
+    assert [suspect.kind for suspect in explanation.suspects] == ["embedding"]
+    assert explanation.model_validate_json(explanation.model_dump_json()) == explanation
 
 
 @given(st.text())
@@ -109,9 +132,9 @@ def test_a_printable_text_is_one_line_without_control_characters(text):
 
 def test_names_cannot_steer_the_terminal():
     evil = "\x1b[2Jmodel\u202e\x07\u2028\udc80\r\nPASS"
-    records = [record(fm=evil, cohort=evil, weakest=(dataclasses.replace(WEAKEST[0], medical_center=evil),),
+    checks = [made(fm=evil, cohort=evil, cells=(dataclasses.replace(CELLS[0], medical_center=evil),),
                       reason=evil, rationale=evil), unmeasured(reason=evil)]  # fmt: skip
-    shown = render_table(records, 80, evil) + headline(records, 2, False) + explain(records[0])
+    shown = render_table(checks, 80, evil) + headline(checks, 2, False) + explain(checks[0])
     assert "\\x1b[2Jmodel" in shown
     for char in "\x1b\u202e\x07\u2028\udc80\r":
         assert char not in shown

@@ -1,73 +1,164 @@
-"""The results file: its keys, strict JSON, written whole or not at all."""
+"""The results file: its keys, strict JSON, its schema, written whole or not at all."""
 
 import json
 import math
 import os
 import stat
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
-from pathorob_checks.report.results import environment, results_document, write_results
-from report_records import WEAKEST, record, unmeasured
+from made_checks import CELLS, completeness_of, made, unmeasured
 
-from pathorob_checks.errors import CacheError, MetricError
+from pathorob_checks import Results
+from pathorob_checks.errors import CacheError
+from pathorob_checks.evaluation.facts import machine_facts
+from pathorob_checks.results.document import CohortFacts, Environment, FMFacts, Run, Terms
+from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.results import json_schema
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
-RUNS = [{"fm": {"spec": "demo:color-sensitive"}, "cohort": {"name": "demo"}}]
+OLD = Path(__file__).with_name("results_of_schema_1.json")
+RUN = Run(
+    fm=FMFacts(
+        name="old", spec="demo:color-sensitive", revision=None, license="MIT", commercial=True,
+        identity={"b": 1, "a": [1, 2]}, dimension=3, embeddings="k", extraction={},
+    ),
+    cohort=CohortFacts(
+        name="demo", source="", digest="d", tables={}, license="MIT", commercial=None, patches=4, slides=2,
+        biological_classes=("x", "y"), in_domain_centers=("A",), out_of_domain_centers=(),
+    ),
+)  # fmt: skip
 
 
-def document(**changes):
-    arguments = {
-        "records": [record(interval=(0.3, 0.4), weakest=WEAKEST), unmeasured()],
-        "runs": RUNS,
-        "environment": environment(),
-        "complete": True,
+def document(checks=None, **changes):
+    checks = [made(interval=(0.3, 0.4), cells=CELLS), unmeasured()] if checks is None else checks
+    completeness = completeness_of(checks)
+    summary = summarize(checks, completeness)
+    terms = Terms(
+        name="floor", files=("floor",), digest="0" * 64, profile={}, protocol={}, completeness=completeness
+    )
+    content = {
         "created": NOON,
+        "complete": completeness.complete,
+        "outcome": summary.outcome,
+        "summary": summary.sentence,
+        "environment": Environment(**machine_facts(), criteria=terms),
+        "metrics": {},
+        "runs": (RUN,),
+        "checks": tuple(checks),
     }
-    return results_document(**{**arguments, **changes})
+    return Results(**{**content, **changes})
 
 
-def test_a_results_document_has_exactly_the_fixed_keys():
-    made = document()
-    assert set(made) == {"schema", "created", "complete", "environment", "runs", "checks"}
-    assert made["schema"] == "pathorob-checks/results/1"
-    assert made["created"] == "2026-03-01T10:00:00Z"
-    assert made["complete"] is True
-    assert made["runs"] == RUNS
-    assert made["checks"][0] == json.loads(record(interval=(0.3, 0.4), weakest=WEAKEST).to_json())
-    assert made["checks"][1]["value"] is None
+def test_a_results_file_has_exactly_the_documented_keys():
+    content = json.loads(document().to_json())
+    assert set(content) == {
+        "schema", "created", "complete", "outcome", "summary", "environment", "metrics", "runs", "checks",
+        "integrity", "other_failures", "problems",
+    }  # fmt: skip
+    assert content["schema"] == "pathorob-checks/results/2"
+    assert content["created"] == "2026-03-01T10:00:00Z"
+    assert (content["complete"], content["outcome"]) == (False, "fail")
+    assert list(content["runs"][0]["fm"]["identity"]) == ["a", "b"]
+    assert content["checks"][1]["value"] is None
 
 
-def test_a_results_document_refuses_numbers_that_json_does_not_know():
-    with pytest.raises(MetricError, match=r"runs\[0\].fm is nan"):
-        document(runs=[{"fm": math.nan}])
-
-
-def test_a_written_document_is_read_back_as_it_was(tmp_path):
+def test_a_file_that_was_saved_is_read_back_as_it_was(tmp_path):
     path = tmp_path / "new" / "results.json"
-    write_results(path, document())
-    assert json.loads(path.read_text(encoding="utf-8")) == document()
+    document().save(path)
+    assert Results.read(path) == document()
     assert [entry.name for entry in path.parent.iterdir()] == ["results.json"]
+
+
+def test_every_file_fits_the_schema_that_the_command_prints():
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(document().to_json()), schema)
+    broken = json.loads(document().to_json())
+    broken["checks"][0]["verdict"] = "passed"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+
+
+def test_the_schema_in_the_docs_is_the_one_of_the_code():
+    page = Path(__file__).parent.parent / "docs" / "results.schema.json"
+    assert json.loads(page.read_text()) == json_schema(), "run: pathorob-checks schema > docs/results.schema.json"
+
+
+def test_a_file_of_schema_1_is_read_in_the_form_of_schema_2():
+    results = Results.read(OLD)
+    (check,) = (one for one in results.checks if one.metric == "robustness_index")
+    old = next(one for one in json.loads(OLD.read_text())["checks"] if one["metric"] == "robustness_index")
+    assert (check.value, check.label, check.method) == (old["value"], "robustness index", "none")
+    assert list(check.interval) == old["interval"]
+    assert [cell.value for cell in check.cells] == [cell["value"] for cell in old["weakest"]]
+    assert check.resampling.units == tuple(unit for unit, _, _ in old["resampling"]["units"])
+    assert check.resampling.cells[0] == (old["resampling"]["cells"][0],)
+    assert results.environment.criteria.completeness.planned == 4
+
+
+def test_results_read_from_a_file_show_themselves():
+    results = document()
+    assert not results.passed
+    assert repr(results).startswith("<Results: FAIL: 1 of 2 criteria not met")
+    table = results.table()
+    assert list(table.verdict) == ["fail", "error"]
+    assert table.low[0] == 0.3
+    assert table.value.dtype == float
+    assert "Weakest:    tumor of RUMC: 0.120" in results.explain()
+
+
+def test_the_html_for_notebooks_escapes_every_name():
+    evil = "<script>alert(1)</script>\x1b[31m"
+    checks = [made(fm=evil, cohort=evil, reason=evil, rationale=evil, label=evil), made()]
+    shown = document(checks)._repr_html_()
+    assert "<script" not in shown
+    assert "\x1b" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "FAIL" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not a results file"),
+        ("[]", "is not a results file"),
+        ("null", "is not a results file"),
+        ('{"schema": "other/1"}', "has the schema 'other/1'"),
+        ('{"schema": "pathorob-checks/results/1"}', "is not a results file"),
+        ('{"schema": "pathorob-checks/results/2"}', r"is damaged \(created: "),
+        ('{"schema": NaN}', "is not a results file"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_file_that_is_not_one_is_refused_in_one_sentence(content, message, tmp_path):
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(CacheError, match=message) as caught:
+        Results.read(tmp_path / "r.json")
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
 
 
 def test_a_written_file_has_the_permissions_of_any_other_file(tmp_path):
     (tmp_path / "other").touch()
-    write_results(tmp_path / "results.json", document())
+    document().save(tmp_path / "results.json")
     modes = {stat.S_IMODE(entry.stat().st_mode) for entry in tmp_path.iterdir()}
     assert len(modes) == 1
 
 
 def test_an_interrupted_write_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
-    write_results(path, {"old": 1})
+    path.write_text('{"old": 1}')
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CacheError, match="No space left on device"):
-        write_results(path, document())
+        document().save(path)
     assert json.loads(path.read_text()) == {"old": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
 
@@ -76,33 +167,35 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "results.json", tmp_path, "/dev/null"):
         with pytest.raises(CacheError, match="results file") as caught:
-            write_results(path, document())
+            document().save(path)
         assert str(path) in caught.value.problem
         assert caught.value.remedy
 
 
-def test_a_document_that_is_not_strict_json_is_not_written(tmp_path):
-    with pytest.raises(CacheError, match="no strict JSON"):
-        write_results(tmp_path / "results.json", {"value": math.nan})
+def test_numbers_that_json_does_not_know_are_not_written(tmp_path):
+    broken = document().model_copy(update={"checks": (made().model_copy(update={"value": math.nan}),)})
+    with pytest.raises(CacheError, match="cannot be written"):
+        broken.save(tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_through_a_link_the_file_behind_it_is_written(tmp_path):
     (tmp_path / "real.json").touch()
     (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
-    write_results(tmp_path / "link.json", {"a": 1})
+    document().save(tmp_path / "link.json")
     assert (tmp_path / "link.json").is_symlink()
-    assert json.loads((tmp_path / "real.json").read_text()) == {"a": 1}
+    assert Results.read(tmp_path / "real.json") == document()
 
 
 def test_the_environment_names_versions_and_no_secret(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    found = environment()
-    assert found["packages"]["numpy"] == np.__version__
-    assert {"pathorob-checks", "torch", "timm", "scikit-learn"} <= set(found["packages"])
-    assert "hf_secret" not in json.dumps(found)
-    assert os.uname().nodename not in json.dumps(found)
+    facts = machine_facts()
+    assert facts["packages"]["numpy"] == np.__version__
+    assert {"pathorob-checks", "torch", "timm", "scikit-learn"} <= set(facts["packages"])
+    assert "hf_secret" not in json.dumps(facts)
+    assert os.uname().nodename not in json.dumps(facts)
 
 
 def test_the_time_of_a_document_is_in_utc():
-    assert document(created=datetime(2026, 3, 1, tzinfo=UTC))["created"] == "2026-03-01T00:00:00Z"
+    written = json.loads(document(created=datetime(2026, 3, 1, tzinfo=UTC)).to_json())["created"]
+    assert written == "2026-03-01T00:00:00Z"

@@ -1,19 +1,21 @@
 """The table of all checks in a terminal."""
 
 import pytest
-from report_records import lines_wider_than, record, unmeasured
+from made_checks import lines_wider_than, made, unmeasured
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.metrics.measurement import METRICS
+from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.report.terminal import render_table
+
+METRICS = tuple(metrics())
 
 
 def flat(text):
     return " ".join(text.split())
 
 
-def test_the_table_has_a_row_per_record_in_the_given_order():
-    rows = [record(metric) for metric in reversed(METRICS)]
+def test_the_table_has_a_row_per_check_in_the_given_order():
+    rows = [made(metric) for metric in reversed(METRICS)]
     table = render_table(rows, 120).splitlines()
     assert table[0].split() == ["FM", "cohort", "metric", "value", "95", "%", "bound", "verdict"]
     assert [line[30:50].strip() for line in table[3:7]] == [
@@ -24,7 +26,7 @@ def test_the_table_has_a_row_per_record_in_the_given_order():
 
 
 def test_the_interval_is_shown_where_it_is_known():
-    table = render_table([record(interval=(0.29, 0.33))], 120)
+    table = render_table([made(interval=(0.29, 0.33))], 120)
     assert "[0.290, 0.330]" in table
 
 
@@ -41,25 +43,25 @@ TYPICAL = (
 @pytest.mark.parametrize("fm", TYPICAL)
 @pytest.mark.parametrize("interval", [None, (-0.123, -0.045)])
 def test_the_table_fits_its_width_with_every_metric_on_every_cohort(width, fm, interval):
-    records = [
-        record(metric, fm=fm, cohort=cohort, profile="median", interval=interval)
+    checks = [
+        made(metric, fm=fm, cohort=cohort, profile="median", interval=interval)
         for cohort in ("camelyon", "tcga", "tolkach_esca")
         for metric in METRICS
     ]
-    records.append(unmeasured())
-    assert lines_wider_than(width, render_table(records, width, "median")) == []
+    checks.append(unmeasured())
+    assert lines_wider_than(width, render_table(checks, width, "median")) == []
 
 
 @pytest.mark.parametrize("fm", TYPICAL)
 def test_the_full_name_can_be_read_wherever_it_was_shortened(fm):
-    shown = render_table([record(fm=fm)], 80)
+    shown = render_table([made(fm=fm)], 80)
     assert fm in "".join(shown.split()) or fm in shown.replace("\n  ", "")
 
 
 def test_a_narrow_table_breaks_lines_and_loses_no_number():
-    records = [record(metric, interval=(-0.123, -0.045)) for metric in METRICS]
-    shown = render_table(records, 70)
-    for one in records:
+    checks = [made(metric, interval=(-0.123, -0.045)) for metric in METRICS]
+    shown = render_table(checks, 70)
+    for one in checks:
         assert f"{one.value:.3f}" in shown
         assert f">= {one.bound:.3f}" in shown
     assert "[-0.123," in shown
@@ -67,20 +69,20 @@ def test_a_narrow_table_breaks_lines_and_loses_no_number():
 
 def test_two_models_that_would_be_shortened_to_the_same_text_stay_distinct():
     names = ["local-dir:/" + "a" * 60 + part + "b" * 60 for part in ("1", "2")]
-    table = render_table([record(fm=name) for name in names], 80).split("\n\n")[0]
+    table = render_table([made(fm=name) for name in names], 80).split("\n\n")[0]
     cells = "".join(line[:20].strip() for line in table.splitlines())
     assert "1" in cells
     assert "2" in cells
 
 
 def test_several_models_stand_beside_each_other_per_cohort_and_metric():
-    records = [
-        record(metric, fm=fm, cohort=cohort)
+    checks = [
+        made(metric, fm=fm, cohort=cohort)
         for fm in ("b", "a")
         for cohort in ("tcga", "camelyon")
         for metric in METRICS[:2]
     ]
-    rows = [line.split() for line in render_table(records, 120).splitlines()[3:11]]
+    rows = [line.split() for line in render_table(checks, 120).splitlines()[3:11]]
     assert [row[:2] for row in rows] == [["b", "tcga"], ["a", "tcga"]] * 2 + [
         ["b", "camelyon"],
         ["a", "camelyon"],
@@ -88,12 +90,12 @@ def test_several_models_stand_beside_each_other_per_cohort_and_metric():
     assert [row[2] for row in rows] == ["robustness", "robustness", "drop", "drop"] * 2
 
 
-def test_bounds_are_told_once_with_their_reason_and_per_cohort_where_they_differ():
-    floor = [record(cohort=cohort) for cohort in ("camelyon", "tcga")]
+def test_bounds_are_listed_once_with_their_reason_and_per_cohort_where_they_differ():
+    floor = [made(cohort=cohort) for cohort in ("camelyon", "tcga")]
     shown = flat(render_table(floor, 80, "floor"))
     assert shown.count("Bounds (profile floor, rule three-way): - robustness index >= 0.500: Below 0.5") == 1
     assert shown.count("Below 0.5") == 1
-    median = [record(cohort=cohort, profile="median") for cohort in ("camelyon", "tcga")]
+    median = [made(cohort=cohort, profile="median") for cohort in ("camelyon", "tcga")]
     shown = flat(render_table(median, 80, "median"))
     assert "robustness index >= 0.544 (camelyon):" in shown
     assert "robustness index >= 0.761 (tcga):" in shown
@@ -106,11 +108,11 @@ def test_reasons_of_errors_and_skips_follow_the_table():
         in shown
     )
     assert "- SKIPPED robustness index of demo:color-sensitive on demo: one center only" in shown
-    assert "Without a verdict" not in render_table([record()], 80)
+    assert "Without a verdict" not in render_table([made()], 80)
 
 
 def test_a_value_just_below_its_bound_is_not_printed_as_the_bound():
-    row = render_table([record(value=0.49996)], 120).splitlines()[3]
+    row = render_table([made(value=0.49996)], 120).splitlines()[3]
     assert "0.49996" in row
     assert "FAIL" in row
 

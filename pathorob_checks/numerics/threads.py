@@ -1,4 +1,7 @@
-"""The number of cores that a computation may use, and work spread over them without oversubscription."""
+"""The number of cores that a computation may use, and work spread over them without oversubscription.
+
+torch is imported only where threads are limited, so that the definitions of metrics can be read without it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
-
-import torch
-from threadpoolctl import ThreadpoolController
+from typing import TYPE_CHECKING, TypeVar
 
 from pathorob_checks.cpus import available_cpus
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -27,6 +30,9 @@ def available() -> int:
 @contextmanager
 def limited(count: int) -> Iterator[ThreadpoolController]:
     """Within the block torch, BLAS and OpenMP use `count` threads; yields the controller of the last two."""
+    import torch
+    from threadpoolctl import ThreadpoolController
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
