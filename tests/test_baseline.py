@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import pytest
-from pathorob_checks.report.baseline import of_this_run, read_baseline
-from pathorob_checks.report.results import SCHEMA
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError
+from pathorob_checks.evaluation.baseline import baseline_of_this_run, read_baseline
+from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.results.document import CohortFacts
 
 PROFILE = load_profile("floor")
-PROTOCOL = protocol_of(PROFILE, {"demo": {"robustness_index": {"k": 11}}})
+PROTOCOL = protocol_of(PROFILE, metrics(), {"demo": {"robustness_index": {"k": 11}}})
 DRAWN = Resampling(
     metric="robustness_index",
     value=0.6,
@@ -27,24 +27,45 @@ DRAWN = Resampling(
     effects=(0.1, -0.1),
     protocol={"k": 11},
 )
-COHORT = {"name": "demo", "digest": "d1", "tables": {}, "patches": 540}
+OLD = Path(__file__).with_name("results_of_schema_1.json")
+COHORT = {
+    "name": "demo", "digest": "d1", "tables": {}, "patches": 540, "source": "", "license": "", "slides": 3,
+    "commercial": None, "notes": [], "biological_classes": [], "in_domain_centers": [],
+    "out_of_domain_centers": [],
+}  # fmt: skip
+FM = {
+    "name": "old", "spec": "old", "revision": None, "license": "", "commercial": None, "identity": {},
+    "dimension": 2, "embeddings": "", "extraction": {},
+}  # fmt: skip
 
 
 def check(metric="robustness_index", fm="old", cohort="demo", **changes):
     return {
-        "fm": fm, "cohort": cohort, "metric": metric, "value": 0.6, "quantity": "value", "registered": True,
-        "resampling": DRAWN.to_dict(), **changes,
+        "id": "t", "fm": fm, "cohort": cohort, "metric": metric, "criterion": metric, "value": 0.6,
+        "interval": None, "support": None, "bound": 0.5, "direction": ">=", "rule": "point",
+        "verdict": "pass", "reason": "", "rationale": "", "label": metric,
+        "resampling": DRAWN.model_dump(mode="json"), **changes,
     }  # fmt: skip
 
 
 def document(*checks, **changes):
-    return {
-        "schema": SCHEMA,
-        "environment": {"criteria": {"protocol": copy.deepcopy(PROTOCOL)}},
-        "runs": [{"fm": {"name": "old"}, "cohort": COHORT}],
+    completeness = {"planned": 1, "measured": 1}
+    terms = {"name": "floor", "files": [], "digest": "", "profile": {}, "protocol": PROTOCOL,
+             "completeness": completeness}  # fmt: skip
+    environment = {"python": "", "implementation": "", "platform": "", "machine": "", "packages": {},
+                   "criteria": terms}  # fmt: skip
+    content = {
+        "schema": "pathorob-checks/results/2",
+        "created": "2026-03-01T10:00:00Z",
+        "complete": True,
+        "outcome": "pass",
+        "summary": "PASS",
+        "environment": environment,
+        "metrics": {},
+        "runs": [{"fm": FM, "cohort": COHORT}],
         "checks": list(checks) or [check()],
-        **changes,
     }
+    return json.loads(json.dumps({**content, **changes}))
 
 
 @pytest.fixture
@@ -59,19 +80,19 @@ def file(tmp_path):
 
 def test_a_baseline_asks_for_what_it_has_with_the_profiles_margin(file):
     baseline = read_baseline(file(document(check(), check("clustering_score"), check(cohort="tcga"))))
-    found = baseline.criteria("new", ("demo",), PROFILE)
-    assert [(one.id, one.bound, one.quantity, one.rule) for one in found] == [
+    criteria = baseline.criteria("new", ("demo",), PROFILE)
+    assert [(one.id, one.bound, one.quantity, one.rule) for one in criteria] == [
         ("not-worse-robustness-index", -0.02, "difference", "three-way"),
         ("not-worse-clustering-score", -0.05, "difference", "three-way"),
     ]
-    assert found[0].rationale == "At most 0.02 less than old (old.json)."
+    assert criteria[0].rationale == "At most 0.02 less than old (old.json)."
 
 
 def test_only_whole_registered_and_measured_values_count(file):
     others = [
         check("clustering_score", quantity="worst-center"),
         check("performance_drop_id", registered=False),
-        check("performance_drop_ood", value=None, resampling=None),
+        check("performance_drop_ood", value=None, verdict="error", resampling=None),
     ]
     baseline = read_baseline(file(document(check(), *others)))
     assert list(baseline.measured) == [("demo", "robustness_index")]
@@ -88,41 +109,50 @@ def test_of_several_fms_one_must_be_named(file):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        ("{", "is no results file"),
-        ("[]", "is no results file"),
-        (document(schema="pathorob-checks/results/2"), "has the schema 'pathorob-checks/results/2'"),
-        ({**document(), "environment": {}}, "lacks what a comparison needs"),
+        ("{", "is not a results file"),
+        ("[]", "is not a results file"),
+        (document(schema="pathorob-checks/results/3"), "has the schema 'pathorob-checks/results/3', not"),
+        ({**document(), "environment": {}}, r"is damaged \(environment"),
         (document(checks=[]), "has 0 FMs"),
         (document(check(resampling=None)), "has no measured value of old"),
-        (document({k: v for k, v in check().items() if k != "registered"}), "lacks what a comparison needs"),
+        (document({k: v for k, v in check().items() if k != "bound"}), r"is damaged \(checks.0.bound: "),
+        (document(check(value=float("nan"))), "is not a results file"),
     ],
 )
-def test_a_file_that_cannot_be_compared_with_is_refused(content, said, file):
-    with pytest.raises(CriteriaError, match=said) as caught:
+def test_a_file_that_cannot_be_compared_with_is_refused(content, message, file):
+    with pytest.raises(CriteriaError, match=message) as caught:
         read_baseline(file(content))
     assert caught.value.remedy
 
 
-def test_a_file_that_is_not_there_is_told_by_its_path(tmp_path):
+def test_a_file_of_schema_1_is_still_a_baseline():
+    baseline = read_baseline(OLD)
+    assert list(baseline.measured) == [("demo", name) for name in metrics()]
+    units = json.loads(OLD.read_text())["checks"][0]["resampling"]["units"]
+    assert baseline.measured["demo", "robustness_index"].effects == tuple(effect for _, _, effect in units)
+    assert baseline.cohorts["demo"].patches == 540
+
+
+def test_a_file_that_is_not_there_is_named_by_its_path(tmp_path):
     with pytest.raises(CriteriaError, match=r"none.json cannot be read .*; give a results file"):
         read_baseline(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "key", "said"),
+    ("part", "name", "key", "message"),
     [
         ("metrics", "performance_drop", "repetitions", "performance_drop: repetitions 3, here 20"),
         ("cohorts", "demo", "robustness_index", 'demo: robustness_index 3, here {"k": 11}'),
     ],
 )
-def test_another_protocol_is_refused_before_anything_is_measured(part, name, key, said, file):
+def test_another_protocol_is_refused_before_anything_is_measured(part, name, key, message, file):
     content = document()
     content["environment"]["criteria"]["protocol"][part][name][key] = 3
     with pytest.raises(CriteriaError, match="measured by another protocol") as caught:
         read_baseline(file(content)).check_protocol(PROTOCOL)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     read_baseline(file(document())).check_protocol(PROTOCOL)
 
 
@@ -134,21 +164,21 @@ def test_a_baseline_of_other_cohorts_is_refused(file):
 @pytest.mark.parametrize("change", [{"digest": "d2"}, {"tables": {"a.csv": "x"}}, {"patches": 539}])
 def test_another_cohort_of_the_same_name_is_refused(change, file):
     baseline = read_baseline(file(document()))
-    baseline.check_cohort("demo", COHORT)
+    baseline.check_cohort(CohortFacts(**COHORT))
     with pytest.raises(CriteriaError, match=f"on another cohort demo \\({next(iter(change))}"):
-        baseline.check_cohort("demo", {**COHORT, **change})
+        baseline.check_cohort(CohortFacts(**{**COHORT, **change}))
 
 
 def test_embeddings_without_images_are_compared_by_their_tables(file):
     tables = {**COHORT, "tables": {"a.csv": "x"}, "source": "org/repository@0123"}
-    baseline = read_baseline(file(document(runs=[{"fm": {"name": "old"}, "cohort": tables}])))
-    baseline.check_cohort("demo", {**tables, "digest": "d2", "source": "org/repository"})
+    baseline = read_baseline(file(document(runs=[{"fm": FM, "cohort": tables}])))
+    baseline.check_cohort(CohortFacts(**{**tables, "digest": "d2", "source": "org/repository"}))
     with pytest.raises(CriteriaError, match="another cohort"):
-        baseline.check_cohort("demo", {**tables, "digest": "d2"})
+        baseline.check_cohort(CohortFacts(**{**tables, "digest": "d2"}))
 
 
 def test_an_fm_of_the_run_is_not_compared_with_itself():
-    baseline = of_this_run("old", [("demo", "robustness_index")])
+    baseline = baseline_of_this_run("old", [("demo", "robustness_index")])
     assert baseline.criteria("old", ("demo",), PROFILE) == []
     assert len(baseline.criteria("new", ("demo",), PROFILE)) == 1
 

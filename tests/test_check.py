@@ -34,7 +34,13 @@ json_like = st.recursive(
 )
 def test_a_check_survives_its_journey_as_json(value, interval, text, protocol, verdict):
     before = made().model_copy(
-        update={"value": value, "interval": interval, "reason": text, "protocol": protocol, "verdict": verdict}
+        update={
+            "value": value,
+            "interval": interval,
+            "reason": text,
+            "protocol": protocol,
+            "verdict": verdict,
+        }
     )
     assert Check.model_validate_json(before.model_dump_json()) == before
 

@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_checks import CELLS, headline, lines_wider_than, made, passing, unmeasured
+from made_checks import CELLS, criterion_of, headline, lines_wider_than, made, passing, unmeasured
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.metrics.measurement import CellValue
+from pathorob_checks.evaluation.judging import judged
+from pathorob_checks.evaluation.measuring import Measured
+from pathorob_checks.metrics.measurement import CellValue, Measurement
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.report.terminal import render_table
 from pathorob_checks.results.explanation import explain as explanation_of
@@ -68,7 +70,9 @@ def test_only_a_criterion_that_is_not_met_comes_with_advice():
 
 
 def test_an_upper_bound_is_described_from_the_other_side():
-    text = flat(explain(made(direction="<=", bound=0.2, remedies=())))
+    criterion = criterion_of("robustness_index").model_copy(update={"direction": "<=", "bound": 0.2})
+    measured = Measured(measurement=Measurement(metric="robustness_index", value=0.31))
+    text = flat(explain(judged("t", "fm", "none", criterion, measured)))
     assert "is 0.310, above the bound 0.200" in text
     assert "What to do" not in text
 
@@ -102,7 +106,9 @@ def test_every_metric_has_its_words():
     ]  # fmt: skip
     for metric in metrics().values():
         assert metric.remedies
-        assert metric.meaning(metric.neutral) != metric.meaning(metric.lowest) != metric.meaning(metric.highest)
+        assert (
+            metric.meaning(metric.neutral) != metric.meaning(metric.lowest) != metric.meaning(metric.highest)
+        )
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])

@@ -10,18 +10,23 @@ from pathlib import Path
 import pathorob_checks
 
 PACKAGE = Path(pathorob_checks.__file__).parent
-# Which rooms a room may import from; the plugin may use all of them.
+# Which rooms a room may import from (docs/architecture.md draws it); the plugin may use all of them.
 ALLOWED = {
     "numerics": set(),
     "metrics": {"numerics"},
     "criteria": {"metrics"},
-    "report": {"criteria", "metrics"},
+    "results": {"criteria", "metrics"},
+    "report": {"results", "criteria"},
     "models": set(),
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
-    "commands": {"models", "cohorts", "embeddings", "criteria", "report"},
+    "evaluation": {"models", "cohorts", "embeddings", "metrics", "criteria", "results"},
+    "commands": {"models", "cohorts", "embeddings", "metrics", "criteria", "results", "evaluation"},
 }
-FREE = {"canonical", "cpus", "errors", "files", "hub", "progress", "resources", "sizes"}
+NOT_A_LAYER = {"plugin", "suites"}
+# Modules beside the rooms, which all of them share; they import none of the rooms.
+SHARED = {"errors", "hub", "sizes", "files", "canonical", "cpus", "progress", "wording"}
+ENTRY = {"__init__", "__main__", "cli"}
 
 
 def rooms_imported(path: Path) -> set[str]:
@@ -37,7 +42,7 @@ def rooms_imported(path: Path) -> set[str]:
         for alias in node.names
     ]
     parts = [module.split(".") for module in modules if module.startswith("pathorob_checks.")]
-    return {part[1] for part in parts} - FREE
+    return {part[1] for part in parts} - SHARED
 
 
 def test_dependencies_point_one_way():
@@ -49,9 +54,25 @@ def test_dependencies_point_one_way():
     assert checked > 20
 
 
+def test_every_room_and_module_has_its_place():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(ALLOWED) | {"plugin"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == SHARED | ENTRY
+    for module in SHARED:
+        assert rooms_imported(PACKAGE / f"{module}.py") <= set(), module
+
+
+def test_the_page_on_the_architecture_names_every_room_and_its_imports():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    for room, allowed in ALLOWED.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{room}/`"))
+        imported = {name for name in ALLOWED if f"`{name}`" in row.split("|")[3]}
+        assert imported == allowed, room
+
+
 def test_only_the_plugin_imports_pytest():
     for path in PACKAGE.rglob("*.py"):
-        if path.parent.name != "plugin":
+        if path.parent.name not in NOT_A_LAYER:
             assert "import pytest" not in path.read_text(), path.name
 
 

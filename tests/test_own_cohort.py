@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from own_forms import FORMS, LABELS, Given, assert_mentions, load, picture, problem, twelve, write_manifest
 
-from pathorob_checks.cohorts.cohort import METRICS
+from pathorob_checks.cohorts.cohort import VIEWS
 
 # How each form describes the place of a patch: the fourth of `twelve()`, slide 'BNA' patch '1.0'.
 FOURTH = {
@@ -60,7 +60,7 @@ def test_the_three_forms_of_the_same_patches_are_the_same_cohort(
         assert cohort.keys == expected.keys
         for row in range(len(expected)):
             assert cohort.read_image(row).tobytes() == expected.read_image(row).tobytes()
-        for metric in METRICS:
+        for metric in VIEWS:
             view, other = cohort.views[metric], expected.views[metric]
             assert view.rows.tolist() == other.rows.tolist()
             assert view.patches.equals(other.patches)
@@ -82,7 +82,7 @@ def test_a_tree_and_its_manifest_share_their_embeddings_and_a_parquet_file_is_re
 def test_an_in_domain_cohort_is_all_in_domain(write: Write, patches: list[Given]) -> None:
     cohort = load(write([patch for patch in patches if patch.subset == "ID"]))
     assert set(cohort.patches.subset) == {"ID"}
-    assert [len(cohort.views[metric].rows) for metric in METRICS] == [8, 8, 8]
+    assert [len(cohort.views[metric].rows) for metric in VIEWS] == [8, 8, 8]
 
 
 def test_a_cohort_can_be_sent_to_another_process(write: Write, patches: list[Given]) -> None:
@@ -97,7 +97,7 @@ def test_license_commercial_use_and_k_come_from_the_settings_file(write: Write, 
     settings_file(path).write_text('license = " CC-BY-4.0 "\ncommercial = true\nk = 5\n')
     cohort = load(path)
     assert (cohort.license, cohort.commercial) == ("CC-BY-4.0", True)
-    assert [cohort.views[metric].k for metric in METRICS] == [5, None, None]
+    assert [cohort.views[metric].k for metric in VIEWS] == [5, None, None]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_subsets_with_names_are_paired_and_those_out_of_domain_are_not_in_them(
     write: Write, patches: list[Given]
 ) -> None:
     cohort = load(write(paired(patches)))
-    index, drop, clusters = (cohort.views[metric] for metric in METRICS)
+    index, drop, clusters = (cohort.views[metric] for metric in VIEWS)
     assert (index.paired, drop.paired, clusters.paired) == (True, False, False)
     assert index.patches.subset.tolist() == ["left", "right"] * 4
     assert index.rows.tolist() == clusters.rows.tolist() == list(range(8))

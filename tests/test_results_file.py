@@ -85,7 +85,9 @@ def test_every_file_fits_the_schema_that_the_command_prints():
 
 def test_the_schema_in_the_docs_is_the_one_of_the_code():
     page = Path(__file__).parent.parent / "docs" / "results.schema.json"
-    assert json.loads(page.read_text()) == json_schema(), "run: pathorob-checks schema > docs/results.schema.json"
+    assert json.loads(page.read_text()) == json_schema(), (
+        "run: pathorob-checks schema > docs/results.schema.json"
+    )
 
 
 def test_a_file_of_schema_1_is_read_in_the_form_of_schema_2():

@@ -56,9 +56,7 @@ def test_a_failed_integrity_check_fails_a_run_whose_criteria_are_met():
     ]  # fmt: skip
     summary = summarize(checks, completeness_of(checks), integrity=integrity)
     assert summary.outcome is Outcome.FAIL
-    assert summary.sentence == (
-        "FAIL: test_collapsed[fm-demo] and 1 more test failed; 2 of 2 criteria met"
-    )
+    assert summary.sentence == ("FAIL: test_collapsed[fm-demo] and 1 more test failed; 2 of 2 criteria met")
     skipped = [one.model_copy(update={"verdict": Verdict.SKIPPED}) for one in integrity]
     assert summarize(checks, completeness_of(checks), integrity=skipped).outcome is Outcome.PASS
 

@@ -1,25 +1,26 @@
-"""What is suspect where a criterion is not met, and how other quantities than a value are told."""
-
-import dataclasses
+"""What is suspect where a criterion is not met, and how quantities other than a value are explained."""
 
 import pytest
-from pathorob_checks.report.explain import explain, in_one_sentence, label_of
-from pathorob_checks.report.record import CheckRecord
-from pathorob_checks.report.suspects import suspects
+from made_checks import criterion_of
 
-from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Verdict, judge
-from pathorob_checks.metrics.measurement import Measurement, SlideWeakness, Weakness
+from pathorob_checks.evaluation.judging import judged
+from pathorob_checks.evaluation.measuring import Measured
+from pathorob_checks.evaluation.suspects import suspects
+from pathorob_checks.metrics.measurement import CellValue, Measurement, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.results.explanation import explain as explanation_of
+from pathorob_checks.results.explanation import sentence_of
+from pathorob_checks.results.text import render_explanation
 
-(CRITERION,) = load_profile("floor").criteria_for("demo", "robustness_index")
+CRITERION = criterion_of("robustness_index")
+OLD = ComparedWith(fm="old", source="old.json", value=0.74)
 SLIDES = tuple(
-    SlideWeakness(
-        slide_id=f"slide-{n}", medical_center="RUMC", biological_class="tumor", value=0.1, meaning="x"
-    )
+    SlideValue(slide_id=f"slide-{n}", medical_center="RUMC", biological_class="tumor", value=0.1, meaning="x")
     for n in range(9)
 )
-CELL = Weakness(
+CELL = CellValue(
     medical_center="RUMC", biological_class="tumor", value=0.1, meaning="a share", same_center=0.83
 )
 
@@ -46,7 +47,7 @@ def measured(value=0.3, interval=(0.25, 0.35), **more):
         interval=interval,
         rows=100,
         protocol={},
-        weakest=(CELL,),
+        cells=(CELL,),
         slides=SLIDES,
         **settings,
     )
@@ -54,59 +55,59 @@ def measured(value=0.3, interval=(0.25, 0.35), **more):
 
 def suspected(measurement, drift=None, **changes):
     criterion = CRITERION.model_copy(update=changes)
-    told = judge(criterion.bound, criterion.direction, measurement, criterion.rule, drift=drift)
-    return suspects(measurement, criterion, told.verdict, drift)
+    judgement = judge(criterion.bound, criterion.direction, measurement, criterion.rule, drift=drift)
+    return suspects(measurement, criterion, judgement.verdict, drift)
 
 
 def test_nothing_is_suspect_where_the_criterion_is_met():
-    assert suspected(measured(0.9, (0.8, 0.95))) == []
+    assert suspected(measured(0.9, (0.8, 0.95))) == ()
 
 
 def test_a_clear_failure_on_a_sound_cohort_is_the_embeddings():
-    [said] = suspected(measured())
-    assert said.startswith("embedding: ")
+    [suspect] = suspected(measured())
+    assert suspect.kind == "embedding"
+    assert suspect.sentence == "other slides from these centers would very probably fail too."
 
 
-def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_tells_how_much_larger_it_had_to_be():
-    [said] = suspected(measured(0.48, (0.44, 0.52)))
-    assert said == "cohort: it is too small to tell; some 4 times as many slides would, if the value stayed."
-    assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0]
+def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_says_how_many_slides_suffice():
+    [suspect] = suspected(measured(0.48, (0.44, 0.52)))
+    assert (suspect.kind, suspect.sentence) == (
+        "cohort", "too few slides to decide; about 4 times as many slides would suffice at this value.",
+    )  # fmt: skip
+    assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0].sentence
 
 
 def test_drift_that_reaches_the_bound_makes_the_precision_suspect():
-    said = suspected(measured(0.49, (0.48, 0.495)), drift=0.02)
-    assert said[0].startswith("precision: it moves the value by up to 0.02, and the bound is 0.01 away")
-    assert not any(one.startswith("precision") for one in suspected(measured(), drift=0.02))
+    first = suspected(measured(0.49, (0.48, 0.495)), drift=0.02)[0]
+    assert first.kind == "precision"
+    assert first.sentence.startswith("it moves the value by up to 0.02, and the bound is 0.01 away")
+    assert not any(one.kind == "precision" for one in suspected(measured(), drift=0.02))
 
 
-def test_little_support_and_few_slides_are_told_beside_a_failure():
-    said = suspected(measured(support=0.04, resampling=drawn({"A / x": 9, "B / x": 2})))
-    assert said[0].startswith("embedding: ")
-    assert "cohort: only 4 % of the patches say anything about it." in said
-    assert "cohort: B / x has 2 slides; the interval is rough there." in said
+def test_little_support_and_few_slides_are_suspect_beside_a_failure():
+    likely = suspected(measured(support=0.04, resampling=drawn({"A / x": 9, "B / x": 2})))
+    assert likely[0].kind == "embedding"
+    assert [one.sentence for one in likely[1:]] == [
+        "only 4 % of the patches are informative.",
+        "B / x has 2 slides; the interval is rough there.",
+    ]
 
 
 def test_without_an_interval_no_certainty_is_claimed():
-    [said] = suspected(measured(interval=None))
-    assert "no interval tells" in said
+    [suspect] = suspected(measured(interval=None))
+    assert "without an interval, chance is not excluded" in suspect.sentence
 
 
 # --- the message of a failing test ------------------------------------------------------------------------
 
 
-def record(quantity="value", measurement=None, **more):
-    criterion = CRITERION.model_copy(update={"quantity": quantity})
-    measurement = measurement or measured()
-    told = judge(criterion.bound, criterion.direction, measurement)
-    return CheckRecord.of_measurement(
-        test_id="t",
-        fm="virchow2",
-        criterion=criterion,
-        measurement=measurement,
-        judgement=told,
-        suspects=suspects(measurement, criterion, told.verdict),
-        **more,
-    )
+def checked(quantity="value", measurement=None, rule="three-way", **more):
+    criterion = CRITERION.model_copy(update={"quantity": quantity, "rule": rule})
+    return judged("t", "virchow2", "none", criterion, Measured(measurement=measurement or measured(), **more))
+
+
+def explain(check):
+    return render_explanation(explanation_of(check))
 
 
 def flat(text):
@@ -114,18 +115,18 @@ def flat(text):
 
 
 def test_a_failure_names_cells_slides_neighbors_and_suspects_in_at_most_twenty_lines():
-    told = explain(record())
-    assert len(told.splitlines()) <= 20
-    for said in (
+    text = explain(checked())
+    assert len(text.splitlines()) <= 20
+    for words in (
         "Weakest: tumor of RUMC: 0.100 (a share; 83 % of its neighbors are from its own center)",
         "Slides: most responsible: slide-0, slide-1, slide-2.",
         "Suspect: embedding: ",
     ):
-        assert said in flat(told)
+        assert words in flat(text)
 
 
 @pytest.mark.parametrize(
-    ("quantity", "more", "label", "said"),
+    ("quantity", "more", "label", "words"),
     [
         (
             "worst-center",
@@ -142,34 +143,32 @@ def test_a_failure_names_cells_slides_neighbors_and_suspects_in_at_most_twenty_l
         ("mean", {}, "robustness index, mean", "robustness index of virchow2, mean over demo, is 0.300"),
         (
             "difference",
-            {"baseline": {"fm": "old", "value": 0.74}},
+            {"baseline": OLD},
             "robustness index, change",
             "robustness index of virchow2 less that of old on demo is 0.300",
         ),
     ],
 )
-def test_other_quantities_are_told_as_what_they_are(quantity, more, label, said):
-    made = record(quantity, **more)
-    assert label_of(made) == label
-    assert said in flat(explain(made))
+def test_other_quantities_are_named_as_what_they_are(quantity, more, label, words):
+    check = checked(quantity, **more)
+    assert check.label == label
+    assert words in flat(explain(check))
 
 
 def test_a_difference_is_explained_against_the_baseline():
     worse = measured(-0.05, (-0.06, -0.04), support=None)
-    told = flat(
-        explain(dataclasses.replace(record("difference", worse, baseline={"fm": "old", "value": 0.74})))
-    )
-    assert "0.050 less robust than the baseline, which has 0.740." in told
+    text = flat(explain(checked("difference", worse, baseline=OLD)))
+    assert "0.050 less robust than the baseline, which has 0.740." in text
 
 
 def test_a_confident_failure_does_not_call_a_good_value_bad():
-    undecided = dataclasses.replace(record(measurement=measured(0.52, (0.48, 0.56))), verdict=Verdict.FAIL)
-    assert "is 0.520, not surely on the good side of the bound 0.500" in flat(explain(undecided))
+    undecided = checked(measurement=measured(0.52, (0.48, 0.56)), rule="confident")
+    assert undecided.verdict is Verdict.FAIL
+    assert "is 0.520, which does not clearly meet the bound 0.500" in flat(explain(undecided))
 
 
 def test_a_warning_is_one_line():
-    told = in_one_sentence(record(measurement=measured(0.52, (0.48, 0.56))))
-    assert told == (
+    assert sentence_of(checked(measurement=measured(0.52, (0.48, 0.56)))) == (
         "robustness index of virchow2 on demo is inconclusive: 0.520: the 95 % interval [0.480, 0.560] holds "
         "the bound 0.500."
     )

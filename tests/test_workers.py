@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 from cohort_folders import write_cohort
-from pathorob_checks.plugin.crew import Crew, pair_of
-from pathorob_checks.plugin.pairs import Pair
 from terminal import Terminal
 
-from pathorob_checks.plugin import crew as crew_module
+from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.plugin import worker as worker_module
+from pathorob_checks.plugin.worker import Worker, subject_of
 
 FACTORY = """
 import hashlib
@@ -117,38 +117,44 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     assert codes[0] == codes[1]
 
 
-PAIRS = [Pair("a", "x"), Pair("a", "x-y"), Pair("a-x", "y")]
+SUBJECTS = [
+    Subject("a", "none", "x"),
+    Subject("a", "none", "x-y"),
+    Subject("a-x", "none", "y"),
+    Subject("a", "combat", "x"),
+]
 
 
 @pytest.mark.parametrize(
-    ("nodeid", "pair"),
+    ("nodeid", "subject"),
     [
         ("suites/test_r.py::test_r[a-x]", "a-x"),
         ("suites/test_p.py::test_p[a-x-drop]", "a-x"),
         ("suites/test_p.py::test_p[a-x-y]", "a-x-y"),
         ("suites/test_p.py::test_p[a-x-y-drop]", "a-x-y"),
+        ("suites/test_p.py::test_p[a-combat-x-drop]", "a-combat-x"),
         ("test_own.py::test_own", "test_own.py::test_own"),
         ("test_own.py::test_own[7]", "test_own.py::test_own[7]"),
     ],
 )
-def test_tests_of_one_pair_are_one_unit_of_work(nodeid: str, pair: str) -> None:
-    assert pair_of(nodeid, PAIRS) == pair
+def test_tests_of_one_subject_are_one_unit_of_work(nodeid: str, subject: str) -> None:
+    assert subject_of(nodeid, SUBJECTS) == subject
 
 
 @pytest.fixture
 def four_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(crew_module, "_cores", lambda: 4)
+    monkeypatch.setattr(worker_module, "available_cpus", lambda: 4)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    for variable in crew_module._VARIABLES:
+    for variable in worker_module._VARIABLES:
         monkeypatch.setenv(variable, "7")  # restored afterwards
         monkeypatch.delenv(variable)
 
 
-def worker(name: str) -> Crew:
-    for variable in crew_module._VARIABLES:
+def worker(name: str) -> Worker:
+    for variable in worker_module._VARIABLES:
         os.environ.pop(variable, None)
-    told = {"workerid": name, "workercount": 2, "testrunuid": "run"}
-    return Crew(SimpleNamespace(workerinput=told))  # type: ignore[arg-type]
+    workerinput = {"workerid": name, "workercount": 2, "testrunuid": "run"}
+    return Worker(SimpleNamespace(workerinput=workerinput))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("four_cores")
@@ -172,7 +178,7 @@ def test_workers_at_work_share_the_cores_and_one_alone_has_them_all(tmp_path: Pa
 @pytest.mark.usefixtures("four_cores")
 def test_what_the_user_decided_about_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    crew = Crew(SimpleNamespace(workerinput={"workerid": "gw1", "workercount": 2}))  # type: ignore[arg-type]
-    with crew.at_work():
+    one = Worker(SimpleNamespace(workerinput={"workerid": "gw1", "workercount": 2}))  # type: ignore[arg-type]
+    with one.at_work():
         assert os.environ["OMP_NUM_THREADS"] == "3"
-    assert crew.index == 1
+    assert one.index == 1
