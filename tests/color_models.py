@@ -43,6 +43,18 @@ class Model:
         return torch.cat([f(x, dim=(2, 3)) for x in (batch, half) for f in (torch.mean, torch.std)], dim=1)
 
 
+class Masking(Model):
+    """Preprocessing marks a pixel by NaN, which the model leaves out."""
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        tensor = super().preprocess(image)
+        tensor[:, 0, 0] = torch.nan
+        return tensor
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        return super().embed(batch.nan_to_num())
+
+
 class Training(Model):
     """Dropout is on."""
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from cohort_folders import write_cohort
-from color_models import Augmenting, Coupled, Cropping, Model, Positional, Shared, Training, matrix
+from color_models import Augmenting, Coupled, Cropping, Masking, Model, Positional, Shared, Training, matrix
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder
@@ -35,8 +35,9 @@ def differences(model: Model, cohort: Cohort, stored: Float32 | None = None) -> 
     return {name: difference.value for name, difference in measured.items()}
 
 
-def test_a_sound_model_depends_on_nothing_but_the_patch(cohort: Cohort) -> None:
-    assert max(differences(Model(), cohort).values()) < 1e-6
+@pytest.mark.parametrize("model", [Model(), Masking()], ids=lambda value: type(value).__name__)
+def test_a_sound_model_depends_on_nothing_but_the_patch(model: Model, cohort: Cohort) -> None:
+    assert max(differences(model, cohort).values()) < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -215,8 +215,7 @@ def _read(path: Path, digest: str) -> Integrity | None:
         return None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        reason = f"{where}{first['msg']}"
+        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
     except OSError as error:
         reason = str(error)
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict
 
 from pathorob_checks.embeddings.matrix_checks import row_lengths
 from pathorob_checks.embeddings.pipeline import Pipeline, in_order
@@ -46,9 +46,9 @@ TOLERANCES = {
 class Difference(BaseModel):
     """The largest relative difference between two embeddings of one patch, and that patch's key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    value: FiniteFloat
+    value: float
     patch: str
 
 
