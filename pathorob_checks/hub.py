@@ -408,7 +408,7 @@ def _hub_error(
         )
     if isinstance(error, errors.FileMetadataError):
         return HubError(
-            f"the response for {what} is not the hub's file but perhaps a login page or a proxy's error page",
+            f"the response for {what} is not a file of a Hugging Face Hub but perhaps a login page",
             remedy="check the proxy and HF_ENDPOINT",
         )
     if isinstance(error, OSError):

@@ -196,14 +196,14 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "5 XB", "1.5.2MB", "many"])
 def test_other_texts_are_not_sizes(text: str) -> None:
-    with pytest.raises(ValueError, match="no size like 50GB"):
+    with pytest.raises(ValueError, match="not a size such as 50GB"):
         parse_size(text)
 
 
 def test_a_text_that_is_not_a_size_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["cache", "prune", "--keep=much"])
-    assert "no size like 50GB" in capsys.readouterr().err
+    assert "not a size such as 50GB" in capsys.readouterr().err
 
 
 def test_sizes_are_written_with_their_unit() -> None:
