@@ -59,12 +59,12 @@ def file(tmp_path):
 
 def test_a_baseline_asks_for_what_it_has_with_the_profiles_margin(file):
     baseline = read_baseline(file(document(check(), check("clustering_score"), check(cohort="tcga"))))
-    found = baseline.criteria("new", ("demo",), PROFILE)
-    assert [(one.id, one.bound, one.quantity, one.rule) for one in found] == [
+    criteria = baseline.criteria("new", ("demo",), PROFILE)
+    assert [(one.id, one.bound, one.quantity, one.rule) for one in criteria] == [
         ("not-worse-robustness-index", -0.02, "difference", "three-way"),
         ("not-worse-clustering-score", -0.05, "difference", "three-way"),
     ]
-    assert found[0].rationale == "At most 0.02 less than old (old.json)."
+    assert criteria[0].rationale == "At most 0.02 less than old (old.json)."
 
 
 def test_only_whole_registered_and_measured_values_count(file):
@@ -88,7 +88,7 @@ def test_of_several_fms_one_must_be_named(file):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         ("{", "is no results file"),
         ("[]", "is no results file"),
@@ -99,8 +99,8 @@ def test_of_several_fms_one_must_be_named(file):
         (document({k: v for k, v in check().items() if k != "registered"}), "lacks what a comparison needs"),
     ],
 )
-def test_a_file_that_cannot_be_compared_with_is_refused(content, said, file):
-    with pytest.raises(CriteriaError, match=said) as caught:
+def test_a_file_that_cannot_be_compared_with_is_refused(content, words, file):
+    with pytest.raises(CriteriaError, match=words) as caught:
         read_baseline(file(content))
     assert caught.value.remedy
 
@@ -111,18 +111,18 @@ def test_a_file_that_is_not_there_is_told_by_its_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "key", "said"),
+    ("part", "name", "key", "words"),
     [
         ("metrics", "performance_drop", "repetitions", "performance_drop: repetitions 3, here 20"),
         ("cohorts", "demo", "robustness_index", 'demo: robustness_index 3, here {"k": 11}'),
     ],
 )
-def test_another_protocol_is_refused_before_anything_is_measured(part, name, key, said, file):
+def test_another_protocol_is_refused_before_anything_is_measured(part, name, key, words, file):
     content = document()
     content["environment"]["criteria"]["protocol"][part][name][key] = 3
     with pytest.raises(CriteriaError, match="measured by another protocol") as caught:
         read_baseline(file(content)).check_protocol(PROTOCOL)
-    assert said in str(caught.value)
+    assert words in str(caught.value)
     read_baseline(file(document())).check_protocol(PROTOCOL)
 
 

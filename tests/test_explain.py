@@ -19,8 +19,8 @@ def flat(text):
 
 
 def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy():
-    told = flat(explain(record(interval=(0.29, 0.33), weakest=WEAKEST, support=0.13)))
-    for said in (
+    text = flat(explain(record(interval=(0.29, 0.33), weakest=WEAKEST, support=0.13)))
+    for words in (
         "robustness index of demo:color-sensitive on demo is 0.310, below the bound 0.500",
         "95 % interval [0.290, 0.330]",
         "of the nearest neighbors that share exactly one of class and center with the patch, "
@@ -31,11 +31,11 @@ def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy
         "What to do: Start with the slides of RUMC.",
         "This project's choice; no threshold is published.",
     ):
-        assert said in told
+        assert words in text
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "said"),
+    ("metric", "value", "words"),
     [
         ("robustness_index", 0.31, "31 % share the class: the medical center outweighs the biology"),
         ("robustness_index", 0.499, "49.9 % share the class: the medical center outweighs the biology"),
@@ -52,8 +52,8 @@ def test_the_explanation_of_a_failure_tells_value_bound_meaning_place_and_remedy
         ("clustering_score", 0.0, "follow the biological classes and the medical centers alike"),
     ],
 )
-def test_the_explanation_says_in_words_what_the_number_means(metric, value, said):
-    assert said in flat(explain(record(metric, value)))
+def test_the_explanation_says_in_words_what_the_number_means(metric, value, words):
+    assert words in flat(explain(record(metric, value)))
 
 
 def test_only_a_criterion_that_is_not_met_comes_with_advice():
@@ -62,22 +62,22 @@ def test_only_a_criterion_that_is_not_met_comes_with_advice():
 
 
 def test_an_upper_bound_is_told_from_the_other_side():
-    told = flat(explain(record(direction="<=", bound=0.2)))
-    assert "is 0.310, above the bound 0.200" in told
-    assert "What to do" not in told
+    text = flat(explain(record(direction="<=", bound=0.2)))
+    assert "is 0.310, above the bound 0.200" in text
+    assert "What to do" not in text
 
 
 def test_the_explanation_of_what_was_not_measured_gives_the_reason_and_no_number():
-    told = flat(explain(unmeasured()))
-    assert "not measured: the images are missing" in told
-    assert "Meaning" not in told
+    text = flat(explain(unmeasured()))
+    assert "not measured: the images are missing" in text
+    assert "Meaning" not in text
     assert "skipped: no such center" in flat(explain(unmeasured(Verdict.SKIPPED, "no such center")))
 
 
 def test_an_inconclusive_value_is_neither_below_nor_above():
-    told = flat(explain(record(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
-    assert "with no verdict against the bound 0.500" in told
-    assert "Reason: the interval holds the bound" in told
+    text = flat(explain(record(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
+    assert "with no verdict against the bound 0.500" in text
+    assert "Reason: the interval holds the bound" in text
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -85,9 +85,9 @@ def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
     long_names = (
         Weakness(medical_center="C" * 120, biological_class="x y " * 40, value=0.1, meaning="m " * 90),
     )
-    told = explain(record(metric, fm="hf-hub:" + "a" * 150, interval=(-0.5, 0.5), weakest=long_names))
-    assert lines_wider_than(80, told) == []
-    assert told.count("C") >= 120
+    text = explain(record(metric, fm="hf-hub:" + "a" * 150, interval=(-0.5, 0.5), weakest=long_names))
+    assert lines_wider_than(80, text) == []
+    assert text.count("C") >= 120
 
 
 def test_every_metric_has_its_words_and_the_range_that_bounds_may_have():

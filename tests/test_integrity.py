@@ -204,8 +204,8 @@ def differences(model: Model, cohort: Cohort, stored: Float32 | None = None) -> 
         if stored is None:
             few = integrity.excerpt(cohort, rows)
             stored = integrity.embed("colors", model, few, few.keys, batch_size=model.batch_size)
-        found = integrity.differences("colors", model, cohort, rows, stored)
-    return {name: one.value for name, one in found.items()}
+        result = integrity.differences("colors", model, cohort, rows, stored)
+    return {name: one.value for name, one in result.items()}
 
 
 def test_a_sound_model_depends_on_nothing_but_the_patch(cohort: Cohort) -> None:
@@ -225,14 +225,14 @@ def test_a_sound_model_depends_on_nothing_but_the_patch(cohort: Cohort) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_a_defect_shows_where_it_should(model: Model, shown: set[str], cohort: Cohort) -> None:
-    found = differences(model, cohort)
-    differing = {name for name, value in found.items() if value > 1e-5}
-    assert differing == shown, found
+    result = differences(model, cohort)
+    differing = {name for name, value in result.items() if value > 1e-5}
+    assert differing == shown, result
 
 
 def test_stored_embeddings_of_another_model_are_noticed(cohort: Cohort) -> None:
-    found = differences(Model(), cohort, stored=matrix(integrity.SAMPLE, 12))
-    assert {name for name, value in found.items() if value > 1e-5} == {"stored"}
+    result = differences(Model(), cohort, stored=matrix(integrity.SAMPLE, 12))
+    assert {name for name, value in result.items() if value > 1e-5} == {"stored"}
 
 
 def test_a_difference_above_the_tolerance_is_told_in_one_sentence() -> None:
@@ -309,9 +309,9 @@ def test_what_is_on_record_costs_no_load(
     assert (first.precision, first.tolerance, first.drift) == ("fp32", 1e-5, None)
     assert first.environment["torch"] == torch.__version__
     assert {name: first.check(name) for name in integrity.VARIATIONS}.keys() == first.differences.keys()
-    told = json.loads(record_of(store, embeddings).read_text())["integrity"]
-    assert told["measured"].startswith("20")
-    assert len(told["sample"]) == integrity.SAMPLE
+    kept = json.loads(record_of(store, embeddings).read_text())["integrity"]
+    assert kept["measured"].startswith("20")
+    assert len(kept["sample"]) == integrity.SAMPLE
 
 
 @pytest.mark.parametrize("damage", ["not JSON", '{"question": 1}', "cut", "changed"])
@@ -344,10 +344,10 @@ def test_a_defect_on_record_fails_without_the_model(
     cohort: Cohort, store: EmbeddingStore, embeddings: Embeddings
 ) -> None:
     established(Prepared(Coupled()), cohort, embeddings, store, no_index)
-    found = established(Prepared(None), cohort, embeddings, store, no_index)
-    found.check("order")
+    result = established(Prepared(None), cohort, embeddings, store, no_index)
+    result.check("order")
     with pytest.raises(EmbeddingError, match=r"embedded alone and in a batch .* fp32 on cpu"):
-        found.check("batch_size")
+        result.check("batch_size")
 
 
 # -- precision ---------------------------------------------------------------------------------------------
@@ -365,8 +365,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def index_of(values: Float32, patches: Any, k: int | None, paired: bool) -> tuple[float, int]:
-    found = robustness_index(values, patches, k=k, paired=paired, draws=100)
-    return found.value, found.k
+    result = robustness_index(values, patches, k=k, paired=paired, draws=100)
+    return result.value, result.k
 
 
 def test_fp32_is_the_same_network_without_autocast(weights: Path) -> None:
@@ -384,8 +384,8 @@ def test_drift_is_what_a_second_extraction_in_fp32_would_show(
     cohort = dataclasses.replace(cohort, views={"robustness_index": view})
     low = obtain(tiny(weights, "bf16"), cohort, store)
     full = obtain(tiny(weights, "fp32"), cohort, store)
-    found = established(tiny(weights, "bf16"), cohort, low, store, index_of)
-    drift = found.drift
+    result = established(tiny(weights, "bf16"), cohort, low, store, index_of)
+    drift = result.drift
     assert drift is not None
     values = {name: one.values[view.rows] for name, one in (("low", low), ("full", full))}
     cosines = torch.cosine_similarity(*(torch.from_numpy(v).double() for v in values.values()))
@@ -401,8 +401,8 @@ def test_drift_is_what_a_second_extraction_in_fp32_would_show(
     assert drift.by_metric() == {"robustness_index": abs(rounded.value - exact.value)}
     assert drift.by_metric()["robustness_index"] > 0
     drift.check()
-    assert found.tolerance == 2**-5
-    assert established(tiny(weights, "bf16"), cohort, low, store, no_index) == found
+    assert result.tolerance == 2**-5
+    assert established(tiny(weights, "bf16"), cohort, low, store, no_index) == result
 
 
 def test_fp32_has_no_drift(weights: Path, cohort: Cohort, store: EmbeddingStore) -> None:
@@ -535,10 +535,10 @@ def test_a_model_in_training_mode_fails_by_name(terminal: Terminal) -> None:
         "test_same_patch_twice", "test_same_as_stored", "test_batch_size_does_not_matter",
         "test_order_does_not_matter",
     }  # fmt: skip
-    told = " ".join(run.output.split())
-    assert "FAIL: test_same_patch_twice[Ours-slides] and 3 more tests failed; 1 of 1 criterion met" in told
-    assert "the same patch embedded twice differ by 0." in told
-    assert "put the model into evaluation mode" in told
+    text = " ".join(run.output.split())
+    assert "FAIL: test_same_patch_twice[Ours-slides] and 3 more tests failed; 1 of 1 criterion met" in text
+    assert "the same patch embedded twice differ by 0." in text
+    assert "put the model into evaluation mode" in text
     assert "Traceback" not in run.output
 
 

@@ -136,8 +136,8 @@ def test_a_judgement_is_told_in_the_record():
     (criterion,) = load_profile("floor").criteria_for("demo", "robustness_index")
     measurement = Measurement(metric="robustness_index", value=0.6, interval=None, support=None, rows=1,
                               protocol={}, weakest=())  # fmt: skip
-    told = Judgement(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")
+    judgement = Judgement(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")
     made = CheckRecord.of_measurement(
-        test_id="t", fm="x", criterion=criterion, measurement=measurement, judgement=told
+        test_id="t", fm="x", criterion=criterion, measurement=measurement, judgement=judgement
     )
     assert (made.id, made.verdict, made.reason) == ("t", Verdict.INCONCLUSIVE, "the interval holds the bound")

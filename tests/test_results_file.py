@@ -97,11 +97,11 @@ def test_through_a_link_the_file_behind_it_is_written(tmp_path):
 
 def test_the_environment_names_versions_and_no_secret(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    found = environment()
-    assert found["packages"]["numpy"] == np.__version__
-    assert {"pathorob-checks", "torch", "timm", "scikit-learn"} <= set(found["packages"])
-    assert "hf_secret" not in json.dumps(found)
-    assert os.uname().nodename not in json.dumps(found)
+    facts = environment()
+    assert facts["packages"]["numpy"] == np.__version__
+    assert {"pathorob-checks", "torch", "timm", "scikit-learn"} <= set(facts["packages"])
+    assert "hf_secret" not in json.dumps(facts)
+    assert os.uname().nodename not in json.dumps(facts)
 
 
 def test_the_time_of_a_document_is_in_utc():
