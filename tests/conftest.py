@@ -1,4 +1,7 @@
-"""Fixtures that test modules share."""
+"""Fixtures that test modules share.
+
+It is also read by `pytest --fm=SPEC` in a checkout, so nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from cohort_folders import write_cohort
 from terminal import Terminal, library_modules
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for each of xdist's workers: threads that fight for cores multiply the time."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not config.getoption("--fm"):
+        # Read by numpy, torch and OpenMP when they are first imported.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +43,8 @@ def session_cache(session_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of two classes and three centers, one of them out-of-domain, in a folder called `slides`."""
+    from cohort_folders import write_cohort
+
     return write_cohort(tmp_path_factory.mktemp("data") / "slides")
 
 

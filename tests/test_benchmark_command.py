@@ -78,10 +78,14 @@ def lab(machines: Machines, terminal: Terminal) -> Lab:
 
 def test_a_real_model_meets_all_three_cohorts_and_every_metric(lab: Lab) -> None:
     run = lab.pytest("--fm=hf-hub:acme/vit", "--fm-json=results.json", "--tb=no")
-    assert run.code == 0, run.output
+    assert run.code == 1, run.output
     results = lab.terminal.results()
-    found = {(check["cohort"], check["metric"]) for check in results["checks"] if check["value"] is not None}
-    assert found == {(cohort, metric) for cohort in miniature.COHORTS for metric in METRICS}, run.output
+    failed = {(check["cohort"], check["metric"]) for check in results["checks"] if check["verdict"] == "fail"}
+    assert failed == {("tcga", "robustness_index"), ("tcga", "performance_drop_id")}
+    measured = {
+        (check["cohort"], check["metric"]) for check in results["checks"] if check["value"] is not None
+    }
+    assert measured == {(cohort, metric) for cohort in miniature.COHORTS for metric in METRICS}, run.output
     assert results["complete"]
     cohorts = {entry["cohort"]["name"]: entry["cohort"] for entry in results["runs"]}
     assert cohorts["tcga"]["commercial"] is False
@@ -103,9 +107,9 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     )
     results = lab.terminal.results("commercial.json")
     assert {check["cohort"] for check in results["checks"]} == {"camelyon"}
-    said = " ".join(run.output.split())
+    text = " ".join(run.output.split())
     for cohort in ("tcga", "tolkach_esca"):
-        assert f"cohort {cohort} is left out by --fm-commercial" in said
+        assert f"cohort {cohort} is left out by --fm-commercial" in text
     assert len(results["environment"]["left_out"]) == 2
     nothing = lab.pytest("--fm=hf-hub:acme/vit", "--fm-commercial", "--fm-cohort=tcga")
     assert nothing.code == 4
@@ -183,10 +187,10 @@ def test_precomputed_embeddings_give_the_published_protocols_value(
 def test_the_doctor_tells_what_to_do_about_a_gate(lab: Lab) -> None:
     run = lab.command("doctor", "--fm=hf-hub:closed/fm", "--fm-cohort=camelyon")
     assert run.code == 1
-    said = " ".join(run.output.split())
-    assert "FAIL FM fm: closed/fm is gated and this account may not read it; accept the terms at" in said
-    assert "HF_TOKEN" in said
-    assert "PASS cohort camelyon: 512 patches" in said
+    text = " ".join(run.output.split())
+    assert "FAIL FM fm: closed/fm is gated and this account may not read it; accept the terms at" in text
+    assert "HF_TOKEN" in text
+    assert "PASS cohort camelyon: 512 patches" in text
 
 
 def test_the_doctor_finds_nothing_wrong_and_downloads_no_weights(lab: Lab, tmp_path: Path) -> None:
@@ -195,10 +199,10 @@ def test_the_doctor_finds_nothing_wrong_and_downloads_no_weights(lab: Lab, tmp_p
         "doctor", "--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", HF_HOME=str(tmp_path / "home")
     )
     assert run.code == 0, run.output
-    said = " ".join(run.output.split())
+    text = " ".join(run.output.split())
     for subject in ("hub", "token", "FM vit", "cohort camelyon", "device", "disk", "cache", "time"):
-        assert f" {subject}: " in said
-    assert "pin it: --fm=hf-hub:acme/vit@" in said
+        assert f" {subject}: " in text
+    assert "pin it: --fm=hf-hub:acme/vit@" in text
     assert not [path for path in lab.hub.requests if path.startswith("GET") and path.endswith(".safetensors")]
     assert max(map(len, run.output.splitlines())) <= 80
 

@@ -203,8 +203,8 @@ def test_what_arrives_altered_is_fetched_again_and_never_kept(user: User, files:
     assert "another digest" in user.is_refused("fetch", REPO, commit, "model.safetensors")
     assert not [path for path in user.home.rglob("*") if path.is_file() and path.stat().st_size > 1000]
     user.hub.repositories[REPO].corrupt = 1
-    found = Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"])
-    assert found.read_bytes() == (files / "model.safetensors").read_bytes()
+    path = Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"])
+    assert path.read_bytes() == (files / "model.safetensors").read_bytes()
 
 
 def test_a_page_instead_of_a_file_is_told(user: User, files: Path) -> None:
@@ -225,18 +225,18 @@ def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: p
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(10**9, 0, 10**8))
     hub.refuse_a_full_disk(10**7, tmp_path / "not" / "yet", "a small file")
-    asked = []
+    dry_runs = []
 
     class Plan:
         will_download = True
         file_size = 10**8
 
     def download(*arguments: object, dry_run: bool = False, **more: object) -> object:
-        asked.append(dry_run)
+        dry_runs.append(dry_run)
         return Plan()
 
     with pytest.raises(
         HubError, match=r"weights of lab/vit needs 0\.10 GB and .* has 0\.10 GB free; .*HF_HOME"
     ):
         hub._download(download, "lab/vit", commit="0" * 40, filename="weights", kind="model")
-    assert asked == [True]
+    assert dry_runs == [True]

@@ -28,12 +28,12 @@ def coverage(intervals: Sequence[tuple[float, float] | None], truth: float) -> f
 def test_the_robustness_index(slides: int, biology: float, center: float) -> None:
     design = Design(slides=slides, patches=6, biology=biology, center=center, slide=0.7)
     table = design.table()
-    found = [
+    results = [
         robustness_index(design.embeddings(table, seed), table, k=5, device="cpu")
         for seed in range(SIMULATIONS)
     ]
-    truth = float(np.mean([result.value for result in found]))
-    assert 0.92 <= coverage([result.interval for result in found], truth) <= 0.98
+    truth = float(np.mean([result.value for result in results]))
+    assert 0.92 <= coverage([result.interval for result in results], truth) <= 0.98
 
 
 @pytest.mark.parametrize("slides", [5, 12])
@@ -43,7 +43,7 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
     slide = np.repeat(np.arange(cells * slides), patches)
     cls, center = slide // slides % 2, slide // slides // 2
     rng = np.random.default_rng(2)
-    found = []
+    results = []
     for _ in range(SIMULATIONS):
         right = rng.random(len(slide)) < rng.beta(6, 1, cells * slides)[slide]
         clusters = np.where(right, cls, 1 - cls)
@@ -66,10 +66,10 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
             draws=2000,
             seed=1,
         )
-        found.append((combination.score, uncertainty.interval))
-    truth = float(np.mean([value for value, _ in found]))
+        results.append((combination.score, uncertainty.interval))
+    truth = float(np.mean([value for value, _ in results]))
     assert 0.3 < truth < 0.8
-    assert 0.92 <= coverage([interval for _, interval in found], truth) <= 0.98
+    assert 0.92 <= coverage([interval for _, interval in results], truth) <= 0.98
 
 
 def drops(rng: np.random.Generator, level: float) -> np.ndarray:
@@ -81,13 +81,13 @@ def drops(rng: np.random.Generator, level: float) -> np.ndarray:
 def test_the_performance_drop_over_repetitions() -> None:
     rng = np.random.default_rng(0)
     truth = float(np.mean([drops(rng, 0.7) for _ in range(2_000)]))
-    found = [drop_resampling("performance_drop_id", drops(rng, 0.7), {}) for _ in range(SIMULATIONS)]
-    assert 0.92 <= coverage([interval_of(these) for these in found], truth) <= 0.98
+    results = [drop_resampling("performance_drop_id", drops(rng, 0.7), {}) for _ in range(SIMULATIONS)]
+    assert 0.92 <= coverage([interval_of(these) for these in results], truth) <= 0.98
 
 
 def test_the_mean_drop_over_cohorts() -> None:
     rng = np.random.default_rng(1)
     levels = (0.6, 0.7, 0.8)
     truth = float(np.mean([drops(rng, level) for level in levels for _ in range(2_000)]))
-    found = [masson_loftus([drops(rng, level) for level in levels])[1] for _ in range(SIMULATIONS)]
-    assert 0.92 <= coverage(found, truth) <= 0.98
+    results = [masson_loftus([drops(rng, level) for level in levels])[1] for _ in range(SIMULATIONS)]
+    assert 0.92 <= coverage(results, truth) <= 0.98

@@ -1,4 +1,4 @@
-"""Criteria, protocol and baseline are fixed before anything is measured; told by the real command."""
+"""Criteria, protocol and baseline are fixed before anything is measured; by the real command."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Terminal, images: Path) -> None:
-    found = run(terminal, images, "-n1", bound=1.0, plugin=EDITS_MEANWHILE)
-    assert found.code == 1
+    done = run(terminal, images, "-n1", bound=1.0, plugin=EDITS_MEANWHILE)
+    assert done.code == 1
     assert "0.0" in (terminal.folder / "mine.toml").read_text()
     [check] = terminal.results()["checks"]
     assert check["bound"] == 1.0
@@ -81,9 +81,9 @@ def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Termina
 
 
 def test_a_worker_of_another_protocol_measures_nothing(terminal: Terminal, images: Path) -> None:
-    found = run(terminal, images, "-n1", plugin=OTHER_PROTOCOL_IN_WORKERS)
-    assert found.code != 0
-    assert "is demanded" in found.output
+    done = run(terminal, images, "-n1", plugin=OTHER_PROTOCOL_IN_WORKERS)
+    assert done.code != 0
+    assert "is demanded" in done.output
     assert terminal.results()["checks"] == []
 
 
@@ -119,15 +119,15 @@ def test_a_cohort_that_leaves_k_to_each_fm_allows_no_comparison(
     free.mkdir()
     for name in ("images", "manifest.csv"):
         (free / name).symlink_to(images / name)
-    found = run(terminal, free, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive")
-    assert found.code == 4
-    assert "leaves k to each FM" in found.errors[0]
-    assert "write k" in found.errors[0]
+    done = run(terminal, free, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive")
+    assert done.code == 4
+    assert "leaves k to each FM" in done.errors[0]
+    assert "write k" in done.errors[0]
 
 
 def test_two_fms_of_one_run_are_compared(terminal: Terminal, images: Path) -> None:
-    found = run(terminal, images, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive", "-n2")
-    assert found.code == 0, found.output
+    done = run(terminal, images, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive", "-n2")
+    assert done.code == 1, done.output
     checks = {(check["fm"], check["quantity"]): check for check in terminal.results()["checks"]}
     assert set(checks) == {
         ("color-sensitive", "value"),
@@ -137,3 +137,7 @@ def test_two_fms_of_one_run_are_compared(terminal: Terminal, images: Path) -> No
     difference = checks["stain-invariant", "difference"]
     other, base = (checks[fm, "value"]["value"] for fm in ("stain-invariant", "color-sensitive"))
     assert difference["value"] == pytest.approx(other - base, abs=1e-12)
+    assert difference["value"] < difference["bound"]
+    assert {key for key, check in checks.items() if check["verdict"] == "fail"} == {
+        ("stain-invariant", "difference")
+    }

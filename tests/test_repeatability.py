@@ -16,10 +16,10 @@ TIMES = re.compile(r'^ *"(created|\w*seconds)": .*\n', re.MULTILINE)
 def numbers(value: Any, path: str = "") -> dict[str, float]:
     """Every number of a document by its path."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    found = {path: float(value)} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+    leaves = {path: float(value)} if isinstance(value, int | float) and not isinstance(value, bool) else {}
     for key, part in parts:
-        found |= numbers(part, f"{path}/{key}")
-    return found
+        leaves |= numbers(part, f"{path}/{key}")
+    return leaves
 
 
 def test_the_same_command_writes_the_same_bytes_and_workers_change_nothing(lone_terminal: Terminal) -> None:

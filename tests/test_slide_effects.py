@@ -75,11 +75,11 @@ def test_ari_without_a_slide_is_that_of_the_other_patches() -> None:
     rng = np.random.default_rng(0)
     slides, classes, centers = (rng.integers(0, n, 60) for n in (6, 2, 2))
     clusterings = [rng.integers(0, 3, 60) for _ in range(2)]
-    found = slide_scores(slides, classes, centers, clusterings)
-    for column, without in ((classes, found.class_without), (centers, found.center_without)):
+    scores = slide_scores(slides, classes, centers, clusterings)
+    for column, without in ((classes, scores.class_without), (centers, scores.center_without)):
         expected = [
             np.mean([adjusted_rand_score(column[slides != s], c[slides != s]) for c in clusterings])
-            for s in found.slides
+            for s in scores.slides
         ]
         np.testing.assert_allclose(without, expected, atol=1e-12)
         assert len(set(without)) == 6
@@ -88,8 +88,8 @@ def test_ari_without_a_slide_is_that_of_the_other_patches() -> None:
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
 def test_the_adjusted_rand_index_is_scikit_learns(rows: list[tuple[int, int]]) -> None:
     labels, clusters = np.array(rows).T
-    found = adjusted_rand(contingency(labels, clusters))
-    assert found == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)
+    ours = adjusted_rand(contingency(labels, clusters))
+    assert ours == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)
 
 
 def test_the_adjusted_rand_index_of_equal_partitions_is_one() -> None:

@@ -97,22 +97,22 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     environment = terminal.process_environment({"COUNTED": str(count), "GATE": str(gate)})
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--fm=python:counted:one"]
     command += [f"--fm-cohort={cohort}", "--tb=no", "-k", "robustness"]
-    said = [terminal.folder / "first", terminal.folder / "second"]
+    outputs = [terminal.folder / "first", terminal.folder / "second"]
     runs = []
     try:
-        for place in said:
+        for place in outputs:
             with place.open("w") as out:
                 runs.append(
                     subprocess.Popen(command, stdout=out, stderr=out, cwd=terminal.folder, env=environment)
                 )
-            wanted = count.exists if len(runs) == 1 else lambda: "waits for one on c" in said[1].read_text()
+            wanted = count.exists if len(runs) == 1 else lambda: "waits for one on c" in outputs[1].read_text()
             deadline = time.monotonic() + 100
             while not wanted() and time.monotonic() < deadline and runs[-1].poll() is None:
                 time.sleep(0.05)
     finally:
         gate.touch()
         codes = [run.wait(120) for run in runs]
-    assert "waits for one on c: another process is embedding it, 0 of 1 shard done" in said[1].read_text()
+    assert "waits for one on c: another process is embedding it, 0 of 1 shard done" in outputs[1].read_text()
     assert set(Counter(count.read_text().splitlines()).values()) == {1}
     assert codes[0] == codes[1]
 

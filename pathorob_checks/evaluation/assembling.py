@@ -112,43 +112,6 @@ def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
         protocol=terms.protocol,
         baseline=baseline_facts,
         require_complete=evaluation.require_complete,
-    )
-    measured = {check.metric for check in checks}
-    return Results(
-        created=created or datetime.now(UTC),
-        complete=counts.complete,
-        outcome=summary.outcome,
-        summary=summary.sentence,
-        environment=Environment(
-            **machine_facts(),
-            criteria=_terms(evaluation, counts),
-            left_out=evaluation.left_out,
-        ),
-        metrics={name: MetricFacts.of(one) for name, one in metrics().items() if name in measured},
-        runs=tuple(records.runs[one] for one in evaluation.subjects.subjects if one in records.runs),
-        checks=tuple(checks),
-        integrity=tuple(integrity),
-        other_failures=tuple(dict.fromkeys(records.other_failures)),
-        problems=tuple(records.problems),
-    )
-
-
-def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
-    terms, criteria = evaluation.terms, evaluation.settings.criteria
-    baseline = terms.baseline
-    baseline_facts = None
-    if baseline is not None:
-        baseline_facts = BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest)
-    return Terms(
-        name=terms.profile.name,
-        files=(terms.profile.name,) if isinstance(criteria, Profile) else tuple(map(str, criteria)),
-        digest=terms.digest,
-        profile=terms.profile.content,
-        protocol=terms.protocol,
-        baseline=None
-        if baseline is None
-        else BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest),
-        require_complete=evaluation.require_complete,
         completeness=counts,
     )
 
