@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pathorob_checks.cohorts import demo
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError
@@ -125,6 +126,12 @@ def test_a_file_that_cannot_be_compared_with_is_refused(content, message, file):
     with pytest.raises(CriteriaError, match=message) as caught:
         read_baseline(file(content))
     assert caught.value.remedy
+
+
+def test_the_demo_cohort_is_the_one_that_earlier_results_were_measured_on():
+    # A change of wording in its generator changes this digest and makes every earlier demo result incomparable.
+    earlier = json.loads(OLD.read_text())["runs"][0]["cohort"]["digest"]
+    assert demo.load().digest == earlier
 
 
 def test_a_file_of_schema_1_is_still_a_baseline():

@@ -2,7 +2,7 @@
 
 Every patch is rendered alone, from the seed and its own place in the cohort, so that patches can be
 rendered in any order and on any thread. What a patch shows (nuclei, cytoplasm, fibers, gaps) comes from a
-`Tissue`, how it looks (stains, light, sharpness, compression) from an `Optics`; the two are independent.
+`Tissue`, how it looks (stains, light, sharpness, compression) from an `Optics`; neither knows the other.
 
 Light follows the Beer-Lambert law: a pixel is `white * exp(-(h * H + e * E))` with h and e the optical
 densities of the two stains (natural logarithm) and H and E their unit vectors over red, green and blue.
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 Map = npt.NDArray[np.float32]
-"""Field over the patch, (size, size) float32, unless a comment states otherwise."""
+"""Field over the patch, (size, size) float32, unless its own comment says otherwise."""
 
 GRAIN = 3  # pixels per cell of the grid on which cell borders are computed: they are smooth
 
@@ -141,9 +141,9 @@ def _with_tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def render(recipe: Recipe, place: Place) -> Image.Image:
     """RGB image (recipe.size x recipe.size) of one patch; the same bytes on every call."""
-    key = (place.tissue, place.optics, place.slide)
-    slide = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=key))
-    patch = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(*key, place.patch)))
+    words = (place.tissue, place.optics, place.slide)
+    slide = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=words))
+    patch = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(*words, place.patch)))
     tissue, optics = _on_slide(
         recipe.tissues[place.tissue], recipe.optics[place.optics], recipe.variation, slide
     )
@@ -213,10 +213,10 @@ def photograph(hematoxylin: Map, eosin: Map, optics: Optics, rng: np.random.Gene
     np.exp(-light, out=light)
     light *= white
     sharp = Image.fromarray(_to_bytes(light))
-    blurred = np.asarray(sharp.filter(ImageFilter.GaussianBlur(optics.blur)), dtype=np.float32)
-    grain = rng.standard_normal(blurred.shape, dtype=np.float32)
+    seen = np.asarray(sharp.filter(ImageFilter.GaussianBlur(optics.blur)), dtype=np.float32)
+    grain = rng.standard_normal(seen.shape, dtype=np.float32)
     grain *= np.float32(optics.noise)
-    grain += blurred
+    grain += seen
     file = io.BytesIO()
     Image.fromarray(_to_bytes(grain)).save(file, "JPEG", quality=optics.jpeg_quality)
     file.seek(0)
@@ -328,7 +328,7 @@ class _Nuclei:
         x, y = np.clip(centers, 0, size - 1).astype(np.int64).T
         radius = np.exp(tissue.size_spread * rng.standard_normal(n))
         radius *= tissue.nuclear_diameter / 2 / pixel_size
-        # Sections cut ellipsoids anywhere, so that the visible eccentricity is at most the class's.
+        # Sections cut ellipsoids anywhere, so that the eccentricity seen varies below the class's.
         eccentricity = tissue.eccentricity * np.sqrt(rng.uniform(0.75, 1, n))
         ratio = np.sqrt(1 - eccentricity**2)
         free = rng.uniform(-np.pi / 2, np.pi / 2, n)
