@@ -144,12 +144,12 @@ class Terms:
 
     def _refuse_different_k(self) -> None:
         for check in self.of_quantity("difference"):
-            view = metric(check.criterion.metric).computation.view
-            design = self.protocol["cohorts"][check.criterion.cohort].get(view, {})
-            if "k" in design and design["k"] is None:
+            definition = metric(check.criterion.metric)
+            design = self.protocol["cohorts"][check.criterion.cohort].get(definition.computation.view, {})
+            if "k" in definition.computation.design and design.get("k", 0) is None:
                 raise CriteriaError(
-                    f"cohort {check.criterion.cohort} leaves k to each FM, and robustness indices at "
-                    "different k have no difference",
+                    f"cohort {check.criterion.cohort} leaves k to each FM, and values of the "
+                    f"{definition.label} at different k have no difference",
                     remedy="write k = 11 or another number into its cohort.toml and measure the baseline so",
                 )
 

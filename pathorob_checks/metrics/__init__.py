@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.differences import Difference, difference
+    from pathorob_checks.metrics.intervals import interval_of
     from pathorob_checks.metrics.measurement import (
         CellValue,
         GroupValue,
@@ -48,6 +49,7 @@ _HOMES = {
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
+    "interval_of": "metrics.intervals",
     "masson_loftus": "metrics.aggregate",
     "mean_over_cohorts": "metrics.aggregate",
     "measurements_of": "metrics.measurement",
@@ -78,6 +80,7 @@ __all__ = [
     "clustering_score",
     "difference",
     "general_schedule",
+    "interval_of",
     "masson_loftus",
     "mean_over_cohorts",
     "measurements_of",
