@@ -57,12 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     prefetch = commands.add_parser(
         "prefetch",
         help="download FMs, images and tables for a run without network",
-        description="Download all that a run needs. The same run then works with HF_HUB_OFFLINE=1, here or "
-        "where the folder given by --to is carried.",
+        description="Download all that a run needs. The same run then works with HF_HUB_OFFLINE=1, on "
+        "this machine or on one to which the folder of --to is copied.",
     )
     _add_subjects(prefetch)
     prefetch.add_argument(
-        "--to", type=Path, metavar="DIR", help="keep everything in this folder, to be carried"
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="download everything into this folder, to copy it to another machine",
     )
     prefetch.set_defaults(run=_prefetch, fm_device="cpu")
 
@@ -104,7 +107,11 @@ def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
         action.set_defaults(run=_cache_command)
         if name == "prune":
             action.add_argument(
-                "--keep", required=True, type=_size, metavar="SIZE", help="like 50GB; 0 for none"
+                "--keep",
+                required=True,
+                type=_size,
+                metavar="SIZE",
+                help="how much to keep, such as 50GB; 0 removes all that is not in use",
             )
         if name == "export":
             action.add_argument("key", help="the first digits of a key in 'cache ls'")

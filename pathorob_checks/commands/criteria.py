@@ -63,8 +63,7 @@ def show(
         _table(criteria),
         "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
         f"digest: {terms.digest}",
-        wrapped("A run with --fm-criteria-digest and this digest refuses any other criteria, protocol, "
-                "cohorts or baseline.", width=WIDTH),
+        wrapped("With --fm-criteria-digest=DIGEST a run starts only if criteria, protocol, cohorts and baseline are these.", width=WIDTH),
     ]  # fmt: skip
     return "\n\n".join(parts)
 

@@ -119,7 +119,10 @@ def _model(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
         )
     if commercial is False:
         yield Finding(
-            WARN, f"FM {name}", f"license {terms}: no commercial use", "see that your use is covered"
+            WARN,
+            f"FM {name}",
+            f"license {terms}: no commercial use",
+            "check that the license permits your use",
         )
 
 
@@ -152,7 +155,7 @@ def _cohort(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
             WARN,
             f"cohort {name}",
             f"license {cohort.license}: {terms}",
-            "leave it out with --fm-commercial, or see that your use is covered",
+            "leave it out with --fm-commercial, or check that the license permits your use",
         )
 
 
@@ -164,9 +167,9 @@ def _device(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
     device = resolve_device(inputs.settings.device)
     if device == "cpu":
         real = any(spec.kind not in ("demo", "embeddings") for spec in inputs.subjects.specs.values())
-        text = "the CPU will compute"
+        text = "the CPU will be used"
         if real:
-            yield Finding(WARN, "device", text, "a GPU embeds a hundred times faster")
+            yield Finding(WARN, "device", text, "a GPU embeds about a hundred times faster")
         else:
             yield Finding(PASS, "device", text)
         return

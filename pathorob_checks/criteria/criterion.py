@@ -156,7 +156,7 @@ class CriterionEntry(BaseModel):
     @classmethod
     def _mean_names_its_cohorts(cls, value: str | None, before: ValidationInfo) -> str | None:
         if value and len(before.data.get("cohorts", ("", "")) or ()) < 2:
-            raise ValueError("is over cohorts that must be named; give two or more as cohorts")
+            raise ValueError("needs the names of its cohorts; give two or more as cohorts")
         return _supported(value, before)
 
     @field_validator("group")
@@ -168,7 +168,10 @@ class CriterionEntry(BaseModel):
         higher_is_better = name is None or definition(name).higher_is_better
         key, other = ("at_least", "at_most") if higher_is_better else ("at_most", "at_least")
         if value and before.data.get(other) is not None:
-            raise ValueError(f"is the {'lowest' if higher_is_better else 'highest'} of its kind; give {key}")
+            raise ValueError(
+                f"needs {key}, because the worst group has the "
+                f"{'lowest' if higher_is_better else 'highest'} value; give {key}"
+            )
         if value and not isinstance(before.data.get(key, 0.0), float | None):
             raise ValueError("has no published values; give a number as the bound")
         return _supported(value, before)

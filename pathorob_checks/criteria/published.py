@@ -112,5 +112,5 @@ def _nothing_published(metric: str, cohorts: str | Sequence[str], fm: str = "") 
     name = cohorts if isinstance(cohorts, str) else ", ".join(cohorts)
     return CriteriaError(
         f"there are no published values of {metric}{fm} for cohort {name}",
-        remedy=f"published are {', '.join(BENCHMARK_COHORTS)}; give a number",
+        remedy=f"give a number as the bound (values are published for {', '.join(BENCHMARK_COHORTS)})",
     )

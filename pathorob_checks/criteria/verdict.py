@@ -98,9 +98,12 @@ def judge(
     if not math.isfinite(value):
         return Judgement(verdict=Verdict.ERROR, reason=f"{measurement.metric} has no finite value ({value})")
     if minimum_support is not None and not (measurement.support or 0.0) >= minimum_support:
-        known = "is not known" if measurement.support is None else f"is {percent(measurement.support)}"
-        needed = f"the support {known}, and {percent(minimum_support)} is required"
-        return Judgement(verdict=Verdict.ERROR, reason=f"{needed}: too few patches are informative")
+        required = f"the criterion requires {percent(minimum_support)}"
+        if measurement.support is None:
+            reason = f"it is not known how many patches are informative, and {required}"
+        else:
+            reason = f"only {percent(measurement.support)} of the patches are informative, and {required}"
+        return Judgement(verdict=Verdict.ERROR, reason=reason)
     value_text, bound_text = written(value, criterion_bound, direction)
     good = meets(value, direction, criterion_bound)
     verdict = Verdict.PASS if good else Verdict.FAIL
@@ -110,7 +113,7 @@ def judge(
         return Judgement(verdict=verdict, reason=plain)
     ends = _interval(measurement, drift)
     if ends is None:
-        reason = f"{plain}, judged by the value alone because it has no interval"
+        reason = f"{plain}; only the value was judged, because it has no interval"
         return Judgement(verdict=verdict, reason=reason)
     met = [meets(end, direction, criterion_bound) for end in ends]
     low, high = (written(end, criterion_bound, direction)[0] for end in ends)
@@ -119,12 +122,17 @@ def judge(
         if measurement.interval is None
         else f"{percent(getattr(measurement, 'confidence', 0.95))} interval"
     )
-    interval = f"{kind} [{low}, {high}]" + (f", which includes a drift of {drift:.3g}" if drift else "")
+    interval = f"{kind} [{low}, {high}]" + (
+        f", widened by the precision drift of {drift:.3g}" if drift else ""
+    )
     if met[0] == met[1]:
-        return Judgement(verdict=verdict, reason=f"{plain} with the whole {interval}")
+        return Judgement(
+            verdict=verdict, reason=f"{plain}, and so {'does' if good else 'is'} the whole {interval}"
+        )
     between = RULES[rule]
     assert between is not None  # noqa: S101 (checked above; for the type checker)
-    return Judgement(verdict=between, reason=f"{value_text}: the {interval} holds the bound {bound_text}")
+    reason = f"the value is {value_text}, and its {interval} contains the bound {bound_text}"
+    return Judgement(verdict=between, reason=reason)
 
 
 def _interval(measurement: Measurement, drift: float | None) -> tuple[float, float] | None:

@@ -80,7 +80,7 @@ def results_of(evaluation: Evaluation, records: Records, created: datetime | Non
     )
     measured = {check.metric for check in checks}
     return Results(
-        created=created or datetime.now(UTC),
+        created=(created or datetime.now(UTC)).replace(microsecond=0),  # as the file has it
         complete=counts.complete,
         outcome=summary.outcome,
         summary=summary.sentence,

@@ -56,7 +56,6 @@ class Baseline:
     def _criterion(self, cohort: str, name: str, profile: Profile) -> Criterion:
         margin = profile.baseline.margin_of(name)
         definition = metric(name)
-        worse = "less" if definition.higher_is_better else "more"
         return Criterion(
             id=f"not-worse-{name.replace('_', '-')}",
             metric=name,
@@ -66,7 +65,7 @@ class Baseline:
             bound=-definition.sign * margin + 0.0,
             direction=definition.good_direction,
             rule=profile.baseline.rule or profile.rule,
-            rationale=f"At most {margin:g} {worse} than {self.fm} ({self.source}).",
+            rationale=f"Not worse than {self.fm} ({self.source}) by more than {margin:g}.",
         )
 
     def lacking(self, wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

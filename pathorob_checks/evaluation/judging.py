@@ -156,11 +156,13 @@ def _meaning(criterion: Criterion, measured: Measured) -> str:
         sentence = definition.meaning(value)
         return f"{sentence[:1].upper()}{sentence[1:]}."
     before = f", which has {measured.baseline.value:.3f}" if measured.baseline else ""
-    return f"{abs(value):.3f} {_compared(definition, value)} robust than the baseline{before}."
+    return f"{_compared(definition, value)} the baseline{before}."
 
 
 def _compared(definition: Metric, change: float) -> str:
-    return "less" if definition.badness(change) < 0 else "more"
+    if change == 0:
+        return "As robust as"
+    return f"{abs(change):.3f} {'less' if definition.badness(change) < 0 else 'more'} robust than"
 
 
 def _remedies(criterion: Criterion, verdict: Verdict) -> tuple[str, ...]:

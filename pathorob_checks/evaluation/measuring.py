@@ -79,7 +79,9 @@ class Measuring:
         """As `registry.metric`; the name of a computation gives the names of its metrics."""
         computed = [one.name for one in metrics().values() if one.computation.name == name]
         if name not in metrics() and computed:
-            raise MetricError(f"{name!r} has several values", remedy=f"give one of {', '.join(computed)}")
+            raise MetricError(
+                f"{name!r} is not one metric but several", remedy=f"name one of {', '.join(computed)}"
+            )
         return metric(name)
 
     def _compute(
@@ -179,8 +181,9 @@ class Measuring:
             old = self.value(subject._replace(fm=baseline.fm), name).resampling
         if new.resampling is None or old is None:
             raise MetricError(
-                f"{name}: there is nothing to draw the difference from",
-                remedy="leave the baseline out for this cohort",
+                f"{name}: one of the two values has no slides or repetitions from which an interval of the "
+                "difference could be drawn",
+                remedy="run this cohort without --fm-baseline",
             )
         change = difference(new.resampling, old, confidence=self._terms.profile.confidence)
         measurement = replace(

@@ -34,9 +34,16 @@ def _misses(measurement: Measurement, criterion: Criterion) -> bool:
     return not any(meets(end, criterion.direction, criterion.bound) for end in ends)
 
 
+def _is_over_repetitions(measurement: Measurement) -> bool:
+    """Whether the interval is about other draws of the same slides, not about other slides."""
+    return measurement.resampling is not None and measurement.resampling.drawn == "repetitions"
+
+
 def _embedding(measurement: Measurement) -> Suspect:
     if measurement.interval is None:
-        sentence = "the value is on the wrong side of the bound; without an interval, chance is not excluded."
+        sentence = "the value misses the bound, but has no interval, so this may be chance."
+    elif _is_over_repetitions(measurement):
+        sentence = "other draws of training and test slides from this cohort would very probably fail too."
     else:
         sentence = "other slides from these centers would very probably fail too."
     return Suspect(kind="embedding", sentence=sentence)
@@ -48,17 +55,20 @@ def _precision(measurement: Measurement, criterion: Criterion, drift: float | No
         return None
     return Suspect(
         kind="precision",
-        sentence=f"it moves the value by up to {drift:.3g}, and the bound is {distance:.3g} away; use fp32.",
+        sentence=f"it may move the value by up to {drift:.3g}, and the bound is only {distance:.3g} away; use fp32.",
     )
 
 
 def _width(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
     if measurement.interval is None or _misses(measurement, criterion):
         return None
+    if _is_over_repetitions(measurement):
+        sentence = "the repetitions vary too much to decide at this value."
+        return Suspect(kind="cohort", sentence=sentence)
     low, high = measurement.interval
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
-    enough = f"about {times:.2g} times as many slides" if times < 100 else "a far larger cohort"
+    enough = f"about {times:.2g} times as many slides" if times < 100 else "only a far larger cohort"
     return Suspect(kind="cohort", sentence=f"too few slides to decide; {enough} would suffice at this value.")
 
 
@@ -80,7 +90,7 @@ def _slides(measurement: Measurement, criterion: Criterion, drift: float | None)
     if fewest >= FEW_SLIDES:
         return None
     return Suspect(
-        kind="cohort", sentence=f"{cell} has {counted(fewest, 'slide')}; the interval is rough there."
+        kind="cohort", sentence=f"{cell} has only {counted(fewest, 'slide')}, so the interval is uncertain."
     )
 
 

@@ -116,7 +116,8 @@ class Terms:
         """
         if digest is not None and digest != self.digest:
             raise CriteriaError(
-                f"criteria and protocol have the digest {self.digest}, but {digest} is required",
+                f"the digest of criteria, protocol and baseline is {self.digest}, but --fm-criteria-digest "
+                f"requires {digest}",
                 remedy="compare them with 'pathorob-checks criteria show' and 'criteria diff'",
             )
 
@@ -148,9 +149,9 @@ class Terms:
             design = self.protocol["cohorts"][check.criterion.cohort].get(definition.computation.view, {})
             if "k" in definition.computation.design and design.get("k", 0) is None:
                 raise CriteriaError(
-                    f"cohort {check.criterion.cohort} leaves k to each FM, and values of the "
-                    f"{definition.label} at different k have no difference",
-                    remedy="write k = 11 or another number into its cohort.toml and measure the baseline so",
+                    f"cohort {check.criterion.cohort} has no k of its own, so that each FM may have another one, "
+                    f"and values of the {definition.label} at different k cannot be compared",
+                    remedy="write k = 11 or another number into its cohort.toml and measure the baseline again",
                 )
 
 

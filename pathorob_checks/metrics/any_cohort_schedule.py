@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.schedules import METRIC, Counts, Repetition, ood_rows, seeds, slide_rows
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +116,8 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     classes = tuple(sorted(map(str, patches.biological_class.unique())))
     if len(centers) < 2 or len(classes) < 2:
         raise MetricError(
-            f"{METRIC}: {len(classes)} class(es) in {len(centers)} in-domain medical center(s)",
+            f"{METRIC}: the patches have {counted(len(classes), 'class', 'classes')} and "
+            f"{counted(len(centers), 'in-domain medical center')}",
             remedy="give at least two classes in at least two in-domain centers",
         )
     _refuse_slides_on_two_sides(patches)

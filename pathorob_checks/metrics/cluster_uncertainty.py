@@ -26,13 +26,13 @@ Pair = tuple[str, str]
 _SLIDES_NAMED = 10
 _TRIALS, _HALVES = "trials", "halves"  # strata of their own
 NOTE = (
-    "For new slides of the same classes and centers, and other seeds of k-means: slides drawn anew within "
-    "center x class, the clusters moving as they do on {halves} halves of the slides. Not covered: another "
-    "number of clusters, and other centers."
+    "The interval is about other slides of the same classes and centers, and other seeds of k-means. Slides "
+    "are drawn within each center x class, and how the clusters move is estimated from {halves} halves of the "
+    "slides. It does not cover another number of clusters or other centers."
 )
 NOTE_HELD = (
-    "For new slides of the same classes and centers, and other seeds of k-means, with fixed clusters, "
-    "because halves of the slides have too few patches to cluster. New slides would also move the clusters, "
+    "The interval is about other slides of the same classes and centers and other seeds, with fixed "
+    "clusters, because halves of the slides have too few patches to cluster. New slides would also move the clusters, "
     "so the interval is too narrow."
 )
 UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter

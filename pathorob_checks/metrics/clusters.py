@@ -321,10 +321,10 @@ def _meaning(value: float) -> str:
     elif value > 0:
         followed = "the biological classes more than the medical centers"
     else:
-        followed = "the biological classes and the medical centers alike"
+        followed = "the biological classes and the medical centers equally"
     return (
         f"the clusters of the embeddings follow {followed} "
-        f"(agreement with the classes less agreement with the centers: {value:+.2f})"
+        f"(agreement with the classes minus agreement with the centers: {value:+.2f})"
     )
 
 
@@ -351,8 +351,8 @@ METRICS = (
         meaning=_meaning,
         remedies=(
             "Do not sort or search slides by clusters of these embeddings.",
-            "Stain normalization of the images can help, and so can a correction of the embeddings per "
-            "center where every center has every class.",
+            "Stain normalization of the images can help; if every center has every class, a correction of "
+            "the embeddings per center can help too.",
             "Otherwise use another FM.",
         ),
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups

@@ -72,8 +72,8 @@ def difference(
     if at_end:
         interval = combined((first, second), (1, -1), confidence, draws, seed)
         note = (
-            f"A value of {at_end[0].value:g} is at an end of its scale, where no slide makes a difference: "
-            "not paired, but from the interval of each; wide."
+            f"A value of {at_end[0].value:g} is at the end of its scale, where leaving a slide out changes "
+            "nothing. The interval is therefore not paired but combines the intervals of both; it is wide."
         )
         return Difference(value=value, interval=interval, note=note, confidence=confidence)
     strata = Strata(first.cells)

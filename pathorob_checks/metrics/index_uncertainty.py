@@ -215,13 +215,14 @@ class _Slides:
             if slides == 1
         ]
         text = (
-            f"For new slides of the same classes and centers: {len(self._names)} slides drawn anew within "
-            "center x class, as queries and as neighbors; other centers and the choice of k are not covered."
+            "The interval is about other slides of the same classes and centers: "
+            f"{len(self._names)} slides are drawn with replacement within each center x class, as queries "
+            "and as neighbors. It does not cover other centers or the choice of k."
         )
         if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
             text = (
-                "All informative neighbors are of one type, so nothing varies: the interval is that of as "
-                "many yes/no trials as slides have informative patches (Clopper-Pearson); it is wide."
+                "All informative neighbors are of one type, so the slides show no variation. The interval is "
+                "that of Clopper and Pearson with a trial for each slide with informative patches; it is wide."
             )
         if single:
             cells = counted(len(single), "cell")

@@ -298,8 +298,8 @@ def _meaning(where: str, value: float) -> str:
     else:
         change = "keeps the accuracy that balanced training gives"
     return (
-        "when class and center go together in the training data, a classifier on these embeddings "
-        f"{change}, on average over the training splits, {where}"
+        f"{where}, a classifier on these embeddings {change} when class and center correlate in the training "
+        "data, on average over the training splits"
     )
 
 
@@ -341,7 +341,7 @@ METRICS = (
     _drop(
         "performance_drop_ood",
         "drop out-of-domain",
-        "tested at medical centers that gave no training data",
+        "tested at medical centers without training data",
         missing=(
             "has no out-of-domain patches",
             "mark the patches of a medical center that never trains as OOD in the cohort, or make the "

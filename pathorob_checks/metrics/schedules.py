@@ -130,7 +130,7 @@ class PublishedSchedule:
             )
         if len({len(rows) for cell in order.values() for _, rows in cell}) != 1:
             raise MetricError(
-                f"{METRIC}: schedule {self.name!r} needs as many patches from every in-domain slide",
+                f"{METRIC}: schedule {self.name!r} needs equally many patches from every in-domain slide",
                 remedy="use the benchmark's own table, or the general schedule",
             )
         feasible = [

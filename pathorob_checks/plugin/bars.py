@@ -46,7 +46,7 @@ class Bars:
         self._waits[what] = now + _BETWEEN_WAITS_S
         worker = getattr(self._config, "workerinput", {}).get("workerid", "")
         with _uncaptured(self._config):
-            sys.__stderr__.write(f"\n{worker + ' ' if worker else ''}waits for {text}\n")
+            sys.__stderr__.write(f"\n{worker or 'pytest'} is waiting for {text}\n")
             sys.__stderr__.flush()
 
 

@@ -102,7 +102,7 @@ OPTIONS = (
         default=("floor",),
         environment="PATHOROB_CHECKS_CRITERIA",
         help="what must hold: floor (default), median, frontier, release, or a TOML or YAML file; "
-        "repeat to merge several, of which a later one may only add or tighten",
+        "repeat to merge several: a later file may only add criteria or make them stricter",
     ),
     Option(
         flag="--fm-criteria-digest",
@@ -119,13 +119,13 @@ OPTIONS = (
         switch=True,
         default=False,
         environment="PATHOROB_CHECKS_REQUIRE_COMPLETE",
-        help="fail if a required criterion is not measured, also one deselected by -k, -m or a node id",
+        help="fail if a required criterion is not measured, even if you deselected it (-k, -m, node id)",
     ),
     Option(
         flag="--fm-baseline",
         metavar="RESULTS.json|FM",
         environment="PATHOROB_CHECKS_BASELINE",
-        help="what the FMs must not be worse than: a results file, or the name of an FM of this run",
+        help="every FM must not be worse than this one: a results file, or the name of an FM of this run",
     ),
     Option(
         flag="--fm-baseline-fm",
@@ -152,7 +152,7 @@ OPTIONS = (
         parse=one_of(*PRECISIONS),
         default="fp32",
         environment="PATHOROB_CHECKS_PRECISION",
-        help="precision of the forward pass (default: fp32); it belongs to a result's identity",
+        help="precision of the forward pass (default: fp32); embeddings of each precision are kept apart",
     ),
     Option(
         flag="--fm-pooling",
@@ -173,8 +173,8 @@ OPTIONS = (
         metavar="SIZE",
         parse=parse_size,
         environment="PATHOROB_CHECKS_CACHE_LIMIT",
-        help="after an extraction remove the embeddings used longest ago until the folder is no larger, "
-        "like 50GB; those in use stay (default: nothing is removed)",
+        help="after each extraction, remove the least recently used embeddings until the folder is at most "
+        "this size, such as 50GB; embeddings in use are kept (default: nothing is removed)",
     ),
     Option(
         flag="--fm-engine",
@@ -194,8 +194,8 @@ OPTIONS = (
         flag="--fm-metadata",
         metavar="DIR",
         environment="PATHOROB_CHECKS_METADATA",
-        help="folder with the benchmark's tables (camelyon.csv, tcga_2x2.csv, ...), read instead of the "
-        "published ones, which are downloaded and verified otherwise",
+        help="folder with the benchmark's tables (camelyon.csv, tcga_2x2.csv, ...); default: the published "
+        "tables are downloaded and verified",
     ),
     Option(
         flag="--fm-commercial",
@@ -204,7 +204,7 @@ OPTIONS = (
         switch=True,
         default=False,
         environment="PATHOROB_CHECKS_COMMERCIAL",
-        help="leave out the cohorts and FMs whose license forbids commercial use, or may",
+        help="leave out the cohorts and FMs whose license forbids commercial use, or may forbid it",
     ),
     Option(
         flag="--fm-trust-remote-code",
@@ -212,7 +212,7 @@ OPTIONS = (
         parse=yes_or_no,
         switch=True,
         default=False,
-        help="let a model's repository run code of its own; needs a full commit as @revision as well",
+        help="allow a model's repository to run its own code; the SPEC must have a full commit as @revision",
     ),
     Option(
         flag="--fm-json",
@@ -280,4 +280,4 @@ def _value(config: pytest.Config, option: Option) -> Any:
     try:
         return option.parse(given)
     except ValueError as error:
-        raise pytest.UsageError(f"{source}: {error}; it takes {option.metavar}.") from None
+        raise pytest.UsageError(f"{source}: {error}; give {option.metavar}.") from None

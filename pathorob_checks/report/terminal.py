@@ -225,7 +225,7 @@ def _reasons(checks: Sequence[Check], width: int) -> list[str]:
             reasons.setdefault((check.verdict, check.reason), []).append(where)
     if not reasons:
         return []
-    lines = ["Without a verdict:"]
+    lines = ["Not decided:"]
     for (verdict, reason), places in reasons.items():
         sentence = f"- {verdict.upper()} {', '.join(places)}: {reason or 'no reason was given'}"
         lines.append(wrapped(sentence, width=width, indent="  "))

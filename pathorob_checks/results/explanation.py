@@ -18,7 +18,7 @@ _SUBJECTS: Mapping[Quantity, str] = {
     "worst-center": "{metric} of {fm} on {cohort}, worst medical center ({group}),",
     "worst-class": "{metric} of {fm} on {cohort}, worst biological class ({group}),",
     "mean": "{metric} of {fm}, mean over {cohort},",
-    "difference": "{metric} of {fm} less that of {baseline} on {cohort}",
+    "difference": "{metric} on {cohort}, {fm} minus {baseline},",
 }
 # The quantity's part of a label in tables: `robustness index, worst center`.
 QUANTITY_LABELS: Mapping[Quantity, str] = {
@@ -107,26 +107,27 @@ def _headline(check: Check) -> str:
     subject = subject_of(check)
     if check.value is None:
         what = "skipped" if check.verdict is Verdict.SKIPPED else "not measured"
-        return f"{subject}: {what}: {check.reason}"
+        return f"{subject} was {what}: {check.reason}"
     value, bound = written(check.value, check.bound, check.direction)
     interval = ""
     if check.interval is not None:
         low, high = check.interval
         interval = f" ({percent(check.confidence or 0.95)} interval [{low:.3f}, {high:.3f}])"
-    return f"{subject} is {value}, {_side(check)} the bound {bound}{interval}."
+    return f"{subject} is {value}{_side(check)} the bound {bound}{interval}."
 
 
 def _side(check: Check) -> str:
     """How the value stands to the bound."""
     assert check.value is not None  # noqa: S101 (for the type checker)
-    wrong_side = "below" if check.direction == ">=" else "above"
     if check.verdict is Verdict.PASS:
-        return f"not {wrong_side}"
+        return " and meets"
+    if check.verdict is Verdict.INCONCLUSIVE:
+        return ", too close to"
     if check.verdict is not Verdict.FAIL:
-        return "with no verdict against"
+        return ", not judged against"
     if meets(check.value, check.direction, check.bound):
-        return "which does not clearly meet"
-    return wrong_side
+        return ", which does not clearly meet"
+    return ", below" if check.direction == ">=" else ", above"
 
 
 def _meaning(check: Check) -> str:

@@ -67,7 +67,7 @@ def summarize(
         "inconclusive": count[Verdict.INCONCLUSIVE] and f"{count[Verdict.INCONCLUSIVE]} inconclusive",
         "skipped": count[Verdict.SKIPPED] and f"{count[Verdict.SKIPPED]} skipped",
         "never ran": completeness.never_ran and f"{completeness.never_ran} never ran",
-        "deselected": completeness.deselected and f"PARTIAL: {completeness.deselected} deselected",
+        "deselected": completeness.deselected and f"{completeness.deselected} deselected",
         "crashed": completeness.crashed and "a worker crashed",
         "failed tests": failed_tests and count[Verdict.FAIL] and f"{_tests(failed_tests)} failed",
     }
@@ -88,14 +88,15 @@ def summarize(
     lost = count[Verdict.ERROR] or completeness.never_ran or count[Verdict.SKIPPED] > optional
     incomplete = completeness.crashed or completeness.missing or (require_complete and completeness.absent)
     if lost or incomplete:
-        demand = "; the run requires all of them" if require_complete and completeness.deselected else ""
+        demand = ", but the run requires all of them" if require_complete and completeness.deselected else ""
         return summary(Outcome.ERROR, f"{measured} of {_criteria(total)} measured{rest()}{demand}")
     if failed_tests:
         text = f"{_tests(failed_tests)} failed; {count[Verdict.PASS]} of {_criteria(total)} met{rest()}"
         return summary(Outcome.FAIL, text)
     if count[Verdict.INCONCLUSIVE]:
         undecided = _named([check for check in checks if check.verdict is Verdict.INCONCLUSIVE])
-        text = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}: {undecided}{rest('inconclusive')}"
+        number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
+        text = f"{number} undecided: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
     if measured < total:
         met = f", {count[Verdict.PASS]} met" if measured else ""
@@ -123,7 +124,7 @@ def _named(checks: Sequence[Check]) -> str:
     short = short_names(checks)
     names = []
     for check in checks:
-        comparison = _OPPOSITE[check.direction] if check.verdict is Verdict.FAIL else check.direction
+        comparison = _OPPOSITE[check.direction] if check.verdict is Verdict.FAIL else "against"
         value, bound = value_and_bound(check)
         names.append(
             f"{check.label} {value} {comparison} {bound} ({short[check.fm]}, {printable(check.cohort)})"

@@ -48,7 +48,7 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
         sentences.append(("Weakest" if number == 0 else "then", f"{place} ({details})" if details else place))
     if explanation.slides:
         names = ", ".join(slide.slide_id for slide in explanation.slides)
-        sentences.append(("Slides", f"most responsible: {names}."))
+        sentences.append(("Slides", f"{names} make the value worst."))
     for number, suspect in enumerate(explanation.suspects):
         sentences.append(("or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
     sentences += [("What to do", " ".join(explanation.remedies)), ("Bound", explanation.rationale)]
