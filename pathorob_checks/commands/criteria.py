@@ -26,6 +26,9 @@ from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import percent, printable
 
 WIDTH = 80
+_DEMAND = (
+    "With --fm-criteria-digest=DIGEST a run starts only by these criteria, protocol, cohorts and baseline."
+)
 WEAKENED = ("removed", "loosened", "changed")
 
 
@@ -63,8 +66,8 @@ def show(
         _table(criteria),
         "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
         f"digest: {terms.digest}",
-        wrapped("With --fm-criteria-digest=DIGEST a run starts only if criteria, protocol, cohorts and baseline are these.", width=WIDTH),
-    ]  # fmt: skip
+        wrapped(_DEMAND, width=WIDTH),
+    ]
     return "\n\n".join(parts)
 
 

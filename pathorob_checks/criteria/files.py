@@ -83,8 +83,8 @@ def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterable[
             yield Mistake(
                 document.name,
                 document.line(("criteria", number)),
-                f"criterion {entry.id!r} is in an earlier file too ({in_words(known[entry.id])}), and here it is "
-                f"less strict, or not comparable, in {', '.join(less)}",
+                f"criterion {entry.id!r} is in an earlier file too ({in_words(known[entry.id])}), and here "
+                f"it is less strict, or not comparable, in {', '.join(less)}",
                 "make it at least as strict, give it another id, or write override = true",
             )
     for one in differences(merged, _merged(merged, later)):

@@ -53,10 +53,8 @@ def _precision(measurement: Measurement, criterion: Criterion, drift: float | No
     distance = abs(measurement.value - criterion.bound)
     if not drift or drift < distance:
         return None
-    return Suspect(
-        kind="precision",
-        sentence=f"it may move the value by up to {drift:.3g}, and the bound is only {distance:.3g} away; use fp32.",
-    )
+    sentence = f"it may move the value by up to {drift:.3g}, and the bound is {distance:.3g} away; use fp32."
+    return Suspect(kind="precision", sentence=sentence)
 
 
 def _width(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001

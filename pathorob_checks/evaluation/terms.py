@@ -149,9 +149,9 @@ class Terms:
             design = self.protocol["cohorts"][check.criterion.cohort].get(definition.computation.view, {})
             if "k" in definition.computation.design and design.get("k", 0) is None:
                 raise CriteriaError(
-                    f"cohort {check.criterion.cohort} has no k of its own, so that each FM may have another one, "
-                    f"and values of the {definition.label} at different k cannot be compared",
-                    remedy="write k = 11 or another number into its cohort.toml and measure the baseline again",
+                    f"cohort {check.criterion.cohort} has no k of its own, so that each FM may have another "
+                    f"one, and values of the {definition.label} at different k cannot be compared",
+                    remedy="write k = 11 or another number into its cohort.toml and measure both again",
                 )
 
 

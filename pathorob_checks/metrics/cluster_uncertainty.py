@@ -27,13 +27,13 @@ _SLIDES_NAMED = 10
 _TRIALS, _HALVES = "trials", "halves"  # strata of their own
 NOTE = (
     "The interval is about other slides of the same classes and centers, and other seeds of k-means. Slides "
-    "are drawn within each center x class, and how the clusters move is estimated from {halves} halves of the "
-    "slides. It does not cover another number of clusters or other centers."
+    "are drawn within each center x class, and how the clusters move is estimated from {halves} halves of "
+    "the slides. It does not cover another number of clusters or other centers."
 )
 NOTE_HELD = (
     "The interval is about other slides of the same classes and centers and other seeds, with fixed "
-    "clusters, because halves of the slides have too few patches to cluster. New slides would also move the clusters, "
-    "so the interval is too narrow."
+    "clusters, because halves of the slides have too few patches to cluster. New slides would also move the "
+    "clusters, so the interval is too narrow."
 )
 UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter
 UNSTABLE_NOTE = (

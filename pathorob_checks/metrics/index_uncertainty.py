@@ -222,7 +222,7 @@ class _Slides:
         if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
             text = (
                 "All informative neighbors are of one type, so the slides show no variation. The interval is "
-                "that of Clopper and Pearson with a trial for each slide with informative patches; it is wide."
+                "that of Clopper and Pearson, a trial for each slide with informative patches; it is wide."
             )
         if single:
             cells = counted(len(single), "cell")
