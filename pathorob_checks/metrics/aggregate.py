@@ -101,11 +101,15 @@ def mean_over_cohorts(
         No measurements, other metrics among them, one without anything to draw from, a confidence outside 0
         to 1 or too few draws.
 
-    Notes ----- Where a value is at an end of its scale, distances from the value to the ends of the cohorts'
-    intervals are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
+    Notes
+    -----
+    Where a value is at an end of its scale, distances from the value to the ends of the cohorts' intervals
+    are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
 
-    References ---------- .. [1] PathoROB. Nature Communications 17, 5218 (2026). .. [2] Newcombe 1998.
-    Interval estimation for the difference between independent proportions: comparison of
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026). .. [2] Newcombe 1998. Interval estimation for the
+    difference between independent proportions: comparison of
        eleven methods. Statistics in Medicine 17, 873-890.
 
     Examples
@@ -214,9 +218,10 @@ def masson_loftus(
     MetricError
         Fewer than two values.
 
-    Notes ----- Source: Masson and Loftus 2003 [1]_, as PathoROB [2]_ uses it over three cohorts of 20
-    repetitions. Degrees of freedom are values - 1, so 59 (the published figures use 60, which is 0.03 %
-    narrower).
+    Notes
+    -----
+    Source: Masson and Loftus 2003 [1]_, as PathoROB [2]_ uses it over three cohorts of 20 repetitions.
+    Degrees of freedom are values - 1, so 59 (the published figures use 60, which is 0.03 % narrower).
 
     References
     ----------

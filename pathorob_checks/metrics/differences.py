@@ -94,12 +94,16 @@ def difference(
         One of the two has nothing to draw from; or metric, protocol, slides or repetitions differ; or a
         confidence outside 0 to 1 or too few draws.
 
-    Notes ----- Repetitions have a Student's t interval of their differences. Where a value is at an end of
-    its scale, no slide makes a difference; then the interval is not paired: distances from each value to the
-    ends of its own interval are squared and added [1]_.
+    Notes
+    -----
+    Repetitions have a Student's t interval of their differences. Where a value is at an end of its scale, no
+    slide makes a difference; then the interval is not paired: distances from each value to the ends of its
+    own interval are squared and added [1]_.
 
-    References ---------- .. [1] Newcombe 1998. Interval estimation for the difference between independent
-    proportions: comparison of
+    References
+    ----------
+    .. [1] Newcombe 1998. Interval estimation for the difference between independent proportions: comparison
+    of
        eleven methods. Statistics in Medicine 17, 873-890.
 
     Examples

@@ -267,10 +267,12 @@ def robustness_index(
         Fewer neighbors than k, one class or one center only, no informative neighbor at all, a confidence
         outside 0 to 1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
 
-    Notes ----- The interval is about other slides from the same centers and classes: a slide's effect is the
-    change of the log odds SO / OS when it is left out both as queries and as neighbors; effects are drawn
-    with replacement within center x class. An index of exactly 0 or 1 has the interval of as many yes/no
-    trials as slides have informative neighbors [2]_.
+    Notes
+    -----
+    The interval is about other slides from the same centers and classes: a slide's effect is the change of
+    the log odds SO / OS when it is left out both as queries and as neighbors; effects are drawn with
+    replacement within center x class. An index of exactly 0 or 1 has the interval of as many yes/no trials as
+    slides have informative neighbors [2]_.
 
     References
     ----------

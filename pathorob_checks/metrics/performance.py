@@ -241,8 +241,10 @@ def performance_drop(
     published_schedule : The benchmark's schedules.
     masson_loftus : The interval of the mean over cohorts.
 
-    Notes ----- The interval is Student's t over the repetitions: what more repetitions on the same slides
-    would show. Other slides are not covered.
+    Notes
+    -----
+    The interval is Student's t over the repetitions: what more repetitions on the same slides would show.
+    Other slides are not covered.
 
     References
     ----------

@@ -86,8 +86,10 @@ def published_scores(metric: str) -> tuple[PublishedScore, ...]:
         Of the 20 FMs of the paper [1]_ and of three FMs that entered the leaderboard later and that its
         authors did not validate; empty where nothing is published.
 
-    Notes ----- The paper gives performance drops only as per-model averages over its three cohorts (cohort
-    `all`), the other two metrics per cohort.
+    Notes
+    -----
+    The paper gives performance drops only as per-model averages over its three cohorts (cohort `all`), the
+    other two metrics per cohort.
 
     References
     ----------

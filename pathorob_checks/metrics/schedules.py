@@ -252,8 +252,10 @@ def published_schedule(name: str) -> PublishedSchedule:
     MetricError
         There is no published schedule of this name.
 
-    Notes ----- Schedules are those of PathoROB [1]_: class and center are independent at split 0 and fully
-    correlated at the last one.
+    Notes
+    -----
+    Schedules are those of PathoROB [1]_: class and center are independent at split 0 and fully correlated at
+    the last one.
 
     References
     ----------
