@@ -105,7 +105,9 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
                 runs.append(
                     subprocess.Popen(command, stdout=out, stderr=out, cwd=terminal.folder, env=environment)
                 )
-            wanted = count.exists if len(runs) == 1 else lambda: "waits for one on c" in outputs[1].read_text()
+            wanted = (
+                count.exists if len(runs) == 1 else lambda: "waits for one on c" in outputs[1].read_text()
+            )
             deadline = time.monotonic() + 100
             while not wanted() and time.monotonic() < deadline and runs[-1].poll() is None:
                 time.sleep(0.05)

@@ -221,9 +221,16 @@ def one_measurement(result: Any, metric: str | None = None) -> Measurement:
     if metric is not None and metric in measured:
         return measured[metric]
     names = ", ".join(measured)
+    if metric is not None or not measured:
+        other = f"name one of its values ({names}), or " if measured else ""
+        raise MetricError(
+            f"the result has no value of {metric or 'any metric'}",
+            remedy=f"{other}measure a cohort on which the metric has a value",
+        )
+    choices = " or ".join(f'metric="{name}"' for name in measured)
     raise MetricError(
-        f"the result has no value of {metric}" if metric else f"the result has several values ({names})",
-        remedy=f"pass one of result.measurements(), which has {names}",
+        f"the result has several values ({names})",
+        remedy=f'pass {choices} to check(), or result.measurements()["{list(measured)[-1]}"] elsewhere',
     )
 
 
