@@ -28,7 +28,7 @@ NAMES = (
     "pathorob_checks.results.document.Check",
     "pathorob_checks.results.explanation.Explanation",
 )
-# What numpydoc asks for and we do not, each with the reason. All other checks hold.
+# Checks of numpydoc that are left out, each with the reason. All others hold.
 IGNORED = {
     "ES01": "a summary that says all needs no second paragraph",
     "SA01": "a section See Also stands where another name helps, not everywhere",

@@ -96,7 +96,7 @@ def evaluate(
 
     Examples
     --------
-    The demo embeds a generated cohort, which takes a minute or two:
+    The demo embeds a generated cohort, which takes half a minute or more:
 
     >>> from pathorob_checks import evaluate
     >>> evaluate("demo:stain-invariant").summary  # doctest: +SKIP
