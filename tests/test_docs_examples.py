@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from terminal import FOREIGN, TIMEOUT_S
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
 LINES = PAGE.read_text(encoding="utf-8").splitlines()
 MARK = re.compile(r"<!-- not run with the rest: (?P<reason>.+) -->")
 FILE = re.compile(r"# (?P<path>[\w./-]+\.(py|toml))")
-TIMEOUT_S = 280
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def transcript(blocks: list[Block]) -> str:
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """A command of Python in a folder, where the page's package is installed and nothing else is new."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HF_"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
