@@ -24,12 +24,28 @@ def quoted(names: Iterable[str]) -> str:
 
 
 class PathorobChecksError(Exception):
-    """Base class.
+    """Base class of every error of this package that a user can act on.
 
     Parameters
     ----------
-    problem : what is wrong and where, without a final period.
-    remedy : what to do about it, as a clause that can follow a semicolon or stand alone.
+    problem : str
+        What is wrong and where, without a final period.
+    remedy : str
+        What to do about it, as a clause that can follow a semicolon or stand alone.
+
+    Attributes
+    ----------
+    problem, remedy : str
+        As given; `str(error)` joins them to one sentence.
+
+    Examples
+    --------
+    >>> from pathorob_checks import PathorobChecksError
+    >>> error = PathorobChecksError("the cohort has no out-of-domain patches", remedy="mark some as OOD")
+    >>> str(error)
+    'the cohort has no out-of-domain patches; mark some as OOD.'
+    >>> error.remedy
+    'mark some as OOD'
     """
 
     def __init__(self, problem: str, *, remedy: str) -> None:
@@ -66,7 +82,29 @@ class EngineError(PathorobChecksError):
 
 
 class MetricError(PathorobChecksError):
-    """Input for which a metric has no defined value."""
+    """Input for which a metric has no defined value.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong and where, without a final period.
+    remedy : str
+        What to do about it, as a clause that can follow a semicolon or stand alone.
+
+    Attributes
+    ----------
+    problem, remedy : str
+        As given; `str(error)` joins them to one sentence.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import MetricError, published_schedule
+    >>> try:
+    ...     published_schedule("camelyon17")
+    ... except MetricError as error:
+    ...     print(error)
+    performance_drop: there is no published schedule 'camelyon17'; use one of camelyon, tcga, tolkach_esca.
+    """
 
 
 class CriteriaError(PathorobChecksError):

@@ -46,40 +46,104 @@ def evaluate(
 
     Parameters
     ----------
-    fm : one SPEC or several, as for `--fm`: a recipe's name, `hf-hub:org/model`, `local-dir:PATH`,
+    fm : str or iterable of str
+        One SPEC or several, as for `--fm`: a recipe's name, `hf-hub:org/model`, `local-dir:PATH`,
         `python:module:factory`, `embeddings:DIR`, `demo:stain-invariant` or `demo:color-sensitive`.
-    cohorts : names or paths of cohorts, as for `--fm-cohort`. Default: the benchmark's three; for `demo:`
-        models the demo cohort.
-    criteria : name of a profile, path of a criteria file, several of these, or a `Profile`.
-    criteria_digest : run only if criteria, protocol and baseline have this digest.
-    baseline : a results file, or the name of an FM of this run, that FMs must not be worse than.
-    baseline_fm : which FM of the baseline's file, where it has several.
-    device : `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
-    batch_size : patches per batch; None for what suits the device.
-    precision : `fp32`, `bf16` or `fp16`, of the forward pass.
-    pooling : `cls`, `mean`, `clsmean` or `pooled`; None for the model's own.
-    cache : folder in which embeddings are kept; None for the user's cache folder.
-    metadata : folder with the benchmark's tables; None downloads them.
-    commercial : leave out FMs and cohorts whose license forbids commercial use, or may.
-    trust_remote_code : let a model's repository run code of its own; needs a full commit as `@revision`.
-    engine, ray_address : `ray` embeds on a Ray cluster.
-    progress : show bars for what takes long.
+    cohorts : str, path-like or iterable of these, optional
+        Names or paths of cohorts, as for `--fm-cohort`. Default: the benchmark's three; for `demo:` models
+        the demo cohort.
+    criteria : str, path-like, Profile or iterable of str or path-like, default 'floor'
+        Name of a profile, path of a criteria file, several of these, or a `Profile`.
+    criteria_digest : str, optional
+        Run only if criteria, protocol and baseline have this digest.
+    baseline : str or path-like, optional
+        A results file, or the name of an FM of this run, that FMs must not be worse than.
+    baseline_fm : str, optional
+        Which FM of the baseline's file, where it has several.
+    device : str, default 'auto'
+        `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+    batch_size : int, optional
+        Patches per batch; None for what suits the device.
+    precision : {'fp32', 'bf16', 'fp16'}
+        Of the forward pass.
+    pooling : {'cls', 'mean', 'clsmean', 'pooled'}, optional
+        How tokens become one embedding; None for the model's own.
+    cache : str or path-like, optional
+        Folder in which embeddings are kept; None for the user's cache folder.
+    metadata : str or path-like, optional
+        Folder with the benchmark's tables; None downloads them.
+    commercial : bool, default False
+        Leave out FMs and cohorts whose license forbids commercial use, or may.
+    trust_remote_code : bool, default False
+        Let a model's repository run code of its own; needs a full commit as `@revision`.
+    engine : {'local', 'ray'}
+        Where to embed; `ray` embeds on a Ray cluster.
+    ray_address : str, optional
+        Of the Ray cluster.
+    progress : bool, default True
+        Show bars for what takes long.
 
     Returns
     -------
-    Results : `.passed`, `.table()`, `.explain()`, `.save(path)`; a notebook shows it as a table.
+    Results
+        `.passed`, `.table()`, `.explain()`, `.save(path)`; a notebook shows it as a table.
 
     Raises
     ------
-    PathorobChecksError : an FM, a cohort, the criteria or the baseline cannot be used. What fails later,
-        while measuring, is in the results as an error, and then they have not passed.
+    PathorobChecksError
+        An FM, a cohort, the criteria or the baseline cannot be used. What fails later, while measuring, is in
+        the results as an error, and then they have not passed.
 
     Examples
     --------
+    The demo embeds a generated cohort, which takes half a minute or more:
+
     >>> from pathorob_checks import evaluate
-    >>> results = evaluate("demo:stain-invariant", criteria="floor", progress=False)  # doctest: +SKIP
-    >>> results.passed, results.summary  # doctest: +SKIP
-    (True, 'PASS: 4 of 4 criteria met (1 FM, 1 cohort)')
+    >>> evaluate("demo:stain-invariant").summary  # doctest: +SKIP
+    'PASS: 4 of 4 criteria met (1 FM, 1 cohort)'
+
+    Embeddings that you have need no time. Here a cohort of 80 patches, its embeddings and one criterion are
+    written into a folder and checked:
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks import evaluate
+    >>> here = TemporaryDirectory()
+    >>> folder = Path(here.name) / "ours"
+    >>> folder.mkdir()
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch_id"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["image_path"] = patches.slide_id + "-" + patches.patch_id.astype(str) + ".png"
+    >>> patches.drop(columns="slide").to_csv(folder / "manifest.csv", index=False)
+    >>> for name in patches.image_path:  # given embeddings need no images: other bytes can stand in
+    ...     _ = (folder / name).write_text(name)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 16)).astype(np.float32)
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> np.save(folder / "embeddings.npy", embeddings)
+    >>> _ = (folder / "ours.toml").write_text('''
+    ... schema = "pathorob-checks/criteria/1"
+    ... name = "ours"
+    ... [[criteria]]
+    ... id = "index"
+    ... metric = "robustness_index"
+    ... at_least = 0.5
+    ... rationale = "Biology outweighs the medical center."
+    ... ''')
+    >>> results = evaluate(
+    ...     f"embeddings:{folder}",
+    ...     cohorts=folder,
+    ...     criteria=folder / "ours.toml",
+    ...     cache=folder / "cache",
+    ...     progress=False,
+    ... )
+    >>> results.passed, results.summary
+    (True, 'PASS: 1 of 1 criterion met (1 FM, 1 cohort)')
+    >>> here.cleanup()
     """
     settings = Settings(
         fms=(fm,) if isinstance(fm, str) else tuple(fm),

@@ -102,14 +102,50 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
 
     Parameters
     ----------
-    patches : table with `subset`, `slide_id`, `biological_class`, `medical_center`.
-    repetitions : number of draws to prepare.
+    patches : pandas.DataFrame
+        N rows with the columns `subset` (`OOD` marks out-of-domain patches), `slide_id`, `biological_class`
+        and `medical_center`.
+    repetitions : int, default 20
+        Number of draws to prepare.
+
+    Returns
+    -------
+    GeneralSchedule
+        For `performance_drop(..., schedule=...)`; `home` maps each class to its home center,
+        `training_slides` has the number of slides as splits x centers x classes.
 
     Raises
     ------
     MetricError
-        One center or class only, or too few slides for `FEWEST_STEPS` steps; the message names each
-        center x class and how many slides it lacks.
+        One center or class only, a slide on two sides, or too few slides for five steps; the message names
+        each center x class and how many slides it lacks.
+
+    Notes
+    -----
+    Every class trains on the same number of slides in every split. At split 0 each of the C in-domain centers
+    gives a share of 1/C (Cramér's V 0); the share of the class's home center rises to 1 at the last split
+    (Cramér's V 1). The idea is that of PathoROB [1]_, whose schedules are for its own cohorts.
+
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import general_schedule
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(10), range(2)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["subset"] = "ID"
+    >>> schedule = general_schedule(patches, repetitions=2)
+    >>> schedule.home
+    {'normal': 'Aachen', 'tumor': 'Bonn'}
+    >>> schedule.training_slides[0], schedule.training_slides[-1]
+    (((4, 4), (4, 4)), ((8, 0), (0, 8)))
     """
     inside = patches[patches.subset != "OOD"]
     centers = tuple(sorted(map(str, inside.medical_center.unique())))

@@ -59,14 +59,52 @@ class ClusteringScore:
 
     Attributes
     ----------
-    value : mean over combinations; +1 clusters are biology, -1 clusters are centers.
-    interval : at `confidence`, for new slides and other seeds; None without slides.
-    interval_note : how it was made and what it leaves out.
-    deviation : sample standard deviation over trials of the mean over combinations; 0 for one trial.
-    combinations : one `Combination` per pair of classes x pair of centers.
-    slides : those without which the score would rise most, worst first.
-    groups : score of the combinations with each "medical_center" and "biological_class", lowest first.
-    resampling : effects of slides and trials, for paired intervals.
+    value : float
+        Mean over combinations; +1 clusters are biology, -1 clusters are centers.
+    interval : tuple of (float, float) or None
+        At `confidence`, for new slides and other seeds; None without slides.
+    interval_note : str
+        How it was made and what it leaves out.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    deviation : float
+        Sample standard deviation over trials of the mean over combinations; 0 for one trial.
+    combinations : tuple of Combination
+        One for each pair of classes x pair of centers.
+    trials : int
+        Number of k-means runs at the chosen K.
+    rows : int
+        Number of patches.
+    slides : tuple of SlideValue
+        Those without which the score would rise most, worst first.
+    groups : mapping of str to tuple of GroupValue
+        Score of the combinations with each "medical_center" and "biological_class", lowest first.
+    resampling : Resampling or None
+        Effects of slides and trials, for paired intervals.
+
+    See Also
+    --------
+    clustering_score : The function that makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import clustering_score
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = clustering_score(embeddings, patches, trials=3, clusters=range(2, 5))
+    >>> combination = result.combinations[0]
+    >>> combination.classes, combination.centers, combination.K
+    (('normal', 'tumor'), ('Aachen', 'Bonn'), 3)
+    >>> result.measurements()["clustering_score"] == result.measurement()
+    True
     """
 
     value: float
@@ -82,11 +120,23 @@ class ClusteringScore:
     resampling: Resampling | None
 
     def measurements(self) -> dict[str, Measurement]:
-        """The measurement by the metric's name, as every result has it."""
+        """Return the measurement by the metric's name, as every result has it.
+
+        Returns
+        -------
+        dict of str to Measurement
+            With the key `clustering_score` alone.
+        """
         return {METRIC: self.measurement()}
 
     def measurement(self) -> Measurement:
-        """The value as criteria and reports take it."""
+        """Return the value as criteria and reports take it.
+
+        Returns
+        -------
+        Measurement
+            Of the metric `clustering_score`.
+        """
         return Measurement(
             metric=METRIC,
             value=self.value,
@@ -130,22 +180,69 @@ def clustering_score(
 ) -> ClusteringScore:
     """Clustering score of embeddings on a cohort.
 
+    For every pair of classes x pair of centers, k-means (K by the best cosine silhouette) is compared with
+    both labels: the score is ARI(class) - ARI(center) [1]_, where ARI is the adjusted Rand index [2]_.
+
     Parameters
     ----------
-    embeddings : (N, D) array or tensor, raw (they are L2-normalised here).
-    patches : N rows with `biological_class` and `medical_center`; without `slide_id` there is no interval.
-    trials : number of k-means runs with different seeds at the chosen K.
-    clusters : the K to choose from; the first with the best silhouette wins.
-    confidence : of the intervals.
-    draws, seed : of the bootstrap over slides and trials, from a generator of its own.
-    device : where to compute; None takes the GPU where there is one. The labels do not depend on it.
-    progress : wraps the k-means runs (iterable, total, description), to show a bar.
+    embeddings : (N, D) array_like of float
+        NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
+    patches : pandas.DataFrame
+        N rows with the columns `biological_class` and `medical_center`, and `slide_id`, without which there
+        is no interval; row i describes embedding i.
+    trials : int, default 50
+        Number of k-means runs with different seeds at the chosen K.
+    clusters : sequence of int, default range(2, 31)
+        The K to choose from; the first with the best silhouette wins.
+    confidence : float, default 0.95
+        Of the intervals, between 0 and 1.
+    draws : int, default 2000
+        Of the bootstrap over slides and trials, at least 100.
+    seed : int, default 17845
+        Of the draws, from a NumPy generator of their own.
+    device : str or torch.device, optional
+        Where to compute; None takes the GPU where there is one. The labels do not depend on it.
+    progress : callable, optional
+        Wraps the k-means runs (iterable, total, description), to show a bar.
+
+    Returns
+    -------
+    ClusteringScore
+        The score with its interval, combinations, slides and groups.
 
     Raises
     ------
     MetricError
-        One class or center only, no pair of classes x pair of centers with four filled cells, a
-        combination with too few or identical patches, or a confidence outside 0 to 1.
+        One class or center only, no pair of classes x pair of centers with four filled cells, a combination
+        with too few or identical patches, no trials, a confidence outside 0 to 1, too few draws, embeddings
+        with NaN or infinity, or a table that does not fit them.
+
+    Notes
+    -----
+    The interval is about other slides from the same centers and classes, and other seeds. Where clusters are
+    unstable it is too narrow, and its note says so.
+
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+    .. [2] Hubert and Arabie 1985. Comparing partitions. Journal of Classification 2, 193-218.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import clustering_score
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = clustering_score(embeddings, patches, trials=3, clusters=range(2, 5))
+    >>> round(result.value, 2)
+    0.41
     """
     from pathorob_checks.metrics.cluster_halves import half_scores, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows

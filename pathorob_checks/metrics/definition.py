@@ -26,17 +26,38 @@ class Computation:
 
     Attributes
     ----------
-    name : in the protocol of a run; by default the metric's own name suits.
-    function : called as `function(embeddings, patches, **settings)` with (n, D) float32 embeddings and a
-        table whose row i describes embedding i. It returns a `Measurement`, or an object whose
-        `measurements()` is a mapping from the names of metrics to measurements; a metric that is missing
-        there has no value on this cohort.
-    view : which rows of a cohort it reads: those of the view of this name.
-    columns : of the patch table that it reads.
-    design : settings of the view that it is called with: any of `k`, `paired`, `schedule`.
-    settings : its other settings, of builtin types; they are part of every run's digest.
-    takes_device, takes_confidence, takes_progress : whether the function has these parameters.
-    version : to be raised when the same settings give another value than before.
+    name : str
+        In the protocol of a run; by default the metric's own name suits.
+    function : callable
+        Called as `function(embeddings, patches, **settings)` with (N, D) float32 embeddings and a table whose
+        row i describes embedding i. It returns a `Measurement`, or an object whose `measurements()` is a
+        mapping from the names of metrics to measurements; a metric that is missing there has no value on this
+        cohort.
+    view : str
+        Which rows of a cohort it reads: those of the view of this name.
+    columns : tuple of str
+        Of the patch table that it reads.
+    design : tuple of str
+        Settings of the view that it is called with: any of `k`, `paired`, `schedule`.
+    settings : mapping of str to values of builtin types
+        Its other settings; they are part of every run's digest.
+    takes_device, takes_confidence, takes_progress : bool
+        Whether the function has these parameters.
+    version : int
+        To be raised when the same settings give another value than before.
+    protocol : dict
+        Version and settings, as a run's digest covers them.
+
+    See Also
+    --------
+    Metric : What a computation measures.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import metric
+    >>> computation = metric("performance_drop_ood").computation
+    >>> computation.name, computation.view, computation.protocol
+    ('performance_drop', 'performance_drop', {'version': 1, 'repetitions': 20})
     """
 
     name: str
@@ -65,27 +86,81 @@ class Metric:
 
     Attributes
     ----------
-    name : in criteria files, results and test ids: lower-case letters, digits and `_`.
-    label : short name for tables and sentences.
-    computation : the function that measures it, with its settings and version.
-    lowest, highest : the range in which a bound makes sense.
-    neutral : the value at which biology and medical center weigh the same.
-    higher_is_better : False where lower values are more robust.
-    margin : how much worse than a baseline an FM may be unless the profile says otherwise.
-    meaning : value -> what this number says, as a sentence without its period.
-    remedies : what to do about a value on the wrong side of its bound, in sentences.
-    quantities : what criteria may ask of it.
-    groups_cover_view : whether every center and class of the view has a value, so that the worst is unknown
-        where one is missing; False where only some patches are tested.
-    guaranteed : the rule for a value at an end of its scale, where leaving a slide out changes nothing: the
-        least value at the upper end if only a share p of all slides is like those seen. The lower end
-        mirrors it. None where the metric needs no such rule.
-    missing : why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
-    published : the scores of published FMs; None where nothing is published.
+    name : str
+        In criteria files, results and test ids: lower-case letters, digits and `_`.
+    label : str
+        Short name for tables and sentences.
+    computation : Computation
+        The function that measures it, with its settings and version.
+    lowest, highest : float
+        The range in which a bound makes sense.
+    neutral : float
+        The value at which biology and medical center weigh the same.
+    margin : float
+        How much worse than a baseline an FM may be unless the profile says otherwise, in the metric's unit.
+    meaning : callable
+        From a value to what this number says, as a sentence without its period.
+    remedies : tuple of str
+        What to do about a value on the wrong side of its bound, in sentences.
+    higher_is_better : bool
+        False where lower values are more robust.
+    quantities : tuple of {'value', 'worst-center', 'worst-class', 'mean', 'difference'}
+        What criteria may ask of it.
+    groups_cover_view : bool
+        Whether every center and class of the view has a value, so that the worst is unknown where one is
+        missing; False where only some patches are tested.
+    guaranteed : callable or None
+        The rule for a value at an end of its scale, where leaving a slide out changes nothing: the least
+        value at the upper end if only a share p of all slides is like those seen. The lower end mirrors it.
+        None where the metric needs no such rule.
+    missing : tuple of (str, str) or None
+        Why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
+    published : callable or None
+        The scores of published FMs; None where nothing is published.
+    good_direction : {'>=', '<='}
+        `>=` where higher values are better, else `<=`.
+    sign : int
+        1 where higher values are better, else -1.
 
     Raises
     ------
-    MetricError : the definition contradicts itself.
+    MetricError
+        The definition contradicts itself.
+
+    See Also
+    --------
+    Computation : How the value is measured.
+    metric : The definition of a metric by its name.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import Computation, Measurement, Metric
+    >>> def center_leak(embeddings, patches):
+    ...     return Measurement(metric="center_leak", value=0.2, rows=len(patches))
+    >>> leak = Metric(
+    ...     name="center_leak",
+    ...     label="center leak",
+    ...     computation=Computation(
+    ...         name="center_leak",
+    ...         function=center_leak,
+    ...         view="clustering_score",
+    ...         columns=("medical_center",),
+    ...         takes_device=False,
+    ...         takes_confidence=False,
+    ...         takes_progress=False,
+    ...     ),
+    ...     lowest=0.0,
+    ...     highest=1.0,
+    ...     neutral=0.0,
+    ...     margin=0.02,
+    ...     meaning=lambda value: f"the medical center leaks by {value:.2f}",
+    ...     remedies=("Use another FM.",),
+    ...     higher_is_better=False,
+    ... )
+    >>> leak.good_direction, leak.sign, leak.worst([0.1, 0.3])
+    ('<=', -1, 0.3)
+    >>> sorted([0.1, 0.3, 0.2], key=leak.badness)
+    [0.3, 0.2, 0.1]
     """
 
     name: str
@@ -130,9 +205,36 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
     def worst(self, values: Iterable[float]) -> float:
-        """The worst of some values."""
+        """Return the worst of some values.
+
+        Parameters
+        ----------
+        values : iterable of float
+            At least one, on the metric's scale.
+
+        Returns
+        -------
+        float
+            The lowest where higher is better, else the highest.
+
+        Raises
+        ------
+        ValueError
+            No values.
+        """
         return min(values) if self.higher_is_better else max(values)
 
     def badness(self, value: float) -> float:
-        """A key to sort by, worst value first."""
+        """Return a key to sort by, worst value first.
+
+        Parameters
+        ----------
+        value : float
+            On the metric's scale.
+
+        Returns
+        -------
+        float
+            The value, with its sign changed where lower is better.
+        """
         return self.sign * value

@@ -18,11 +18,22 @@ class CellValue:
 
     Attributes
     ----------
-    medical_center, biological_class : the cell.
-    value : on the metric's own scale.
-    meaning : what was counted there, as a clause.
-    same_center : share of the neighbors of its patches that come from their own medical center (robustness
+    medical_center, biological_class : str
+        The cell.
+    value : float
+        On the metric's own scale.
+    meaning : str
+        What was counted there, as a clause.
+    same_center : float or None
+        Share (0 to 1) of the neighbors of its patches that come from their own medical center (robustness
         index only).
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import CellValue
+    >>> cell = CellValue(medical_center="Bonn", biological_class="tumor", value=0.3, meaning="30 of 100")
+    >>> cell.medical_center, cell.value
+    ('Bonn', 0.3)
     """
 
     medical_center: str
@@ -38,10 +49,23 @@ class SlideValue:
 
     Attributes
     ----------
-    slide_id : the slide.
-    medical_center, biological_class : of its patches; several are joined by ' + '.
-    value : on the metric's own scale.
-    meaning : what was counted there, as a clause.
+    slide_id : str
+        The slide.
+    medical_center, biological_class : str
+        Of its patches; several are joined by ' + '.
+    value : float
+        On the metric's own scale.
+    meaning : str
+        What was counted there, as a clause.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import SlideValue
+    >>> slide = SlideValue(
+    ...     slide_id="s17", medical_center="Bonn", biological_class="tumor", value=0.1, meaning="1 of 10"
+    ... )
+    >>> slide.slide_id
+    's17'
     """
 
     slide_id: str
@@ -57,13 +81,32 @@ class GroupValue:
 
     Attributes
     ----------
-    name : of the center or class.
-    value : on the metric's own scale.
-    interval : for this group alone, at the measurement's confidence; None where there is none.
-    simultaneous : interval at 1 - (1 - confidence) / groups (Bonferroni): together, those of all groups hold
-        all their true values with the measurement's confidence.
-    support : share of the group's patches that are informative; None where not defined.
-    rows : patches of the group.
+    name : str
+        Of the center or class.
+    value : float
+        On the metric's own scale.
+    interval : tuple of (float, float) or None
+        For this group alone, at the measurement's confidence; None where there is none.
+    simultaneous : tuple of (float, float) or None
+        Interval at 1 - (1 - confidence) / groups (Bonferroni): together, those of all groups hold all their
+        true values with the measurement's confidence.
+    support : float or None
+        Share (0 to 1) of the group's patches that are informative; None where not defined.
+    rows : int
+        Patches of the group.
+
+    See Also
+    --------
+    worst_group : The worst of several, with an interval that allows for the choice.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import GroupValue
+    >>> group = GroupValue(
+    ...     name="Bonn", value=0.5, interval=(0.4, 0.6), simultaneous=(0.3, 0.7), support=0.9, rows=200
+    ... )
+    >>> group.name, group.interval
+    ('Bonn', (0.4, 0.6))
     """
 
     name: str
@@ -80,25 +123,38 @@ class Measurement:
 
     Attributes
     ----------
-    metric : name of the metric.
-    value : finite float on the metric's scale.
-    interval : interval (low, high) at `confidence`, or None where there is none.
-    support : share of the rows (0..1) that are informative; None where not defined.
-    rows : number of patches that were read.
-    protocol : JSON-like settings that the value was measured with (k, schedule, Cramér's V, trials ...).
-    cells : centers x classes, worst first.
-    interval_note : how the interval was made, what it leaves out and where it is too narrow; "" without one.
-    confidence : of the interval.
-    resampling : what the interval was drawn from; with that of another FM, `differences.difference` gives
-        the paired interval of their difference. None where there is nothing to draw from.
-    slides : the slides that make the value worse, most responsible first.
-    groups : by "medical_center" and "biological_class", worst first. See `worst_group`.
+    metric : str
+        Name of the metric.
+    value : float
+        Finite, on the metric's scale.
+    interval : tuple of (float, float) or None
+        Its ends (low, high) at `confidence`; None where there is none.
+    support : float or None
+        Share (0 to 1) of the rows that are informative; None where not defined.
+    rows : int
+        Number of patches that were read.
+    protocol : mapping of str to JSON-like values
+        Settings that the value was measured with (k, schedule, Cramér's V, trials ...).
+    cells : tuple of CellValue
+        Centers x classes, worst first.
+    interval_note : str
+        How the interval was made, what it leaves out and where it is too narrow; "" without one.
+    confidence : float
+        Of the interval, between 0 and 1.
+    resampling : Resampling or None
+        What the interval was drawn from; with that of another FM, `difference` gives the paired interval of
+        their difference. None where there is nothing to draw from.
+    slides : tuple of SlideValue
+        The slides that make the value worse, most responsible first.
+    groups : mapping of str to tuple of GroupValue
+        By "medical_center" and "biological_class", worst first. See `worst_group`.
 
     Examples
     --------
     >>> from pathorob_checks.metrics import Measurement
-    >>> Measurement(metric="robustness_index", value=0.8, interval=(0.7, 0.9), rows=100).value
-    0.8
+    >>> measurement = Measurement(metric="robustness_index", value=0.8, interval=(0.7, 0.9), rows=100)
+    >>> measurement.value, measurement.interval, measurement.confidence
+    (0.8, (0.7, 0.9), 0.95)
     """
 
     metric: str
@@ -116,15 +172,29 @@ class Measurement:
 
 
 def measurements_of(result: Any) -> Mapping[str, Measurement]:
-    """The measurements of a metric's result, by the name of the metric.
+    """Return the measurements of a metric's result, by the name of the metric.
 
     Parameters
     ----------
-    result : a `Measurement`, or a result such as `RobustnessIndex` whose `measurements()` gives them.
+    result : Measurement, RobustnessIndex, PerformanceDrop or ClusteringScore
+        A `Measurement`, or any result whose `measurements()` gives them.
+
+    Returns
+    -------
+    mapping of str to Measurement
+        One or several; `performance_drop` gives `performance_drop_id` and, where there are out-of-domain
+        patches, `performance_drop_ood`.
 
     Raises
     ------
-    MetricError : it is neither.
+    MetricError
+        It is neither.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import Measurement, measurements_of
+    >>> list(measurements_of(Measurement(metric="robustness_index", value=0.8)))
+    ['robustness_index']
     """
     if isinstance(result, Measurement):
         return {result.metric: result}
@@ -151,14 +221,21 @@ def one_measurement(result: Any, metric: str | None = None) -> Measurement:
     if metric is not None and metric in measured:
         return measured[metric]
     names = ", ".join(measured)
+    if metric is not None or not measured:
+        other = f"name one of its values ({names}), or " if measured else ""
+        raise MetricError(
+            f"the result has no value of {metric or 'any metric'}",
+            remedy=f"{other}measure a cohort on which the metric has a value",
+        )
+    choices = " or ".join(f'metric="{name}"' for name in measured)
     raise MetricError(
-        f"the result has no value of {metric}" if metric else f"the result has several values ({names})",
-        remedy=f"pass one of result.measurements(), which has {names}",
+        f"the result has several values ({names})",
+        remedy=f'pass {choices} to check(), or result.measurements()["{list(measured)[-1]}"] elsewhere',
     )
 
 
 def worst_group(groups: tuple[GroupValue, ...], *, higher_is_better: bool = True) -> GroupValue:
-    """The worst group, with an interval for the worst of the true values that allows for the choice.
+    """Return the worst group, with an interval for the worst of the true values that allows for the choice.
 
     The group that came out worst did so partly by chance. Its own interval would be too pessimistic, and the
     truly worst group may be another one. So, where higher is better, the lower end is the lowest of the
@@ -167,16 +244,38 @@ def worst_group(groups: tuple[GroupValue, ...], *, higher_is_better: bool = True
     0.4" is certain at the stated confidence when every center's own interval is above 0.4; "is below" needs
     the wider ends. Where lower is better, both are mirrored.
 
-    The interval is None if that of any group is.
-
     Parameters
     ----------
-    groups : at least one.
-    higher_is_better : as in the metric's definition.
+    groups : tuple of GroupValue
+        At least one.
+    higher_is_better : bool, default True
+        As in the metric's definition.
+
+    Returns
+    -------
+    GroupValue
+        Its `interval` and `simultaneous` are the interval that allows for the choice; None if the interval of
+        any group is None.
 
     Raises
     ------
-    ValueError : no groups.
+    ValueError
+        No groups.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import GroupValue, worst_group
+    >>> groups = (
+    ...     GroupValue(
+    ...         name="Bonn", value=0.5, interval=(0.4, 0.6), simultaneous=(0.35, 0.65), support=0.9, rows=200
+    ...     ),
+    ...     GroupValue(
+    ...         name="Aachen", value=0.6, interval=(0.3, 0.9), simultaneous=(0.2, 0.95), support=0.9, rows=40
+    ...     ),
+    ... )
+    >>> worst = worst_group(groups)
+    >>> worst.name, worst.interval
+    ('Bonn', (0.3, 0.65))
     """
     choose = min if higher_is_better else max
     worst = choose(groups, key=lambda group: group.value)

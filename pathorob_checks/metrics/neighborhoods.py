@@ -103,19 +103,61 @@ class RobustnessIndex:
 
     Attributes
     ----------
-    value : index at `k`, 0 (center only) to 1 (biology only); 0.5 is balance.
-    k : number of neighbors.
-    support : share of patches with at least one SO or OS neighbor among their k.
-    interval : at `confidence`, for slides drawn anew; None where no cell has two slides, or without draws.
-    interval_note : how it was made and what it leaves out.
-    balanced_accuracy : of the majority vote of the k neighbors, ties to the lowest label.
-    by_k : (largest k,) float64, the index at k = 1, 2, ...; NaN where undefined.
-    neighborhoods : shares of the four types at every k, and the figures derived from them.
-    cells : centers x classes, lowest index first; cells without SO and OS neighbors are left out.
-    slides : those that lower the index most, worst first.
-    groups : index by "medical_center" and by "biological_class" of the queries, lowest first.
-    rows : number of queries.
-    resampling : effects of the slides, for paired intervals; None without draws.
+    value : float
+        Index at `k`, 0 (center only) to 1 (biology only); 0.5 is balance.
+    k : int
+        Number of neighbors.
+    support : float
+        Share (0 to 1) of patches with at least one SO or OS neighbor among their k.
+    interval : tuple of (float, float) or None
+        At `confidence`, for slides drawn anew; None where no cell has two slides, or without draws.
+    interval_note : str
+        How it was made and what it leaves out.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    balanced_accuracy : float
+        Of the majority vote of the k neighbors, ties to the lowest label; 0 to 1.
+    by_k : (largest k,) ndarray of float64
+        The index at k = 1, 2, ...; NaN where undefined.
+    neighborhoods : Neighborhoods
+        Shares of the four types at every k, and the figures derived from them.
+    cells : tuple of CellValue
+        Centers x classes, lowest index first; cells without SO and OS neighbors are left out.
+    slides : tuple of SlideValue
+        Those that lower the index most, worst first.
+    groups : mapping of str to tuple of GroupValue
+        Index by "medical_center" and by "biological_class" of the queries, lowest first.
+    rows : int
+        Number of queries.
+    paired : bool
+        Whether neighbors were sought inside each subset.
+    resampling : Resampling or None
+        Effects of the slides, for paired intervals; None without draws.
+
+    See Also
+    --------
+    robustness_index : The function that makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import robustness_index
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = robustness_index(embeddings, patches, k=5)
+    >>> result.k, result.support, result.by_k.shape
+    (5, 0.95, (5,))
+    >>> result.groups["medical_center"][0].name  # the center with the lowest index
+    'Bonn'
+    >>> result.measurements()["robustness_index"] == result.measurement()
+    True
     """
 
     value: float
@@ -135,11 +177,23 @@ class RobustnessIndex:
     resampling: Resampling | None
 
     def measurements(self) -> dict[str, Measurement]:
-        """The measurement by the metric's name, as every result has it."""
+        """Return the measurement by the metric's name, as every result has it.
+
+        Returns
+        -------
+        dict of str to Measurement
+            With the key `robustness_index` alone.
+        """
         return {METRIC: self.measurement()}
 
     def measurement(self) -> Measurement:
-        """The value as criteria and reports take it."""
+        """Return the value as criteria and reports take it.
+
+        Returns
+        -------
+        Measurement
+            Of the metric `robustness_index`.
+        """
         return Measurement(
             metric=METRIC,
             value=self.value,
@@ -171,27 +225,79 @@ def robustness_index(
 ) -> RobustnessIndex:
     """Robustness index of embeddings on a cohort.
 
+    For every patch the k nearest neighbors from other slides are typed by biological class and medical
+    center: SO (same class, other center), OS (other class, same center), SS and OO. The index is sum SO /
+    (sum SO + sum OS) [1]_.
+
     Parameters
     ----------
-    embeddings : (N, D) array or tensor, raw (they are L2-normalised here).
-    patches : N rows with `slide_id`, `biological_class`, `medical_center`, and `subset` when paired.
-    k : number of neighbors; None picks the k on the grid 1, 3, 5, 7, 9, 11, 21, 31, ... whose
-        majority vote has the best balanced accuracy, up to `largest_k`, among those for which the
-        index is defined.
-    paired : seek neighbors inside each value of `subset` and pool the counts.
-    largest_k : up to where `by_k` and the search for k go. Default: k itself; when k is None, the
-        size of the smallest biological class, as far as the neighbor lists reach.
-    confidence : of the intervals.
-    draws, seed : of the bootstrap over slides, from a generator of its own. 0 draws leave intervals out, and
-        with them the longer neighbor lists that they need: the value alone, in less time.
-    device : where to compute; None takes the GPU where there is one.
-    progress : wraps the products of blocks of patches (iterable, total, description), to show a bar.
+    embeddings : (N, D) array_like of float
+        NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
+    patches : pandas.DataFrame
+        N rows with the columns `slide_id`, `biological_class`, `medical_center`, and `subset` when paired;
+        row i describes embedding i.
+    k : int or None
+        Number of neighbors; None picks the k on the grid 1, 3, 5, 7, 9, 11, 21, 31, ... whose majority vote
+        has the best balanced accuracy, up to `largest_k`, among those for which the index is defined.
+    paired : bool, default False
+        Seek neighbors inside each value of `subset` and pool the counts.
+    largest_k : int, optional
+        Up to where `by_k` and the search for k go. Default: k itself; when k is None, the size of the
+        smallest biological class, as far as the neighbor lists reach.
+    confidence : float, default 0.95
+        Of the intervals, between 0 and 1.
+    draws : int, default 2000
+        Of the bootstrap over slides. 0 draws leave intervals out, and with them the longer neighbor lists
+        that they need: the value alone, in less time.
+    seed : int, default 17845
+        Of the draws, from a NumPy generator of their own.
+    device : str or torch.device, optional
+        Where to compute; None takes the GPU where there is one.
+    progress : callable, optional
+        Wraps the products of blocks of patches (iterable, total, description), to show a bar.
+
+    Returns
+    -------
+    RobustnessIndex
+        The index with its interval, support, cells, slides and groups.
 
     Raises
     ------
     MetricError
-        Fewer neighbors than k, one class or one center only, no informative neighbor at all, or a
-        confidence outside 0 to 1.
+        Fewer neighbors than k, one class or one center only, no informative neighbor at all, a confidence
+        outside 0 to 1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
+
+    Notes
+    -----
+    The interval is about other slides from the same centers and classes: a slide's effect is the change of
+    the log odds SO / OS when it is left out both as queries and as neighbors; effects are drawn with
+    replacement within center x class. An index of exactly 0 or 1 has the interval of as many yes/no trials as
+    slides have informative neighbors [2]_.
+
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+    .. [2] Clopper and Pearson 1934. The use of confidence or fiducial limits illustrated in the case of the
+       binomial. Biometrika 26, 404-413.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import robustness_index
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = robustness_index(embeddings, patches, k=5)
+    >>> round(result.value, 2)
+    0.65
+    >>> result.interval[0] < 0.65 < result.interval[1]
+    True
     """
     from pathorob_checks.metrics.neighbor_lists import neighbor_lists
     from pathorob_checks.numerics import device as devices

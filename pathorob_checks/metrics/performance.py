@@ -52,15 +52,68 @@ class PerformanceDrop:
 
     Attributes
     ----------
-    id_drop, ood_drop : mean drop over repetitions; `ood_drop` is None without out-of-domain patches.
-    id_interval, ood_interval : t interval over repetitions at `confidence`; see `interval_note`.
-    id_accuracies, ood_accuracies : (splits, repetitions) float64 balanced accuracies.
-    cramers_v : of every split's training slides, 0 to 1.
-    regularisation : (splits, repetitions) float64, the C that validation chose.
-    id_cells, ood_cells : centers x classes, largest loss of recall first.
-    id_slides, ood_slides : test slides, largest loss of recall first.
-    id_groups, ood_groups : drop by "medical_center" and "biological_class" of the test patches, worst first.
-    id_resampling, ood_resampling : the repetitions, for paired intervals.
+    id_drop : float
+        Mean drop over repetitions, in-domain.
+    ood_drop : float or None
+        Mean drop over repetitions, out-of-domain; None without out-of-domain patches.
+    id_interval : tuple of (float, float)
+        Student's t interval over repetitions at `confidence`; see `interval_note`.
+    ood_interval : tuple of (float, float) or None
+        The same, out-of-domain.
+    id_accuracies : (splits, repetitions) ndarray of float64
+        Balanced accuracies, 0 to 1.
+    ood_accuracies : (splits, repetitions) ndarray of float64 or None
+        The same, out-of-domain.
+    cramers_v : tuple of float
+        Of every split's training slides, 0 (class and center independent) to 1.
+    regularisation : (splits, repetitions) ndarray of float64
+        The C that validation chose.
+    id_cells, ood_cells : tuple of CellValue
+        Centers x classes, largest loss of recall first.
+    id_slides, ood_slides : tuple of SlideValue
+        Test slides, largest loss of recall first.
+    id_groups, ood_groups : mapping of str to tuple of GroupValue
+        Drop by "medical_center" and "biological_class" of the test patches, worst first.
+    id_resampling : Resampling
+        The repetitions, for paired intervals.
+    ood_resampling : Resampling or None
+        The same, out-of-domain.
+    interval_note : str
+        How the intervals were made and what they leave out.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    schedule : str
+        Name of the schedule.
+    training_slides : int
+        Number of slides in each training set.
+    rows : int
+        Number of patches.
+
+    See Also
+    --------
+    performance_drop : The function that makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import performance_drop
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(10), range(2)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["subset"] = "ID"
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = performance_drop(embeddings, patches, repetitions=2)
+    >>> result.cramers_v
+    (0.0, 0.25, 0.5, 0.75, 1.0)
+    >>> result.id_accuracies.shape, result.ood_drop
+    ((5, 2), None)
+    >>> list(result.measurements())
+    ['performance_drop_id']
     """
 
     id_drop: float
@@ -86,7 +139,14 @@ class PerformanceDrop:
     rows: int
 
     def measurements(self) -> dict[str, Measurement]:
-        """In-domain and, where measured, out-of-domain drop by metric name."""
+        """Return the in-domain and, where measured, the out-of-domain drop by metric name.
+
+        Returns
+        -------
+        dict of str to Measurement
+            With the keys `performance_drop_id` and, where there are out-of-domain patches,
+            `performance_drop_ood`.
+        """
         measured = {
             "performance_drop_id": Measurement(
                 metric="performance_drop_id",
@@ -139,22 +199,74 @@ def performance_drop(
 ) -> PerformanceDrop:
     """Average performance drop of embeddings on a cohort.
 
+    A logistic regression is trained on splits that walk from balanced (split 0) to class and center fully
+    correlated (the last); the drop of a repetition is the mean over splits 1.. of accuracy / accuracy at
+    split 0, minus 1 [1]_. The value is the mean over repetitions.
+
     Parameters
     ----------
-    embeddings : (N, D) array or tensor, used raw (not normalised, not scaled).
-    patches : N rows with `subset` (OOD marks the out-of-domain test), `slide_id`, `biological_class`,
-        `medical_center`.
-    schedule : a schedule, the name of a published one, or None for the general one.
-    repetitions : number of draws of slides.
-    confidence : of the intervals.
-    device : where to compute; None takes the GPU where there is one.
-    progress : wraps the repetitions (iterable, total, description), to show a bar.
+    embeddings : (N, D) array_like of float
+        NumPy array or PyTorch tensor of any float dtype, read as float32, used raw (not normalised, not
+        scaled).
+    patches : pandas.DataFrame
+        N rows with the columns `subset` (`OOD` marks the out-of-domain test), `slide_id`, `biological_class`
+        and `medical_center`; row i describes embedding i.
+    schedule : Schedule or str, optional
+        A schedule, the name of a published one, or None for the general one.
+    repetitions : int, default 20
+        Number of draws of slides, at least 2.
+    confidence : float, default 0.95
+        Of the intervals, between 0 and 1.
+    device : str or torch.device, optional
+        Where to compute; None takes the GPU where there is one.
+    progress : callable, optional
+        Wraps the repetitions (iterable, total, description), to show a bar.
+
+    Returns
+    -------
+    PerformanceDrop
+        Both drops with their intervals, accuracies, cells, slides and groups. Criteria take one of its
+        `measurements()`.
 
     Raises
     ------
     MetricError
-        Too few slides (which cells lack how many), an accuracy of zero at the balanced split, or a
-        confidence outside 0 to 1.
+        Too few slides (which cells lack how many), fewer than 2 repetitions, an accuracy of zero at the
+        balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, or a table that does not
+        fit them.
+
+    See Also
+    --------
+    general_schedule : The schedule for any cohort.
+    published_schedule : The benchmark's schedules.
+    masson_loftus : The interval of the mean over cohorts.
+
+    Notes
+    -----
+    The interval is Student's t over the repetitions: what more repetitions on the same slides would show.
+    Other slides are not covered.
+
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import performance_drop
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(10), range(2)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["subset"] = "ID"
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = performance_drop(embeddings, patches, repetitions=2)
+    >>> round(result.id_drop, 2)
+    -0.02
     """
     from sklearn.exceptions import ConvergenceWarning
 

@@ -17,11 +17,17 @@ _MODULES = ("neighborhoods", "performance", "clusters")
 
 @cache
 def metrics() -> dict[str, Metric]:
-    """Every metric by name: this package's in the order of tables, then those of other packages.
+    """Return every metric by name: this package's in the order of tables, then those of other packages.
+
+    Returns
+    -------
+    dict of str to Metric
+        The same dictionary in every call; do not change it.
 
     Raises
     ------
-    MetricError : an entry point cannot be loaded, is not a `Metric`, or uses a name that is taken.
+    MetricError
+        An entry point cannot be loaded, is not a `Metric`, or uses a name that is taken.
 
     Examples
     --------
@@ -50,11 +56,22 @@ def metrics() -> dict[str, Metric]:
 
 
 def metric(name: str) -> Metric:
-    """The definition of a metric.
+    """Return the definition of a metric.
+
+    Parameters
+    ----------
+    name : str
+        Of a metric of this package or of another one.
+
+    Returns
+    -------
+    Metric
+        Its definition.
 
     Raises
     ------
-    MetricError : there is no metric of this name.
+    MetricError
+        There is no metric of this name.
 
     Examples
     --------

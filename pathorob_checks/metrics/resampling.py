@@ -20,20 +20,57 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Resampling(BaseModel):
     """A value and the effects of the units that it was measured on.
 
+    A unit's effect is how much the value falls, to first order, when the unit is left out (a jackknife).
+
     Attributes
     ----------
-    metric, value : as in `Measurement`.
-    scale : on which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1)
-        or `identity`.
-    drawn : `slides` are drawn with replacement (and trials, where the metric has them); `repetitions`
-        have a Student's t interval.
-    units : their names; slide ids where slides are drawn.
-    cells : the cells (center x class) in which each unit has patches. Units are drawn within strata:
-        cells and what is linked to them by units that have patches in several.
-    effects : of each unit, on the scale.
-    protocol : settings that two resamplings must share to be compared.
-    informative_slides : number of slides with informative patches, where the value is at an end of its scale
-        and leaving a slide out changes nothing; None elsewhere.
+    metric : str
+        As in `Measurement`.
+    value : float
+        As in `Measurement`.
+    scale : {'logit', 'bounded', 'identity'}
+        On which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1) or
+        `identity`.
+    drawn : {'slides', 'repetitions'}
+        `slides` are drawn with replacement (and trials, where the metric has them); `repetitions` have a
+        Student's t interval.
+    units : tuple of str
+        Their names; slide ids where slides are drawn.
+    cells : tuple of tuple of str
+        The cells (center x class) in which each unit has patches. Units are drawn within strata: cells and
+        what is linked to them by units that have patches in several.
+    effects : tuple of float
+        Of each unit, on the scale.
+    protocol : mapping of str to JSON-like values
+        Settings that two resamplings must share to be compared.
+    informative_slides : int or None
+        Number of slides with informative patches, where the value is at an end of its scale and leaving a
+        slide out changes nothing; None elsewhere.
+
+    Raises
+    ------
+    ValueError
+        Units, cells and effects differ in length, or a value is not finite.
+
+    See Also
+    --------
+    difference : The paired difference of two.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import Resampling
+    >>> drops = Resampling(
+    ...     metric="performance_drop_id",
+    ...     value=-0.05,
+    ...     scale="identity",
+    ...     drawn="repetitions",
+    ...     units=("0", "1"),
+    ...     cells=(("repetitions",), ("repetitions",)),
+    ...     effects=(-0.01, 0.01),
+    ...     protocol={"repetitions": 2},
+    ... )
+    >>> Resampling.model_validate_json(drops.model_dump_json()) == drops  # a file keeps it
+    True
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -234,7 +234,42 @@ _PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[], Count
 
 
 def published_schedule(name: str) -> PublishedSchedule:
-    """The benchmark's schedule for `camelyon`, `tcga` or `tolkach_esca`."""
+    """Return the benchmark's training schedule for one of its cohorts.
+
+    Parameters
+    ----------
+    name : {'camelyon', 'tcga', 'tolkach_esca'}
+        The cohort.
+
+    Returns
+    -------
+    PublishedSchedule
+        For `performance_drop(..., schedule=...)`, which also takes the name; `training_slides` has the number
+        of slides as splits x centers x classes.
+
+    Raises
+    ------
+    MetricError
+        There is no published schedule of this name.
+
+    Notes
+    -----
+    Schedules are those of PathoROB [1]_: class and center are independent at split 0 and fully correlated at
+    the last one.
+
+    References
+    ----------
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import published_schedule
+    >>> schedule = published_schedule("camelyon")
+    >>> schedule.centers, schedule.classes
+    (('RUMC', 'UMCU'), ('normal', 'tumor'))
+    >>> schedule.training_slides[0], schedule.training_slides[-1]
+    (((7, 7), (7, 7)), ((0, 14), (14, 0)))
+    """
     if name not in _PUBLISHED:
         raise MetricError(
             f"{METRIC}: there is no published schedule {name!r}", remedy=f"use one of {', '.join(_PUBLISHED)}"

@@ -79,28 +79,98 @@ class Check(Document):
 
     Attributes
     ----------
-    id : the test's id.
-    fm, method, cohort : the subject; `cohort` joins the names of several by `+` for a mean.
-    metric : name of the metric.
-    criterion : the criterion's id within its profile.
-    quantity : what is held against the bound.
-    group : name of the worst medical center or biological class, where the quantity is one.
-    value, interval, support, confidence, interval_note : as in `Measurement`; None where there is none. Of
-        the worst group, of the mean or of the difference, where the quantity is one.
-    drift : by how much the precision of the forward pass may move the value; it widens the interval.
-    bound, direction, rule, required, minimum_support, rationale, source, owner, requirements : as in the
-        criterion.
-    registered : whether the criterion is one of the profile, which the digest covers.
-    verdict : what became of it.
-    reason : why, as a clause.
-    label : short name of metric and quantity.
-    meaning : what the value says, as a sentence; "" without a value.
-    remedies : what to do about it, in sentences; empty for a criterion that is met.
-    suspects : likeliest first; empty for a criterion that is met.
-    baseline : what the value is a difference from.
-    protocol : settings that the value was measured with.
-    cells, slides, groups : as in `Measurement`, worst first.
-    resampling : what a later run needs for a paired interval with this value.
+    id : str
+        The test's id.
+    fm, method, cohort : str
+        The subject; `cohort` joins the names of several by `+` for a mean.
+    metric : str
+        Name of the metric.
+    criterion : str
+        The criterion's id within its profile.
+    quantity : {'value', 'worst-center', 'worst-class', 'mean', 'difference'}
+        What is held against the bound.
+    group : str or None
+        Name of the worst medical center or biological class, where the quantity is one.
+    value : float or None
+        As in `Measurement`; None where there is none. Of the worst group, of the mean or of the difference,
+        where the quantity is one.
+    interval : tuple of (float, float) or None
+        Of the value, at `confidence`.
+    support : float or None
+        Share (0 to 1) of informative patches.
+    confidence : float or None
+        Of the interval, between 0 and 1.
+    interval_note : str
+        How the interval was made and what it leaves out.
+    drift : float or None
+        By how much the precision of the forward pass may move the value; it widens the interval.
+    bound : float
+        What the value must reach, on the metric's scale.
+    direction : {'>=', '<='}
+        On which side of the bound the value must lie.
+    rule : {'point', 'confident', 'three-way'}
+        How value and interval are held against the bound.
+    verdict : {'pass', 'fail', 'inconclusive', 'skipped', 'error'}
+        What became of it.
+    reason : str
+        Why, as a clause.
+    required : bool
+        As in the criterion.
+    registered : bool
+        Whether the criterion is one of the profile, which the digest covers.
+    minimum_support : float or None
+        As in the criterion.
+    rationale : str
+        Why the bound is what it is.
+    source, owner : str or None
+        As in the criterion.
+    requirements : tuple of str
+        As in the criterion.
+    label : str
+        Short name of metric and quantity.
+    meaning : str
+        What the value says, as a sentence; "" without a value.
+    remedies : tuple of str
+        What to do about it, in sentences; empty for a criterion that is met.
+    suspects : tuple of Suspect
+        Likeliest first; empty for a criterion that is met.
+    baseline : ComparedWith or None
+        What the value is a difference from.
+    protocol : dict of str to JSON-like values
+        Settings that the value was measured with.
+    cells : tuple of CellValue
+        As in `Measurement`, worst first.
+    slides : tuple of SlideValue
+        As in `Measurement`, worst first.
+    groups : dict of str to tuple of GroupValue
+        As in `Measurement`, worst first.
+    resampling : Resampling or None
+        What a later run needs for a paired interval with this value.
+
+    Examples
+    --------
+    >>> from pathorob_checks.results.document import Check
+    >>> check = Check(
+    ...     id="test_mine.py::test_index[ours-camelyon]",
+    ...     fm="ours",
+    ...     cohort="camelyon",
+    ...     metric="robustness_index",
+    ...     criterion="index",
+    ...     value=0.31,
+    ...     interval=(0.25, 0.38),
+    ...     support=0.9,
+    ...     bound=0.5,
+    ...     direction=">=",
+    ...     rule="three-way",
+    ...     verdict="fail",
+    ...     reason="0.310 < 0.500",
+    ...     rationale="Biology outweighs the medical center.",
+    ...     label="robustness index",
+    ... )
+    >>> check.verdict.value, check.verdict.is_measured
+    ('fail', True)
+    >>> Check.model_validate_json(check.model_dump_json()) == check
+    True
     """
 
     id: str

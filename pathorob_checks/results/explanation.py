@@ -35,17 +35,61 @@ class Explanation(Document):
 
     Attributes
     ----------
-    subject : what was measured, of which FM, on what.
-    verdict : of the check.
-    headline : the verdict as a sentence with value, bound and interval.
-    value, interval, confidence, bound, direction : the numbers of the headline.
-    reason : why there is no clear verdict, as a sentence; "" where the headline says it.
-    meaning : what the value says, and how many patches are informative.
-    cells : the weakest centers x classes, worst first.
-    slides : the slides most responsible, most responsible first.
-    suspects : what is likely to be at fault, likeliest first.
-    remedies : what to do, in sentences.
-    rationale : why the bound is what it is.
+    subject : str
+        What was measured, of which FM, on what.
+    verdict : {'pass', 'fail', 'inconclusive', 'skipped', 'error'}
+        Of the check.
+    headline : str
+        The verdict as a sentence with value, bound and interval.
+    value : float or None
+        Of the headline, like the next four.
+    interval : tuple of (float, float) or None
+        Of the value, at `confidence`.
+    confidence : float or None
+        Of the interval, between 0 and 1.
+    bound : float
+        What the value must reach.
+    direction : {'>=', '<='}
+        On which side of the bound the value must lie.
+    reason : str
+        Why there is no clear verdict, as a sentence; "" where the headline says it.
+    meaning : str
+        What the value says, and how many patches are informative.
+    cells : tuple of CellValue
+        The weakest centers x classes, worst first.
+    slides : tuple of SlideValue
+        The slides most responsible, most responsible first.
+    suspects : tuple of Suspect
+        What is likely to be at fault, likeliest first.
+    remedies : tuple of str
+        What to do, in sentences.
+    rationale : str
+        Why the bound is what it is.
+
+    Examples
+    --------
+    >>> from pathorob_checks.results.document import Check
+    >>> from pathorob_checks.results.explanation import explain
+    >>> check = Check(
+    ...     id="test_mine.py::test_index[ours-camelyon]",
+    ...     fm="ours",
+    ...     cohort="camelyon",
+    ...     metric="robustness_index",
+    ...     criterion="index",
+    ...     value=0.31,
+    ...     interval=(0.25, 0.38),
+    ...     support=0.9,
+    ...     bound=0.5,
+    ...     direction=">=",
+    ...     rule="three-way",
+    ...     verdict="fail",
+    ...     reason="0.310 < 0.500",
+    ...     rationale="Biology outweighs the medical center.",
+    ...     label="robustness index",
+    ... )
+    >>> explanation = explain(check)
+    >>> explanation.headline
+    'robustness index of ours on camelyon is 0.310, below the bound 0.500 (95 % interval [0.250, 0.380]).'
     """
 
     subject: str

@@ -27,12 +27,93 @@ _MORE_COLUMNS = ("bound", "verdict", "criterion", "reason")
 class Results(ResultsDocument):
     """The results of a run: what `evaluate` returns and what a results file holds.
 
+    Attributes
+    ----------
+    schema_ : str
+        Names this form of the document; `schema` in the file.
+    created : datetime.datetime
+        When the run ended, with its time zone; in UTC in the file.
+    complete : bool
+        Every planned check has a value, and no worker was lost.
+    outcome : {'pass', 'fail', 'error', 'inconclusive', 'partial'}
+        What became of the run, as one word.
+    summary : str
+        What became of the run, as one sentence.
+    environment : Environment
+        Where the values were computed, and the terms of the run with their digest.
+    metrics : dict of str to MetricFacts
+        Facts of every metric that a check is about.
+    runs : tuple of Run
+        The FM and the cohort of each subject.
+    checks : tuple of Check
+        Each criterion applied to each subject.
+    integrity : tuple of IntegrityCheck
+        Tests that the embeddings are a sound measurement.
+    other_failures : tuple of str
+        Ids of failed tests that are neither.
+    problems : tuple of str
+        Sentences about what went wrong with the run itself.
+    passed : bool
+        Whether every planned criterion was measured and met, and every integrity check passed.
+
+    See Also
+    --------
+    pathorob_checks.evaluate : The function that makes it.
+
     Examples
     --------
-    >>> from pathorob_checks import evaluate
-    >>> results = evaluate("demo:stain-invariant", progress=False)  # doctest: +SKIP
-    >>> results.passed  # doctest: +SKIP
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks import Results, evaluate
+    >>> here = TemporaryDirectory()
+    >>> folder = Path(here.name) / "ours"
+    >>> folder.mkdir()
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
+    ...     names=["medical_center", "biological_class", "slide", "patch_id"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["image_path"] = patches.slide_id + "-" + patches.patch_id.astype(str) + ".png"
+    >>> patches.drop(columns="slide").to_csv(folder / "manifest.csv", index=False)
+    >>> for name in patches.image_path:  # given embeddings need no images: other bytes can stand in
+    ...     _ = (folder / name).write_text(name)
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 16)).astype(np.float32)
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> np.save(folder / "embeddings.npy", embeddings)
+    >>> _ = (folder / "ours.toml").write_text('''
+    ... schema = "pathorob-checks/criteria/1"
+    ... name = "ours"
+    ... [[criteria]]
+    ... id = "index"
+    ... metric = "robustness_index"
+    ... at_least = 0.5
+    ... rationale = "Biology outweighs the medical center."
+    ... ''')
+    >>> results = evaluate(
+    ...     f"embeddings:{folder}",
+    ...     cohorts=folder,
+    ...     criteria=folder / "ours.toml",
+    ...     cache=folder / "cache",
+    ...     progress=False,
+    ... )
+    >>> results
+    <Results: PASS: 1 of 1 criterion met (1 FM, 1 cohort)>
+    >>> results.passed, results.outcome.value
+    (True, 'pass')
+    >>> results.table()[["fm", "metric", "bound", "verdict"]].values.tolist()
+    [['ours', 'robustness_index', 0.5, 'pass']]
+    >>> results.explanations()[0].subject
+    'robustness index of ours on ours'
+    >>> print(results.explain())  # the summary alone, because nothing failed
+    PASS: 1 of 1 criterion met (1 FM, 1 cohort)
+    >>> results.save(folder / "results.json")
+    >>> Results.read(folder / "results.json").to_json() == results.to_json()
     True
+    >>> Results.from_json(results.to_json()).passed
+    True
+    >>> here.cleanup()
     """
 
     @property
@@ -41,12 +122,14 @@ class Results(ResultsDocument):
         return self.outcome is Outcome.PASS
 
     def table(self) -> pd.DataFrame:
-        """The checks as a table, a row each.
+        """Return the checks as a table, a row each.
 
         Returns
         -------
-        pandas.DataFrame with the columns fm, method, cohort, metric, quantity, value, low and high (the ends
-        of the interval), support, direction, bound, verdict, criterion and reason.
+        pandas.DataFrame
+            With the columns fm, method, cohort, metric, quantity, value, low and high (the ends of the
+            interval), support, direction, bound, verdict, criterion and reason. Numbers are float64, NaN
+            where there is none.
         """
         import pandas as pd
 
@@ -62,11 +145,28 @@ class Results(ResultsDocument):
         return table.astype(dict.fromkeys(("value", "low", "high", "support", "bound"), float))
 
     def explanations(self) -> tuple[Explanation, ...]:
-        """What each check's verdict means, in the order of `checks`."""
+        """Return what each check's verdict means, in the order of `checks`.
+
+        Returns
+        -------
+        tuple of Explanation
+            One for each check, whatever its verdict.
+        """
         return tuple(explain(check) for check in self.checks)
 
     def explain(self, width: int = DEFAULT_WIDTH) -> str:
-        """What the verdicts mean that are not `pass`, as text; the summary alone where all are."""
+        """Return what the verdicts mean that are not `pass`, as text; the summary alone where all are.
+
+        Parameters
+        ----------
+        width : int, optional
+            Of the lines, in characters.
+
+        Returns
+        -------
+        str
+            The summary, then a paragraph for each check and each integrity check that did not pass.
+        """
         parts = [render_explanation(one, width) for one in self.explanations() if one.verdict != "pass"]
         parts += [
             f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}"
@@ -76,16 +176,28 @@ class Results(ResultsDocument):
         return "\n\n".join([self.summary, *parts])
 
     def to_json(self) -> str:
-        """The content of a results file: strict JSON."""
+        """Return the content of a results file: strict JSON.
+
+        Returns
+        -------
+        str
+            Valid by the JSON Schema that `pathorob-checks schema` prints.
+        """
         content = self.model_dump(mode="json", by_alias=True)
         return json.dumps(content, allow_nan=False, indent=2) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the results file, whole or not at all; missing folders are made.
 
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that exists is replaced.
+
         Raises
         ------
-        CacheError : the file cannot be written.
+        CacheError
+            The file cannot be written.
         """
         target = Path(path)
         if target.exists() and not target.is_file():
@@ -103,9 +215,20 @@ class Results(ResultsDocument):
     def read(cls, path: str | os.PathLike[str]) -> Results:
         """Read a results file.
 
+        Parameters
+        ----------
+        path : str or path-like
+            A file that `save` or `--fm-json` wrote.
+
+        Returns
+        -------
+        Results
+            As they were saved; `created` is kept to the second.
+
         Raises
         ------
-        CacheError : it cannot be read, or is not a results file of this version.
+        CacheError
+            It cannot be read, or is not a results file of this version.
         """
         try:
             content = Path(path).expanduser().read_bytes()
@@ -118,11 +241,24 @@ class Results(ResultsDocument):
 
     @classmethod
     def from_json(cls, content: str | bytes, name: str = "results") -> Results:
-        """Read the content of a results file; `name` is for messages.
+        """Read the content of a results file.
+
+        Parameters
+        ----------
+        content : str or bytes
+            Of the file.
+        name : str, default 'results'
+            For messages.
+
+        Returns
+        -------
+        Results
+            As they were saved; `created` is kept to the second.
 
         Raises
         ------
-        CacheError : it is not a results file of this version.
+        CacheError
+            It is not a results file of this version.
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
