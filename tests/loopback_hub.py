@@ -72,8 +72,11 @@ class LoopbackHub:
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """Environment of a subprocess whose only hub this is, with its cache in `home`."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        return {**kept, **self.settings(home, **more)}
+
+    def settings(self, home: Path, **more: str) -> dict[str, str]:
+        """The variables of that environment which name this hub."""
         return {
-            **kept,
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
             "HF_HUB_DISABLE_XET": "1",

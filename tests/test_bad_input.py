@@ -179,7 +179,7 @@ def test_useless_embeddings(terminal: Terminal, images: Path, value: str, word: 
 
 def test_a_repository_that_does_not_exist(terminal: Terminal, images: Path, hub: LoopbackHub) -> None:
     run = terminal.pytest(
-        "--fm=hf-hub:acme/nothing", f"--fm-cohort={images}", **hub.environment(terminal.folder / "home")
+        "--fm=hf-hub:acme/nothing", f"--fm-cohort={images}", **hub.settings(terminal.folder / "home")
     )
     is_one_sentence(run, "acme/nothing")
 
@@ -187,9 +187,9 @@ def test_a_repository_that_does_not_exist(terminal: Terminal, images: Path, hub:
 def test_a_gated_repository_says_what_to_do_and_shows_no_token(
     terminal: Terminal, images: Path, hub: LoopbackHub
 ) -> None:
-    environment = hub.environment(terminal.folder / "home", HF_TOKEN="hf_secretsecretsecret")
+    environment = hub.settings(terminal.folder / "home", HF_TOKEN="hf_secretsecretsecret")
     run = terminal.pytest("--fm=hf-hub:acme/gated", f"--fm-cohort={images}", **environment)
-    assert run.code == 4
+    assert run.code == 1
     assert "HF_TOKEN" in run.output
     assert "acme/gated" in run.output
     assert "secretsecret" not in run.output

@@ -45,14 +45,16 @@ class Lab:
 
     def pytest(self, *arguments: str, **environment: str) -> Run:
         # A token that must appear nowhere.
-        settings = self.hub.environment(self.home, HF_TOKEN="hf_secret", **environment)
+        settings = self.hub.settings(self.home, HF_TOKEN="hf_secret", **environment)
         run = self.terminal.pytest(*arguments, f"--fm-metadata={self.metadata}", **settings)
         assert "hf_secret" not in run.output
         return run
 
-    def command(self, *arguments: str, **environment: str) -> Run:
-        settings = {**self.hub.environment(self.home, HF_TOKEN="hf_secret"), **environment}
-        run = self.terminal.command(*arguments, f"--fm-metadata={self.metadata}", **settings)
+    def command(self, *arguments: str, subprocess: bool = False, **environment: str) -> Run:
+        settings = {**self.hub.settings(self.home, HF_TOKEN="hf_secret"), **environment}
+        run = self.terminal.command(
+            *arguments, f"--fm-metadata={self.metadata}", subprocess=subprocess, **settings
+        )
         assert "hf_secret" not in run.output
         return run
 
@@ -118,7 +120,10 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
 
 def test_after_prefetch_the_same_run_needs_no_network(lab: Lab, tmp_path: Path) -> None:
     carried = tmp_path / "carried"
-    filled = lab.command("prefetch", "--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", "--to", str(carried))
+    # In a process of its own: --to moves huggingface_hub's cache before that is imported.
+    filled = lab.command(
+        "prefetch", "--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", "--to", str(carried), subprocess=True
+    )
     assert filled.code == 0, filled.output
     assert "FM vit: here at" in filled.output
     moved = tmp_path / "moved"
@@ -129,7 +134,7 @@ def test_after_prefetch_the_same_run_needs_no_network(lab: Lab, tmp_path: Path) 
     run = terminal.pytest(
         "--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", "--fm-json=offline.json", "--tb=no",
         f"--fm-metadata={lab.metadata}", "-k", "robustness_index",
-        **lab.hub.environment(tmp_path / "none", HF_HUB_CACHE=str(moved / "huggingface"), HF_HUB_OFFLINE="1"),
+        **lab.hub.settings(tmp_path / "none", HF_HUB_CACHE=str(moved / "huggingface"), HF_HUB_OFFLINE="1"),
     )  # fmt: skip
     assert run.code == 0, run.output
     assert terminal.results("offline.json")["checks"][0]["value"] is not None, run.output

@@ -196,7 +196,7 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     lone_terminal: Terminal, tmp_path: Path, slides: Path, hub: LoopbackHub
 ) -> None:
     terminal = lone_terminal
-    environment = hub.environment(tmp_path / "home")
+    environment = hub.settings(tmp_path / "home")
     hub.add("acme/vit", write_tiny_vit(tmp_path / "first", seed=1))
     arguments = ["--fm=hf-hub:acme/vit", f"--fm-cohort={slides}", "--fm-json=results.json", "--tb=short"]
     first = terminal.pytest(*arguments, **environment)

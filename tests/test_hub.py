@@ -31,7 +31,7 @@ class User:
     home: Path
 
     def asks(self, question: str, *arguments: str | None, **environment: str) -> dict[str, str]:
-        with surroundings(self.home.parent, self.hub.environment(self.home, **environment)):
+        with surroundings(self.home.parent, self.hub.settings(self.home, **environment)):
             try:
                 return {"answer": str(getattr(hub, question)(*arguments))}
             except HubError as error:
@@ -176,7 +176,7 @@ def test_a_cache_that_cannot_be_written_is_told(user: User, files: Path) -> None
 
 def test_a_spec_becomes_an_embedding_through_the_hub(user: User, tmp_path: Path) -> None:
     commit = user.hub.add(REPO, write_tiny_vit(tmp_path / "vit"))
-    with surroundings(tmp_path, user.hub.environment(user.home)):
+    with surroundings(tmp_path, user.hub.settings(user.home)):
         resolved = resolve(parse_spec(f"hf-hub:{REPO}"), "vit_tiny")
         worker = ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict())))
         assert worker == resolved
