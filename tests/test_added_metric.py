@@ -166,7 +166,7 @@ def test_a_metric_of_another_package_is_a_metric_like_any_other(folder: Terminal
     assert (difference["direction"], difference["bound"], difference["verdict"]) == ("<=", 0.05, "pass")
     assert difference["value"] < 0
     assert "more robust than the baseline, which has" in difference["meaning"]
-    assert difference["rationale"] == "At most 0.05 more than color-sensitive (old.json)."
+    assert difference["rationale"] == "Not worse than color-sensitive (old.json) by more than 0.05."
 
     # a criterion that commands know
     shown = folder.command("criteria", "show", "leaks.toml", "--fm-cohort=c", subprocess=True, **path)

@@ -87,7 +87,7 @@ def test_a_baseline_asks_for_what_it_has_with_the_profiles_margin(file):
         ("not-worse-robustness-index", -0.02, "difference", "three-way"),
         ("not-worse-clustering-score", -0.05, "difference", "three-way"),
     ]
-    assert criteria[0].rationale == "At most 0.02 less than old (old.json)."
+    assert criteria[0].rationale == "Not worse than old (old.json) by more than 0.02."
 
 
 def test_only_whole_registered_and_measured_values_count(file):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.profile import SCHEMA
+from pathorob_checks.metrics import registry
+from pathorob_checks.metrics.registry import metric, metrics
 
 OURS = f"""schema = "{SCHEMA}"
 name = "ours"
@@ -76,11 +80,11 @@ def test_the_digest_follows_bounds_cohorts_and_their_settings(ours, tmp_path, ca
 
 
 def test_the_digest_follows_the_protocol(ours, capsys, monkeypatch):
-    from pathorob_checks.criteria import protocol
-
     main(["criteria", "show", str(ours)])
     first = digest(capsys.readouterr().out)
-    monkeypatch.setattr(protocol, "VERSIONS", {**protocol.VERSIONS, "clustering_score": 2})
+    newer = dataclasses.replace(metric("robustness_index").computation, version=2)
+    changed = dataclasses.replace(metric("robustness_index"), computation=newer)
+    monkeypatch.setattr(registry, "metrics", lambda: {**metrics(), "robustness_index": changed})
     main(["criteria", "show", str(ours)])
     assert digest(capsys.readouterr().out) != first
 
@@ -119,17 +123,13 @@ def test_diff_names_what_changed_and_fails_where_less_is_asked(ours, tmp_path, c
     assert capsys.readouterr().out == "no difference\n"
 
 
-def test_the_protocol_is_what_the_metrics_do_by_themselves():
-    import inspect
-
-    from pathorob_checks import metrics
-    from pathorob_checks.criteria.protocol import SETTINGS, VERSIONS
-
-    assert set(SETTINGS) == set(VERSIONS)
-    for name, settings in SETTINGS.items():
-        parameters = inspect.signature(getattr(metrics, name)).parameters
-        for key, value in settings.items():
-            default = parameters[key].default
-            assert (list(default) if isinstance(default, range) else default) == value, (name, key)
-        drawn = {key for key in parameters if key in ("draws", "seed", "repetitions", "trials", "clusters")}
-        assert drawn == set(settings), name
+@pytest.mark.parametrize("name", metrics())
+def test_the_protocol_is_what_the_metrics_do_by_themselves(name):
+    computation = metric(name).computation
+    parameters = inspect.signature(computation.function).parameters
+    for key, value in computation.settings.items():
+        default = parameters[key].default
+        assert (list(default) if isinstance(default, range) else default) == value, key
+    named = {key for key in parameters if key in ("draws", "seed", "repetitions", "trials", "clusters")}
+    assert named == set(computation.settings)
+    assert set(computation.design) <= set(parameters)

@@ -38,40 +38,39 @@ def write(tmp_path):
 
 def test_a_bound_can_be_the_published_value_of_an_fm_less_a_margin(write):
     text = ENTRY.replace("0.7", '{ published_fm = "UNI2-h", margin = 0.02 }')
-    (criterion,) = load_profile(write("a.toml", text)).criteria_for("tcga")
+    (criterion,) = load_profile(write("a.toml", text)).criteria_for(("tcga",))
     assert criterion.bound == pytest.approx(0.803 - 0.02)
     assert "the published 0.803 of UNI2-h on tcga, with a margin of 0.02" in criterion.rationale
-    (upper,) = load_profile(write("a.toml", text.replace("at_least", "at_most"))).criteria_for("tcga")
+    (upper,) = load_profile(write("a.toml", text.replace("at_least", "at_most"))).criteria_for(("tcga",))
     assert upper.bound == pytest.approx(0.803 + 0.02)
 
 
 def test_a_published_bound_of_a_mean_is_the_mean_of_the_published_values(write):
     mean = 'aggregate = "mean"\ncohorts = ["camelyon", "tcga"]\n'
     text = ENTRY.replace("0.7", '{ published_fm = "UNI2-h" }') + mean
-    (criterion,) = load_profile(write("a.toml", text)).asked_of(("camelyon", "tcga", "demo"))
+    (criterion,) = load_profile(write("a.toml", text)).criteria_for(("camelyon", "tcga", "demo"))
     assert criterion.bound == pytest.approx((0.544 + 0.803) / 2)
     assert (criterion.cohort, criterion.quantity) == ("camelyon+tcga", "mean")
 
 
-def test_a_mean_is_asked_of_its_cohorts_even_where_the_run_lacks_one(write):
+def test_a_mean_is_about_its_cohorts_even_where_the_run_lacks_one(write):
     mean = ENTRY + 'aggregate = "mean"\ncohorts = ["camelyon", "tcga"]\n'
     profile = load_profile(write("a.toml", mean))
-    assert [criterion.cohorts for criterion in profile.asked_of(("camelyon",))] == [("camelyon", "tcga")]
-    assert profile.criteria_for("camelyon") == ()
+    assert [criterion.cohorts for criterion in profile.criteria_for(("camelyon",))] == [("camelyon", "tcga")]
 
 
 def test_who_asks_and_what_for_is_carried_along(write):
     more = (
         'owner = "J. Doe"\nrequirements = ["REQ-12", "REQ-13"]\nminimum_support = 0.1\nrule = "confident"\n'
     )
-    (criterion,) = load_profile(write("a.toml", ENTRY + more)).criteria_for("tcga")
+    (criterion,) = load_profile(write("a.toml", ENTRY + more)).criteria_for(("tcga",))
     assert (criterion.owner, criterion.requirements) == ("J. Doe", ("REQ-12", "REQ-13"))
     assert (criterion.minimum_support, criterion.rule) == (0.1, "confident")
 
 
 def test_an_entry_without_a_rule_is_judged_by_the_files(write):
-    assert load_profile(write("a.toml", ENTRY)).criteria_for("tcga")[0].rule == "three-way"
-    assert load_profile(write("a.toml", ENTRY, 'rule = "point"\n')).criteria_for("tcga")[0].rule == "point"
+    assert load_profile(write("a.toml", ENTRY)).criteria_for(("tcga",))[0].rule == "three-way"
+    assert load_profile(write("a.toml", ENTRY, 'rule = "point"\n')).criteria_for(("tcga",))[0].rule == "point"
 
 
 def test_the_release_profile_has_the_floors_bounds_and_forgives_nothing():
@@ -84,9 +83,9 @@ def test_the_release_profile_has_the_floors_bounds_and_forgives_nothing():
 REFUSED = {
     'rule = "strict"': "'rule' is 'strict', which is unknown; known rules are point, confident, three-way",
     'group = "worst"': "'group' is 'worst', which is unknown",
-    'aggregate = "mean"': "'aggregate' is over cohorts that must be named",
+    'aggregate = "mean"': "'aggregate' needs the names of its cohorts",
     'aggregate = "mean"\ncohorts = ["tcga"]': "give two or more",
-    'group = "worst-class"\naggregate = "mean"\ncohorts = ["a", "b"]': "cannot be asked of an aggregate",
+    'group = "worst-class"\naggregate = "mean"\ncohorts = ["a", "b"]': "cannot be combined with aggregate",
     "minimum_support = 2": "'minimum_support' is 2, outside 0..1",
     'cohorts = ["tcga", "tcga"]': "names a cohort twice",
     "requirements = [1]": "'requirements' must be text, not 1",
@@ -116,7 +115,9 @@ def test_a_group_has_no_published_values_and_no_upper_bound(write):
     group = ENTRY + 'group = "worst-center"\n'
     with pytest.raises(CriteriaFileError, match="'group' has no published values"):
         load_profile(write("a.toml", group.replace("0.7", "{ published_quantile = 0.5 }")))
-    with pytest.raises(CriteriaFileError, match="'group' is the lowest of its kind; give at_least"):
+    with pytest.raises(
+        CriteriaFileError, match="'group' needs at_least, because the worst group has the lowest value"
+    ):
         load_profile(write("a.toml", group.replace("at_least", "at_most")))
 
 
@@ -233,9 +234,11 @@ STRICTER = {"higher": ("0.7", "0.8"), "confident": ("rationale", 'rule = "confid
 @pytest.mark.parametrize("how", STRICTER)
 def test_a_later_file_may_ask_more_under_the_same_id_and_not_less(how, write):
     strict = ENTRY.replace(*STRICTER[how])
-    alone = load_profile(write("c.toml", strict)).criteria_for("tcga")
-    assert merged(write, ENTRY, strict).criteria_for("tcga") == alone
-    with pytest.raises(CriteriaFileError, match="criterion 'index' is less strict than") as caught:
+    alone = load_profile(write("c.toml", strict)).criteria_for(("tcga",))
+    assert merged(write, ENTRY, strict).criteria_for(("tcga",)) == alone
+    with pytest.raises(
+        CriteriaFileError, match=r"criterion 'index' is in an earlier file too .* and here it is less strict"
+    ) as caught:
         merged(write, strict, ENTRY)
     assert caught.value.mistakes[0].file.endswith("b.toml")
     assert caught.value.mistakes[0].line == 4
@@ -277,7 +280,7 @@ def test_each_file_keeps_its_own_rule(write):
     found = merged(
         write, ENTRY, ENTRY.replace('"index"', '"second"'), ('rule = "point"\n', 'rule = "confident"\n')
     )
-    assert [criterion.rule for criterion in found.criteria_for("tcga")] == ["point", "confident"]
+    assert [criterion.rule for criterion in found.criteria_for(("tcga",))] == ["point", "confident"]
 
 
 def test_the_mistakes_of_all_files_are_told_at_once(write):

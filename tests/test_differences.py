@@ -69,8 +69,9 @@ def test_a_difference_grows_with_the_confidence_and_repeats() -> None:
 
 def test_files_and_measurements_give_the_same_difference_in_any_order_of_slides() -> None:
     base, new = index(), index(other_fm=0.3)
-    read = Resampling.from_dict(resampling(base).to_dict())
-    turned = replace(read, units=read.units[::-1], cells=read.cells[::-1], effects=read.effects[::-1])
+    read = Resampling.model_validate_json(resampling(base).model_dump_json())
+    backwards = {name: getattr(read, name)[::-1] for name in ("units", "cells", "effects")}
+    turned = read.model_copy(update=backwards)
     assert difference(new, turned) == difference(new, base)
 
 
@@ -99,7 +100,8 @@ def test_clustering_scores_have_a_paired_difference() -> None:
 def at_end(value: float) -> Resampling:
     inside = resampling(index())
     none = (0.0,) * len(inside.units)
-    return replace(inside, value=value, scale="identity", effects=none, telling=20)
+    at_end = {"value": value, "scale": "identity", "effects": none, "informative_slides": 20}
+    return inside.model_copy(update=at_end)
 
 
 @pytest.mark.parametrize("other", [None, 0.0, 1.0])
@@ -112,21 +114,21 @@ def test_a_value_at_the_end_of_its_scale_does_not_make_a_difference_certain(othe
     # Twenty slides that agree leave up to 0.025 ** (1 / 20) = 0.83 open, whatever the other value does.
     assert low <= found.value - (1 - 0.025 ** (1 / 20)) + 1e-12
     assert low < found.value <= high
-    assert "at an end of its scale" in found.note
+    assert "at the end of its scale" in found.note
 
 
 def test_a_mean_of_values_at_the_end_of_the_scale_is_not_certain() -> None:
     found = mean_over_cohorts([at_end(1.0), at_end(1.0)])
     assert found.interval is not None
     assert found.interval == pytest.approx((1 - (1 - 0.025 ** (1 / 20)) / 2**0.5, 1))
-    assert "at an end of its scale" in found.note
+    assert "at the end of its scale" in found.note
 
 
 def test_measurements_that_do_not_share_slides_or_protocol_are_refused() -> None:
     base = index()
     with pytest.raises(MetricError, match=r"different protocols \(k 5 and 7\)"):
         difference(index(k=7), base)
-    others = replace(resampling(base), units=("another", *resampling(base).units[1:]))
+    others = resampling(base).model_copy(update={"units": ("another", *resampling(base).units[1:])})
     with pytest.raises(MetricError, match=r"not measured on the same slides \(2 differ, among them '0/0/0'"):
         difference(others, base)
     with pytest.raises(MetricError, match="robustness_index and performance_drop_id have no difference"):

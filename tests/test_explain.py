@@ -50,14 +50,14 @@ def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy()
         ("robustness_index", 0.5, "50 % share the class: biology and medical center weigh the same"),
         ("robustness_index", 0.9999, "99.99 % share the class: the biology outweighs the medical center"),
         ("performance_drop_id", -0.123, "loses 12 % of the accuracy"),
-        ("performance_drop_id", -0.123, "at the medical centers of the training data"),
+        ("performance_drop_id", -0.123, "the medical centers of the training data, a classifier"),
         ("performance_drop_ood", -0.031, "loses 3.1 % of the accuracy"),
-        ("performance_drop_ood", -0.031, "at medical centers that gave no training data"),
+        ("performance_drop_ood", -0.031, "medical centers without training data"),
         ("performance_drop_ood", 0.02, "gains 2 % over the accuracy"),
         ("performance_drop_id", 0.0, "keeps the accuracy"),
         ("clustering_score", -0.2, "follow the medical centers more than the biological classes"),
         ("clustering_score", 0.2, "follow the biological classes more than the medical centers"),
-        ("clustering_score", 0.0, "follow the biological classes and the medical centers alike"),
+        ("clustering_score", 0.0, "follow the biological classes and the medical centers equally"),
     ],
 )
 def test_the_explanation_says_in_words_what_the_number_means(metric, value, words):
@@ -86,7 +86,7 @@ def test_the_explanation_of_what_was_not_measured_gives_the_reason_and_no_number
 
 def test_an_inconclusive_value_is_neither_below_nor_above():
     text = flat(explain(made(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
-    assert "with no verdict against the bound 0.500" in text
+    assert "is 0.310, too close to the bound 0.500" in text
     assert "Reason: the interval holds the bound" in text
 
 

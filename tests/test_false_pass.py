@@ -68,7 +68,7 @@ def test_what_is_measured_and_met_ends_with_0(gate: Callable[..., Run], terminal
     run = gate()
     assert (run.code, headline(run)) == (0, "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"), run.output
     assert terminal.results()["complete"] is True
-    assert terminal.results()["environment"]["criteria"]["coverage"]["measured"] == 2
+    assert terminal.results()["environment"]["criteria"]["completeness"]["measured"] == 2
 
 
 SKIPS_ONE = """
@@ -142,7 +142,7 @@ def test_stopping_after_a_failure_is_no_pass(gate: Callable[..., Run], terminal:
     run = gate("--maxfail=1", criteria=INDEX.replace("at_least", "at_most"))
     assert run.code == 1
     assert headline(run).startswith("FAIL: 1 of 2 criteria not met")
-    assert terminal.results()["environment"]["criteria"]["coverage"]["never_ran"] == 1
+    assert terminal.results()["environment"]["criteria"]["completeness"]["never_ran"] == 1
 
 
 def test_a_missing_out_of_domain_center_is_no_pass(
@@ -161,7 +161,7 @@ def test_support_under_the_minimum_is_no_pass(gate: Callable[..., Run], terminal
     run = gate(criteria=INDEX + "minimum_support = 1.0\n")
     assert run.code == 1
     assert headline(run).startswith("ERROR: 0 of 2 criteria measured")
-    assert "100 % is required" in " ".join(run.output.split())
+    assert "the criterion requires 100 %" in " ".join(run.output.split())
     assert {check["verdict"] for check in terminal.results()["checks"]} == {"error"}
 
 
@@ -219,13 +219,13 @@ def test_what_is_left_out_on_purpose_is_partial_and_fails_where_all_is_demanded(
     how: str, gate: Callable[..., Run], terminal: Terminal
 ) -> None:
     run = gate(*ON_PURPOSE[how])
-    assert (run.code, headline(run)) == (0, "PARTIAL: 1 of 2 criteria measured, 1 met; 1 left out"), (
+    assert (run.code, headline(run)) == (0, "PARTIAL: 1 of 2 criteria measured, 1 met; 1 deselected"), (
         run.output
     )
     assert terminal.results()["complete"] is False
     run = gate(*ON_PURPOSE[how], "--fm-require-complete")
     assert run.code == 1
-    assert headline(run).startswith("ERROR: 1 of 2 criteria measured; PARTIAL: 1 left out")
+    assert headline(run).startswith("ERROR: 1 of 2 criteria measured; 1 deselected")
 
 
 def test_an_optional_criterion_may_be_missing(gate: Callable[..., Run]) -> None:

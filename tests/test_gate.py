@@ -83,7 +83,7 @@ def test_a_part_of_the_checks_is_called_partial(terminal: Terminal, slides: Path
         "--fm=demo:color-sensitive", f"--fm-cohort={slides}", "-k", "robustness", "--fm-json=results.json"
     )
     assert "PARTIAL: " in run.output
-    assert "3 left out" in " ".join(run.output.split())
+    assert "3 deselected" in " ".join(run.output.split())
     assert "PASS: " not in run.output
     assert terminal.results()["complete"] is False
 

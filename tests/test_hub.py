@@ -236,7 +236,7 @@ def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: p
         return Plan()
 
     with pytest.raises(
-        HubError, match=r"weights of lab/vit needs 0\.10 GB and .* has 0\.10 GB free; .*HF_HOME"
+        HubError, match=r"weights of lab/vit needs 0\.10 GB, but .* has 0\.10 GB free; .*HF_HOME"
     ):
         hub._download(download, "lab/vit", commit="0" * 40, filename="weights", kind="model")
     assert dry_runs == [True]

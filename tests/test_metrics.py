@@ -244,7 +244,7 @@ def test_fewer_neighbors_than_k_are_refused() -> None:
     x, patches = good()
     assert robustness_index(x, patches, k=78).k == 78
     for k in (79, 0):
-        with pytest.raises(MetricError, match=f"k = {k} neighbors are asked for, but 78 are left"):
+        with pytest.raises(MetricError, match=f"k = {k} neighbors were requested, but 78 are left"):
             robustness_index(x, patches, k=k)
 
 
@@ -312,7 +312,7 @@ def test_a_published_schedule_names_the_cells_with_too_few_slides() -> None:
 def test_a_slide_that_is_the_whole_cohort_is_refused() -> None:
     x, patches = good()
     patches["slide_id"] = "only"
-    with pytest.raises(MetricError, match=r"k = 5 neighbors are asked for, but 0 are left"):
+    with pytest.raises(MetricError, match=r"k = 5 neighbors were requested, but 0 are left"):
         run_index(x, patches)
     with pytest.raises(MetricError, match="slide 'only' has patches from Aachen and Bonn"):
         run_drop(x, patches)

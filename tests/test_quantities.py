@@ -91,7 +91,7 @@ def test_a_metric_that_tests_only_some_patches_may_lack_a_center(monkeypatch: py
 
 def test_the_name_of_a_computation_is_refused_with_the_names_of_its_metrics() -> None:
     one = Measuring(SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-    with pytest.raises(MetricError, match="give one of performance_drop_id, performance_drop_ood"):
+    with pytest.raises(MetricError, match="name one of performance_drop_id, performance_drop_ood"):
         one.value(SUBJECT, "performance_drop")
     with pytest.raises(MetricError, match="there is no metric 'robustnes_index'; did you mean"):
         one.value(SUBJECT, "robustnes_index")

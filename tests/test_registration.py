@@ -52,7 +52,7 @@ def test_a_run_refuses_criteria_that_were_edited(terminal: Terminal, images: Pat
     edited = run(terminal, images, f"--fm-criteria-digest={agreed}", bound=-0.0 + 0.001)
     assert edited.code == 4
     [error] = edited.errors
-    assert f"{agreed} is demanded" in error
+    assert f"--fm-criteria-digest requires {agreed}" in error
     assert "pathorob-checks criteria show" in error
     assert run(terminal, images, "--fm-criteria-digest=abc").code == 4
 
@@ -65,9 +65,9 @@ def pytest_configure_node(node):
 """
 OTHER_PROTOCOL_IN_WORKERS = """
 import os
-from pathorob_checks.criteria import protocol
+from pathorob_checks.metrics import metric
 if "PYTEST_XDIST_WORKER" in os.environ:
-    protocol.VERSIONS = {**protocol.VERSIONS, "robustness_index": 2}
+    object.__setattr__(metric("robustness_index").computation, "version", 2)
 """
 
 
@@ -83,7 +83,7 @@ def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Termina
 def test_a_worker_of_another_protocol_measures_nothing(terminal: Terminal, images: Path) -> None:
     done = run(terminal, images, "-n1", plugin=OTHER_PROTOCOL_IN_WORKERS)
     assert done.code != 0
-    assert "is demanded" in done.output
+    assert "--fm-criteria-digest requires" in done.output
     assert terminal.results()["checks"] == []
 
 
@@ -121,7 +121,7 @@ def test_a_cohort_that_leaves_k_to_each_fm_allows_no_comparison(
         (free / name).symlink_to(images / name)
     done = run(terminal, free, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive")
     assert done.code == 4
-    assert "leaves k to each FM" in done.errors[0]
+    assert "has no k of its own" in done.errors[0]
     assert "write k" in done.errors[0]
 
 

@@ -80,7 +80,7 @@ def test_what_was_deselected_makes_the_run_partial_and_what_never_ran_an_error()
     assert headline(two, 4) == "ERROR: 2 of 4 criteria measured; 2 never ran"
     assert headline(two, 4, True) == "ERROR: 2 of 4 criteria measured; 2 never ran; a worker crashed"
     assert headline([], 0) == "ERROR: no criterion was checked"
-    assert headline([made()], 4, deselected=3).endswith("; PARTIAL: 3 deselected")
+    assert headline([made()], 4, deselected=3).endswith("; 3 deselected")
 
 
 def test_a_required_criterion_that_was_skipped_is_an_error():
@@ -93,7 +93,7 @@ def test_a_part_is_an_error_where_all_is_required():
     summary = summarize(checks, required, require_complete=True)
     assert summary.outcome is Outcome.ERROR
     assert summary.sentence == (
-        "ERROR: 2 of 4 criteria measured; PARTIAL: 2 deselected; the run requires all of them"
+        "ERROR: 2 of 4 criteria measured; 2 deselected, but the run requires all of them"
     )
     optional = required.model_copy(update={"absent": 0})
     assert summarize(checks, optional, require_complete=True).outcome is Outcome.PARTIAL

@@ -77,10 +77,21 @@ def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_says_how_many
     assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0].sentence
 
 
+def test_an_interval_over_repetitions_claims_nothing_about_other_slides():
+    repeated = drawn({"repetitions": 20}).model_copy(update={"drawn": "repetitions"})
+    [clear] = suspected(measured(resampling=repeated))
+    assert (
+        clear.sentence
+        == "other draws of training and test slides from this cohort would very probably fail too."
+    )
+    [close] = suspected(measured(0.48, (0.44, 0.52), resampling=repeated))
+    assert "slides" not in close.sentence
+
+
 def test_drift_that_reaches_the_bound_makes_the_precision_suspect():
     first = suspected(measured(0.49, (0.48, 0.495)), drift=0.02)[0]
     assert first.kind == "precision"
-    assert first.sentence.startswith("it moves the value by up to 0.02, and the bound is 0.01 away")
+    assert first.sentence.startswith("it may move the value by up to 0.02, and the bound is 0.01 away")
     assert not any(one.kind == "precision" for one in suspected(measured(), drift=0.02))
 
 
@@ -89,13 +100,13 @@ def test_little_support_and_few_slides_are_suspect_beside_a_failure():
     assert likely[0].kind == "embedding"
     assert [one.sentence for one in likely[1:]] == [
         "only 4 % of the patches are informative.",
-        "B / x has 2 slides; the interval is rough there.",
+        "B / x has only 2 slides, so the interval is uncertain.",
     ]
 
 
 def test_without_an_interval_no_certainty_is_claimed():
     [suspect] = suspected(measured(interval=None))
-    assert "without an interval, chance is not excluded" in suspect.sentence
+    assert "has no interval, so this may be chance" in suspect.sentence
 
 
 # --- the message of a failing test ------------------------------------------------------------------------
@@ -119,7 +130,7 @@ def test_a_failure_names_cells_slides_neighbors_and_suspects_in_at_most_twenty_l
     assert len(text.splitlines()) <= 20
     for words in (
         "Weakest: tumor of RUMC: 0.100 (a share; 83 % of its neighbors are from its own center)",
-        "Slides: most responsible: slide-0, slide-1, slide-2.",
+        "Slides: slide-0, slide-1, slide-2 make the value worst.",
         "Suspect: embedding: ",
     ):
         assert words in flat(text)
@@ -145,7 +156,7 @@ def test_a_failure_names_cells_slides_neighbors_and_suspects_in_at_most_twenty_l
             "difference",
             {"baseline": OLD},
             "robustness index, change",
-            "robustness index of virchow2 less that of old on demo is 0.300",
+            "robustness index on demo, virchow2 minus old, is 0.300",
         ),
     ],
 )
@@ -169,6 +180,6 @@ def test_a_confident_failure_does_not_call_a_good_value_bad():
 
 def test_a_warning_is_one_line():
     assert sentence_of(checked(measurement=measured(0.52, (0.48, 0.56)))) == (
-        "robustness index of virchow2 on demo is inconclusive: 0.520: the 95 % interval [0.480, 0.560] holds "
-        "the bound 0.500."
+        "robustness index of virchow2 on demo is inconclusive: the value is 0.520, and its 95 % interval "
+        "[0.480, 0.560] contains the bound 0.500."
     )

@@ -104,11 +104,11 @@ def test_bounds_are_listed_once_with_their_reason_and_per_cohort_where_they_diff
 def test_reasons_of_errors_and_skips_follow_the_table():
     shown = flat(render_table([unmeasured(), unmeasured(Verdict.SKIPPED, "one center only")], 80))
     assert (
-        "Without a verdict: - ERROR robustness index of demo:color-sensitive on demo: the images are missing"
+        "Not decided: - ERROR robustness index of demo:color-sensitive on demo: the images are missing"
         in shown
     )
     assert "- SKIPPED robustness index of demo:color-sensitive on demo: one center only" in shown
-    assert "Without a verdict" not in render_table([made()], 80)
+    assert "Not decided" not in render_table([made()], 80)
 
 
 def test_a_value_just_below_its_bound_is_not_printed_as_the_bound():

@@ -24,7 +24,6 @@ def measured(value, interval=None):
         support=None,
         rows=1,
         protocol={},
-        weakest=(),
     )
 
 
@@ -116,20 +115,20 @@ def test_an_interval_that_misses_its_own_value_reaches_to_it():
         assert judge(0.5, ">=", measured(value, interval)).verdict is Verdict.INCONCLUSIVE
 
 
-def test_drift_widens_the_interval_on_both_sides_and_is_told():
+def test_drift_widens_the_interval_on_both_sides_and_is_named():
     for value, interval in ((0.6, (0.55, 0.65)), (0.4, (0.35, 0.45))):
         told = judge(0.5, ">=", measured(value, interval), drift=0.06)
         assert told.verdict is Verdict.INCONCLUSIVE
-        assert "which includes a drift of 0.06" in told.reason
+        assert "(widened by the precision drift of 0.06)" in told.reason
     assert judge(0.5, ">=", measured(0.52), drift=0.03).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("rule", ["confident", "three-way"])
-def test_a_value_without_interval_is_judged_alone_and_that_is_said(rule):
+def test_a_value_without_interval_is_judged_alone_and_the_reason_says_so(rule):
     for value in (0.6, 0.4):
         told = judge(0.5, ">=", measured(value), rule)
         assert told.verdict is judge(0.5, ">=", measured(value), "point").verdict
-        assert told.reason.endswith("judged by the value alone because it has no interval")
+        assert told.reason.endswith("; only the value was judged, because it has no interval")
 
 
 @pytest.mark.parametrize("support", [None, 0.09])
@@ -137,7 +136,7 @@ def test_too_little_support_is_an_error_whatever_the_value(support):
     poor = dataclasses.replace(measured(0.9, (0.8, 1.0)), support=support)
     told = judge(0.5, ">=", poor, minimum_support=0.1)
     assert told.verdict is Verdict.ERROR
-    assert "10 % is required" in told.reason
+    assert "the criterion requires 10 %" in told.reason
     enough = dataclasses.replace(poor, support=0.1)
     assert judge(0.5, ">=", enough, minimum_support=0.1).verdict is Verdict.PASS
 
@@ -153,10 +152,10 @@ def test_a_reason_tells_value_bound_and_what_the_interval_said():
     assert judge(0.5, "<=", measured(0.61), "point").reason == "0.610 is above 0.500"
     assert judge(0.5, ">=", measured(0.61), "point").reason == "0.610 meets >= 0.500"
     assert judge(0.5, ">=", measured(0.61, (0.55, 0.65))).reason == (
-        "0.610 meets >= 0.500 with the whole 95 % interval [0.550, 0.650]"
+        "0.610 meets >= 0.500, and so does the whole 95 % interval [0.550, 0.650]"
     )
     assert judge(0.5, ">=", measured(0.55, INSIDE)).reason == (
-        "0.550: the 95 % interval [0.450, 0.600] holds the bound 0.500"
+        "the value is 0.550, and its 95 % interval [0.450, 0.600] contains the bound 0.500"
     )
 
 

@@ -106,7 +106,9 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
                     subprocess.Popen(command, stdout=out, stderr=out, cwd=terminal.folder, env=environment)
                 )
             wanted = (
-                count.exists if len(runs) == 1 else lambda: "waits for one on c" in outputs[1].read_text()
+                count.exists
+                if len(runs) == 1
+                else lambda: "is waiting for one on c" in outputs[1].read_text()
             )
             deadline = time.monotonic() + 100
             while not wanted() and time.monotonic() < deadline and runs[-1].poll() is None:
@@ -114,7 +116,10 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     finally:
         gate.touch()
         codes = [run.wait(120) for run in runs]
-    assert "waits for one on c: another process is embedding it, 0 of 1 shard done" in outputs[1].read_text()
+    assert (
+        "is waiting for one on c: another process is embedding it, 0 of 1 shard done"
+        in outputs[1].read_text()
+    )
     assert set(Counter(count.read_text().splitlines()).values()) == {1}
     assert codes[0] == codes[1]
 

@@ -123,7 +123,7 @@ def judge(
         else f"{percent(getattr(measurement, 'confidence', 0.95))} interval"
     )
     interval = f"{kind} [{low}, {high}]" + (
-        f", widened by the precision drift of {drift:.3g}" if drift else ""
+        f" (widened by the precision drift of {drift:.3g})" if drift else ""
     )
     if met[0] == met[1]:
         return Judgement(

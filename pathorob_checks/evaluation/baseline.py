@@ -50,7 +50,7 @@ class Baseline:
             self._criterion(cohort, name, profile)
             for cohort in cohorts
             for name in metrics()
-            if (cohort, name) in self.measured
+            if (cohort, name) in self.measured and "difference" in metric(name).quantities
         ]
 
     def _criterion(self, cohort: str, name: str, profile: Profile) -> Criterion:

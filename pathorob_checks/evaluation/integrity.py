@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.inputs import Inputs
 
 Figures = dict[str, float]
+FIRST = "finite_and_not_all_equal"
 _SUITE = "suites/test_embedding_integrity.py"
 
 
@@ -31,16 +32,7 @@ def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityChe
     The record: `fail` where the embeddings are not sound, `skipped` where there is no FM to run or nothing to
     compare, `error` where the FM, its images or the cache cannot be used.
     """
-    figures: Figures = {}
-    reason, verdict = "", Verdict.PASS
-    try:
-        figures = INTEGRITY_CHECKS[name](inputs, subject)
-    except _NotApplicableError as skip:
-        reason, verdict = str(skip), Verdict.SKIPPED
-    except EmbeddingError as error:
-        reason, verdict = str(error), Verdict.FAIL
-    except PathorobChecksError as error:
-        reason, verdict = str(error), Verdict.ERROR
+    verdict, reason, figures = _made(inputs, subject, name)
     return IntegrityCheck(
         id=integrity_id(subject, name),
         name=name,
@@ -51,6 +43,28 @@ def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityChe
         reason=reason,
         figures=figures,
     )
+
+
+def _made(inputs: Inputs, subject: Subject, name: str) -> tuple[Verdict, str, Figures]:
+    try:
+        if name != FIRST and _are_refused(inputs, subject):
+            return Verdict.ERROR, f"not tested, because the embeddings were refused; see {FIRST}.", {}
+        return Verdict.PASS, "", INTEGRITY_CHECKS[name](inputs, subject)
+    except _NotApplicableError as skip:
+        return Verdict.SKIPPED, str(skip), {}
+    except EmbeddingError as error:
+        return Verdict.FAIL, str(error), {}
+    except PathorobChecksError as error:
+        return Verdict.ERROR, str(error), {}
+
+
+def _are_refused(inputs: Inputs, subject: Subject) -> bool:
+    """Whether extraction refuses the embeddings: that fails the first check; the others cannot be made."""
+    try:
+        inputs.embeddings(subject)
+    except EmbeddingError:
+        return True
+    return False
 
 
 def integrity_id(subject: Subject, name: str) -> str:
@@ -104,7 +118,6 @@ def _precision(inputs: Inputs, subject: Subject) -> Figures:
 
 
 def _integrity(inputs: Inputs, subject: Subject) -> Integrity:
-    inputs.embeddings(subject)  # where they are refused, the FM is not run a second time
     integrity = inputs.integrity(subject)
     if integrity is None:
         raise _NotApplicableError(
@@ -114,7 +127,7 @@ def _integrity(inputs: Inputs, subject: Subject) -> Integrity:
 
 
 INTEGRITY_CHECKS: Mapping[str, Callable[[Inputs, Subject], Figures]] = {
-    "finite_and_not_all_equal": _embeddings,
+    FIRST: _embeddings,
     "not_nearly_constant": _spread,
     "not_collapsed": _directions,
     "patches_differ": _twins,

@@ -226,7 +226,7 @@ class IntegrityCheck(Document):
     name : what was tested.
     fm, method, cohort : the subject.
     verdict : pass, fail, skipped (with the reason) or error.
-    figure : what was compared with a tolerance, by name; empty where the test has no number.
+    figures : what was compared with a tolerance, by name; empty where the test has no number.
     """
 
     id: str

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text, render_explanation
 from pathorob_checks.wording import printable
 
-if TYPE_CHECKING:
-    from pathorob_checks.results.results import Results
-
 _HEADERS = ("FM", "cohort", "metric", "value", "interval", "bound", "verdict")
 _COLORS = {Verdict.PASS: "#1a7f37", Verdict.FAIL: "#cf222e"}  # readable on white and on black
 _OTHER_COLOR = "#9a6700"
 
 
-def html_of(results: Results) -> str:
+def html_of(results: ResultsDocument) -> str:
     """The summary, a table of the checks, and a folded explanation of each that is not met."""
     short = short_names(results.checks)
     head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HEADERS)
