@@ -125,7 +125,7 @@ def test_after_prefetch_the_same_run_needs_no_network(lab: Lab, tmp_path: Path) 
         "prefetch", "--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", "--to", str(carried), subprocess=True
     )
     assert filled.code == 0, filled.output
-    assert "FM vit: here at" in filled.output
+    assert "FM vit: complete at" in filled.output
     moved = tmp_path / "moved"
     shutil.copytree(carried, moved, symlinks=True)
     shutil.rmtree(carried)

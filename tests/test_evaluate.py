@@ -144,7 +144,7 @@ def test_an_extraction_that_failed_is_not_repeated_for_every_check(folder: Termi
         evaluation = Evaluation(
             Settings(fms=("python:broken:Broken",), cohorts=("slides",), cache=folder.cache)
         )
-        first = evaluation.integrity(evaluation.subjects.subjects[0], "not_collapsed")
+        first = evaluation.integrity(evaluation.subjects.subjects[0], "finite_and_not_all_equal")
         calls_of_one_extraction = len(calls.read_text())
         records = made_records(evaluation)
     assert first.verdict == "fail"

@@ -14,8 +14,8 @@ from terminal import Run, Terminal
 
 from pathorob_checks.cohorts import registry
 from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.evaluation.measuring import Measuring
 from pathorob_checks.metrics.measurement import Measurement
-from pathorob_checks.plugin.gate import Gate
 
 INDEX = 'id = "index"\nmetric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
 OOD = 'id = "ood"\nmetric = "performance_drop_ood"\nat_least = -1.0\nrationale = "A test."\n'
@@ -245,12 +245,12 @@ def test_what_an_inconclusive_verdict_does_is_the_profiles_choice(
     terminal: Terminal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    measure = Gate.measure
+    measure = Measuring.value
 
-    def inside(self: Gate, *arguments: Any, **settings: Any) -> Measurement:
+    def inside(self: Measuring, *arguments: Any, **settings: Any) -> Measurement:
         return replace(measure(self, *arguments, **settings), value=0.5, interval=(0.4, 0.6))
 
-    monkeypatch.setattr(Gate, "measure", inside)
+    monkeypatch.setattr(Measuring, "value", inside)
     run = gate(
         criteria=INDEX.replace("0.0", "0.5"),
         settings=f'inconclusive = "{does}"',
@@ -258,6 +258,6 @@ def test_what_an_inconclusive_verdict_does_is_the_profiles_choice(
     )
     assert run.code == code, run.output
     assert ended in run.output.splitlines()[-1]
-    assert headline(run).startswith("INCONCLUSIVE: 1 of 1 criterion: robustness index 0.500")
+    assert headline(run).startswith("INCONCLUSIVE: 1 of 1 criterion undecided: robustness index 0.500")
     [check] = terminal.results()["checks"]
     assert (check["verdict"], check["interval"]) == ("inconclusive", [0.4, 0.6])

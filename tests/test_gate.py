@@ -28,7 +28,7 @@ def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) 
     assert "PASS: 4 of 4 criteria met (1 FM, 1 cohort)" in run.output
     assert max(map(len, run.output.split("robustness of foundation models")[1].splitlines())) <= 80
     results = terminal.results()
-    assert results["schema"] == "pathorob-checks/results/1"
+    assert results["schema"] == "pathorob-checks/results/2"
     assert results["complete"] is True
     assert [check["metric"] for check in results["checks"]] == list(CHECKS)
     assert {check["verdict"] for check in results["checks"]} == {"pass"}

@@ -112,8 +112,8 @@ def _assert_same_clusters(
 ) -> None:
     """Every silhouette is the reference's, or scikit-learn's on this processor.
 
-    A point that is equally near to two centers up to rounding may fall to either: scikit-learn itself then has
-    another labeling on a processor whose products are rounded otherwise (OpenBLAS's Haswell kernels on
+    A point that is equally near to two centers up to rounding may fall to either: scikit-learn itself has
+    another labeling where products are rounded otherwise (OpenBLAS's Haswell kernels on
     an EPYC). It is run only where a silhouette differs.
     """
     assert upstream["K"] == ours.K
@@ -217,7 +217,7 @@ def test_the_accuracy_of_the_first_repetition_agrees_in_every_split(cohort: str)
     """Within 0.001 of the reference, or within that of what scikit-learn gives on this processor.
 
     A fit that stops after 100 iterations without having converged carries its rounding along, so that
-    scikit-learn's own accuracy depends on the order in which a product is added up. Where a split differs, the
+    scikit-learn's own accuracy depends on the order of additions in a product. Where a split differs, the
     protocol is fitted again with the columns in other orders, and three standard deviations are allowed.
     """
     domains = [(ours[:, 0], upstream[:, 0]) for ours, upstream in _accuracies(cohort)]

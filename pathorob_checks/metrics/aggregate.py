@@ -165,7 +165,7 @@ def mean_over_cohorts(
             metric=metrics[0],
             value=value,
             interval=combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed),
-            note=f"From the intervals of {len(sides)} cohorts, because a value is at an end of its scale; "
+            note=f"From the intervals of {len(sides)} cohorts, because a value is at the end of its scale; "
             "other cohorts are not covered.",
             confidence=confidence,
             cohorts=len(sides),
