@@ -6,22 +6,6 @@ that sentence instead of a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-_SHOWN = 3
-
-
-def named(names: Iterable[str], one: str = "patch", many: str = "patches") -> str:
-    """`2 patches ('a', 'b')`, at most three named, for messages."""
-    names = list(names)
-    more = ", ..." if len(names) > _SHOWN else ""
-    return f"{len(names)} {one if len(names) == 1 else many} ({quoted(names[:_SHOWN])}{more})"
-
-
-def quoted(names: Iterable[str]) -> str:
-    """`'a', 'b'`."""
-    return ", ".join(f"'{name}'" for name in names)
-
 
 class PathorobChecksError(Exception):
     """Base class of every error of this package that a user can act on.

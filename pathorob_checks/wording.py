@@ -7,6 +7,7 @@ import reprlib
 import unicodedata
 from collections.abc import Iterable
 
+_NAMED = 3
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -19,6 +20,26 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ('1 slide', '1,200 patches')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def named(names: Iterable[str], one: str = "patch", many: str = "patches") -> str:
+    """How many there are, with at most three names.
+
+    >>> named(["a", "b"]), named("abcd", "slide", "slides")
+    ("2 patches ('a', 'b')", "4 slides ('a', 'b', 'c', ...)")
+    """
+    names = list(names)
+    more = ", ..." if len(names) > _NAMED else ""
+    return f"{counted(len(names), one, many)} ({quoted(names[:_NAMED])}{more})"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes.
+
+    >>> quoted(["a", "b"])
+    "'a', 'b'"
+    """
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def percent(share: float) -> str:

@@ -20,7 +20,8 @@ from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Co
 from pathorob_checks.cohorts.images import decode
 from pathorob_checks.cohorts.parquet import ParquetImages
 from pathorob_checks.cohorts.tables import Pin, Tables, parse
-from pathorob_checks.errors import CohortError, named
+from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
     import numpy as np

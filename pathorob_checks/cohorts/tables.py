@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
 from pathorob_checks.cohorts.cohort import COLUMNS, patch_keys
-from pathorob_checks.errors import CohortError, named
+from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.errors import EmbeddingError, named
+from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
     import pandas as pd

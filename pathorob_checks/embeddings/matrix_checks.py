@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathorob_checks.embeddings.shards import Float32
-from pathorob_checks.errors import EmbeddingError, named
+from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -20,8 +20,9 @@ import safetensors
 import safetensors.numpy
 
 from pathorob_checks.embeddings.files import cache_errors
-from pathorob_checks.errors import EmbeddingError, PathorobChecksError, named, quoted
+from pathorob_checks.errors import EmbeddingError, PathorobChecksError
 from pathorob_checks.files import write_atomically
+from pathorob_checks.wording import named, quoted
 
 PRECISIONS = ("float32", "float16", "bfloat16", "float64")
 BLOCK = 4096  # rows in memory beside the result: 25 MB at D = 1,536

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from pathorob_checks.embeddings import matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, Rows, plain_name, unique_patch_keys
-from pathorob_checks.errors import CacheError, EmbeddingError, named, quoted
+from pathorob_checks.errors import CacheError, EmbeddingError
 from pathorob_checks.files import atomic_writer
+from pathorob_checks.wording import named, quoted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,8 @@ from pathorob_checks.embeddings import matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name, unique_patch_keys
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
-from pathorob_checks.errors import EmbeddingError, quoted
+from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.wording import quoted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -41,11 +41,41 @@ def from_scale(points: Float64, scale: Scale) -> Float64:
 def interval_of(
     resampling: Resampling, *, confidence: float = CONFIDENCE, draws: int = DRAWS, seed: int = SEED
 ) -> tuple[float, float] | None:
-    """The interval at `confidence`; None where no unit has another in its cell to be compared with.
+    """Interval of a value from the effects of the units that it was measured on.
 
-    Repetitions: Student's t. Slides: percentiles of `draws` bootstrap draws of the effects, on the scale
-    on which they add up, about the value; distances to it times the ratio of Student's t to normal
-    quantiles, with Satterthwaite's degrees of freedom (few slides tell less of their own spread).
+    Parameters
+    ----------
+    resampling : Resampling
+        The value, and how much it changes without each slide or repetition.
+    confidence : float, default 0.95
+        Of the interval.
+    draws : int, default 2000
+        Number of bootstrap draws of slides.
+    seed : int, default 17845
+        Of the draws, which come from a generator of their own.
+
+    Returns
+    -------
+    tuple of float, or None
+        The two ends on the metric's scale; None where no unit has another one in its cell to be compared with.
+
+    Notes
+    -----
+    Repetitions: Student's t. Slides: percentiles of bootstrap draws of the effects, on the scale on which they
+    add up, about the value; distances to it times the ratio of Student's t to normal quantiles, with
+    Satterthwaite's degrees of freedom, because few slides say little about how slides vary.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import Resampling, interval_of
+    >>> slides = Resampling(
+    ...     metric="robustness_index", value=0.6, scale="logit", drawn="slides",
+    ...     units=("a", "b", "c", "d"), cells=(("X / tumor",),) * 4,
+    ...     effects=(0.1, -0.1, 0.05, -0.05), protocol={},
+    ... )
+    >>> low, high = interval_of(slides)
+    >>> low < 0.6 < high
+    True
     """
     return intervals_of(resampling, (confidence,), draws, seed)[0]
 
