@@ -56,11 +56,11 @@ def half_scores(
     Parameters
     ----------
     kmeans : of the combination's n points.
-    different, classes, centers : (n,) int64; `different` are equal for equal points.
+    embedding_codes, classes, centers : (n,) int64; `embedding_codes` are equal for equal points.
     masks : (n,) bool each.
     trial : k-means as in a trial.
     """
-    enough = [len(np.unique(different[mask])) > trial.K for mask in masks]
+    enough = [len(np.unique(embedding_codes[mask])) > trial.K for mask in masks]
     clustered = [mask for mask, some in zip(masks, enough, strict=True) if some]
     labelings = kmeans.labels([replace(trial, rows=np.flatnonzero(mask)) for mask in clustered])
     for mask, some in zip(masks, enough, strict=True):

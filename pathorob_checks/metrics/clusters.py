@@ -274,7 +274,7 @@ def clustering_score(
             remedy="add patches so that two centers share two classes",
         )
     compute = devices.choose(device)
-    _, different = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
+    _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
     done: list[Combination] = []
     without: list[SlideScores] = []
@@ -283,7 +283,7 @@ def clustering_score(
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
-            rows = _rows(different, classes, centers, class_pair, center_pair, max(clusters))
+            rows = _rows(embedding_codes, classes, centers, class_pair, center_pair, max(clusters))
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             figures = yield from _combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
@@ -294,7 +294,7 @@ def clustering_score(
             of_halves.append([])
             taken = [half[rows] for half in masks]
             trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(kmeans, different[rows], cls, center, taken, trial):
+            for score in half_scores(kmeans, embedding_codes[rows], cls, center, taken, trial):
                 of_halves[-1].append(score)
                 yield
 
@@ -324,7 +324,7 @@ def clustering_score(
 
 
 def _rows(
-    different: Int64,
+    embedding_codes: Int64,
     classes: Labels,
     centers: Labels,
     class_pair: Pair,
@@ -333,14 +333,14 @@ def _rows(
 ) -> Int64:
     """Row numbers of a combination, cell after cell: k-means draws its first centers by row number.
 
-    `different` are (N,) codes, equal for equal embeddings.
+    `embedding_codes` are (N,) codes, equal for equal embeddings.
     """
     cells = [
         (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
         for cls, center in product(class_pair, center_pair)
     ]
     rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
-    distinct = len(np.unique(different[rows]))
+    distinct = len(np.unique(embedding_codes[rows]))
     if distinct <= most_clusters:
         raise MetricError(
             f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "

@@ -112,7 +112,7 @@ def _balanced(truth: Int64, predicted: Int64) -> float:
     return float(np.mean([(predicted[truth == cls] == cls).mean() for cls in np.unique(truth)]))
 
 
-def weakest_cells(tested: Predictions) -> tuple[CellValue, ...]:
+def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
     """Change of each cell's recall from the balanced split to the mean over the correlated splits."""
     cells = []
     for center, center_name in enumerate(tested.centers.names):

@@ -230,7 +230,7 @@ class _Slides:
         return text
 
 
-def weakest_cells(counted: NeighborCounts) -> tuple[CellValue, ...]:
+def cell_values(counted: NeighborCounts) -> tuple[CellValue, ...]:
     """Centers x classes of the queries with SO or OS neighbors, lowest index first."""
     same_center = counted.same_center[:, : counted.k].mean(axis=1)
     cells = []

@@ -57,12 +57,12 @@ def interval_of(
     Returns
     -------
     tuple of float, or None
-        The two ends on the metric's scale; None where no unit has another one in its cell to be compared with.
+        The two ends on the metric's scale; None where no unit has another one in its cell.
 
     Notes
     -----
-    Repetitions: Student's t. Slides: percentiles of bootstrap draws of the effects, on the scale on which they
-    add up, about the value; distances to it times the ratio of Student's t to normal quantiles, with
+    Repetitions: Student's t. Slides: percentiles of bootstrap draws of the effects, on the scale on which
+    they add up, about the value; distances to it times the ratio of Student's t to normal quantiles, with
     Satterthwaite's degrees of freedom, because few slides say little about how slides vary.
 
     Examples

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.index_uncertainty import NeighborCounts, index_uncertainty, weakest_cells
+from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_values, index_uncertainty
 from pathorob_checks.metrics.inputs import (
     Int64,
     Labels,
@@ -366,7 +366,7 @@ def robustness_index(
         balanced_accuracy=_vote_accuracy(neighbor_classes[:, :k], truth, len(classes)),
         by_k=shares.robustness_index,
         neighborhoods=shares,
-        cells=weakest_cells(counted),
+        cells=cell_values(counted),
         slides=uncertainty.slides,
         groups=uncertainty.groups,
         rows=len(rows),

@@ -22,9 +22,9 @@ from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
     Predictions,
+    cell_values,
     drop_groups,
     drop_resampling,
-    weakest_cells,
     worst_slides,
 )
 from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
@@ -315,8 +315,8 @@ def performance_drop(
         ood_accuracies=ood_domain.accuracies if ood_domain else None,
         cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
         regularisation=np.asarray(chosen, dtype=np.float64).T,
-        id_cells=weakest_cells(inside),
-        ood_cells=weakest_cells(outside) if ood_domain else (),
+        id_cells=cell_values(inside),
+        ood_cells=cell_values(outside) if ood_domain else (),
         id_slides=worst_slides(inside),
         ood_slides=worst_slides(outside) if ood_domain else (),
         id_groups=drop_groups("performance_drop_id", inside, confidence),
