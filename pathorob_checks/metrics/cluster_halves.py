@@ -49,7 +49,7 @@ def halves(slides: Int64, cells: Int64, seed: int) -> list[Bool]:
 
 
 def half_scores(
-    kmeans: KMeansRuns, different: Int64, classes: Int64, centers: Int64, masks: list[Bool], trial: Run
+    kmeans: KMeansRuns, embedding_codes: Int64, classes: Int64, centers: Int64, masks: list[Bool], trial: Run
 ) -> Iterator[float]:
     """ARI(class) - ARI(center) of each half of a combination; NaN where it has no more points than clusters.
 
