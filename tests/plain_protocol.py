@@ -64,8 +64,8 @@ def performance_drop(
                 accuracy = balanced_accuracy_score(y[validate], model.predict(embeddings[validate]))
                 if accuracy > best_accuracy:
                     best_accuracy, best = accuracy, model
-            for found, test in ((inside, draw.id_test), (outside, draw.ood_test)):
-                found[-1].append(balanced_accuracy_score(y[test], best.predict(embeddings[test])))
+            for domain, test in ((inside, draw.id_test), (outside, draw.ood_test)):
+                domain[-1].append(balanced_accuracy_score(y[test], best.predict(embeddings[test])))
     return np.array(inside).T, np.array(outside).T
 
 
@@ -99,6 +99,6 @@ def clustering(
     return Clusters(
         K=best,
         silhouettes=list(silhouettes.values()),
-        ari_class=np.array([adjusted_rand_score(table.biological_class, found) for found in labels]),
-        ari_center=np.array([adjusted_rand_score(table.medical_center, found) for found in labels]),
+        ari_class=np.array([adjusted_rand_score(table.biological_class, labeling) for labeling in labels]),
+        ari_center=np.array([adjusted_rand_score(table.medical_center, labeling) for labeling in labels]),
     )

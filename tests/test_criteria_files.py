@@ -99,15 +99,15 @@ def test_an_entry_that_makes_no_sense_is_refused(line, write):
 
 
 @pytest.mark.parametrize(
-    ("bound", "said"),
+    ("bound", "message"),
     [
         ('{ published_fm = "UNI-2h" }', "published_fm 'UNI-2h', which is unknown; did you mean 'UNI2-h'"),
         ('{ published_fm = "UNI2-h", margin = -1 }', "margin -1, which is negative"),
         ('{ published_fm = "UNI2-h", margin = "x" }', "needs a number as margin"),
     ],
 )
-def test_a_published_bound_that_cannot_be_found_is_refused(bound, said, write):
-    with pytest.raises(CriteriaFileError, match=said):
+def test_a_published_bound_that_does_not_exist_is_refused(bound, message, write):
+    with pytest.raises(CriteriaFileError, match=message):
         load_profile(write("a.toml", ENTRY.replace("0.7", bound)))
 
 
@@ -194,7 +194,7 @@ def test_lines_in_toml_are_those_of_the_statement(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: [", "not valid YAML: .*line 1"),
         ("- a\n", "holds no keys"),
@@ -206,8 +206,8 @@ def test_lines_in_toml_are_those_of_the_statement(write):
         (YAML.replace("name: ours", "name: 2020-01-01"), "'name' must be text"),
     ],
 )
-def test_a_broken_yaml_file_is_refused(text, said, write):
-    with pytest.raises(CriteriaError, match=said) as caught:
+def test_a_broken_yaml_file_is_refused(text, message, write):
+    with pytest.raises(CriteriaError, match=message) as caught:
         load_profile(write("ours.yaml", text))
     assert caught.value.remedy
 
@@ -222,9 +222,9 @@ def merged(write, first, second, settings=("", "")):
 
 
 def test_a_later_file_adds_criteria_and_both_names_are_told(write):
-    found = merged(write, ENTRY, ENTRY.replace('"index"', '"second"'))
-    assert found.name == "a+b"
-    assert [entry.id for entry in found.criteria] == ["index", "second"]
+    profile = merged(write, ENTRY, ENTRY.replace('"index"', '"second"'))
+    assert profile.name == "a+b"
+    assert [entry.id for entry in profile.criteria] == ["index", "second"]
 
 
 STRICTER = {"higher": ("0.7", "0.8"), "confident": ("rationale", 'rule = "confident"\nrationale'),
@@ -257,8 +257,8 @@ def test_bounds_of_different_kinds_are_compared_on_the_benchmark(write):
     # UNI2-h stands above 0.5 on all three cohorts, and above 0.6 on two of them.
     relative = ENTRY.replace("0.7", '{ published_fm = "UNI2-h" }')
     assert published_value("robustness_index", "camelyon", "UNI2-h") == 0.544
-    found = merged(write, ENTRY.replace("0.7", "0.5"), relative)
-    assert str(found.criteria[0].bound) == "published UNI2-h"
+    profile = merged(write, ENTRY.replace("0.7", "0.5"), relative)
+    assert str(profile.criteria[0].bound) == "published UNI2-h"
     with pytest.raises(CriteriaFileError, match="in bound"):
         merged(write, ENTRY.replace("0.7", "0.6"), relative)
 
@@ -277,10 +277,10 @@ def test_settings_may_be_tightened_and_not_relaxed(write):
 
 
 def test_each_file_keeps_its_own_rule(write):
-    found = merged(
+    profile = merged(
         write, ENTRY, ENTRY.replace('"index"', '"second"'), ('rule = "point"\n', 'rule = "confident"\n')
     )
-    assert [criterion.rule for criterion in found.criteria_for(("tcga",))] == ["point", "confident"]
+    assert [criterion.rule for criterion in profile.criteria_for(("tcga",))] == ["point", "confident"]
 
 
 def test_the_mistakes_of_all_files_are_told_at_once(write):
@@ -305,8 +305,8 @@ CHANGES = {
 def test_a_difference_is_named_by_what_it_does_to_the_gate(change, write):
     rest = ENTRY.replace('"index"', '"rest"')
     before, after = (load_profile(write(f"{n}.toml", rest + CHANGES[change][n])) for n in (0, 1))
-    found = [one.change for one in differences(before, after)]
-    assert found == [change]
+    changes = [one.change for one in differences(before, after)]
+    assert changes == [change]
 
 
 def test_cohorts_rules_and_optional_criteria_count_as_strictness(write):

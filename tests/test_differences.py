@@ -45,18 +45,18 @@ def drops(values: list[float]) -> Resampling:
 
 
 def test_an_fm_does_not_differ_from_itself() -> None:
-    found = difference(index(), index())
-    assert (found.value, found.interval) == (0, (0, 0))
+    result = difference(index(), index())
+    assert (result.value, result.interval) == (0, (0, 0))
 
 
 def test_a_paired_difference_is_narrower_than_that_of_unrelated_slides() -> None:
     base, new = index(), index(other_fm=0.3)
-    found = difference(new, base)
-    assert found.value == new.value - base.value != 0
-    assert found.interval is not None
-    assert found.interval[0] < found.value < found.interval[1]
-    assert width(found.interval) < 0.7 * np.hypot(width(new.interval), width(base.interval))
-    assert "same slides are drawn for both" in found.note
+    result = difference(new, base)
+    assert result.value == new.value - base.value != 0
+    assert result.interval is not None
+    assert result.interval[0] < result.value < result.interval[1]
+    assert width(result.interval) < 0.7 * np.hypot(width(new.interval), width(base.interval))
+    assert "same slides are drawn for both" in result.note
 
 
 def test_a_difference_grows_with_the_confidence_and_repeats() -> None:
@@ -77,12 +77,12 @@ def test_files_and_measurements_give_the_same_difference_in_any_order_of_slides(
 
 def test_drops_of_the_same_repetitions_have_the_t_interval_of_their_differences() -> None:
     new, base = [-0.1, -0.2, -0.15, -0.12, -0.3, -0.05], [-0.2, -0.24, -0.26, -0.15, -0.35, -0.2]
-    found = difference(drops(new), drops(base))
+    result = difference(drops(new), drops(base))
     apart = np.array(new) - np.array(base)
     half = student_t.ppf(0.975, 5) * apart.std(ddof=1) / 6**0.5
-    assert found.value == pytest.approx(apart.mean())
-    assert found.interval == pytest.approx((apart.mean() - half, apart.mean() + half))
-    assert "new slides are not covered" in found.note
+    assert result.value == pytest.approx(apart.mean())
+    assert result.interval == pytest.approx((apart.mean() - half, apart.mean() + half))
+    assert "new slides are not covered" in result.note
 
 
 def test_clustering_scores_have_a_paired_difference() -> None:
@@ -92,9 +92,9 @@ def test_clustering_scores_have_a_paired_difference() -> None:
         clustering_score(design.embeddings(table, 0, other_fm=noise), table, trials=2, clusters=[2])
         for noise in (0.0, 0.3)
     )
-    found = difference(new.measurement(), base.measurement())
-    assert found.value == new.value - base.value
-    assert 0 < width(found.interval) < 2
+    result = difference(new.measurement(), base.measurement())
+    assert result.value == new.value - base.value
+    assert 0 < width(result.interval) < 2
 
 
 def at_end(value: float) -> Resampling:
@@ -107,21 +107,21 @@ def at_end(value: float) -> Resampling:
 @pytest.mark.parametrize("other", [None, 0.0, 1.0])
 def test_a_value_at_the_end_of_its_scale_does_not_make_a_difference_certain(other: float | None) -> None:
     base = resampling(index()) if other is None else at_end(other)
-    found = difference(at_end(1.0), base)
-    assert found.value == 1 - base.value
-    assert found.interval is not None
-    low, high = found.interval
+    result = difference(at_end(1.0), base)
+    assert result.value == 1 - base.value
+    assert result.interval is not None
+    low, high = result.interval
     # Twenty slides that agree leave up to 0.025 ** (1 / 20) = 0.83 open, whatever the other value does.
-    assert low <= found.value - (1 - 0.025 ** (1 / 20)) + 1e-12
-    assert low < found.value <= high
-    assert "at the end of its scale" in found.note
+    assert low <= result.value - (1 - 0.025 ** (1 / 20)) + 1e-12
+    assert low < result.value <= high
+    assert "at the end of its scale" in result.note
 
 
 def test_a_mean_of_values_at_the_end_of_the_scale_is_not_certain() -> None:
-    found = mean_over_cohorts([at_end(1.0), at_end(1.0)])
-    assert found.interval is not None
-    assert found.interval == pytest.approx((1 - (1 - 0.025 ** (1 / 20)) / 2**0.5, 1))
-    assert "at the end of its scale" in found.note
+    result = mean_over_cohorts([at_end(1.0), at_end(1.0)])
+    assert result.interval is not None
+    assert result.interval == pytest.approx((1 - (1 - 0.025 ** (1 / 20)) / 2**0.5, 1))
+    assert "at the end of its scale" in result.note
 
 
 def test_measurements_that_do_not_share_slides_or_protocol_are_refused() -> None:
@@ -154,23 +154,23 @@ def test_sixty_repetitions_have_59_degrees_of_freedom() -> None:
 
 def test_the_mean_of_drops_over_cohorts_is_that_of_their_repetitions() -> None:
     cohorts = [[-0.1, -0.2, -0.15], [-0.3, -0.5, -0.4]]
-    found = mean_over_cohorts([drops(values) for values in cohorts])
+    result = mean_over_cohorts([drops(values) for values in cohorts])
     mean, interval = masson_loftus(cohorts)
-    assert found.value == pytest.approx(mean)
-    assert found.interval == pytest.approx(interval)
-    assert "Masson-Loftus" in found.note
+    assert result.value == pytest.approx(mean)
+    assert result.interval == pytest.approx(interval)
+    assert "Masson-Loftus" in result.note
 
 
 def test_the_mean_over_cohorts_is_narrower_than_each() -> None:
     cohorts = [index(seed) for seed in range(4)]
-    found = mean_over_cohorts(cohorts)
-    assert found.value == pytest.approx(np.mean([cohort.value for cohort in cohorts]))
-    assert found.interval is not None
-    assert found.interval[0] < found.value < found.interval[1]
+    result = mean_over_cohorts(cohorts)
+    assert result.value == pytest.approx(np.mean([cohort.value for cohort in cohorts]))
+    assert result.interval is not None
+    assert result.interval[0] < result.value < result.interval[1]
     # Independent cohorts of about the same spread: half the width.
     expected = np.sqrt(np.mean([width(cohort.interval) ** 2 for cohort in cohorts])) / 2
-    assert width(found.interval) == pytest.approx(expected, rel=0.15)
-    assert mean_over_cohorts(cohorts) == found
+    assert width(result.interval) == pytest.approx(expected, rel=0.15)
+    assert mean_over_cohorts(cohorts) == result
 
 
 def test_means_of_different_metrics_and_of_nothing_are_refused() -> None:

@@ -41,7 +41,7 @@ IGNORED_IN_METHODS = {
 }
 
 
-def found(name: str) -> Any:
+def public_object(name: str) -> Any:
     return Validator._load_obj(name)
 
 
@@ -55,8 +55,8 @@ def public_members(cls: type) -> Iterator[str]:
                     yield name
 
 
-CLASSES = tuple(name for name in NAMES if inspect.isclass(found(name)))
-MEMBERS = tuple(f"{name}.{member}" for name in CLASSES for member in public_members(found(name)))
+CLASSES = tuple(name for name in NAMES if inspect.isclass(public_object(name)))
+MEMBERS = tuple(f"{name}.{member}" for name in CLASSES for member in public_members(public_object(name)))
 
 
 def problems(name: str, ignored: dict[str, str]) -> list[str]:
@@ -68,7 +68,9 @@ def problems(name: str, ignored: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_has_a_valid_docstring(name: str) -> None:
-    fields = dataclasses.is_dataclass(found(name)) or (name in CLASSES and issubclass(found(name), BaseModel))
+    fields = dataclasses.is_dataclass(public_object(name)) or (
+        name in CLASSES and issubclass(public_object(name), BaseModel)
+    )
     assert problems(name, IGNORED_IN_CLASSES if fields else {}) == []
 
 
@@ -93,7 +95,7 @@ def fields_of(cls: Any) -> set[str]:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_field_is_documented_with_its_type(name: str) -> None:
-    cls = found(name)
+    cls = public_object(name)
     documented = attributes(cls)
     assert fields_of(cls) - set(documented) == set()
     if fields_of(cls):
@@ -124,7 +126,7 @@ def that_run(docstring: str) -> list[doctest.Example]:
 
 
 def examples_of(name: str) -> str:
-    lines = NumpyDocString(inspect.getdoc(inspect.unwrap(found(name))))["Examples"]
+    lines = NumpyDocString(inspect.getdoc(inspect.unwrap(public_object(name))))["Examples"]
     return "".join(example.source for example in that_run("\n".join(lines)))
 
 

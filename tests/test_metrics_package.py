@@ -13,9 +13,9 @@ from pathorob_checks import metrics
 @pytest.mark.parametrize("name", metrics.__all__)
 def test_a_public_name_is_a_function_or_a_class(name: str) -> None:
     import_module("pathorob_checks.metrics.performance")  # brings most other modules along
-    found = getattr(metrics, name)
-    assert inspect.isfunction(inspect.unwrap(found)) or inspect.isclass(found)
-    assert found.__name__ == name
+    public = getattr(metrics, name)
+    assert inspect.isfunction(inspect.unwrap(public)) or inspect.isclass(public)
+    assert public.__name__ == name
 
 
 def test_a_name_that_is_not_public_is_refused() -> None:

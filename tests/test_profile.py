@@ -71,15 +71,15 @@ VALIDATED = {
 
 @pytest.mark.parametrize(("metric", "cohort"), NOTED)
 def test_bounds_are_quantiles_over_all_published_models(metric, cohort):
-    found = [published_quantile(metric, cohort, q) for q in (0.1, 0.5, 0.9)]
+    quantiles = [published_quantile(metric, cohort, q) for q in (0.1, 0.5, 0.9)]
     decimals = 3 if metric.startswith("performance_drop") else 2
-    assert found == pytest.approx(NOTED[metric, cohort], abs=0.51 * 10**-decimals)
+    assert quantiles == pytest.approx(NOTED[metric, cohort], abs=0.51 * 10**-decimals)
 
 
 @pytest.mark.parametrize(("metric", "cohort"), VALIDATED)
 def test_the_models_that_the_authors_did_not_validate_can_be_left_out(metric, cohort):
-    found = [published_quantile(metric, cohort, q, validated_only=True) for q in (0.1, 0.5, 0.9)]
-    assert found == pytest.approx(VALIDATED[metric, cohort], abs=1e-6)
+    quantiles = [published_quantile(metric, cohort, q, validated_only=True) for q in (0.1, 0.5, 0.9)]
+    assert quantiles == pytest.approx(VALIDATED[metric, cohort], abs=1e-6)
 
 
 def test_the_table_holds_twenty_validated_models_and_three_others():
@@ -251,9 +251,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_criteria_file_is_refused_in_one_sentence(fault, criteria_file):
-    text, said = BROKEN[fault]
+    text, message = BROKEN[fault]
     path = criteria_file(text)
-    with pytest.raises(CriteriaError, match=said) as caught:
+    with pytest.raises(CriteriaError, match=message) as caught:
         load_profile(path)
     sentence = str(caught.value)
     assert str(path) in sentence

@@ -117,26 +117,26 @@ def test_an_interval_that_misses_its_own_value_reaches_to_it():
 
 def test_drift_widens_the_interval_on_both_sides_and_is_named():
     for value, interval in ((0.6, (0.55, 0.65)), (0.4, (0.35, 0.45))):
-        told = judge(0.5, ">=", measured(value, interval), drift=0.06)
-        assert told.verdict is Verdict.INCONCLUSIVE
-        assert "(widened by the precision drift of 0.06)" in told.reason
+        judgement = judge(0.5, ">=", measured(value, interval), drift=0.06)
+        assert judgement.verdict is Verdict.INCONCLUSIVE
+        assert "(widened by the precision drift of 0.06)" in judgement.reason
     assert judge(0.5, ">=", measured(0.52), drift=0.03).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("rule", ["confident", "three-way"])
 def test_a_value_without_interval_is_judged_alone_and_the_reason_says_so(rule):
     for value in (0.6, 0.4):
-        told = judge(0.5, ">=", measured(value), rule)
-        assert told.verdict is judge(0.5, ">=", measured(value), "point").verdict
-        assert told.reason.endswith("; only the value was judged, because it has no interval")
+        judgement = judge(0.5, ">=", measured(value), rule)
+        assert judgement.verdict is judge(0.5, ">=", measured(value), "point").verdict
+        assert judgement.reason.endswith("; only the value was judged, because it has no interval")
 
 
 @pytest.mark.parametrize("support", [None, 0.09])
 def test_too_little_support_is_an_error_whatever_the_value(support):
     poor = dataclasses.replace(measured(0.9, (0.8, 1.0)), support=support)
-    told = judge(0.5, ">=", poor, minimum_support=0.1)
-    assert told.verdict is Verdict.ERROR
-    assert "the criterion requires 10 %" in told.reason
+    judgement = judge(0.5, ">=", poor, minimum_support=0.1)
+    assert judgement.verdict is Verdict.ERROR
+    assert "the criterion requires 10 %" in judgement.reason
     enough = dataclasses.replace(poor, support=0.1)
     assert judge(0.5, ">=", enough, minimum_support=0.1).verdict is Verdict.PASS
 
@@ -160,7 +160,7 @@ def test_a_reason_tells_value_bound_and_what_the_interval_said():
 
 
 @pytest.mark.parametrize(
-    ("bound", "direction", "rule", "said"),
+    ("bound", "direction", "rule", "message"),
     [
         (0.5, ">", "point", "direction '>' is unknown"),
         (0.5, ">=", "interval", "rule 'interval' is unknown"),
@@ -168,10 +168,10 @@ def test_a_reason_tells_value_bound_and_what_the_interval_said():
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused_even_for_a_value_that_is_not_finite(
-    bound, direction, rule, said
+    bound, direction, rule, message
 ):
     for value in (0.7, math.nan):
-        with pytest.raises(CriteriaError, match=said):
+        with pytest.raises(CriteriaError, match=message):
             judge(bound, direction, measured(value), rule)
 
 

@@ -166,7 +166,7 @@ def _compared(definition: Metric, change: float) -> str:
 
 
 def _remedies(criterion: Criterion, verdict: Verdict) -> tuple[str, ...]:
-    """The metric's, where the criterion asks for robustness: an upper limit has other reasons."""
+    """The metric's, unless the bound is in the other direction, which has reasons of its own."""
     definition = metrics().get(criterion.metric)
     if definition is None or verdict is Verdict.PASS or criterion.direction != definition.good_direction:
         return ()

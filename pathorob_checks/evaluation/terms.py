@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """What tells a planned check from all others of a run; `cohort` joins several for a mean."""
+    """Identifies a planned check within a run; `cohort` joins several for a mean."""
 
     fm: str
     method: str
@@ -49,7 +49,7 @@ class PlannedCheck:
 
     @property
     def key(self) -> Key:
-        """What tells it from all others."""
+        """Identifies it within the run."""
         return Key(self.fm, self.method, self.criterion.cohort, self.criterion.id)
 
     @property
@@ -123,7 +123,7 @@ class Terms:
 
     @property
     def not_compared(self) -> tuple[str, ...]:
-        """A sentence about what the profile asks for and the baseline does not have."""
+        """A sentence about what the profile is about and the baseline does not have."""
         if self.baseline is None:
             return ()
         values = [check.criterion for check in self.checks.values() if check.criterion.quantity == "value"]

@@ -137,10 +137,10 @@ def first_order_effects(so: float, os_: float, changes: Float64) -> Float64:
 def log_odds_effects(so: float, os_: float, changes: Float64, query_slides: Int64, strata: Strata) -> Float64:
     """By how much the log odds SO / OS fall, to first order, without each slide; pairs counted once.
 
-    The jackknife's variance counts what a pair of slides does together (one asks, the other answers) twice:
-    once with each (second term of Efron and Stein 1981). That part is known from the changes in each other's
-    counts; effects are shrunk until it is counted once, to half the variance at most. Without that, intervals
-    from few slides are too wide: up to 99.8 % of simulations held the truth instead of 95 %.
+    The jackknife's variance counts the joint effect of a pair of slides (one as query, the other as neighbor)
+    twice: once with each (second term of Efron and Stein 1981). That part is known from the changes in each
+    other's counts; effects are shrunk until it is counted once, to half the variance at most. Without that,
+    intervals from few slides are too wide: up to 99.8 % contained the true value in simulations, not 95 %.
 
     Parameters
     ----------

@@ -11,9 +11,8 @@ import pytest
 
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.models.pooling import POOLINGS
+from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.sizes import parse_size
-
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def batch_size(text: str) -> int:
