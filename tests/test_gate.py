@@ -50,6 +50,25 @@ def test_the_negative_control_fails_and_says_why(terminal: Terminal) -> None:
     assert "Traceback" not in run.output
 
 
+@pytest.mark.parametrize("columns", [80, 160])
+def test_an_explanation_uses_the_width_of_the_terminal(
+    terminal: Terminal, slides: Path, columns: int
+) -> None:
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\nrule = "point"\n'
+        'metric = "robustness_index"\nat_least = 0.99\nrationale = "A test."\n'
+    )
+    run = terminal.pytest(
+        "--fm=demo:stain-invariant", f"--fm-cohort={slides}", "--fm-criteria=mine.toml", COLUMNS=str(columns)
+    )
+    explained = run.output.split("= FAILURES =")[1].split("robustness of foundation models")[0]
+    lines = [
+        line for line in explained.splitlines() if line.startswith(("Meaning:", "What to do:", " " * 12))
+    ]
+    assert lines
+    assert columns - 25 < max(map(len, lines)) <= columns
+
+
 def test_two_workers_say_what_one_process_says(terminal: Terminal, slides: Path) -> None:
     arguments = ["--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-cohort={slides}"]
     alone = terminal.pytest(*arguments, "--fm-json=one.json", "-p", "no:xdist")
