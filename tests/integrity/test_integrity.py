@@ -8,31 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_folders import write_cohort
 from color_models import Coupled, Prepared, no_index
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import integrity, variations
-from pathorob_checks.embeddings.extraction import Embeddings, obtain
+from pathorob_checks.embeddings.extraction import Embeddings
 from pathorob_checks.embeddings.integrity import integrity_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import EmbeddingError
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return load_folder(write_cohort(tmp_path_factory.mktemp("data") / "slides"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def embeddings(cohort: Cohort, store: EmbeddingStore) -> Embeddings:
-    return obtain(Prepared(), cohort, store)
 
 
 def file_of(store: EmbeddingStore, embeddings: Embeddings) -> Path:

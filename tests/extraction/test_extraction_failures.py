@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from color_extraction import BrokenModel, NeverLoaded, Prepared, write_colors
+from color_extraction import BrokenModel, NeverLoaded, Prepared
 from PIL import Image
 
 from pathorob_checks.cohorts.cohort import Cohort
@@ -21,31 +20,6 @@ from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.shards import file_name, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import CacheError, CohortError, EmbeddingError, ModelError
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_colors(tmp_path_factory.mktemp("cohort") / "colors")
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "colors"))
-
-
-@pytest.fixture
-def cohort(folder: Path) -> Cohort:
-    return load_folder(folder)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def prepared(tmp_path: Path) -> Prepared:
-    return Prepared(tmp_path / "loads")
 
 
 def test_a_corrupt_image_is_named_and_nothing_is_stored(

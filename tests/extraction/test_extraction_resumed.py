@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from color_extraction import BrokenModel, ColorModel, Prepared, write_colors
+from color_extraction import BrokenModel, ColorModel, Prepared
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import extraction
 from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.shards import file_name, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import EmbeddingError, ModelError
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_colors(tmp_path_factory.mktemp("cohort") / "colors")
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "colors"))
-
-
-@pytest.fixture
-def cohort(folder: Path) -> Cohort:
-    return load_folder(folder)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def prepared(tmp_path: Path) -> Prepared:
-    return Prepared(tmp_path / "loads")
 
 
 @pytest.fixture

@@ -10,12 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from cohort_folders import write_cohort
 from color_models import Model, Positional, Prepared, no_index
-from loopback_hub import write_tiny_vit
 
 from pathorob_checks.cohorts.cohort import Cohort, View
-from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import precision_drift, variations
 from pathorob_checks.embeddings.extraction import Embeddings, obtain
 from pathorob_checks.embeddings.integrity import integrity_of
@@ -28,30 +25,10 @@ from pathorob_checks.models.spec import parse_spec
 Float32 = npt.NDArray[np.float32]
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return load_folder(write_cohort(tmp_path_factory.mktemp("data") / "slides"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def embeddings(cohort: Cohort, store: EmbeddingStore) -> Embeddings:
-    return obtain(Prepared(), cohort, store)
-
-
 def tiny(folder: Path, precision: str) -> PreparedModel:
     return prepare(
         resolve(parse_spec(f"local-dir:{folder}"), "tiny"), ModelSettings(device="cpu", precision=precision)
     )
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_vit(tmp_path_factory.mktemp("weights") / "tiny", seed=2)
 
 
 def index_of(values: Float32, patches: Any, k: int | None, paired: bool) -> tuple[float, int]:

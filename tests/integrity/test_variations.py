@@ -8,20 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from cohort_folders import write_cohort
 from color_models import Augmenting, Coupled, Cropping, Masking, Model, Positional, Shared, Training, matrix
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import variations
 from pathorob_checks.errors import EmbeddingError
 
 Float32 = npt.NDArray[np.float32]
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return load_folder(write_cohort(tmp_path_factory.mktemp("data") / "slides"))
 
 
 def differences(model: Model, cohort: Cohort, stored: Float32 | None = None) -> dict[str, float]:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
-from color_extraction import write_colors
 
 from pathorob_checks.canonical import canonical_json
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings.identity import embedding_key
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_colors(tmp_path_factory.mktemp("cohort") / "colors")
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "colors"))
-
-
-@pytest.fixture
-def cohort(folder: Path) -> Cohort:
-    return load_folder(folder)
 
 
 def test_the_key_depends_on_types_but_not_on_the_order_of_the_identity(cohort: Cohort) -> None:

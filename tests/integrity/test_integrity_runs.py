@@ -6,16 +6,11 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 from cohort_folders import write_cohort
-from color_models import Prepared
-from loopback_hub import write_tiny_vit
 from terminal import Terminal
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.manifest import load_folder
-from pathorob_checks.embeddings.extraction import Embeddings, obtain
-from pathorob_checks.embeddings.store import EmbeddingStore
+from pathorob_checks.embeddings.extraction import Embeddings
 
 COUNT_LOADS = """
 import pathorob_checks.models.timm_model as timm_model
@@ -26,26 +21,6 @@ def counting(self, *args, **kwargs):
     whole(self, *args, **kwargs)
 timm_model.TimmModel.__init__ = counting
 """
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return load_folder(write_cohort(tmp_path_factory.mktemp("data") / "slides"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def embeddings(cohort: Cohort, store: EmbeddingStore) -> Embeddings:
-    return obtain(Prepared(), cohort, store)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_vit(tmp_path_factory.mktemp("weights") / "tiny", seed=2)
 
 
 def test_a_run_loads_the_model_once_and_the_next_one_not_at_all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from color_extraction import ROWS, BrokenModel, ColorModel, NeverLoaded, Prepared, write_colors
+from color_extraction import ROWS, BrokenModel, ColorModel, NeverLoaded, Prepared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,31 +29,6 @@ from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.identity import embedding_key
 from pathorob_checks.embeddings.pipeline import in_order
 from pathorob_checks.embeddings.store import EmbeddingStore
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_colors(tmp_path_factory.mktemp("cohort") / "colors")
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "colors"))
-
-
-@pytest.fixture
-def cohort(folder: Path) -> Cohort:
-    return load_folder(folder)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EmbeddingStore:
-    return EmbeddingStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def prepared(tmp_path: Path) -> Prepared:
-    return Prepared(tmp_path / "loads")
 
 
 def expected(cohort: Cohort) -> npt.NDArray[np.float32]:
