@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from cohort_folders import write_cohort
 from terminal import Terminal
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.plugin import worker as worker_module
@@ -149,12 +152,21 @@ def test_tests_of_one_subject_are_one_unit_of_work(nodeid: str, subject: str) ->
 
 
 @pytest.fixture
-def four_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def four_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(worker_module, "available_cpus", lambda: 4)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     for variable in worker_module._VARIABLES:
         monkeypatch.setenv(variable, "7")  # restored afterwards
         monkeypatch.delenv(variable)
+    torch_threads = torch.get_num_threads()
+    with threadpool_limits():
+        yield
+    torch.set_num_threads(torch_threads)
+
+
+def threads() -> set[int]:
+    """Threads that each numerical library loaded by now would use."""
+    return {library["num_threads"] for library in threadpool_info()} | {torch.get_num_threads()}
 
 
 def worker(name: str) -> Worker:
@@ -180,6 +192,17 @@ def test_workers_at_work_share_the_cores_and_one_alone_has_them_all(tmp_path: Pa
     for member in (one, two):
         member.leave()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_libraries_that_are_loaded_already_use_the_share() -> None:
+    threadpool_limits(3)
+    torch.set_num_threads(3)
+    one = worker("gw0")
+    assert threads() == {2}
+    with one.at_work():
+        assert threads() == {4}
+    one.leave()
 
 
 @pytest.mark.usefixtures("four_cores")

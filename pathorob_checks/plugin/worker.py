@@ -38,15 +38,16 @@ class Worker:
         name = workerinput.get("workerid", "gw0")
         self.index = int(name[2:]) if name[2:].isdecimal() else 0
         self._workers = int(workerinput.get("workercount", 1))
-        self._free = (
-            self._workers > 1 and "OMP_NUM_THREADS" not in os.environ
-        )  # a number that the user set is kept
+        # A number that the user set is kept.
+        self._free = self._workers > 1 and "OMP_NUM_THREADS" not in os.environ
+        self._share: int | None = None  # what this process computes on by now
         self._folder = Path(tempfile.gettempdir()) / f"pathorob-checks-{workerinput.get('testrunuid', '')}"
         self._path = self._folder / name
         self._lock: Any = None
         if self._free:
-            # Read by numpy, torch and OpenMP when they are first imported.
-            os.environ |= dict.fromkeys(_VARIABLES, str(max(1, available_cpus() // self._workers)))
+            # Read by numpy, torch and OpenMP when they are first imported, which counting the cores does.
+            os.environ |= dict.fromkeys(_VARIABLES, "1")
+            self._compute_on(max(1, available_cpus() // self._workers))
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -104,14 +105,18 @@ class Worker:
     def use_share(self) -> None:
         """Let this process compute on its share."""
         count = self.share()
-        if os.environ["OMP_NUM_THREADS"] == str(count):
-            return
+        if count != self._share:
+            self._compute_on(count)
+
+    def _compute_on(self, count: int) -> None:
+        """Let the libraries loaded by now, and those loaded later, use so many cores."""
         from threadpoolctl import threadpool_limits
 
         os.environ |= dict.fromkeys(_VARIABLES, str(count))
         threadpool_limits(count)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(count)
+        self._share = count
 
     def following(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items; between them the share is adapted to what the other workers do."""
