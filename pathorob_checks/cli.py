@@ -156,7 +156,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import doctor
 
     failed = 0
-    for finding in doctor.examine(_inputs(options, _cache(options))):
+    for finding in doctor.examine(_inputs(options, options.fm_cache)):
         failed += finding.state == doctor.FAIL
         text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
         lead = f"{finding.state}  {finding.subject}: "
@@ -171,7 +171,7 @@ def _prefetch(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import prefetch
 
     carried: Path | None = options.to.expanduser().absolute() if options.to else None
-    cache = _cache(options)
+    cache: str | None = options.fm_cache
     if carried is not None:
         cache = str(prefetch.use_folder(carried))
     for line in prefetch.prefetch(_inputs(options, cache)):
@@ -259,7 +259,7 @@ def _recipes(options: argparse.Namespace) -> int:
 def _cache_command(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import cache
 
-    store = cache.store_at(_cache(options))
+    store = cache.store_at(options.fm_cache)
     if options.action == "verify":
         whole = True
         for line, good in cache.verify(store):
@@ -305,13 +305,6 @@ def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
         trust_remote_code=options.fm_trust_remote_code,
     )
     return Inputs(settings, subjects_of(settings), Observer())
-
-
-def _cache(options: argparse.Namespace) -> str | None:
-    import os
-
-    given: str | None = options.fm_cache or os.environ.get("PATHOROB_CHECKS_CACHE") or None
-    return given
 
 
 def _wrapped(text: str) -> Iterator[str]:

@@ -38,7 +38,11 @@ class PathorobChecksError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.remedy}."
+        return f"{self.problem}; {self.remedy}{'' if self.remedy.endswith('?') else '.'}"
+
+
+class SettingsError(PathorobChecksError):
+    """A value that a setting of a run does not take."""
 
 
 class SpecError(PathorobChecksError):

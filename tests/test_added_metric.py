@@ -165,7 +165,7 @@ def test_a_metric_of_another_package_is_a_metric_like_any_other(folder: Terminal
     assert difference["id"].endswith("test_not_worse_than_baseline[stain-invariant-c-not-worse-center-leak]")
     assert (difference["direction"], difference["bound"], difference["verdict"]) == ("<=", 0.05, "pass")
     assert difference["value"] < 0
-    assert "more robust than the baseline, which has" in difference["meaning"]
+    assert "more robust than the baseline (0." in difference["meaning"]
     assert difference["rationale"] == "Not worse than color-sensitive (old.json) by more than 0.05."
 
     # a criterion that commands know
@@ -192,9 +192,11 @@ def test_without_the_package_its_metric_is_unknown(folder: Terminal) -> None:
          "uses the computation name 'robustness_index', which is taken"),
         (MODULE.replace('name="center_leak",\n    label', 'name="Center leak",\n    label'),
          "needs a name of lower-case letters, digits and _"),
+        (MODULE.replace('view="robustness_index"', 'view="slides"'),
+         "the metric center_leak reads the view 'slides' of a cohort, which does not exist; let it read"),
         (MODULE.replace("margin=0.05", "margin=-1.0"), "the metric 'center_leak' has the margin -1"),
     ],
-    ids=["raises", "no metric", "name", "computation", "bad name", "margin"],
+    ids=["raises", "no metric", "name", "computation", "bad name", "view", "margin"],
 )  # fmt: skip
 def test_a_package_that_does_not_fit_is_named_in_one_sentence(
     folder: Terminal, installed: Path, tmp_path: Path, module: str, sentence: str
@@ -204,7 +206,49 @@ def test_a_package_that_does_not_fit_is_named_in_one_sentence(
     (broken / "center_leak.py").write_text(module)
     for info in installed.glob("*.dist-info"):
         (broken / info.name).symlink_to(info)
-    run = folder.command("criteria", "check", "leaks.toml", subprocess=True, PYTHONPATH=str(broken))
-    assert run.code == 1
+    gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
+    run = folder.pytest(*gate, PYTHONPATH=str(broken))
+    assert run.code == 4
     assert sentence in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        (MODULE.replace('metric="center_leak", value=value, int', 'metric="leak", value=value, int'),
+         "its function measured leak, which is no metric; let its Measurement have metric='center_leak'"),
+        (MODULE.replace("takes_device=False, ", ""),
+         "(got an unexpected keyword argument 'device'); use the parameters of its function"),
+    ],
+    ids=["name", "parameter"],
+)  # fmt: skip
+def test_a_function_that_does_not_fit_its_definition_is_an_error_in_one_sentence(
+    folder: Terminal, installed: Path, tmp_path: Path, module: str, sentence: str
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "center_leak.py").write_text(module)
+    for info in installed.glob("*.dist-info"):
+        (broken / info.name).symlink_to(info)
+    gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
+    run = folder.pytest(*gate, PYTHONPATH=str(broken))
+    assert run.code == 1
+    assert sentence in " ".join(run.output.split())
+    assert "Traceback" not in run.output
+
+
+def test_a_baseline_whose_values_have_no_resampling_says_that_it_cannot_be_one(
+    folder: Terminal, installed: Path
+) -> None:
+    (folder.folder / "plain").mkdir()
+    plain = MODULE.replace("confidence=confidence, resampling=resampling,", "confidence=confidence,")
+    (folder.folder / "plain" / "center_leak.py").write_text(plain)
+    for info in installed.glob("*.dist-info"):
+        (folder.folder / "plain" / info.name).symlink_to(info)
+    path = {"PYTHONPATH": str(folder.folder / "plain")}
+    gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
+    folder.pytest(*gate, "--fm-json=old.json", **path)
+    run = folder.pytest(*gate, "--fm-baseline=old.json", **path)
+    assert run.code == 4
+    assert "has only values without an interval of slides or repetitions (center_leak)" in run.output

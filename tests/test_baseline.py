@@ -118,7 +118,7 @@ def test_of_several_fms_one_must_be_named(file):
         (document(schema="pathorob-checks/results/3"), "has the schema 'pathorob-checks/results/3', not"),
         ({**document(), "environment": {}}, r"is damaged \(environment"),
         (document(checks=[]), "has 0 FMs"),
-        (document(check(resampling=None)), "has no measured value of old"),
+        (document(check(resampling=None)), "has only values without an interval"),
         (document({k: v for k, v in check().items() if k != "bound"}), r"is damaged \(checks.0.bound: "),
         (document(check(value=float("nan"))), "is not a results file"),
     ],

@@ -119,12 +119,29 @@ def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal
         ({"criteria": "flor"}, "profile 'flor' is unknown; did you mean 'floor'"),
         ({"criteria_digest": "0" * 64}, "but --fm-criteria-digest requires 000"),
         ({"baseline": "none.json"}, "cannot be read"),
+        ({"baseline_fm": "old"}, "there is no baseline"),
+        ({"criteria": []}, "there are no criteria"),
+        ({"fm": []}, "there is no FM to check"),
+        ({"engine": "slurm"}, "engine is 'slurm'; choose one of local, ray"),
+        ({"precision": "fp8"}, "precision is 'fp8'; choose one of fp32, bf16, fp16"),
+        ({"pooling": "max"}, "pooling is 'max'; choose one of cls"),
+        ({"device": "gpu"}, "device is 'gpu'; choose auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:99"}, "device cuda:99 is not available"),
+        ({"batch_size": 0}, "batch_size is 0; give a positive whole number"),
     ],
 )
 def test_what_is_wrong_from_the_start_is_raised(folder: Terminal, arguments: Any, message: str) -> None:
     given = {"fm": "demo:stain-invariant", "cohorts": "slides", "cache": folder.cache, "progress": False}
     with pytest.raises(PathorobChecksError, match=message):
         evaluate(**{**given, **arguments})
+
+
+def test_embeddings_are_kept_where_the_gate_keeps_them(
+    folder: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATHOROB_CHECKS_CACHE", str(tmp_path / "kept"))
+    evaluate("demo:stain-invariant", cohorts="slides", progress=False)
+    assert len(list((tmp_path / "kept").rglob("manifest.json"))) == 1
 
 
 def test_an_extraction_that_failed_is_not_repeated_for_every_check(folder: Terminal, tmp_path: Path) -> None:

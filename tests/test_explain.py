@@ -35,7 +35,7 @@ def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy()
         "31 % share the class: the medical center outweighs the biology",
         "13 % of the patches are informative.",
         "Weakest: tumor of RUMC: 0.120 (share of class)",
-        "then: normal of UMCU: 0.200",
+        "Next: normal of UMCU: 0.200",
         "What to do: Start with the slides of RUMC.",
         "This project's choice; no threshold is published.",
     ):

@@ -247,21 +247,20 @@ def test_names_that_keep_their_order_do_not_change_the_drop(dim: int, seed: int)
     assert_same(result, performance_drop(x, patches.replace(names), repetitions=2), 1e-12)
 
 
-@few_examples
-@given(seed=seeds)
-def test_the_order_of_rows_within_a_slide_does_not_change_the_drop(seed: int) -> None:
-    x, patches, result = dropped(seed, 64)
-    rng = np.random.RandomState(seed)
-    order = np.concatenate(
-        [
-            rng.permutation(np.asarray(rows))
-            for rows in patches.groupby("slide_id", sort=False).indices.values()
-        ]
-    )
-    other = performance_drop(x[order], patches.iloc[order].reset_index(drop=True), repetitions=2)
-    # Which of a slide's patches validate changes, and with it sometimes the chosen strength.
-    assert_same(result, other, 0.15)
-    assert other.cramers_v == result.cramers_v
+def test_the_order_of_rows_within_a_slide_does_not_change_the_drop() -> None:
+    """Unless other patches of a slide validate and another strength is chosen, which is rare."""
+    equal = 0
+    for seed in range(12):
+        patches = drop_table()
+        x = embed(patches, biology=0.4, center=1.2, noise=0.25, seed=seed, dim=64)
+        rng = np.random.RandomState(seed)
+        slides = patches.groupby("slide_id", sort=False).indices.values()
+        order = np.concatenate([rng.permutation(np.asarray(rows)) for rows in slides])
+        result = performance_drop(x, patches, repetitions=2)
+        other = performance_drop(x[order], patches.iloc[order].reset_index(drop=True), repetitions=2)
+        assert other.cramers_v == result.cramers_v
+        equal += (other.id_drop, other.ood_drop) == pytest.approx((result.id_drop, result.ood_drop), abs=1e-9)
+    assert equal >= 9
 
 
 def test_a_factor_changes_the_drop() -> None:

@@ -233,7 +233,7 @@ def test_a_missing_column_is_refused_by_name(metric: Metric, column: str) -> Non
 
 
 @pytest.mark.parametrize(("metric", "column"), NEEDED)
-def test_an_empty_cell_is_refused_with_its_row(metric: Metric, column: str) -> None:
+def test_an_empty_cell_is_refused_with_its_name(metric: Metric, column: str) -> None:
     x, patches = good()
     patches.loc[6, column] = None
     with pytest.raises(MetricError, match=f"column '{column}' is empty in row 6"):
@@ -243,9 +243,12 @@ def test_an_empty_cell_is_refused_with_its_row(metric: Metric, column: str) -> N
 def test_fewer_neighbors_than_k_are_refused() -> None:
     x, patches = good()
     assert robustness_index(x, patches, k=78).k == 78
-    for k in (79, 0):
-        with pytest.raises(MetricError, match=f"k = {k} neighbors were requested, but 78 are left"):
-            robustness_index(x, patches, k=k)
+    with pytest.raises(
+        MetricError, match="k = 79 neighbors were requested, but only 78 patches are of other"
+    ):
+        robustness_index(x, patches, k=79)
+    with pytest.raises(MetricError, match="k = 0 is not positive"):
+        robustness_index(x, patches, k=0)
 
 
 def test_neighborhoods_of_one_cell_only_are_refused() -> None:
@@ -312,17 +315,19 @@ def test_a_published_schedule_names_the_cells_with_too_few_slides() -> None:
 def test_a_slide_that_is_the_whole_cohort_is_refused() -> None:
     x, patches = good()
     patches["slide_id"] = "only"
-    with pytest.raises(MetricError, match=r"k = 5 neighbors were requested, but 0 are left"):
+    with pytest.raises(
+        MetricError, match=r"k = 5 neighbors were requested, but only 0 .* than the largest one \(only\)"
+    ):
         run_index(x, patches)
     with pytest.raises(MetricError, match="slide 'only' has patches from Aachen and Bonn"):
         run_drop(x, patches)
 
 
-def test_a_subset_that_is_one_slide_is_refused_with_its_row() -> None:
+def test_a_subset_that_is_one_slide_is_refused_with_its_name() -> None:
     x, patches = good()
     patches["subset"] = "many"
     patches.loc[patches.slide_id == patches.slide_id[6], "subset"] = "one"
-    with pytest.raises(MetricError, match=r"but 0 are left .* \(subset of row 6\)"):
+    with pytest.raises(MetricError, match=rf"but only 0 .* largest one \({patches.slide_id[6]}\)"):
         robustness_index(x, patches, k=3, paired=True)
 
 

@@ -172,7 +172,7 @@ def test_a_quantile_profile_refuses_a_cohort_without_published_values():
         load_profile("median").criteria_for(("demo",))
     assert str(caught.value) == (
         "profile median has no published values for cohort demo (criterion robustness-index); "
-        "use floor or give a number."
+        "use floor, or a file with numbers as bounds."
     )
 
 

@@ -5,7 +5,7 @@ from made_checks import criterion_of
 
 from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.evaluation.judging import judged
-from pathorob_checks.evaluation.measuring import Measured
+from pathorob_checks.evaluation.measuring import Measured, drawn_of
 from pathorob_checks.evaluation.suspects import suspects
 from pathorob_checks.metrics.measurement import CellValue, Measurement, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
@@ -56,7 +56,9 @@ def measured(value=0.3, interval=(0.25, 0.35), **more):
 def suspected(measurement, drift=None, **changes):
     criterion = CRITERION.model_copy(update=changes)
     judgement = judge(criterion.bound, criterion.direction, measurement, criterion.rule, drift=drift)
-    return suspects(measurement, criterion, judgement.verdict, drift)
+    return suspects(
+        Measured(measurement=measurement, drawn=drawn_of([measurement])), criterion, judgement.verdict, drift
+    )
 
 
 def test_nothing_is_suspect_where_the_criterion_is_met():
@@ -88,6 +90,21 @@ def test_an_interval_over_repetitions_claims_nothing_about_other_slides():
     assert "slides" not in close.sentence
 
 
+def test_an_interval_of_unknown_origin_claims_nothing_about_slides_or_repetitions():
+    [clear] = suspected(measured(resampling=None))
+    assert clear.sentence == "the whole interval misses the bound."
+    [close] = suspected(measured(0.48, (0.44, 0.52), resampling=None))
+    assert close.sentence == "the interval is too wide to decide at this value."
+
+
+def test_an_interval_of_several_values_is_about_repetitions_if_any_of_them_is():
+    slides = measured()
+    repeated = measured(resampling=drawn({"A": 5}).model_copy(update={"drawn": "repetitions"}))
+    assert drawn_of([slides, slides]) == "slides"
+    assert drawn_of([slides, repeated]) == "repetitions"
+    assert drawn_of([measured(resampling=None)]) is None
+
+
 def test_drift_that_reaches_the_bound_makes_the_precision_suspect():
     first = suspected(measured(0.49, (0.48, 0.495)), drift=0.02)[0]
     assert first.kind == "precision"
@@ -106,7 +123,7 @@ def test_little_support_and_few_slides_are_suspect_beside_a_failure():
 
 def test_without_an_interval_no_certainty_is_claimed():
     [suspect] = suspected(measured(interval=None))
-    assert "has no interval, so this may be chance" in suspect.sentence
+    assert suspect.sentence == "the value misses the bound; without an interval, chance cannot be excluded."
 
 
 # --- the message of a failing test ------------------------------------------------------------------------
@@ -130,7 +147,7 @@ def test_a_failure_names_cells_slides_neighbors_and_suspects_in_at_most_twenty_l
     assert len(text.splitlines()) <= 20
     for words in (
         "Weakest: tumor of RUMC: 0.100 (a share; 83 % of its neighbors are from its own center)",
-        "Slides: slide-0, slide-1, slide-2 make the value worst.",
+        "Slides: slide-0, slide-1, slide-2 are most responsible for the value.",
         "Suspect: embedding: ",
     ):
         assert words in flat(text)
@@ -169,7 +186,7 @@ def test_other_quantities_are_named_as_what_they_are(quantity, more, label, word
 def test_a_difference_is_explained_against_the_baseline():
     worse = measured(-0.05, (-0.06, -0.04), support=None)
     text = flat(explain(checked("difference", worse, baseline=OLD)))
-    assert "0.050 less robust than the baseline, which has 0.740." in text
+    assert "0.050 less robust than the baseline (0.740)." in text
 
 
 def test_a_confident_failure_does_not_call_a_good_value_bad():

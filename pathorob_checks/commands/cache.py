@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pathorob_checks.embeddings import upkeep
-from pathorob_checks.embeddings.store import EmbeddingStore, default_root
+from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.sizes import written_size
 
 _SHOWN = 12  # digits of a key
@@ -14,7 +14,7 @@ _SHOWN = 12  # digits of a key
 
 def store_at(folder: str | None) -> EmbeddingStore:
     """The store in a folder, or the user's own."""
-    return EmbeddingStore(Path(folder).expanduser() if folder else default_root())
+    return EmbeddingStore(Path(folder).expanduser() if folder else None)
 
 
 def listing(store: EmbeddingStore) -> Iterator[str]:

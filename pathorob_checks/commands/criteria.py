@@ -27,7 +27,7 @@ from pathorob_checks.wording import percent, printable
 
 WIDTH = 80
 _DEMAND = (
-    "With --fm-criteria-digest=DIGEST a run starts only by these criteria, protocol, cohorts and baseline."
+    "With --fm-criteria-digest=DIGEST a run starts only with these criteria, protocol, cohorts and baseline."
 )
 WEAKENED = ("removed", "loosened", "changed")
 

@@ -223,7 +223,7 @@ class CriterionEntry(BaseModel):
             raise CriteriaError(
                 f"profile {profile} has no published values for cohort {', '.join(cohorts)} "
                 f"(criterion {self.id})",
-                remedy="use floor or give a number",
+                remedy="use floor, or a file with numbers as bounds",
             ) from None
         return Criterion(
             id=self.id,

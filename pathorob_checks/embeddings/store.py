@@ -71,7 +71,10 @@ class StoredEmbeddings:
 
 
 def default_root() -> Path:
-    """The user's cache folder for this package, where the operating system expects it."""
+    """`PATHOROB_CHECKS_CACHE`, or the user's cache folder where the operating system expects it."""
+    chosen = os.environ.get("PATHOROB_CHECKS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
     return Path(platformdirs.user_cache_dir("pathorob-checks", appauthor=False))
 
 

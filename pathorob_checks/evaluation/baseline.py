@@ -149,6 +149,13 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
         for check in checks
         if check.fm == name and check.resampling is not None and check.metric in metrics()
     }
+    without = sorted({check.metric for check in checks if check.fm == name and check.metric in metrics()})
+    if without and not measured:
+        raise CriteriaError(
+            f"the baseline {path} has only values without an interval of slides or repetitions "
+            f"({', '.join(without)}), from which no interval of a difference can be drawn",
+            remedy="leave the baseline out",
+        )
     if not measured:
         raise CriteriaError(
             f"the baseline {path} has no measured value of {printable(name)}", remedy=_MEASURE_AGAIN

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import Records, results_of
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.judging import not_measured
@@ -69,7 +69,8 @@ def evaluate(
     pooling : {'cls', 'mean', 'clsmean', 'pooled'}, optional
         How tokens become one embedding; None for the model's own.
     cache : str or path-like, optional
-        Folder in which embeddings are kept; None for the user's cache folder.
+        Folder in which embeddings are kept; None for the environment variable `PATHOROB_CHECKS_CACHE`, and
+        without it the user's cache folder. No other variable of the gate is read.
     metadata : str or path-like, optional
         Folder with the benchmark's tables; None downloads them.
     commercial : bool, default False
@@ -163,6 +164,8 @@ def evaluate(
         engine=engine,
         ray_address=ray_address,
     )
+    if not settings.fms:
+        raise SettingsError("there is no FM to check", remedy="name one, such as 'demo:stain-invariant'")
     evaluation = Evaluation(settings, Bars() if progress else Observer())
     evaluation.preflight()
     return results_of(evaluation, made_records(evaluation))

@@ -63,6 +63,10 @@ class Inputs:
             from pathorob_checks.embeddings.ray_cluster import check_usable
 
             check_usable(self.settings.ray_address)
+        elif self.settings.device not in ("auto", "cpu"):
+            from pathorob_checks.models.devices import resolve_device
+
+            resolve_device(self.settings.device)
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
             self.resolved(name)
         for name in self.subjects.cohorts:

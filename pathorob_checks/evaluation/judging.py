@@ -34,7 +34,7 @@ def own_criterion(
         bound=bound,
         direction=direction,
         rule=rule,
-        rationale=rationale or f"Bound of the test {test}.",
+        rationale=rationale or f"The test {test} gives no rationale.",
     )
 
 
@@ -85,7 +85,7 @@ def judged(
             reason=judgement.reason,
             meaning=_meaning(criterion, measured),
             remedies=_remedies(criterion, judgement.verdict),
-            suspects=suspects(measurement, criterion, judgement.verdict, drift),
+            suspects=suspects(measured, criterion, judgement.verdict, drift),
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -155,7 +155,7 @@ def _meaning(criterion: Criterion, measured: Measured) -> str:
     if criterion.quantity != "difference":
         sentence = definition.meaning(value)
         return f"{sentence[:1].upper()}{sentence[1:]}."
-    before = f", which has {measured.baseline.value:.3f}" if measured.baseline else ""
+    before = f" ({measured.baseline.value:.3f})" if measured.baseline else ""
     return f"{_compared(definition, value)} the baseline{before}."
 
 

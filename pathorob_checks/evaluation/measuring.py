@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,13 @@ class Measured:
     measurement : of the quantity that the criterion is about.
     group : the name of the worst medical center or biological class.
     baseline : the FM compared with.
+    drawn : what the interval is about: other "slides", other "repetitions" with these slides, or None.
     """
 
     measurement: Measurement
     group: str | None = None
     baseline: ComparedWith | None = None
+    drawn: str | None = None
 
 
 class Measuring:
@@ -54,7 +57,9 @@ class Measuring:
         MetricError : it has no value.
         """
         if planned.key not in self._measured:
-            self._measured[planned.key] = _QUANTITIES[planned.criterion.quantity](self, planned)
+            measured = _QUANTITIES[planned.criterion.quantity](self, planned)
+            values = [self.value(subject, planned.criterion.metric) for subject in planned.subjects]
+            self._measured[planned.key] = replace(measured, drawn=drawn_of(values))
         return self._measured[planned.key]
 
     def value(self, subject: Subject, name: str, **settings: Any) -> Measurement:
@@ -70,10 +75,20 @@ class Measuring:
             cohort = self._inputs.cohort(subject.cohort)
             measured = self._compute(definition, subject, cohort, settings)
             if name not in measured:
-                problem, remedy = definition.missing or ("gives no value", "leave the criterion out")
-                raise MetricError(f"{name}: cohort {cohort.name!r} {problem}", remedy=remedy)
+                raise self._no_value(definition, cohort, measured)
             self._values |= {(subject, each, others): value for each, value in measured.items()}
         return self._values[subject, name, others]
+
+    @staticmethod
+    def _no_value(definition: Metric, cohort: Cohort, measured: Mapping[str, Measurement]) -> MetricError:
+        foreign = sorted(set(measured) - set(metrics()))
+        if foreign:
+            return MetricError(
+                f"{definition.name}: its function measured {', '.join(foreign)}, which is no metric",
+                remedy=f"let its Measurement have metric={definition.name!r}",
+            )
+        problem, remedy = definition.missing or ("gives no value", "leave the criterion out")
+        return MetricError(f"{definition.name}: cohort {cohort.name!r} {problem}", remedy=remedy)
 
     def _definition(self, name: str) -> Metric:
         """As `registry.metric`; the name of a computation gives the names of its metrics."""
@@ -102,6 +117,13 @@ class Measuring:
             **({"progress": self._inputs.observer.progress} if computation.takes_progress else {}),
             **settings,
         }
+        try:
+            inspect.signature(computation.function).bind(None, view.patches, **arguments)
+        except TypeError as error:
+            raise MetricError(
+                f"{definition.name} cannot be measured with the settings {', '.join(arguments)} ({error})",
+                remedy="use the parameters of its function",
+            ) from None
         embeddings = self._inputs.embeddings(subject).values[view.rows]
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
 
@@ -183,7 +205,7 @@ class Measuring:
             raise MetricError(
                 f"{name}: one of the two values has no slides or repetitions from which an interval of the "
                 "difference could be drawn",
-                remedy="run this cohort without --fm-baseline",
+                remedy="leave the baseline out for this cohort",
             )
         change = difference(new.resampling, old, confidence=self._terms.profile.confidence)
         measurement = replace(
@@ -195,6 +217,12 @@ class Measuring:
         )
         compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
         return Measured(measurement=measurement, baseline=compared)
+
+
+def drawn_of(values: Iterable[Measurement]) -> str | None:
+    """What intervals that are made of these values are about; None where it is not known."""
+    drawn = {value.resampling.drawn for value in values if value.resampling is not None}
+    return "repetitions" if "repetitions" in drawn else next(iter(drawn), None)
 
 
 _QUANTITIES: Mapping[str, Callable[[Measuring, PlannedCheck], Measured]] = {

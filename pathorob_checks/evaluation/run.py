@@ -15,7 +15,7 @@ from pathorob_checks.evaluation.facts import cohort_facts, run_of
 from pathorob_checks.evaluation.inputs import Inputs
 from pathorob_checks.evaluation.integrity import integrity_check
 from pathorob_checks.evaluation.judging import judged
-from pathorob_checks.evaluation.measuring import Measured, Measuring
+from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
@@ -119,7 +119,7 @@ class Evaluation:
                 f"criterion {criterion.id} is not one of the profile", remedy="give a measurement to judge"
             )
         else:
-            measured = Measured(measurement=measurement)
+            measured = Measured(measurement=measurement, drawn=drawn_of([measurement]))
             subjects = tuple(subject._replace(cohort=cohort) for cohort in criterion.cohorts)
         return judged(
             check_id,

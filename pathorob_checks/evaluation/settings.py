@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pathorob_checks.errors import SettingsError
+from pathorob_checks.models.pooling import POOLINGS
+from pathorob_checks.models.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.registry import CohortSources
     from pathorob_checks.criteria.profile import Profile
     from pathorob_checks.embeddings.store import EmbeddingStore
     from pathorob_checks.models.loading import ModelSettings
+
+ENGINES = ("local", "ray")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_CHOICES: Mapping[str, tuple[str | None, ...]] = {
+    "engine": ENGINES,
+    "precision": PRECISIONS,
+    "pooling": (*POOLINGS, None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +51,10 @@ class Settings:
     metadata : folder with the benchmark's tables; None downloads them.
     commercial : leave out what may not be used commercially.
     trust_remote_code : let a model's repository run code of its own.
+
+    Raises
+    ------
+    SettingsError : a value that its setting does not take.
     """
 
     fms: tuple[str, ...]
@@ -58,11 +76,29 @@ class Settings:
     commercial: bool = False
     trust_remote_code: bool = False
 
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                known = ", ".join(str(choice) for choice in choices)
+                raise SettingsError(f"{name} is {value!r}", remedy=f"choose one of {known}")
+        if not _DEVICE.fullmatch(self.device):
+            raise SettingsError(f"device is {self.device!r}", remedy="choose auto, cpu, cuda or cuda:N")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise SettingsError(f"batch_size is {self.batch_size}", remedy="give a positive whole number")
+        if not self.criteria:
+            raise SettingsError("there are no criteria", remedy="name a profile, such as floor, or a file")
+        if self.baseline_fm is not None and self.baseline is None:
+            raise SettingsError(
+                f"{self.baseline_fm!r} is to be the baseline's FM, but there is no baseline",
+                remedy="name its results file as the baseline",
+            )
+
     def store(self) -> EmbeddingStore:
         """Where embeddings are kept."""
-        from pathorob_checks.embeddings.store import EmbeddingStore, default_root
+        from pathorob_checks.embeddings.store import EmbeddingStore
 
-        return EmbeddingStore(Path(self.cache).expanduser() if self.cache else default_root())
+        return EmbeddingStore(Path(self.cache).expanduser() if self.cache else None)
 
     def sources(self) -> CohortSources:
         """Where the benchmark's tables come from."""

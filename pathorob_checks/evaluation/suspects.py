@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.verdict import Verdict, meets
+from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Suspect
 from pathorob_checks.wording import counted, percent
@@ -16,15 +17,16 @@ FEW_SLIDES = 5  # in a cell; how slides vary is hardly known from fewer
 
 
 def suspects(
-    measurement: Measurement, criterion: Criterion, verdict: Verdict, drift: float | None = None
+    measured: Measured, criterion: Criterion, verdict: Verdict, drift: float | None = None
 ) -> tuple[Suspect, ...]:
     """What is likely to be at fault, likeliest first; nothing for a criterion that is met."""
     if verdict is Verdict.PASS:
         return ()
-    likely = [one for look in _LOOKS if (one := look(measurement, criterion, drift))]
+    likely = [one for look in _LOOKS if (one := look(measured, criterion, drift))]
+    measurement = measured.measurement
     clear = verdict is Verdict.FAIL and (measurement.interval is None or _misses(measurement, criterion))
     if clear and not any(one.kind == "precision" for one in likely):
-        likely.insert(0, _embedding(measurement))
+        likely.insert(0, _embedding(measured))
     return tuple(likely)
 
 
@@ -34,35 +36,36 @@ def _misses(measurement: Measurement, criterion: Criterion) -> bool:
     return not any(meets(end, criterion.direction, criterion.bound) for end in ends)
 
 
-def _is_over_repetitions(measurement: Measurement) -> bool:
-    """Whether the interval is about other draws of the same slides, not about other slides."""
-    return measurement.resampling is not None and measurement.resampling.drawn == "repetitions"
+_WOULD_FAIL_TOO = {
+    "slides": "other slides from these centers would very probably fail too.",
+    "repetitions": "other draws of training and test slides from this cohort would very probably fail too.",
+    None: "the whole interval misses the bound.",
+}
 
 
-def _embedding(measurement: Measurement) -> Suspect:
-    if measurement.interval is None:
-        sentence = "the value misses the bound, but has no interval, so this may be chance."
-    elif _is_over_repetitions(measurement):
-        sentence = "other draws of training and test slides from this cohort would very probably fail too."
+def _embedding(measured: Measured) -> Suspect:
+    if measured.measurement.interval is None:
+        sentence = "the value misses the bound; without an interval, chance cannot be excluded."
     else:
-        sentence = "other slides from these centers would very probably fail too."
+        sentence = _WOULD_FAIL_TOO[measured.drawn]
     return Suspect(kind="embedding", sentence=sentence)
 
 
-def _precision(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:
-    distance = abs(measurement.value - criterion.bound)
+def _precision(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:
+    distance = abs(measured.measurement.value - criterion.bound)
     if not drift or drift < distance:
         return None
     sentence = f"it may move the value by up to {drift:.3g}, and the bound is {distance:.3g} away; use fp32."
     return Suspect(kind="precision", sentence=sentence)
 
 
-def _width(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
+def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
+    measurement = measured.measurement
     if measurement.interval is None or _misses(measurement, criterion):
         return None
-    if _is_over_repetitions(measurement):
-        sentence = "the repetitions vary too much to decide at this value."
-        return Suspect(kind="cohort", sentence=sentence)
+    if measured.drawn != "slides":
+        vary = "repetitions vary too much" if measured.drawn else "interval is too wide"
+        return Suspect(kind="cohort", sentence=f"the {vary} to decide at this value.")
     low, high = measurement.interval
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
@@ -70,17 +73,18 @@ def _width(measurement: Measurement, criterion: Criterion, drift: float | None) 
     return Suspect(kind="cohort", sentence=f"too few slides to decide; {enough} would suffice at this value.")
 
 
-def _support(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
-    if measurement.support is None or measurement.support >= LITTLE_SUPPORT:
+def _support(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
+    support = measured.measurement.support
+    if support is None or support >= LITTLE_SUPPORT:
         return None
     return Suspect(
         kind="cohort",
-        sentence=f"only {percent(round(measurement.support, 3))} of the patches are informative.",
+        sentence=f"only {percent(round(support, 3))} of the patches are informative.",
     )
 
 
-def _slides(measurement: Measurement, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
-    resampling = measurement.resampling
+def _slides(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
+    resampling = measured.measurement.resampling
     if resampling is None or resampling.drawn != "slides":
         return None
     count = Counter(cell for cells in resampling.cells for cell in cells)
@@ -92,7 +96,7 @@ def _slides(measurement: Measurement, criterion: Criterion, drift: float | None)
     )
 
 
-_LOOKS: tuple[Callable[[Measurement, Criterion, float | None], Suspect | None], ...] = (
+_LOOKS: tuple[Callable[[Measured, Criterion, float | None], Suspect | None], ...] = (
     _precision,
     _width,
     _support,

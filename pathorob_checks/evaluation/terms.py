@@ -14,7 +14,7 @@ from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.files import load_profiles
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.protocol import protocol_of
-from pathorob_checks.errors import CriteriaError
+from pathorob_checks.errors import CriteriaError, MetricError
 from pathorob_checks.evaluation.baseline import Baseline, baseline_of_this_run, read_baseline
 from pathorob_checks.evaluation.subjects import Subject, Subjects, subject_id
 from pathorob_checks.metrics.registry import added_metrics, metric
@@ -74,12 +74,20 @@ class Terms:
     """
 
     def __init__(self, profile: Profile, subjects: Subjects, baseline: Baseline | None = None) -> None:
+        from pathorob_checks.cohorts.cohort import VIEWS
         from pathorob_checks.cohorts.designs import view_designs
 
         self.profile, self.baseline = profile, baseline
         checks = planned_checks(profile, subjects, baseline)
         self.checks: Mapping[Key, PlannedCheck] = {check.key: check for check in checks}
         metrics = dict.fromkeys([*profile.metrics, *(check.criterion.metric for check in checks)])
+        for definition in map(metric, metrics):
+            view = definition.computation.view
+            if view not in VIEWS:
+                raise MetricError(
+                    f"the metric {definition.name} reads the view {view!r} of a cohort, which does not exist",
+                    remedy=f"let it read one of {', '.join(VIEWS)}",
+                )
         designs = {name: view_designs(text) for name, text in subjects.cohorts.items()}
         self.protocol = protocol_of(profile, metrics, designs)
         self.digest = digest_of(

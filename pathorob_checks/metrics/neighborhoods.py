@@ -313,14 +313,23 @@ def robustness_index(
 
     parts = [np.flatnonzero(subsets == part) for part in np.unique(subsets)]
     largest = [int(np.bincount(slides.codes[rows]).max()) for rows in parts]
-    shortest, where = min((len(rows) - most, rows[0]) for rows, most in zip(parts, largest, strict=True))
+    shortest, where = min(
+        (len(rows) - most, n) for n, (rows, most) in enumerate(zip(parts, largest, strict=True))
+    )
     reach = largest_k if largest_k is not None else k
     if reach is None:
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
-    if (k is not None and not 1 <= k <= reach) or not 1 <= reach <= shortest:
+    requested = reach if k is None else k
+    if not 1 <= requested <= reach:
         raise MetricError(
-            f"{METRIC}: k = {k if k is not None else reach} neighbors were requested, but {max(shortest, 0)} "
-            f"are left for the patches of the largest slide (subset of row {int(where)})",
+            f"{METRIC}: k = {requested} is not positive or exceeds largest_k = {reach}",
+            remedy="give 1 or more, and at most largest_k",
+        )
+    if reach > shortest:
+        slide = slides.names[np.bincount(slides.codes[parts[where]]).argmax()]
+        raise MetricError(
+            f"{METRIC}: k = {reach} neighbors were requested, but only {max(shortest, 0)} patches are of "
+            f"other slides than the largest one ({slide})",
             remedy="lower k, or add slides",
         )
 

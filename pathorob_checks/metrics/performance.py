@@ -348,7 +348,9 @@ def _outcomes(
     from pathorob_checks.numerics import threads
     from pathorob_checks.numerics.logistic import best_classifiers, memory
 
-    points = torch.from_numpy(array).to(device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing writes into it
+        points = torch.from_numpy(array).to(device)
 
     def outcome(draw: Repetition) -> _Outcome:
         fitted = best_classifiers(points, codes, draw.training, draw.validation)
@@ -404,14 +406,14 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
 
 def _meaning(where: str, value: float) -> str:
     if value < 0:
-        change = f"loses {rounded_percent(-value)} of the accuracy that balanced training gives"
+        change = f"loses {rounded_percent(-value)} of the accuracy that it has after balanced training"
     elif value > 0:
-        change = f"gains {rounded_percent(value)} over the accuracy that balanced training gives"
+        change = f"gains {rounded_percent(value)} over the accuracy that it has after balanced training"
     else:
-        change = "keeps the accuracy that balanced training gives"
+        change = "keeps the accuracy that it has after balanced training"
     return (
-        f"{where}, a classifier on these embeddings {change} when class and center correlate in the training "
-        "data, on average over the training splits"
+        f"{where}, a classifier on these embeddings {change} if class and center correlate in the training "
+        "data (mean over the training splits)"
     )
 
 

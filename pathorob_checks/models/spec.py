@@ -182,7 +182,7 @@ def _revision(text: str, at: str, revision: str) -> str | None:
 def _parse_demo(text: str, name: str) -> ModelSpec:
     if name not in DEMO_NAMES:
         near = difflib.get_close_matches(name.lower(), DEMO_NAMES, n=1, cutoff=0.5)
-        hint = f"did you mean demo:{near[0]}" if near else f"choose {' or '.join(DEMO_NAMES)}"
+        hint = f"did you mean demo:{near[0]}?" if near else f"choose {' or '.join(DEMO_NAMES)}"
         raise SpecError(f"--fm={text} is not a built-in demo model", remedy=hint)
     return ModelSpec(text, "demo", name)
 

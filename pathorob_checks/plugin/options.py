@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.errors import SettingsError
+from pathorob_checks.evaluation.settings import ENGINES, Settings
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.sizes import parse_size
@@ -178,7 +179,7 @@ OPTIONS = (
     Option(
         flag="--fm-engine",
         metavar="local|ray",
-        parse=one_of("local", "ray"),
+        parse=one_of(*ENGINES),
         default="local",
         environment="PATHOROB_CHECKS_ENGINE",
         help="what embeds: this process (default), or actors on a Ray cluster (extra [ray])",
@@ -254,7 +255,12 @@ def settings(config: pytest.Config) -> Settings:
     pytest.UsageError
         A value that its option does not take.
     """
-    return Settings(**{one.name: _value(config, one) for one in OPTIONS if one.name != JSON_FILE})
+    if not _value(config, OPTIONS[0]):
+        return Settings(fms=())  # other options' values are of no concern to a run without an FM
+    try:
+        return Settings(**{one.name: _value(config, one) for one in OPTIONS if one.name != JSON_FILE})
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def results_file(config: pytest.Config) -> str | None:
@@ -279,4 +285,4 @@ def _value(config: pytest.Config, option: Option) -> Any:
     try:
         return option.parse(given)
     except ValueError as error:
-        raise pytest.UsageError(f"{source}: {error}; give {option.metavar}.") from None
+        raise pytest.UsageError(f"{source}: {error}.") from None

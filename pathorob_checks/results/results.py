@@ -263,7 +263,9 @@ class Results(ResultsDocument):
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
             document = json.loads(content, parse_constant=_refuse_constant)
-            schema = document["schema"]
+            schema = document.get("schema") if isinstance(document, dict) else None
+            if schema is None:
+                raise ValueError("it has no key 'schema'")
             if schema == SCHEMA_1:
                 document = upgraded(document)
             elif schema != SCHEMA:
@@ -276,7 +278,7 @@ class Results(ResultsDocument):
         except RecursionError:
             problem = f"{name} is nested too deeply"
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            problem = f"{name} is not a results file ({type(error).__name__}: {error})"
+            problem = f"{name} is not a results file ({error or type(error).__name__})"
         raise CacheError(printable(problem), remedy=remedy)
 
     def _repr_html_(self) -> str:

@@ -45,12 +45,12 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
             share = f"{rounded_percent(cell.same_center)} of its neighbors are from its own center"
         details = "; ".join(filter(None, (cell.meaning if number == 0 else "", share)))
         place = f"{cell.biological_class} of {cell.medical_center}: {cell.value:.3f}"
-        sentences.append(("Weakest" if number == 0 else "then", f"{place} ({details})" if details else place))
+        sentences.append(("Weakest" if number == 0 else "Next", f"{place} ({details})" if details else place))
     if explanation.slides:
         names = ", ".join(slide.slide_id for slide in explanation.slides)
-        sentences.append(("Slides", f"{names} make the value worst."))
+        sentences.append(("Slides", f"{names} are most responsible for the value."))
     for number, suspect in enumerate(explanation.suspects):
-        sentences.append(("or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
+        sentences.append(("Or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
     sentences += [("What to do", " ".join(explanation.remedies)), ("Bound", explanation.rationale)]
     return _lines(explanation.headline, sentences, width)
 
