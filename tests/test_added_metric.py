@@ -121,6 +121,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def package(target: Path, installed: Path, module: str) -> Path:
+    """A folder where the package's metadata is installed beside another module of that name."""
+    target.mkdir()
+    (target / "center_leak.py").write_text(module)
+    for info in installed.glob("*.dist-info"):
+        (target / info.name).symlink_to(info)
+    return target
+
+
 @pytest.fixture
 def folder(lone_terminal: Terminal) -> Terminal:
     write_cohort(lone_terminal.folder / "c", slides=4)
@@ -201,11 +210,7 @@ def test_without_the_package_its_metric_is_unknown(folder: Terminal) -> None:
 def test_a_package_that_does_not_fit_is_named_in_one_sentence(
     folder: Terminal, installed: Path, tmp_path: Path, module: str, sentence: str
 ) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "center_leak.py").write_text(module)
-    for info in installed.glob("*.dist-info"):
-        (broken / info.name).symlink_to(info)
+    broken = package(tmp_path / "broken", installed, module)
     gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
     run = folder.pytest(*gate, PYTHONPATH=str(broken))
     assert run.code == 4
@@ -226,11 +231,7 @@ def test_a_package_that_does_not_fit_is_named_in_one_sentence(
 def test_a_function_that_does_not_fit_its_definition_is_an_error_in_one_sentence(
     folder: Terminal, installed: Path, tmp_path: Path, module: str, sentence: str
 ) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "center_leak.py").write_text(module)
-    for info in installed.glob("*.dist-info"):
-        (broken / info.name).symlink_to(info)
+    broken = package(tmp_path / "broken", installed, module)
     gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
     run = folder.pytest(*gate, PYTHONPATH=str(broken))
     assert run.code == 1
@@ -239,14 +240,10 @@ def test_a_function_that_does_not_fit_its_definition_is_an_error_in_one_sentence
 
 
 def test_a_baseline_whose_values_have_no_resampling_says_that_it_cannot_be_one(
-    folder: Terminal, installed: Path
+    folder: Terminal, installed: Path, tmp_path: Path
 ) -> None:
-    (folder.folder / "plain").mkdir()
-    plain = MODULE.replace("confidence=confidence, resampling=resampling,", "confidence=confidence,")
-    (folder.folder / "plain" / "center_leak.py").write_text(plain)
-    for info in installed.glob("*.dist-info"):
-        (folder.folder / "plain" / info.name).symlink_to(info)
-    path = {"PYTHONPATH": str(folder.folder / "plain")}
+    module = MODULE.replace("confidence=confidence, resampling=resampling,", "confidence=confidence,")
+    path = {"PYTHONPATH": str(package(tmp_path / "plain", installed, module))}
     gate = ["--fm=demo:color-sensitive", "--fm-cohort=c", "--fm-criteria=leaks.toml"]
     folder.pytest(*gate, "--fm-json=old.json", **path)
     run = folder.pytest(*gate, "--fm-baseline=old.json", **path)
