@@ -328,9 +328,12 @@ def test_a_removed_entry_does_not_exist(saved: EmbeddingStore) -> None:
     assert not saved.folder(KEY).exists()
 
 
-def test_the_default_root_is_the_users_cache_folder() -> None:
+def test_the_default_root_is_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATHOROB_CHECKS_CACHE", raising=False)
     assert EmbeddingStore().root == default_root()
     assert default_root().name == "pathorob-checks"
+    monkeypatch.setenv("PATHOROB_CHECKS_CACHE", "~/kept")
+    assert EmbeddingStore().root == Path.home() / "kept"
 
 
 def with_value(row: int, value: float) -> Values:
