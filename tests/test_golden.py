@@ -214,11 +214,12 @@ def _accuracies(cohort: str) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[
 
 @pytest.mark.parametrize("cohort", COHORTS)
 def test_the_accuracy_of_the_first_repetition_agrees_in_every_split(cohort: str) -> None:
-    """Within 0.001 of the reference, or within that of what scikit-learn gives on this processor.
+    """Within 0.001 of the reference; where the processor rounds otherwise, within a wider tolerance.
 
     A fit that stops after 100 iterations without having converged carries its rounding along, so that
     scikit-learn's own accuracy depends on the order of additions in a product. Where a split differs, the
-    protocol is fitted again with the columns in other orders, and three standard deviations are allowed.
+    protocol is fitted again with the columns in other orders, and 0.001 and three standard deviations from
+    its mean are allowed: 0.0032 on an EPYC with OpenBLAS's Haswell kernels, where one split is 0.0027 away.
     """
     domains = [(ours[:, 0], upstream[:, 0]) for ours, upstream in _accuracies(cohort)]
     equal = [np.abs(ours - upstream) <= 0.001 for ours, upstream in domains]
