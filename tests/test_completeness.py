@@ -1,4 +1,6 @@
-"""How much of the plan is measured: every way in which a check can be missing."""
+"""How much of the plan is recorded: every way in which a check can be missing."""
+
+from dataclasses import replace
 
 import pytest
 from made_checks import made, unmeasured
@@ -6,134 +8,218 @@ from made_checks import made, unmeasured
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.completeness import Collected, completeness
-from pathorob_checks.evaluation.terms import PlannedCheck
-from pathorob_checks.results.document import IntegrityCheck
-from pathorob_checks.results.outcome import must_fail
+from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
+from pathorob_checks.evaluation.plan import Plan, PlannedCheck, PlannedIntegrity
+from pathorob_checks.evaluation.subjects import LeftOut, Subject
+from pathorob_checks.results.document import IntegrityCheck, Outcome
+from pathorob_checks.results.outcome import exit_code, summarize
 
-PLANNED = [
-    PlannedCheck(fm="fm", method="none", criterion=one)
-    for one in load_profile("floor").criteria_for(["demo"])
+SUBJECT = Subject("fm", "none", "demo")
+CRITERIA = load_profile("floor").criteria_for(["demo"])
+CHECKS = [
+    PlannedCheck(fm="fm", method="none", criterion=one, id=f"test_{one.metric}[fm-demo]") for one in CRITERIA
 ]
-ALL = {f"test[{planned.criterion.metric}]": planned.key for planned in PLANNED}
+INTEGRITY = [PlannedIntegrity(subject=SUBJECT, name=name) for name in INTEGRITY_CHECKS]
+
+
+def plan_of(checks=CHECKS, integrity=INTEGRITY):
+    return Plan({check.key: check for check in checks}, {check.id: check for check in integrity})
+
+
+PLAN = plan_of()
+IDS = {name: name for name in PLAN.ids}
 
 
 def check(number, verdict=Verdict.PASS, test=None, registered=True):
-    name, metric = list(ALL)[number], PLANNED[number].criterion.metric
+    name, metric = CHECKS[number].id, CHECKS[number].criterion.metric
     if not verdict.is_measured:
         return unmeasured(verdict, metric=metric, id=name, fm="fm")
     return made(metric, 0.9, fm="fm", id=test or name, verdict=verdict, registered=registered)
 
 
+def sound(name, verdict=Verdict.PASS):
+    planned = PlannedIntegrity(subject=SUBJECT, name=name)
+    return IntegrityCheck(id=planned.id, name=name, fm="fm", cohort="demo", verdict=verdict)
+
+
 EVERY = [check(number) for number in range(4)]
+SOUND = [sound(name) for name in INTEGRITY_CHECKS]
 
 
-def counted(checks=EVERY, selected=ALL, deselected=None, whole=True, **more):
-    collected = Collected(selected=selected, deselected=deselected or {}) if selected is not None else None
-    return completeness(PLANNED, collected, checks, whole=whole, **more)
+def counted(checks=EVERY, selected=IDS, deselected=None, *, integrity=SOUND, plan=PLAN, **more):
+    how = {name: more.pop(name) for name in ("filtered", "named") if name in more}
+    collected = None
+    if selected is not None:
+        collected = Collected(selected=selected, deselected=deselected or {}, **how)
+    return completeness(plan, collected, checks, integrity, **more)
 
 
 def without(*numbers):
-    return {name: key for number, (name, key) in enumerate(ALL.items()) if number not in numbers}
+    left_out = {CHECKS[number].id for number in numbers}
+    return {name: name for name in IDS if name not in left_out}
 
 
-def fails(counts, *, required=False):
-    return must_fail(counts, [], [], require_complete=required)
+def ends(counts, checks=EVERY, integrity=SOUND, *, required=False):
+    """The outcome and the exit code."""
+    outcome = summarize(checks, counts, integrity=integrity, require_complete=required).outcome
+    return outcome, exit_code(outcome, "fail")
 
 
-def test_everything_measured_is_complete():
+def test_everything_recorded_is_complete():
     counts = counted()
     assert (counts.planned, counts.measured, counts.complete) == (4, 4, True)
-    assert not fails(counts, required=True)
+    assert (counts.integrity_planned, counts.integrity_recorded) == (11, 11)
+    assert ends(counts, required=True) == (Outcome.PASS, 0)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
 def test_what_is_not_met_is_measured_all_the_same(verdict):
-    assert counted([*EVERY[:3], check(3, verdict)]).complete
+    checks = [*EVERY[:3], check(3, verdict)]
+    assert counted(checks).complete
+    assert ends(counted(checks), checks)[1] == 1
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ERROR, Verdict.SKIPPED])
 def test_what_has_no_value_is_missing(verdict):
-    counts = counted([*EVERY[:3], check(3, verdict)])
+    checks = [*EVERY[:3], check(3, verdict)]
+    counts = counted(checks)
     assert (counts.measured, counts.missing, counts.never_ran, counts.complete) == (3, 1, 0, False)
-    assert fails(counts)
+    assert ends(counts, checks) == (Outcome.ERROR, 1)
 
 
-def test_what_was_selected_and_never_ran_is_missing():
-    counts = counted(EVERY[:3])
+@pytest.mark.parametrize("selected", [IDS, without(3)], ids=["selected", "vanished"])
+def test_what_has_no_record_is_missing(selected):
+    counts = counted(EVERY[:3], selected)
     assert (counts.never_ran, counts.missing, counts.deselected) == (1, 1, 0)
-    assert fails(counts)
+    assert ends(counts, EVERY[:3]) == (Outcome.ERROR, 1)
 
 
-def test_what_vanished_without_being_deselected_is_missing():
-    assert fails(counted(EVERY[:3], without(3)))
+GONE = {CHECKS[3].id: CHECKS[3].id}
 
 
 @pytest.mark.parametrize(
-    "left_out",
-    [{"deselected": {"test[x]": PLANNED[3].key}}, {"whole": False}],
-    ids=["deselected", "node ids"],
+    "how", [{"deselected": GONE, "filtered": True}, {"named": True}], ids=lambda how: [*how][-1]
 )
-def test_what_was_deselected_fails_only_where_all_is_required(left_out):
-    counts = counted(EVERY[:3], without(3), **left_out)
+def test_what_the_command_line_leaves_out_is_partial_and_fails_only_where_all_is_required(how):
+    counts = counted(EVERY[:3], without(3), **how)
     assert (counts.planned, counts.deselected, counts.missing, counts.never_ran) == (4, 1, 0, 0)
     assert not counts.complete
-    assert not fails(counts)
-    assert fails(counts, required=True)
+    assert ends(counts, EVERY[:3]) == (Outcome.PARTIAL, 0)
+    assert ends(counts, EVERY[:3], required=True) == (Outcome.ERROR, 1)
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_where_every_worker_crashed_nothing_was_deselected(whole):
-    counts = counted([], None, whole=whole, crashed=True)
+def test_what_something_else_deselects_is_missing():
+    counts = counted(EVERY[:3], without(3), deselected=GONE)
+    assert (counts.deselected, counts.missing) == (0, 1)
+    assert ends(counts, EVERY[:3]) == (Outcome.ERROR, 1)
+
+
+def test_a_record_counts_whatever_was_deselected():
+    assert counted(EVERY, without(3), deselected=GONE, filtered=True).complete
+
+
+def test_an_integrity_check_without_a_record_is_no_pass():
+    counts = counted(integrity=SOUND[1:])
+    assert (counts.integrity_missing, counts.complete) == (1, False)
+    assert ends(counts, integrity=SOUND[1:]) == (Outcome.ERROR, 1)
+
+
+def test_integrity_that_the_command_line_leaves_out_is_partial():
+    gone = {one.id: one.id for one in INTEGRITY}
+    selected = {name: name for name in IDS if name not in gone}
+    counts = counted(EVERY, selected, gone, integrity=[], filtered=True)
+    assert (counts.integrity_left_out, counts.integrity_missing, counts.complete) == (11, 0, False)
+    assert ends(counts, integrity=[]) == (Outcome.PARTIAL, 0)
+    assert ends(counts, integrity=[], required=True) == (Outcome.ERROR, 1)
+
+
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_what_an_option_leaves_out_is_partial_only_where_the_caller_chose_it(on_purpose):
+    reason = LeftOut("--fm-commercial", on_purpose)
+    plan = plan_of([*CHECKS[:3], replace(CHECKS[3], left_out=reason)])
+    counts = counted(EVERY[:3], without(3), plan=plan)
+    assert (counts.planned, counts.excluded, counts.deselected, counts.never_ran) == (4, 1, 0, 0)
+    assert not counts.complete
+    expected = (Outcome.PARTIAL, 0) if on_purpose else (Outcome.ERROR, 1)
+    assert ends(counts, EVERY[:3]) == expected
+    assert ends(counts, EVERY[:3], required=True) == (Outcome.ERROR, 1)
+
+
+def test_where_every_worker_crashed_nothing_was_left_out():
+    counts = counted([], None, integrity=[], crashed=True)
     assert (counts.planned, counts.missing, counts.deselected) == (4, 4, 0)
-    assert fails(counts)
+    assert ends(counts, [], [])[1] == 1
 
 
 def test_a_crash_is_no_pass_even_where_all_is_measured():
     counts = counted(crashed=True)
-    assert fails(counts)
+    assert ends(counts) == (Outcome.ERROR, 1)
     assert not counts.complete
 
 
 def test_an_optional_criterion_may_be_missing():
-    optional = PLANNED[3].criterion.model_copy(update={"required": False})
-    planned = [*PLANNED[:3], PlannedCheck(fm="fm", method="none", criterion=optional)]
-    counts = completeness(planned, Collected(selected=ALL), EVERY[:3], whole=True)
-    assert not fails(counts, required=True)
+    optional = replace(CHECKS[3], criterion=CHECKS[3].criterion.model_copy(update={"required": False}))
+    skipped = unmeasured(
+        Verdict.SKIPPED, metric=optional.criterion.metric, id=optional.id, fm="fm", required=False
+    )
+    checks = [*EVERY[:3], skipped]
+    counts = counted(checks, plan=plan_of([*CHECKS[:3], optional]))
+    assert ends(counts, checks, required=True) == (Outcome.PARTIAL, 0)
     assert not counts.complete
 
 
-def test_tests_of_the_users_own_do_not_require_the_profile():
+def test_tests_of_the_users_own_do_not_replace_the_profile():
     own = check(0, test="test_mine[fm-demo]", registered=False)
-    counts = counted([own], {"test_mine[fm-demo]": None}, whole=False)
-    assert (counts.planned, counts.measured, counts.complete) == (1, 1, True)
-    assert not fails(counts)
-    assert fails(counted([own], {"test_mine[fm-demo]": None}, whole=True))
+    counts = counted([own], {"test_mine[fm-demo]": None})
+    assert (counts.planned, counts.measured, counts.missing) == (5, 1, 4)
+    assert ends(counts, [own]) == (Outcome.ERROR, 1)
 
 
 def test_a_users_own_test_never_counts_as_a_criterion_of_the_profile():
     own = check(3, test="test_mine[fm-demo]", registered=False)
-    counts = counted([*EVERY[:3], own], {**ALL, "test_mine[fm-demo]": None})
+    counts = counted([*EVERY[:3], own], {**IDS, "test_mine[fm-demo]": None})
     assert (counts.planned, counts.measured, counts.missing) == (5, 4, 1)
 
 
 def test_a_users_own_test_that_never_checked_anything_is_counted():
-    counts = counted(EVERY, {**ALL, "test_mine[fm-demo]": None})
+    counts = counted(EVERY, {**IDS, "test_mine[fm-demo]": None})
     assert (counts.planned, counts.measured, counts.never_ran) == (5, 4, 1)
-    assert not counts.complete
+    assert ends(counts)[1] == 1
 
 
-def test_a_failed_criterion_and_a_failed_integrity_check_never_end_with_0():
-    failed = check(0, Verdict.FAIL)
-    counts = counted([failed, *EVERY[1:]])
-    assert must_fail(counts, [failed, *EVERY[1:]], [], require_complete=False)
-    for verdict in (Verdict.FAIL, Verdict.ERROR):
-        integrity = IntegrityCheck(id="t", name="collapsed", fm="fm", cohort="demo", verdict=verdict)
-        assert must_fail(counted(), EVERY, [integrity], require_complete=False)
-    skipped = IntegrityCheck(id="t", name="collapsed", fm="fm", cohort="demo", verdict=Verdict.SKIPPED)
-    assert not must_fail(counted(), EVERY, [skipped], require_complete=False)
+def test_a_users_own_test_that_checks_twice_counts_twice():
+    two = [check(0, test="test_mine[fm-demo]", registered=False)] * 2
+    counts = counted([*EVERY, *two], {**IDS, "test_mine[fm-demo]": None})
+    assert (counts.planned, counts.measured, counts.complete) == (6, 6, True)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.ERROR])
+def test_a_failed_criterion_and_a_failed_integrity_check_never_end_with_0(verdict):
+    failed = check(0, verdict)
+    assert ends(counted([failed, *EVERY[1:]]), [failed, *EVERY[1:]])[1] == 1
+    unsound = [sound(INTEGRITY[0].name, verdict), *SOUND[1:]]
+    assert ends(counted(integrity=unsound), integrity=unsound) == (Outcome.FAIL, 1)
+
+
+def test_an_integrity_check_that_does_not_apply_is_recorded():
+    skipped = [sound(name, Verdict.SKIPPED) for name in INTEGRITY_CHECKS]
+    assert ends(counted(integrity=skipped), integrity=skipped) == (Outcome.PASS, 0)
+
+
+def test_a_problem_of_the_run_is_no_pass():
+    summary = summarize(EVERY, counted(), integrity=SOUND, problems=["the disk is full."])
+    assert summary.outcome is Outcome.ERROR
+    assert summary.sentence == "ERROR: the disk is full; 4 of 4 criteria measured"
 
 
 def test_another_method_of_the_same_fm_is_another_check():
     other = EVERY[0].model_copy(update={"method": "combat"})
     counts = counted([other, *EVERY[1:]])
     assert (counts.measured, counts.missing) == (3, 1)
+
+
+@pytest.mark.parametrize(("inconclusive", "code"), [("fail", 1), ("warn", 0), ("xfail", 0)])
+def test_what_an_inconclusive_run_ends_with_is_the_profiles_choice(inconclusive, code):
+    assert exit_code(Outcome.INCONCLUSIVE, inconclusive) == code
+    for outcome, expected in {"pass": 0, "partial": 0, "fail": 1, "error": 1}.items():
+        assert exit_code(Outcome(outcome), inconclusive) == expected

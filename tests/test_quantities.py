@@ -14,8 +14,8 @@ from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measuring
 from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.evaluation.plan import PlannedCheck
 from pathorob_checks.evaluation.subjects import Subject
-from pathorob_checks.evaluation.terms import PlannedCheck
 from pathorob_checks.metrics import registry
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.measurement import GroupValue, Measurement

@@ -50,6 +50,11 @@ def cohort_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", last).strip("_") or "cohort"
 
 
+def is_own(text: str) -> bool:
+    """Whether a cohort is the user's own, not generated and not one of the benchmark."""
+    return text not in BUILT_IN and _published(text) is None
+
+
 def check_cohort_text(text: str) -> None:
     """Refuse a wrong `--fm-cohort` before anything is loaded.
 

@@ -57,7 +57,7 @@ def show(
             remedy="name other cohorts",
         )
     any_fm = tuple(Subject("", NO_METHOD, name) for name in names_of_cohorts)
-    terms = Terms(profile, replace(subjects, subjects=any_fm), compared)
+    terms = Terms(profile, replace(subjects, wanted=any_fm), compared)
     criteria = [check.criterion for check in terms.checks.values()]
     head = f"{profile.name}: {profile.description}" if profile.description else profile.name
     parts = [

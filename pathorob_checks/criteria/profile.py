@@ -128,6 +128,21 @@ class Profile(BaseModel):
         places.sort(key=lambda one: (len(one[0]) > 1, names.index(one[0][0]) if len(one[0]) == 1 else 0))
         return tuple(entry.resolved(place, profile=self.name, rule=self.rule) for place, entry in places)
 
+    def criteria_elsewhere(self, cohorts: Iterable[str]) -> tuple[Criterion, ...]:
+        """Every criterion about one named cohort that is not among these.
+
+        Raises
+        ------
+        CriteriaError : as `criteria_for`.
+        """
+        present = set(cohorts)
+        return tuple(
+            entry.resolved((name,), profile=self.name, rule=self.rule)
+            for entry in self.criteria
+            for name in (() if entry.aggregate else entry.cohorts or ())
+            if name not in present
+        )
+
     @property
     def content(self) -> dict[str, Any]:
         """The profile as builtin types, whatever the layout of its file.

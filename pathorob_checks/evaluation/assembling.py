@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.completeness import Collected, completeness, key_of
 from pathorob_checks.evaluation.facts import machine_facts
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.run import Evaluation
+from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.document import (
@@ -20,11 +22,17 @@ from pathorob_checks.results.document import (
     Environment,
     IntegrityCheck,
     MetricFacts,
+    Outcome,
     Run,
     Terms,
 )
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.results import Results
+from pathorob_checks.wording import printable
+
+# Of two records of one check the graver is kept: a test that is repeated until it passes has failed.
+_GRAVITY = (Verdict.SKIPPED, Verdict.ERROR, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
+UNFINISHED = "the run did not finish"
 
 
 @dataclass
@@ -33,68 +41,110 @@ class Records:
 
     Attributes
     ----------
-    checks, integrity : by the id of their test.
+    checks : by the key of a planned check, or by the test and the place in it of a user's own.
+    integrity : by the id of their test.
     runs : by subject.
     collected : the tests that pytest collected; None where that is unknown, or without pytest.
-    whole : whether the command is about the whole profile, not about paths or node ids.
     crashed : a worker was lost.
     other_failures : ids of failed tests that are neither checks nor integrity checks.
     problems : sentences about what went wrong with the run itself.
     """
 
-    checks: dict[str, Check] = field(default_factory=dict)
+    checks: dict[Hashable, Check] = field(default_factory=dict)
     integrity: dict[str, IntegrityCheck] = field(default_factory=dict)
     runs: dict[Subject, Run] = field(default_factory=dict)
     collected: Collected | None = None
-    whole: bool = True
     crashed: bool = False
     other_failures: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def add_check(self, check: Check, place: int = 0) -> None:
+        """Note a check; `place` tells apart several checks that a user's test makes itself."""
+        name = key_of(check) or (check.id, place)
+        if _is_graver(check, self.checks.get(name)):
+            self.checks[name] = check
+
+    def add_integrity(self, check: IntegrityCheck) -> None:
+        """Note an integrity check."""
+        if _is_graver(check, self.integrity.get(check.id)):
+            self.integrity[check.id] = check
 
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Note the FM and the cohort behind some checks; a later note has more of their integrity."""
         for run in runs:
             self.runs[Subject(run.fm.name, run.method, run.cohort.name)] = run
 
-    def completeness(self, evaluation: Evaluation) -> Completeness:
-        """How much of the plan is measured."""
-        return completeness(
-            evaluation.terms.checks.values(),
-            self.collected,
-            self.checks.values(),
-            whole=self.whole,
-            crashed=self.crashed,
-        )
+
+def _is_graver(new: Check | IntegrityCheck, old: Check | IntegrityCheck | None) -> bool:
+    return old is None or _GRAVITY.index(new.verdict) > _GRAVITY.index(old.verdict)
 
 
-def results_of(evaluation: Evaluation, records: Records, created: datetime | None = None) -> Results:
-    """The results of what was recorded so far."""
-    counts = records.completeness(evaluation)
+def results_of(
+    evaluation: Evaluation, records: Records, created: datetime | None = None, *, finished: bool = True
+) -> Results:
+    """The results of what was recorded so far; `finished` says whether anything can still follow."""
+    terms = evaluation.terms
+    counts = completeness(
+        terms.plan,
+        records.collected,
+        records.checks.values(),
+        records.integrity.values(),
+        crashed=records.crashed,
+    )
     checks, integrity = _in_order(evaluation, records), _integrity_in_order(evaluation, records)
+    problems = tuple(dict.fromkeys([*([] if finished else [UNFINISHED]), *records.problems]))
+    failures = tuple(dict.fromkeys(records.other_failures))
     summary = summarize(
         checks,
         counts,
         integrity=integrity,
-        other_failures=records.other_failures,
+        other_failures=failures,
+        problems=problems,
         require_complete=evaluation.require_complete,
     )
     measured = {check.metric for check in checks}
     return Results(
         created=(created or datetime.now(UTC)).replace(microsecond=0),  # as the file has it
-        complete=counts.complete,
+        complete=counts.complete and not problems,
         outcome=summary.outcome,
         summary=summary.sentence,
         environment=Environment(
             **machine_facts(),
             criteria=_terms(evaluation, counts),
             left_out=evaluation.left_out,
+            settings=tuple(evaluation.settings.origins.values()),
         ),
         metrics={name: MetricFacts.of(one) for name, one in metrics().items() if name in measured},
         runs=tuple(records.runs[one] for one in evaluation.subjects.subjects if one in records.runs),
         checks=tuple(checks),
         integrity=tuple(integrity),
-        other_failures=tuple(dict.fromkeys(records.other_failures)),
-        problems=tuple(records.problems),
+        other_failures=failures,
+        problems=problems,
+    )
+
+
+def unstarted(settings: Settings, problem: str) -> Results:
+    """The results of a run that could not start."""
+    criteria = settings.criteria
+    return Results(
+        created=datetime.now(UTC).replace(microsecond=0),
+        complete=False,
+        outcome=Outcome.ERROR,
+        summary=f"ERROR: the run did not start: {printable(problem)}",
+        environment=Environment(
+            **machine_facts(),
+            criteria=Terms(
+                name="",
+                files=(criteria.name,) if isinstance(criteria, Profile) else tuple(map(str, criteria)),
+                digest="",
+                profile={},
+                protocol={},
+                require_complete=settings.require_complete,
+                completeness=Completeness(planned=0, measured=0),
+            ),
+        ),
+        metrics={},
+        problems=(problem,),
     )
 
 
@@ -112,6 +162,8 @@ def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
         protocol=terms.protocol,
         baseline=baseline_facts,
         require_complete=evaluation.require_complete,
+        planned=terms.plan.ids,
+        plan_digest=terms.plan.digest(terms.digest),
         completeness=counts,
     )
 
@@ -120,7 +172,7 @@ def _in_order(evaluation: Evaluation, records: Records) -> list[Check]:
     """By subject and metric, criteria in the order of the profile."""
     subjects = {subject: n for n, subject in enumerate(evaluation.subjects.subjects)}
     by_metric = {name: n for n, name in enumerate(metrics())}
-    planned = {key: n for n, key in enumerate(evaluation.terms.checks)}
+    planned = {key: n for n, key in enumerate(evaluation.terms.plan.checks)}
 
     def place(check: Check) -> tuple[int, int, int, str]:
         key = key_of(check)

@@ -1,75 +1,87 @@
-"""How much of the plan has a measured value."""
+"""How much of the plan has a record of this run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pathorob_checks.evaluation.terms import Key, PlannedCheck
-from pathorob_checks.results.document import Check, Completeness
+from pathorob_checks.evaluation.plan import Key, Plan
+from pathorob_checks.results.document import Check, Completeness, IntegrityCheck
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """The tests that pytest collected: by id, the planned check that each makes; None for a user's own check.
+    """The tests that pytest collected, and what the command line left out.
 
     Attributes
     ----------
-    selected : those that run.
-    deselected : those that the user left out with `-k`, `-m` or `--deselect`.
+    selected : tests that run: by their id, that of the planned check that each makes; None for a user's own
+        check.
+    deselected : the same for tests that some part of pytest deselected.
+    filtered : whether the command line has `-k`, `-m`, `--deselect` or the like: then tests are deselected on
+        purpose.
+    named : whether the command line names packaged tests: then the others are left out on purpose.
     """
 
-    selected: Mapping[str, Key | None] = field(default_factory=dict)
-    deselected: Mapping[str, Key | None] = field(default_factory=dict)
+    selected: Mapping[str, str | None] = field(default_factory=dict)
+    deselected: Mapping[str, str | None] = field(default_factory=dict)
+    filtered: bool = False
+    named: bool = False
 
-    @property
-    def keys(self) -> set[Key]:
-        """Planned checks that some test makes."""
-        return {key for key in (*self.selected.values(), *self.deselected.values()) if key}
+    def left_out(self, planned: Iterable[str]) -> set[str]:
+        """The planned checks that the command line leaves out on purpose."""
+        rest = set(planned) - set(self.selected.values())
+        if self.named:
+            return rest
+        return rest & set(self.deselected.values()) if self.filtered else set()
 
 
 def completeness(
-    planned: Iterable[PlannedCheck],
+    plan: Plan,
     collected: Collected | None,
     checks: Iterable[Check],
+    integrity: Iterable[IntegrityCheck],
     *,
-    whole: bool,
     crashed: bool = False,
 ) -> Completeness:
     """Count.
 
     Parameters
     ----------
-    planned : every check that the terms of the run require.
-    collected : None where nobody could report it (every worker crashed): then nothing was deselected.
-    checks : those that were made.
-    whole : the command asks for the whole profile, so that only deselecting leaves something out;
-        otherwise it names paths, and what is not in them is left out.
+    collected : None where nobody could report it (every worker crashed), and without pytest.
+    checks, integrity : the records of the run.
     """
     checks = list(checks)
-    required = {check.key: check.criterion.required for check in planned}
-    tests = collected or Collected(selected={str(key): key for key in required})
-    chosen = {key for key in tests.selected.values() if key}
-    unchosen = {key for key in tests.deselected.values() if key} - chosen
-    wanted = set(required) if whole or tests.keys & set(required) else set()
-    left_out = {key for key in wanted - chosen if key in unchosen or not whole}
-    recorded = {key for check in checks if (key := key_of(check)) in wanted}
-    measured = {key_of(check) for check in checks if check.verdict.is_measured} & wanted
-    absent = {key for key in wanted - measured if required[key]}
+    tests = collected or Collected()
+    of_options = {name for name, reason in plan.left_out.items() if reason.on_purpose}
+    required = {check.id: check.criterion.required for check in plan.checks.values()}
+    ids = {key: check.id for key, check in plan.checks.items()}
+    recorded = {ids[key] for check in checks if (key := key_of(check)) in ids}
+    measured = {ids[key] for check in checks if (key := key_of(check)) in ids and check.verdict.is_measured}
+    on_purpose = (tests.left_out(required) | of_options) - recorded
+    absent = {name for name in set(required) - measured if required[name]}
 
-    own = {test for test, key in tests.selected.items() if key is None}
-    own_left_out = {test for test, key in tests.deselected.items() if key is None} - own
-    own_checks = {check.id: check for check in checks if not check.registered}
-    own |= set(own_checks) | own_left_out
-    own_measured = sum(check.verdict.is_measured for check in own_checks.values())
+    sound = {one.id for one in integrity}
+    integrity_recorded = sound & set(plan.integrity)
+    integrity_left_out = (tests.left_out(plan.integrity) | (of_options & set(plan.integrity))) - sound
+
+    own_checks = [check for check in checks if not check.registered]
+    own = {test for test, planned in tests.selected.items() if planned is None}
+    own_left_out = {test for test, planned in tests.deselected.items() if planned is None} - own
+    own_without = own - {check.id for check in checks}
+    own_measured = sum(check.verdict.is_measured for check in own_checks)
     return Completeness(
-        planned=len(wanted) + len(own),
+        planned=len(required) + len(own_checks) + len(own_without) + len(own_left_out),
         measured=len(measured) + own_measured,
-        deselected=len(left_out) + len(own_left_out),
-        never_ran=len(wanted - left_out - recorded) + len(own - own_left_out - set(own_checks)),
-        missing=len(absent - left_out),
+        deselected=len(on_purpose - of_options) + len(own_left_out),
+        excluded=len(set(plan.left_out) & set(required) - recorded),
+        never_ran=len(set(required) - on_purpose - set(plan.left_out) - recorded) + len(own_without),
+        missing=len(absent - on_purpose),
         absent=len(absent),
         crashed=crashed,
+        integrity_planned=len(plan.integrity),
+        integrity_recorded=len(integrity_recorded),
+        integrity_left_out=len(integrity_left_out),
     )
 
 

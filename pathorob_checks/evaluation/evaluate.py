@@ -12,9 +12,9 @@ from pathorob_checks.evaluation.assembling import Records, results_of
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.judging import not_measured
 from pathorob_checks.evaluation.observer import Bars, Observer
+from pathorob_checks.evaluation.plan import PlannedCheck
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
-from pathorob_checks.evaluation.terms import PlannedCheck
 from pathorob_checks.results.document import Check
 
 if TYPE_CHECKING:
@@ -176,11 +176,9 @@ def made_records(evaluation: Evaluation) -> Records:
     records = Records()
     for subject in evaluation.subjects.subjects:
         for name in INTEGRITY_CHECKS:
-            integrity = evaluation.integrity(subject, name)
-            records.integrity[integrity.id] = integrity
+            records.add_integrity(evaluation.integrity(subject, name))
     for planned in evaluation.terms.checks.values():
-        check = _made(evaluation, planned)
-        records.checks[check.id] = check
+        records.add_check(_made(evaluation, planned))
         records.add_runs(evaluation.runs(planned.subjects))
     return records
 

@@ -44,6 +44,7 @@ class Inputs:
         self._prepared: dict[str, PreparedModel] = {}
         self._commits: dict[str, str | None] = {}
         self._cohorts: dict[str, Cohort] = {}
+        self._contents: dict[str, str] = {}  # what the controller read, by cohort
         self._embeddings: dict[Subject, Embeddings] = {}
         self._integrity: dict[Subject, Integrity | None] = {}
         # What failed once fails again: an hour of extraction is not repeated for each test that needs it.
@@ -77,10 +78,18 @@ class Inputs:
                     remedy="leave the cohort or --fm-commercial out",
                 )
 
+    def own_contents(self) -> dict[str, str]:
+        """The digest of each cohort of the user's own, by name."""
+        from pathorob_checks.cohorts.registry import is_own
+
+        own = [name for name, text in self.subjects.cohorts.items() if is_own(text)]
+        return {name: self.cohort(name).digest for name in own}
+
     def hand_over(self) -> dict[str, object]:
-        """The pinned revisions, of builtin types, so that another process measures the same."""
+        """Pinned revisions and contents, of builtin types, so that another process measures the same."""
         models = {name: model.to_dict() for name, model in self._resolved.items()}
-        return {"models": models, "cohorts": dict(self._commits)}
+        contents = {name: cohort.digest for name, cohort in self._cohorts.items()}
+        return {"models": models, "cohorts": dict(self._commits), "contents": contents}
 
     def take_over(self, content: Mapping[str, Mapping[str, object]]) -> None:
         """Undo `hand_over` in another process."""
@@ -91,6 +100,7 @@ class Inputs:
             for name, model in content["models"].items()
         }
         self._commits = dict(content["cohorts"])  # type: ignore[arg-type]
+        self._contents = dict(content["contents"])  # type: ignore[arg-type]
 
     # -- while measuring --------------------------------------------------------------------------------
 
@@ -131,7 +141,13 @@ class Inputs:
             if name not in self._commits:
                 embedded = self.subjects.needs_images(name)
                 self._commits[name] = resolve_cohort(text) if embedded else None
-            self._cohorts[name] = load_cohort(text, self.sources, self._commits[name])
+            cohort = load_cohort(text, self.sources, self._commits[name])
+            if self._contents.get(name, cohort.digest) != cohort.digest:
+                raise CohortError(
+                    f"the cohort {name} changed since the run started",
+                    remedy="start the run again when the cohort's files no longer change",
+                )
+            self._cohorts[name] = cohort
         return self._cohorts[name]
 
     def embeddings(self, subject: Subject) -> Embeddings:

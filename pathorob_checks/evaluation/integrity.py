@@ -32,7 +32,15 @@ def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityChe
     The record: `fail` where the embeddings are not sound, `skipped` where there is no FM to run or nothing to
     compare, `error` where the FM, its images or the cache cannot be used.
     """
-    verdict, reason, figures = _made(inputs, subject, name)
+    return _record(subject, name, *_made(inputs, subject, name))
+
+
+def not_made(subject: Subject, name: str, reason: str) -> IntegrityCheck:
+    """The record of an integrity check whose test stopped before it was made."""
+    return _record(subject, name, Verdict.ERROR, reason, {})
+
+
+def _record(subject: Subject, name: str, verdict: Verdict, reason: str, figures: Figures) -> IntegrityCheck:
     return IntegrityCheck(
         id=integrity_id(subject, name),
         name=name,

@@ -19,7 +19,7 @@ from pathorob_checks.results.document import Check
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 
 if TYPE_CHECKING:
-    from pathorob_checks.evaluation.terms import PlannedCheck
+    from pathorob_checks.evaluation.plan import PlannedCheck
 
 
 def own_criterion(

@@ -18,7 +18,8 @@ from pathorob_checks.wording import hint
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.evaluation.inputs import Inputs
-    from pathorob_checks.evaluation.terms import Key, PlannedCheck, Terms
+    from pathorob_checks.evaluation.plan import Key, PlannedCheck
+    from pathorob_checks.evaluation.terms import Terms
 
 _GROUPED_BY = {"worst-center": "medical_center", "worst-class": "biological_class"}
 

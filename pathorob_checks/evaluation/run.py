@@ -17,9 +17,10 @@ from pathorob_checks.evaluation.integrity import integrity_check
 from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of
 from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.evaluation.plan import Key, PlannedCheck
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
-from pathorob_checks.evaluation.terms import Key, PlannedCheck, Terms, terms_of
+from pathorob_checks.evaluation.terms import Terms, terms_of
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Check, IntegrityCheck, Run
 
@@ -46,20 +47,22 @@ class Evaluation:
         self.settings = settings
         self.subjects = subjects_of(settings)
         content: dict[str, Any] = json.loads(handed_over) if handed_over else {}
-        profile, digest = None, settings.criteria_digest
-        if content:
-            profile, digest = Terms.handed_over(content["terms"])
-        self.terms = terms_of(settings, self.subjects, profile)
-        self.terms.demand(digest)
         self.inputs = Inputs(settings, self.subjects, observer or Observer())
         if content:
+            profile, contents, digest = Terms.handed_over(content["terms"])
+            self.terms = terms_of(settings, self.subjects, profile)
+            self.terms.fix(contents)
+            self.terms.demand(digest)
             self.inputs.take_over(content)
+        else:
+            self.terms = terms_of(settings, self.subjects)
         self._measuring = Measuring(self.inputs, self.terms)
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """A sentence for everything that the options leave out."""
-        return self.subjects.left_out + self.terms.not_compared
+        sentences = self.subjects.left_out + self.terms.plan.absent_cohorts + self.terms.not_compared
+        return tuple(dict.fromkeys(sentences))
 
     @property
     def require_complete(self) -> bool:
@@ -67,13 +70,16 @@ class Evaluation:
         return self.settings.require_complete or self.terms.profile.require_complete
 
     def preflight(self) -> None:
-        """Everything that can be known to be wrong before a model is loaded.
+        """Everything that can be known to be wrong before a model is loaded; fixes the digest of the run.
 
         Raises
         ------
-        PathorobChecksError : an FM, a cohort, the cache folder or the baseline cannot be used.
+        PathorobChecksError : an FM, a cohort, the cache folder or the baseline cannot be used, or the digest
+            is not the one that the settings require.
         """
         self.inputs.preflight()
+        self.terms.fix(self.inputs.own_contents())
+        self.terms.demand(self.settings.criteria_digest)
         if self.terms.baseline is not None:
             for name in self.subjects.cohorts:
                 self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ class Settings:
     metadata : folder with the benchmark's tables; None downloads them.
     commercial : leave out what may not be used commercially.
     trust_remote_code : let a model's repository run code of its own.
+    origins : for each setting that the caller of the run did not give, a sentence that says where it is from.
 
     Raises
     ------
@@ -75,6 +76,7 @@ class Settings:
     metadata: str | Path | None = None
     commercial: bool = False
     trust_remote_code: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -93,6 +95,10 @@ class Settings:
                 f"{self.baseline_fm!r} is to be the baseline's FM, but there is no baseline",
                 remedy="name its results file as the baseline",
             )
+
+    def chose(self, name: str) -> bool:
+        """Whether the caller of the run gave a setting a value."""
+        return bool(getattr(self, name)) and name not in self.origins
 
     def store(self) -> EmbeddingStore:
         """Where embeddings are kept."""

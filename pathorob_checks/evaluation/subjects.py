@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathorob_checks.errors import CohortError, SpecError
@@ -33,6 +33,20 @@ def subject_id(fm: str, method: str, cohort: str) -> str:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Why a part of a run will not be measured, and whether that was chosen for this run.
+
+    Attributes
+    ----------
+    why : what leaves it out, as a noun: `--fm-commercial`.
+    on_purpose : whether the caller of this run chose it, not a file or a variable of the environment.
+    """
+
+    why: str
+    on_purpose: bool
+
+
+@dataclass(frozen=True)
 class Subjects:
     """What a run checks.
 
@@ -40,14 +54,21 @@ class Subjects:
     ----------
     specs : each FM's spec by its name.
     cohorts : the text of each cohort by its name.
-    subjects : FM by FM, cohort by cohort.
+    wanted : FM by FM, cohort by cohort, those that are excluded among them.
+    excluded : what leaves a subject out.
     left_out : a sentence for each FM or cohort that `--fm-commercial` excludes.
     """
 
     specs: Mapping[str, ModelSpec]
     cohorts: Mapping[str, str]
-    subjects: tuple[Subject, ...]
+    wanted: tuple[Subject, ...]
+    excluded: Mapping[Subject, LeftOut] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """What is measured: FM by FM, cohort by cohort."""
+        return tuple(subject for subject in self.wanted if subject not in self.excluded)
 
     def of_fm(self, fm: str) -> tuple[Subject, ...]:
         """The subjects of one FM."""
@@ -95,21 +116,23 @@ def subjects_of(settings: Settings) -> Subjects:
             for what, (license_, allowed) in terms.items()
             if allowed is False
         }
-    subjects = tuple(
-        Subject(fm, NO_METHOD, cohort)
-        for fm, names in wanted.items()
-        for cohort in names
-        if f"FM {fm}" not in excluded and f"cohort {cohort}" not in excluded
-    )
-    if specs and not subjects:
+    subjects = tuple(Subject(fm, NO_METHOD, cohort) for fm, names in wanted.items() for cohort in names)
+    reason = LeftOut("--fm-commercial", settings.chose("commercial"))
+    without = {
+        subject: reason
+        for subject in subjects
+        if f"FM {subject.fm}" in excluded or f"cohort {subject.cohort}" in excluded
+    }
+    if specs and len(without) == len(subjects):
         raise SpecError(
             "--fm-commercial leaves nothing to check: " + " ".join(excluded.values()).rstrip("."),
             remedy="name an FM and a cohort that may be used commercially, or leave --fm-commercial out",
         )
-    used = {subject.cohort for subject in subjects} if specs else set(cohorts)
+    used = {one.cohort for one in subjects if one not in without} if specs else set(cohorts)
     return Subjects(
         specs=specs,
         cohorts={name: text for name, text in cohorts.items() if name in used},
-        subjects=subjects,
+        wanted=subjects,
+        excluded=without,
         left_out=tuple(excluded.values()),
     )

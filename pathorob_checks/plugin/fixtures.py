@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-
-from pathorob_checks.errors import MetricError
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.criteria.criterion import Criterion
-    from pathorob_checks.criteria.verdict import Rule
     from pathorob_checks.embeddings.extraction import Embeddings
-    from pathorob_checks.evaluation.subjects import Subject
     from pathorob_checks.metrics.measurement import Measurement
     from pathorob_checks.models.loading import PreparedModel
+    from pathorob_checks.plugin.checking import Checking
     from pathorob_checks.plugin.gate import Gate
 
 GATE = pytest.StashKey["Gate"]()
-MESSAGE = pytest.StashKey[str]()  # what the test made, on its way to the report
 
 
 def _gate(request: pytest.FixtureRequest) -> Gate:
@@ -28,12 +24,6 @@ def _gate(request: pytest.FixtureRequest) -> Gate:
     if gate is None:
         pytest.skip("there is no foundation model to check; give --fm=SPEC")
     return gate
-
-
-def _subject(request: pytest.FixtureRequest, fm: PreparedModel) -> Subject:
-    from pathorob_checks.plugin.gate import parameter
-
-    return _gate(request).subject(fm.name, parameter(request.node, "cohort"))
 
 
 @pytest.fixture(scope="session")
@@ -69,20 +59,7 @@ def integrity(
     cohort: Cohort,  # noqa: ARG001 (tests of integrity run per cohort)
 ) -> Callable[[str], None]:
     """`integrity("not_collapsed")`: make one integrity check, record it, and end the test as it requires."""
-    gate = _gate(request)
-    subject = _subject(request, fm)
-
-    def make(name: str) -> None:
-        __tracebackhide__ = True
-        from pathorob_checks.plugin.concluding import conclude_integrity
-
-        check = gate.evaluation.integrity(subject, name)
-        request.node.stash[MESSAGE] = gate.message_of_integrity(check)
-        for figure, number in check.figures.items():
-            request.node.user_properties.append((f"pathorob_checks.{figure}", number))
-        conclude_integrity(check)
-
-    return make
+    return _checking(request, fm).integrity
 
 
 @pytest.fixture
@@ -95,25 +72,7 @@ def measure(
 
     `measure("robustness_index", k=21)`: a metric with settings of the test's own, for a bound of its own.
     """
-    gate = _gate(request)
-    subject = _subject(request, fm)
-    optional = "criterion" in request.fixturenames and not request.getfixturevalue("criterion").required
-
-    def run(metric_or_criterion: str | Criterion, **settings: Any) -> Measurement:
-        try:
-            if isinstance(metric_or_criterion, str):
-                return gate.evaluation.measure(subject, metric_or_criterion, **settings)
-            from pathorob_checks.evaluation.terms import Key
-
-            criterion = metric_or_criterion
-            key = Key(subject.fm, subject.method, criterion.cohort, criterion.id)
-            return gate.evaluation.measure_check(gate.evaluation.terms.checks[key]).measurement
-        except MetricError as error:
-            if optional:
-                pytest.skip(str(error))
-            raise
-
-    return run
+    return _checking(request, fm).measure
 
 
 @pytest.fixture
@@ -133,44 +92,19 @@ def check(
     Takes a measurement, or a metric's result such as `robustness_index(...)`; of a result with several
     values, such as `performance_drop(...)`, name one with `metric="performance_drop_ood"`.
     """
+    return _checking(request, fm).check
+
+
+def _checking(request: pytest.FixtureRequest, fm: PreparedModel) -> Checking:
+    from pathorob_checks.plugin.checking import Checking
+    from pathorob_checks.plugin.gate import parameter
+
     gate = _gate(request)
-    subject = _subject(request, fm)
-
-    def judge_and_record(
-        result: Any,
-        criterion: Criterion | None = None,
-        *,
-        metric: str | None = None,
-        at_least: float | None = None,
-        at_most: float | None = None,
-        rule: Rule | None = None,
-        rationale: str = "",
-    ) -> None:
-        __tracebackhide__ = True
-        from pathorob_checks.evaluation.judging import own_criterion
-        from pathorob_checks.metrics.measurement import one_measurement
-        from pathorob_checks.plugin.concluding import conclude
-
-        measurement = one_measurement(result, metric or (criterion.metric if criterion else None))
-        if criterion is None:
-            if (at_least is None) == (at_most is None):
-                raise TypeError("check() needs a criterion, or one of at_least and at_most")
-            criterion = own_criterion(
-                request.node.originalname,
-                measurement.metric,
-                subject.cohort,
-                bound=float(at_most if at_least is None else at_least),  # type: ignore[arg-type]
-                direction="<=" if at_least is None else ">=",
-                rule=rule or gate.evaluation.terms.profile.rule,
-                rationale=rationale,
-            )
-        judged = gate.evaluation.judge(request.node.nodeid, subject, criterion, measurement)
-        request.node.stash[MESSAGE] = gate.message_of_check(judged)
-        for name in ("metric", "value", "bound", "verdict"):
-            value = getattr(judged, name)
-            request.node.user_properties.append(
-                (f"pathorob_checks.{name}", str(value) if name == "verdict" else value)
-            )
-        conclude(judged, gate.evaluation.terms.profile.inconclusive, gate.width)
-
-    return judge_and_record
+    subject = gate.subject(fm.name, parameter(request.node, "cohort"))
+    uses_criterion = "criterion" in request.fixturenames
+    return Checking(
+        gate,
+        request.node,
+        subject,
+        request.getfixturevalue("criterion") if uses_criterion else None,
+    )

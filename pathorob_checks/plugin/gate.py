@@ -9,19 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.evaluation.assembling import Records, results_of
 from pathorob_checks.evaluation.completeness import Collected
+from pathorob_checks.evaluation.integrity import not_made
+from pathorob_checks.evaluation.judging import not_measured
+from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
-from pathorob_checks.evaluation.terms import Key
+from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
+from pathorob_checks.plugin.selection import Selection
+from pathorob_checks.plugin.suite import SuiteTest
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
-from pathorob_checks.results.outcome import must_fail
+from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH
 
 if TYPE_CHECKING:
@@ -32,9 +39,10 @@ if TYPE_CHECKING:
 
 
 class Message(Document):
-    """What a test made, on its way from a worker to the controller."""
+    """What a test made, on its way from a worker to the controller; `place` counts what one test makes."""
 
     check: Check | None = None
+    place: int = 0
     integrity: IntegrityCheck | None = None
     runs: tuple[Run, ...] = ()
 
@@ -48,6 +56,10 @@ class Gate:
     results_file : the value of `--fm-json`.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
     width : gives the columns of the terminal; a worker has the controller's.
+
+    Attributes
+    ----------
+    final : the results, from the end of the session on.
     """
 
     def __init__(
@@ -64,7 +76,8 @@ class Gate:
         self.results_file = results_file
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
-        self.records = Records(whole=False)
+        self.records = Records()
+        self.final: Results | None = None
 
     @property
     def width(self) -> int:
@@ -73,8 +86,13 @@ class Gate:
 
     def preflight(self) -> None:
         """Everything that can be known to be wrong before a model is loaded."""
-        self.write_results()
-        self.evaluation.preflight()
+        try:
+            self.evaluation.preflight()
+        except PathorobChecksError as error:
+            self.records.problems.append(str(error))
+            raise
+        finally:
+            self.start()
 
     def hand_over(self) -> str:
         """What workers need of the controller, as JSON."""
@@ -86,96 +104,141 @@ class Gate:
         """The subject of a test by its parameters."""
         return Subject(fm, NO_METHOD, cohort)
 
-    def message_of_check(self, check: Check) -> str:
+    def message_of_check(self, check: Check, place: int = 0) -> str:
         """A check and the runs behind it, as one JSON string for a test report."""
-        planned = self.evaluation.terms.checks.get(Key(check.fm, check.method, check.cohort, check.criterion))
+        key = Key(check.fm, check.method, check.cohort, check.criterion)
+        planned = self.evaluation.terms.plan.checks.get(key)
         subjects = planned.subjects if planned else (Subject(check.fm, check.method, check.cohort),)
         runs = tuple(
             self.evaluation.runs(one for one in subjects if one in self.evaluation.subjects.subjects)
         )
-        return Message(check=check, runs=runs).model_dump_json()
+        return Message(check=check, place=place, runs=runs).model_dump_json()
 
     def message_of_integrity(self, integrity: IntegrityCheck) -> str:
         """An integrity check as one JSON string for a test report."""
         return Message(integrity=integrity).model_dump_json()
 
+    def message_of_failure(self, item: pytest.Item, error: BaseException, *, skipped: bool) -> str | None:
+        """The record of a planned check whose test stopped before it had one; None for other tests."""
+        planned = self.planned(item)
+        if planned is None:
+            return None
+        is_sentence = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
+        reason = str(error) if is_sentence else repr(error)
+        plan = self.evaluation.terms.plan
+        if planned in plan.integrity:
+            made = plan.integrity[planned]
+            return self.message_of_integrity(not_made(made.subject, made.name, f"not made: {reason}"))
+        [check] = [one for one in plan.checks.values() if one.id == planned]
+        verdict = Verdict.SKIPPED if skipped else Verdict.ERROR
+        return self.message_of_check(not_measured(item.nodeid, check, reason, verdict))
+
+    def planned(self, item: pytest.Item) -> str | None:
+        """The id of the planned check that a test makes; None where it makes none."""
+        key = parameter(item, "criterion")
+        if key is not None:
+            planned = self.evaluation.terms.plan.checks.get(key)
+            return planned.id if planned else None
+        is_integrity = isinstance(item, SuiteTest) and item.nodeid in self.evaluation.terms.plan.integrity
+        return item.nodeid if is_integrity else None
+
     # -- on the controller ------------------------------------------------------------------------------
 
-    def receive(self, text: str) -> None:
+    def receive(self, messages: Iterable[str]) -> None:
         """Take in what a test put on its report."""
-        message = Message.model_validate_json(text)
-        if message.check is not None:
-            self.records.checks[message.check.id] = message.check
-        if message.integrity is not None:
-            self.records.integrity[message.integrity.id] = message.integrity
-        self.records.add_runs(message.runs)
+        for text in messages:
+            message = Message.model_validate_json(text)
+            if message.check is not None:
+                self.records.add_check(message.check, message.place)
+            if message.integrity is not None:
+                self.records.add_integrity(message.integrity)
+            self.records.add_runs(message.runs)
+
+    def note(self, selection: Selection) -> None:
+        """Note what the command line says about the tests of the run."""
+        self.records.collected = Collected(filtered=selection.filtered, named=selection.named)
 
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Note the tests that pytest is going to run."""
         collected = self.records.collected or Collected()
-        selected = {**collected.selected, **_checks_among(items)}
-        self.records.collected = Collected(selected=selected, deselected=collected.deselected)
+        selected = {**collected.selected, **self._checks_among(items)}
+        self.records.collected = replace(collected, selected=selected)
 
     def deselect(self, items: Iterable[pytest.Item]) -> None:
-        """Note the tests that the user left out."""
+        """Note tests that were left out."""
         collected = self.records.collected or Collected()
-        deselected = {**collected.deselected, **_checks_among(items)}
-        self.records.collected = Collected(selected=collected.selected, deselected=deselected)
+        deselected = {**collected.deselected, **self._checks_among(items)}
+        self.records.collected = replace(collected, deselected=deselected)
 
     def collected_to_json(self) -> str:
         """For the controller: what this worker collected."""
-        collected = self.records.collected
-        return json.dumps(
-            None
-            if collected is None
-            else {"selected": collected.selected, "deselected": collected.deselected}
-        )
+        collected = self.records.collected or Collected()
+        return json.dumps({"selected": collected.selected, "deselected": collected.deselected})
 
     def receive_collected(self, text: str) -> None:
         """Undo `collected_to_json`; every worker collects the same."""
-        content = json.loads(text)
-        if content is not None:
-            self.records.collected = Collected(
-                selected=_with_keys(content["selected"]), deselected=_with_keys(content["deselected"])
-            )
+        self.records.collected = replace(self.records.collected or Collected(), **json.loads(text))
 
-    def results(self) -> Results:
-        """The results of what was recorded so far."""
-        return results_of(self.evaluation, self.records)
+    def start(self) -> None:
+        """Write the results file as that of a run that has not finished.
 
-    def write_results(self) -> None:
-        """Write `--fm-json` with what is known now; raises CacheError where that is impossible."""
+        Raises
+        ------
+        CacheError : it cannot be written.
+        """
         if self.results_file:
-            self.results().save(self.results_file)
+            results_of(self.evaluation, self.records, finished=False).save(self.results_file)
 
-    def must_fail(self) -> bool:
-        """Whether the run must not end with 0, however its tests ended."""
-        records = self.records
-        return bool(records.problems) or must_fail(
-            records.completeness(self.evaluation),
-            records.checks.values(),
-            records.integrity.values(),
-            require_complete=self.evaluation.require_complete,
-        )
+    def finish(self) -> Results:
+        """The results of the whole run; the results file is written last."""
+        self.final = results_of(self.evaluation, self.records)
+        if self.results_file:
+            try:
+                self.final.save(self.results_file)
+            except PathorobChecksError as error:
+                if str(error) not in self.records.problems:
+                    self.records.problems.append(str(error))
+                self.final = results_of(self.evaluation, self.records)
+        return self.final
+
+    def exit_code(self) -> int:
+        """With what the run ends, by its records alone; what came after the end of the session counts too."""
+        if self.final is None:
+            return 1
+        known = (self.final.outcome, self.final.summary)
+        latest = results_of(self.evaluation, self.records)
+        final = self.final if (latest.outcome, latest.summary) == known else self.finish()
+        return exit_code(final.outcome, self.evaluation.terms.profile.inconclusive)
+
+    def _checks_among(self, items: Iterable[pytest.Item]) -> dict[str, str | None]:
+        """Tests that make a planned check, or that a user wrote with the fixture `check`."""
+        return {
+            item.nodeid: planned
+            for item in items
+            if (planned := self.planned(item)) or "check" in getattr(item, "fixturenames", ())
+        }
 
 
 def parameter(item: pytest.Item, name: str, default: object = None) -> Any:
     """A test's parameter, as parametrization gave it."""
+    if isinstance(item, SuiteTest):
+        return getattr(item.case, name)
     callspec = getattr(item, "callspec", None)
     return default if callspec is None else callspec.params.get(name, default)
 
 
-def _checks_among(items: Iterable[pytest.Item]) -> dict[str, Key | None]:
-    """Tests that make a planned check, or that a user wrote with the fixture `check`."""
-    return {
-        item.nodeid: parameter(item, "criterion")
-        for item in items
-        if parameter(item, "criterion") or "check" in getattr(item, "fixturenames", ())
-    }
+def messages_of(item: pytest.Item) -> list[str]:
+    """What a test recorded, once."""
+    messages = item.stash.get(RECORDS, [])
+    item.stash[RECORDS] = []
+    return messages
 
 
-def _with_keys(tests: dict[str, list[str] | None]) -> dict[str, Key | None]:
-    return {test: None if key is None else Key(*key) for test, key in tests.items()}
+def all_passed(messages: Iterable[str]) -> bool:
+    """Whether no record says that something is wrong."""
+    made = [Message.model_validate_json(text) for text in messages]
+    records = [one.check or one.integrity for one in made]
+    return all(record is not None and record.verdict is Verdict.PASS for record in records)
 
 
 @contextmanager

@@ -8,25 +8,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable
 from functools import partial
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, parametrizing
+from pathorob_checks.plugin import bars, ending, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
-from pathorob_checks.plugin.options import add_options, results_file, settings
+from pathorob_checks.plugin.fixtures import GATE
+from pathorob_checks.plugin.options import add_options, results_path, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
 
-GATE, MESSAGE = _fixtures.GATE, _fixtures.MESSAGE
-REPORT_ATTRIBUTE = "pathorob_checks_message"
+REPORT_ATTRIBUTE = "pathorob_checks_records"
+FAILURE_ATTRIBUTE = "pathorob_checks_failure"
 WORKER_KEY = "pathorob_checks"
-SUITES = "suites"
 DEFAULT_WIDTH = 80
 
 
@@ -35,46 +35,53 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """After every other plugin, register the hook that decides how the process ends."""
+    yield
+    early_config.pluginmanager.register(ending, "pathorob_checks_ending")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the options; with `--fm` and no path on the command line, run the packaged suites."""
+    """Read the options; with `--fm`, have the packaged suites run."""
     config.pluginmanager.register(_fixtures, "pathorob_checks_fixtures")
     for marker in parametrizing.MARKERS:
         config.addinivalue_line("markers", marker)
     chosen = settings(config)
     if not chosen.fms:
         return
+    if not _is_worker(config):
+        selection.refuse_misread_values(config)
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
+    from pathorob_checks.plugin.results_file import results_file
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
-    with as_usage_error():
+    with as_usage_error(), results_file(chosen, results_path(config)) as file:
         bars.show_downloads(config)
-        gate = Gate(
-            chosen, results_file(config), bars.Bars(config), worker, handed_over, partial(_width, config)
-        )
+        gate = Gate(chosen, file, bars.Bars(config), worker, handed_over, partial(_width, config))
+        gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     if not _is_worker(config):
         config.pluginmanager.register(Listener(gate), "pathorob_checks_listener")
-    given = config.args_source is pytest.Config.ArgsSource.ARGS
-    if not given and config.getoption("pathorob_fm") is not None:
-        # Files, not the folder: an ini file's python_files must not hide them.
-        config.args = [str(path) for path in sorted(_suites().glob("test_*.py"))]
-        gate.records.whole = True
-    elif given:
-        config.args = [_packaged(argument) for argument in config.args]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Find what is wrong before anything runs: once, on the controller, and never for `--collect-only`."""
+    """Find what is wrong before anything runs: once, on the controller, and never for `--collect-only`.
+
+    The results file says from here on that the run has not finished.
+    """
     gate = session.config.stash.get(GATE, None)
-    if gate is None or _is_worker(session.config) or session.config.option.collectonly:
+    if gate is None or _is_worker(session.config):
         return
     from pathorob_checks.plugin.gate import as_usage_error
 
     with as_usage_error():
-        gate.preflight()
+        gate.start()
+        if not session.config.option.collectonly:
+            gate.preflight()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,10 +109,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module | None:
     """Give the packaged suites short ids, `suites/test_x.py::...`, wherever the package is installed."""
-    if parent.config.stash.get(GATE, None) is None or module_path.parent != _suites():
+    if parent.config.stash.get(GATE, None) is None or module_path.parent != selection.folder():
         return None
-    module = pytest.Module.from_parent(parent, path=module_path, nodeid=f"{SUITES}/{module_path.name}")
-    return module  # noqa: RET504 (from_parent is untyped)
+    from pathorob_checks.plugin.suite import Suite
+
+    suite: Suite = Suite.from_parent(
+        parent, path=module_path, nodeid=f"{selection.SUITES}/{module_path.name}"
+    )
+    return suite
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -125,38 +136,26 @@ def pytest_runtest_makereport(
     gate = item.config.stash.get(GATE, None)
     if gate is None:
         return report
-    if call.excinfo is not None and isinstance(call.excinfo.value, PathorobChecksError):
-        report.longrepr = str(call.excinfo.value)
-    message = item.stash.get(MESSAGE, None)
-    if message is None and report.outcome != "passed":
-        message = _not_measured(gate, item, call, report)
-    if message is not None and (report.when == "call" or report.outcome != "passed"):
-        setattr(report, REPORT_ATTRIBUTE, message)
+    from pathorob_checks.plugin.gate import all_passed, messages_of
+
+    error = None if call.excinfo is None else call.excinfo.value
+    if isinstance(error, PathorobChecksError):
+        report.longrepr = str(error)
+    messages = messages_of(item) if report.when != "setup" else []
+    is_skip = isinstance(error, pytest.skip.Exception)
+    if error is not None and not messages and report.when != "teardown":
+        message = gate.message_of_failure(item, error, skipped=is_skip)
+        messages = [message] if message else []
+    if error is not None and not is_skip and messages and all_passed(messages):
+        setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
+    if messages:
+        setattr(report, REPORT_ATTRIBUTE, messages)
     return report
-
-
-def _not_measured(
-    gate: Gate, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
-) -> str | None:
-    """The record of a planned check whose test stopped before it had a value."""
-    from pathorob_checks.criteria.verdict import Verdict
-    from pathorob_checks.evaluation.judging import not_measured
-    from pathorob_checks.plugin.gate import parameter
-
-    key = parameter(item, "criterion")
-    if key is None or call.excinfo is None:
-        return None
-    error = call.excinfo.value
-    is_sentence = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
-    reason = str(error) if is_sentence else repr(error)
-    verdict = Verdict.SKIPPED if report.outcome == "skipped" else Verdict.ERROR
-    planned = gate.evaluation.terms.checks[key]
-    return gate.message_of_check(not_measured(item.nodeid, planned, reason, verdict))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Drop the packaged tests that the profile has no criterion for.
+    """Drop a user's tests that the profile has no criterion for.
 
     pytest turns an empty parametrization into a skipped test, which would read as something left out.
     """
@@ -190,8 +189,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if gate is None or _is_worker(config):
         return []
     terms = gate.evaluation.terms
-    compared = [f"baseline: {terms.baseline.fm} ({terms.baseline.source})"] if terms.baseline else []
-    return [f"criteria: {terms.profile.name}", *compared, f"digest: {terms.digest}"]
+    criteria, integrity = len(terms.plan.checks), len(terms.plan.integrity)
+    lines = [f"criteria: {terms.profile.name}"]
+    if terms.baseline:
+        lines.append(f"baseline: {terms.baseline.fm} ({terms.baseline.source})")
+    lines.append(
+        f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}"
+    )
+    lines += gate.evaluation.settings.origins.values()
+    return [printable(line) for line in [*lines, f"digest: {terms.digest}"]]
 
 
 class Listener:
@@ -202,11 +208,23 @@ class Listener:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a record off a report, from this process or a worker."""
-        message = getattr(report, REPORT_ATTRIBUTE, None)
-        if message is not None:
-            self.gate.receive(message)
-        elif report.failed:
+        messages = getattr(report, REPORT_ATTRIBUTE, [])
+        self.gate.receive(messages)
+        if getattr(report, FAILURE_ATTRIBUTE, False) or (report.failed and not messages):
             self.gate.records.other_failures.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file of tests that cannot be collected is a failure."""
+        if report.failed:
+            self.gate.records.other_failures.append(report.nodeid or "the collection of tests")
+
+    def pytest_internalerror(self) -> None:
+        """A run in which pytest itself broke is no pass."""
+        self.gate.records.problems.append("pytest stopped with an internal error")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Neither is one that was interrupted, by a key or by `pytest.exit`."""
+        self.gate.records.problems.append("the run was interrupted")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -222,20 +240,15 @@ class Listener:
         """Write the results file; what was lost or not measured does not end with 0."""
         if session.config.option.collectonly:
             return
-        try:
-            self.gate.write_results()
-        except PathorobChecksError as error:
-            self.gate.records.problems.append(str(error))
-        if session.exitstatus == pytest.ExitCode.OK and self.gate.must_fail():
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.gate.finish()
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = self.gate.exit_code()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
-    ) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table, then one line."""
-        results = self.gate.results()
-        if config.option.collectonly or results.environment.criteria.completeness.planned == 0:
+        results = self.gate.final
+        if results is None:
             return
         from pathorob_checks.report.terminal import render_results
         from pathorob_checks.results.document import Outcome
@@ -246,9 +259,9 @@ class Listener:
         terminalreporter.write_line("")
         terminalreporter.write_line(results.summary, bold=True, green=passed, red=not passed)
         for problem in results.problems:
-            terminalreporter.write_line(problem, red=True)
-        if self.gate.results_file and not results.problems:
-            terminalreporter.write_line(f"results file: {self.gate.results_file}")
+            terminalreporter.write_line(printable(problem), red=True)
+        if self.gate.results_file:
+            terminalreporter.write_line(printable(f"results file: {self.gate.results_file}"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -267,18 +280,3 @@ def _width(config: pytest.Config) -> int:
     """Columns of the terminal."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     return int(reporter._tw.fullwidth) if reporter is not None else DEFAULT_WIDTH
-
-
-def _suites() -> Path:
-    """The folder of the packaged suites."""
-    with as_file(files("pathorob_checks") / SUITES) as folder:
-        return folder
-
-
-def _packaged(argument: str) -> str:
-    """`suites/test_x.py::...`, as the report prints it, where no such path is in the way."""
-    path, *rest = argument.split("::")
-    target = _suites().joinpath(*Path(path).parts[1:])
-    if Path(path).parts[:1] == (SUITES,) and not Path(path).exists() and target.exists():
-        return "::".join([str(target), *rest])
-    return argument

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -49,6 +51,40 @@ def one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def _no_path(value: str) -> None:
+    """No part of the value."""
+
+
+def _whole(value: str) -> str:
+    """All of the value."""
+    return value
+
+
+def _after_kind(value: str) -> str | None:
+    """What follows `local-dir:` or `embeddings:`."""
+    kind, _, path = value.partition(":")
+    return path if kind in ("local-dir", "embeddings") else None
+
+
+def _own_cohort(value: str) -> str | None:
+    """The value, unless it names a cohort of the benchmark or a generated one."""
+    from pathorob_checks.cohorts.registry import is_own
+
+    return value if is_own(value) else None
+
+
+def _criteria_file(value: str) -> str | None:
+    """The value, unless it names a built-in profile."""
+    from pathorob_checks.criteria.document import BUILT_IN
+
+    return None if value in BUILT_IN else value
+
+
+def _results_file(value: str) -> str | None:
+    """The value where it names a file."""
+    return value if value.endswith(".json") else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One option: `--fm-cache`, ini value `fm_cache`, environment variable `PATHOROB_CHECKS_CACHE`."""
@@ -61,7 +97,16 @@ class Option:
     switch: bool = False  # takes no value
     default: Any = None
     environment: str | None = None
+    decides: bool = True  # whether it can change what is measured
     setting: str | None = None  # its name in `Settings`, where that is not the flag's
+    path_in: Callable[[str], str | None] = _no_path  # the part of a value that is a path, if it has one
+
+    def beside(self, folder: Path, value: Any) -> Any:
+        """A value of a configuration file in this folder, its path relative to where pytest runs."""
+        path = self.path_in(value) if isinstance(value, str) else None
+        if not path or path.startswith("~"):
+            return value
+        return value.removesuffix(path) + str(folder / path)
 
     @property
     def ini(self) -> str:
@@ -77,16 +122,19 @@ class Option:
 OPTIONS = (
     Option(
         flag="--fm",
+        path_in=_after_kind,
         setting="fms",
         metavar="SPEC",
         repeatable=True,
         help="foundation model to check; repeat to compare several. SPEC is a recipe's name (virchow2, "
         "uni2-h, ...: see 'pathorob-checks recipes'), hf-hub:org/model[@revision], local-dir:PATH, "
         "python:module:factory, embeddings:DIR (precomputed), demo:stain-invariant or demo:color-sensitive. "
-        "Without a path on the command line the packaged checks run",
+        "The packaged checks run, and beside them the paths on the command line; 'suites' names the packaged "
+        "checks, to run some of them alone",
     ),
     Option(
         flag="--fm-cohort",
+        path_in=_own_cohort,
         setting="cohorts",
         metavar="NAME|PATH",
         repeatable=True,
@@ -97,6 +145,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-criteria",
+        path_in=_criteria_file,
         metavar="PROFILE|FILE",
         repeatable=True,
         default=("floor",),
@@ -109,7 +158,7 @@ OPTIONS = (
         metavar="HEX",
         parse=sha256,
         environment="PATHOROB_CHECKS_CRITERIA_DIGEST",
-        help="run only if criteria, protocol and baseline have this digest, which "
+        help="run only if criteria, protocol, baseline and own cohorts have this digest, which "
         "'pathorob-checks criteria show' prints",
     ),
     Option(
@@ -119,10 +168,12 @@ OPTIONS = (
         switch=True,
         default=False,
         environment="PATHOROB_CHECKS_REQUIRE_COMPLETE",
-        help="fail if a required criterion is not measured, even if you deselected it (-k, -m, node id)",
+        help="fail if a required criterion or an integrity check is left out, even by you (-k, -m, node id, "
+        "--fm-commercial); without it such a run ends as PARTIAL with exit code 0",
     ),
     Option(
         flag="--fm-baseline",
+        path_in=_results_file,
         metavar="RESULTS.json|FM",
         environment="PATHOROB_CHECKS_BASELINE",
         help="every FM must not be worse than this one: a results file, or the name of an FM of this run",
@@ -164,12 +215,15 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-cache",
+        decides=False,
+        path_in=_whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_CACHE",
         help="folder for embeddings, keyed by content (default: the user's cache folder)",
     ),
     Option(
         flag="--fm-cache-limit",
+        decides=False,
         metavar="SIZE",
         parse=parse_size,
         environment="PATHOROB_CHECKS_CACHE_LIMIT",
@@ -186,12 +240,14 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-ray-address",
+        decides=False,
         metavar="ADDRESS",
         environment="RAY_ADDRESS",
         help="Ray cluster for --fm-engine=ray, like head:6379 or auto (default: one on this machine)",
     ),
     Option(
         flag="--fm-metadata",
+        path_in=_whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_METADATA",
         help="folder with the benchmark's tables (camelyon.csv, tcga_2x2.csv, ...); default: the published "
@@ -216,6 +272,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-json",
+        path_in=_whole,
         metavar="FILE",
         help="write the results file (schema pathorob-checks/results/2, see 'pathorob-checks schema')",
     ),
@@ -237,14 +294,27 @@ def add_options(parser: pytest.Parser) -> None:
             dest="pathorob_" + option.ini,
             help=option.help + (f" [env: {option.environment}]" if option.environment else ""),
         )
-        help_text = f"default for {option.flag}"
-        if option.repeatable:
-            parser.addini(option.ini, help_text, type="linelist")
-        else:
-            parser.addini(option.ini, help_text, type="string")
+        parser.addini(option.ini, f"default for {option.flag}", type=_ini_type(option), default=None)
 
 
+def _ini_type(option: Option) -> Any:
+    """What pytest accepts in a configuration file, whose TOML form knows true, numbers and lists."""
+    if option.repeatable:
+        return "linelist"
+    if option.switch:
+        return "bool"
+    # pytest knows numbers in configuration files since 8.4; before, all of them are text.
+    is_number = option.parse is batch_size and pytest.version_tuple >= (8, 4)
+    return "int" if is_number else "string"
+
+
+BY_NAME = {option.name: option for option in OPTIONS}
 JSON_FILE = "json"
+
+
+def is_requested(config: pytest.Config) -> bool:
+    """Whether the run has an FM to check."""
+    return bool(_value(config, BY_NAME["fms"])[0])
 
 
 def settings(config: pytest.Config) -> Settings:
@@ -253,36 +323,73 @@ def settings(config: pytest.Config) -> Settings:
     Raises
     ------
     pytest.UsageError
-        A value that its option does not take.
+        A value that its option does not take, or an option without an FM that it could be for.
     """
-    if not _value(config, OPTIONS[0]):
-        return Settings(fms=())  # other options' values are of no concern to a run without an FM
+    if not is_requested(config):
+        for option in OPTIONS:
+            if config.getoption("pathorob_" + option.ini) is not None:
+                raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
+        return Settings(fms=())  # values of the environment and of files are of no concern without an FM
+    values = {name: _value(config, option) for name, option in BY_NAME.items() if name != JSON_FILE}
+    origins = {
+        name: f"{BY_NAME[name].flag}={_written(value)} (from {origin})"
+        for name, (value, origin) in values.items()
+        if origin is not None and BY_NAME[name].decides
+    }
     try:
-        return Settings(**{one.name: _value(config, one) for one in OPTIONS if one.name != JSON_FILE})
+        return Settings(**{name: value for name, (value, _) in values.items()}, origins=origins | _hub())
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def results_file(config: pytest.Config) -> str | None:
+def results_path(config: pytest.Config) -> str | None:
     """The value of `--fm-json`."""
-    file: str | None = _value(config, next(one for one in OPTIONS if one.name == JSON_FILE))
-    return file
+    path: str | None = _value(config, BY_NAME[JSON_FILE])[0]
+    return path
 
 
-def _value(config: pytest.Config, option: Option) -> Any:
+def _written(value: object) -> str:
+    """A value as on a command line, without what may be a secret."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(str(part).rpartition("@")[2] if "://" in str(part) else str(part) for part in parts)
+
+
+def _hub() -> dict[str, str]:
+    """Another hub than the usual one decides which weights a name means."""
+    endpoint = os.environ.get("HF_ENDPOINT")
+    return {"hub": f"hub: {urlsplit(endpoint).netloc.rpartition('@')[2]} (HF_ENDPOINT)"} if endpoint else {}
+
+
+def _value(config: pytest.Config, option: Option) -> tuple[Any, str | None]:
+    """An option's value, and where it is from if it is neither from the command line nor the default."""
     given = config.getoption("pathorob_" + option.ini)
-    if option.repeatable:
-        variable = os.environ.get(option.environment or "", "")
-        from_variable = variable.split(os.pathsep) if variable else []
-        return tuple(given or from_variable or config.getini(option.ini) or option.default or ())
-    source = option.flag
+    origin: str | None = None
     if given is None and option.environment and os.environ.get(option.environment):
-        given, source = os.environ[option.environment], option.environment
-    if given is None and config.getini(option.ini):
-        given, source = config.getini(option.ini), f"ini value {option.ini}"
+        variable = os.environ[option.environment]
+        given = variable.split(os.pathsep) if option.repeatable else variable
+        origin = option.environment
     if given is None:
-        return option.default
+        given = _ini_value(config, option)
+        origin = f"{option.ini} in {config.inipath.name if config.inipath else 'a configuration file'}"
+    if given is None or given == []:
+        return option.default or (() if option.repeatable else option.default), None
+    if option.repeatable:
+        return tuple(given), origin
     try:
-        return option.parse(given)
+        return option.parse(str(given)), origin
     except ValueError as error:
-        raise pytest.UsageError(f"{source}: {error}.") from None
+        raise pytest.UsageError(f"{origin or option.flag}: {error}.") from None
+
+
+def _ini_value(config: pytest.Config, option: Option) -> Any:
+    """The value in the configuration file; a relative path in it starts at the file's folder."""
+    try:
+        value = config.getini(option.ini)
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{option.ini}: {error}.") from None
+    if value is None or value == "" or config.inipath is None:
+        return value or None
+    folder = config.inipath.parent
+    return (
+        [option.beside(folder, one) for one in value] if option.repeatable else option.beside(folder, value)
+    )

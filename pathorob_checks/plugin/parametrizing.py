@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from pathorob_checks.plugin import fixtures
 
 if TYPE_CHECKING:
-    from pathorob_checks.evaluation.terms import Key, PlannedCheck
+    from pathorob_checks.evaluation.plan import Key, PlannedCheck
     from pathorob_checks.plugin.gate import Gate
 
 MARKERS = (
@@ -22,29 +22,37 @@ MARKERS = (
 _NAMES = ("fm", "cohort", "criterion")
 
 
-class _Case(NamedTuple):
-    """One parametrization of a test; `suffix` is what its id has after FM and cohort."""
+class Case(NamedTuple):
+    """What one test is about; `suffix` is what its id has after FM and cohort."""
 
     fm: str
     cohort: str
     criterion: Key | None
     suffix: str = ""
 
+    @property
+    def id(self) -> str:
+        """The part of the test's id in brackets."""
+        return f"{self.fm}-{self.cohort}{self.suffix}"
+
 
 def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
-    """Parametrize a test that uses this plugin's fixtures."""
+    """Parametrize a user's test that uses this plugin's fixtures."""
     names = [name for name in _NAMES if _is_ours(metafunc, name)]
     if not names:
         return
     if gate is None:
         metafunc.parametrize(names, [[None] * len(names)], indirect=True, ids=["no-fm"])
         return
-    cases = list(_cases(gate, metafunc) if "criterion" in names else _subjects(gate))
-    values = {_id(case, names): [getattr(case, name) for name in names] for case in cases}
+    if "criterion" in names:
+        every = cases(gate, list(metafunc.definition.iter_markers()), metafunc.definition.nodeid)
+    else:
+        every = subjects(gate)
+    values = {_id(case, names): [getattr(case, name) for name in names] for case in every}
     metafunc.parametrize(names, list(values.values()), ids=list(values), indirect=True)
 
 
-def _id(case: _Case, names: list[str]) -> str:
+def _id(case: Case, names: list[str]) -> str:
     subject = "-".join(str(getattr(case, name)) for name in names if name != "criterion")
     return subject + case.suffix
 
@@ -59,26 +67,32 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ == fixtures.__name__
 
 
-def _subjects(gate: Gate) -> Iterator[_Case]:
+def subjects(gate: Gate) -> Iterator[Case]:
+    """A case for each FM on each cohort."""
     for subject in gate.evaluation.subjects.subjects:
-        yield _Case(subject.fm, subject.cohort, None)
+        yield Case(subject.fm, subject.cohort, None)
 
 
-def _cases(gate: Gate, metafunc: pytest.Metafunc) -> Iterator[_Case]:
-    """The checks that a test makes."""
+def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]:
+    """A case for each check of the profile that a test makes.
+
+    Parameters
+    ----------
+    marks : of the test, the closest first.
+    test : its id, for messages.
+    """
     terms = gate.evaluation.terms
-    quantity = _argument(metafunc, "fm_criteria")
+    quantity = _argument(marks, "fm_criteria")
     if quantity is not None:
         for check in terms.of_quantity(quantity):
             yield _case(check, always=True)
         return
-    mark = metafunc.definition.get_closest_marker("fm_metric")
-    if mark is None:
+    if not any(mark.name == "fm_metric" for mark in marks):
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid} uses the fixture criterion; mark it with "
+            f"{test} uses the fixture criterion; mark it with "
             "@pytest.mark.fm_metric('robustness_index') or another metric."
         )
-    name = _argument(metafunc, "fm_metric")
+    name = _argument(marks, "fm_metric")
     from pathorob_checks.metrics.registry import added_metrics
 
     for subject in gate.evaluation.subjects.subjects:
@@ -88,13 +102,13 @@ def _cases(gate: Gate, metafunc: pytest.Metafunc) -> Iterator[_Case]:
                 yield _case(check, always=name is None or len(checks) > 1)
 
 
-def _case(check: PlannedCheck, *, always: bool) -> _Case:
+def _case(check: PlannedCheck, *, always: bool) -> Case:
     """`always` puts the criterion into the id even where the metric has only one."""
     suffix = f"-{check.criterion.id}" if always else ""
-    return _Case(check.fm, check.criterion.cohort, check.key, suffix)
+    return Case(check.fm, check.criterion.cohort, check.key, suffix)
 
 
-def _argument(metafunc: pytest.Metafunc, name: str) -> str | None:
+def _argument(marks: Sequence[pytest.Mark], name: str) -> str | None:
     """The one word that a marker of ours has."""
-    mark = metafunc.definition.get_closest_marker(name)
+    mark = next((mark for mark in marks if mark.name == name), None)
     return str(mark.args[0]) if mark is not None and len(mark.args) == 1 else None

@@ -306,31 +306,45 @@ class BaselineFacts(Document):
 
 
 class Completeness(Document):
-    """How much of the plan was measured, in numbers of checks.
+    """How much of the plan was recorded, in numbers of checks.
 
     Attributes
     ----------
-    planned : required by the profile, optional ones included, or added by a user's own test.
+    planned : criteria that the profile applies to the FMs and cohorts, and what users' own tests add.
     measured : with a value that was judged.
-    deselected : left out by the user.
-    never_ran : not deselected and without a record.
-    missing : required, not deselected and not measured.
+    deselected : left out by the command line (-k, -m, node ids).
+    excluded : left out by an option, or about a cohort that the run does not have.
+    never_ran : neither, and without a record.
+    missing : required, not left out on purpose, and not measured.
     absent : required and not measured, for whatever reason.
     crashed : a worker was lost.
+    integrity_planned : integrity checks of every FM on every cohort.
+    integrity_recorded : those that were made, or found not to apply.
+    integrity_left_out : without a record, on purpose.
     """
 
     planned: int
     measured: int
     deselected: int = 0
+    excluded: int = 0
     never_ran: int = 0
     missing: int = 0
     absent: int = 0
     crashed: bool = False
+    integrity_planned: int = 0
+    integrity_recorded: int = 0
+    integrity_left_out: int = 0
+
+    @property
+    def integrity_missing(self) -> int:
+        """Integrity checks without a record that nobody left out on purpose."""
+        return self.integrity_planned - self.integrity_recorded - self.integrity_left_out
 
     @property
     def complete(self) -> bool:
-        """Everything planned was measured."""
-        return 0 < self.planned == self.measured and not self.crashed
+        """Everything planned was measured, and every integrity check was made."""
+        whole = 0 < self.planned == self.measured and self.integrity_planned == self.integrity_recorded
+        return whole and not self.crashed
 
 
 class Terms(Document):
@@ -340,8 +354,10 @@ class Terms(Document):
     ----------
     name : of the profile.
     files : profiles and files that it was read from.
-    digest : SHA-256 over profile, protocol and baseline.
+    digest : SHA-256 over profile, protocol, baseline and the content of the user's own cohorts.
     profile, protocol : their content.
+    planned : the id of every check that the run had to record, criteria before integrity checks.
+    plan_digest : SHA-256 over `digest` and `planned`.
     """
 
     name: str
@@ -351,6 +367,8 @@ class Terms(Document):
     protocol: Json
     baseline: BaselineFacts | None = None
     require_complete: bool = False
+    planned: tuple[str, ...] = ()
+    plan_digest: str = ""
     completeness: Completeness
 
 
@@ -362,6 +380,7 @@ class Environment(Document):
     packages : version by distribution; None where it is not installed.
     criteria : the terms of the run.
     left_out : a sentence for each FM, cohort or comparison that the options left out.
+    settings : a sentence for each setting that came from a file or the environment, not from the command.
     """
 
     python: str
@@ -371,6 +390,7 @@ class Environment(Document):
     packages: dict[str, str | None]
     criteria: Terms
     left_out: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 class MetricFacts(Document):
@@ -408,7 +428,7 @@ class Outcome(StrEnum):
     """What became of a whole run.
 
     `fail` (a criterion is known not to be met, or an integrity check failed) comes before `error` (something
-    could not be measured), that before `inconclusive`, that before `partial` (deselected by the user).
+    was not measured or went wrong), that before `inconclusive`, that before `partial` (left out on purpose).
     """
 
     PASS = "pass"  # noqa: S105 (an outcome, not a password)

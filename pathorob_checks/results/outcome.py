@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import Verdict, written
@@ -23,21 +23,16 @@ class Summary:
     sentence: str
 
 
-def must_fail(
-    completeness: Completeness,
-    checks: Iterable[Check],
-    integrity: Iterable[IntegrityCheck],
-    *,
-    require_complete: bool,
-) -> bool:
-    """Whether a run must not end with exit code 0, however its tests ended.
+def exit_code(outcome: Outcome, inconclusive: str) -> int:
+    """With what a run ends.
 
-    Verdicts that depend on the profile (inconclusive) and optional criteria end as their tests do.
+    Parameters
+    ----------
+    inconclusive : what an inconclusive verdict does, by the profile: `fail`, `warn` or `xfail`.
     """
-    failed = any(check.verdict is Verdict.FAIL for check in checks)
-    unsound = any(check.verdict in (Verdict.FAIL, Verdict.ERROR) for check in integrity)
-    incomplete = completeness.crashed or completeness.missing > 0
-    return failed or unsound or incomplete or (require_complete and completeness.absent > 0)
+    if outcome is Outcome.INCONCLUSIVE:
+        return 1 if inconclusive == "fail" else 0
+    return 0 if outcome in (Outcome.PASS, Outcome.PARTIAL) else 1
 
 
 def summarize(
@@ -46,6 +41,7 @@ def summarize(
     *,
     integrity: Sequence[IntegrityCheck] = (),
     other_failures: Sequence[str] = (),
+    problems: Sequence[str] = (),
     require_complete: bool = False,
 ) -> Summary:
     """The run in one line.
@@ -55,19 +51,24 @@ def summarize(
     checks : in the order in which failures are named.
     integrity : the FM's integrity checks; where one failed, the verdicts may mean nothing.
     other_failures : ids of failed tests that are neither checks nor integrity checks.
-    require_complete : whether deselecting a required criterion is an error.
+    problems : sentences about what went wrong with the run itself.
+    require_complete : whether leaving out a required criterion or an integrity check is an error.
     """
     count = Counter(check.verdict for check in checks)
     total, measured = completeness.planned, completeness.measured
     unsound = [check.id for check in integrity if check.verdict in (Verdict.FAIL, Verdict.ERROR)]
     failed_tests = [*unsound, *other_failures]
     optional = sum(check.verdict is Verdict.SKIPPED and not check.required for check in checks)
+    integrity_gone, integrity_left_out = completeness.integrity_missing, completeness.integrity_left_out
     remarks = {
         "error": count[Verdict.ERROR] and f"{count[Verdict.ERROR]} could not be measured",
         "inconclusive": count[Verdict.INCONCLUSIVE] and f"{count[Verdict.INCONCLUSIVE]} inconclusive",
         "skipped": count[Verdict.SKIPPED] and f"{count[Verdict.SKIPPED]} skipped",
         "never ran": completeness.never_ran and f"{completeness.never_ran} never ran",
         "deselected": completeness.deselected and f"{completeness.deselected} deselected",
+        "excluded": completeness.excluded and f"{completeness.excluded} left out by the settings",
+        "integrity": integrity_gone and f"{counted(integrity_gone, 'integrity check')} never ran",
+        "no integrity": integrity_left_out and f"{counted(integrity_left_out, 'integrity check')} left out",
         "crashed": completeness.crashed and "a worker crashed",
         "failed tests": failed_tests and count[Verdict.FAIL] and f"{_tests(failed_tests)} failed",
     }
@@ -82,13 +83,17 @@ def summarize(
         failures = _named([check for check in checks if check.verdict is Verdict.FAIL])
         text = f"{count[Verdict.FAIL]} of {_criteria(total)} not met: {failures}{rest()}"
         return summary(Outcome.FAIL, text)
+    if problems:
+        problem = printable(problems[0]).rstrip(".")
+        return summary(Outcome.ERROR, f"{problem}; {measured} of {_criteria(total)} measured{rest()}")
     if not total:
-        crash = "; a worker crashed" if completeness.crashed else ""
-        return summary(Outcome.ERROR, f"no criterion was checked{crash}")
+        return summary(Outcome.ERROR, f"no criterion was checked{rest()}")
     lost = count[Verdict.ERROR] or completeness.never_ran or count[Verdict.SKIPPED] > optional
-    incomplete = completeness.crashed or completeness.missing or (require_complete and completeness.absent)
-    if lost or incomplete:
-        demand = ", but the run requires all of them" if require_complete and completeness.deselected else ""
+    absent = completeness.absent or integrity_left_out
+    incomplete = completeness.crashed or completeness.missing or integrity_gone
+    if not measured or lost or incomplete or (require_complete and absent):
+        left_out = completeness.deselected or completeness.excluded or integrity_left_out
+        demand = ", but the run requires all of them" if require_complete and left_out else ""
         return summary(Outcome.ERROR, f"{measured} of {_criteria(total)} measured{rest()}{demand}")
     if failed_tests:
         text = f"{_tests(failed_tests)} failed; {count[Verdict.PASS]} of {_criteria(total)} met{rest()}"
@@ -98,10 +103,8 @@ def summarize(
         number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
         text = f"{number} undecided: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
-    if measured < total:
-        met = f", {count[Verdict.PASS]} met" if measured else ""
-        left_out = f"; {completeness.deselected} deselected" if completeness.deselected else ""
-        text = f"{measured} of {_criteria(total)} measured{met}{rest('deselected')}{left_out}"
+    if not completeness.complete:
+        text = f"{measured} of {_criteria(total)} measured, {count[Verdict.PASS]} met{rest()}"
         return summary(Outcome.PARTIAL, text)
     fms, cohorts = len({check.fm for check in checks}), len({check.cohort for check in checks})
     subjects = f"({counted(fms, 'FM')}, {counted(cohorts, 'cohort')})"

@@ -1,0 +1,109 @@
+"""Which tests a run has: the packaged checks always, and what the command line adds or leaves out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+
+from pathorob_checks.plugin.options import OPTIONS
+
+SUITES = "suites"
+# Options of pytest with which a user says that some tests shall not run.
+_FILTERS = ("keyword", "markexpr", "deselect", "lf", "stepwise")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the command line says about the tests of a run; see `completeness.Collected`."""
+
+    filtered: bool = False
+    named: bool = False
+
+
+def typed(config: pytest.Config) -> argparse.Namespace:
+    """The options that were typed, without those of `PYTEST_ADDOPTS` and of configuration files."""
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    return config._parser.parse_known_args(arguments)
+
+
+def arrange(config: pytest.Config) -> Selection:
+    """Let pytest collect the packaged checks, and beside them what the user names.
+
+    A user who names packaged checks gets these alone. What a configuration file or a variable of the
+    environment names cannot take a packaged check away.
+    """
+    options = typed(config)
+    named = [argument for argument in options.file_or_dir if is_packaged(argument)]
+    others = [argument for argument in config.args if not is_packaged(argument)]
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and options.pathorob_fm:
+        others = []  # the tests of the project are not what `pytest --fm=SPEC` asks for
+    packaged = [one for argument in named for one in _paths(argument)] or [str(path) for path in suites()]
+    config.args = [*others, *packaged]
+    return Selection(
+        filtered=any(getattr(options, name, None) for name in _FILTERS),
+        named=bool(named),
+    )
+
+
+def folder() -> Path:
+    """The folder of the packaged suites."""
+    with as_file(files("pathorob_checks") / SUITES) as path:
+        return path
+
+
+def suites() -> list[Path]:
+    """The packaged suites: files, because an ini file's `python_files` must not hide them."""
+    return sorted(folder().glob("test_*.py"))
+
+
+def is_packaged(argument: str) -> bool:
+    """Whether an argument names packaged checks: by their path, or as the report prints them."""
+    return bool(_paths(argument))
+
+
+def _paths(argument: str) -> list[str]:
+    """`suites`, `suites/test_x.py` or `suites/test_x.py::...` as paths; empty for anything else."""
+    path, *rest = argument.split("::")
+    if os.path.realpath(path).startswith(os.path.realpath(folder())):
+        target = Path(os.path.realpath(path))
+    elif Path(path).parts[:1] == (SUITES,) and not Path(path).exists():
+        target = folder().joinpath(*Path(path).parts[1:])
+    else:
+        return []
+    if target.is_dir():
+        return [str(suite) for suite in suites()]
+    return ["::".join([str(target), *rest])] if target.exists() else []
+
+
+def refuse_misread_values(config: pytest.Config) -> None:
+    """Refuse a path after `--fm-json` and a blank: pytest takes it for tests before this plugin is loaded.
+
+    It then looks for its configuration file beside that path, and criteria in the project's are not read.
+
+    Raises
+    ------
+    pytest.UsageError : an option of this plugin has an existing path as its value, and no `=` before it.
+    """
+    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    for flag, value in _pairs([*variable, *map(str, config.invocation_params.args)]):
+        if os.path.lexists(value):
+            raise pytest.UsageError(
+                f"{flag} {value}: pytest reads a path after a blank as a path of tests and may use another "
+                f"configuration file because of it; write {flag}={value}."
+            )
+
+
+def _pairs(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Options of this plugin and the values that follow them after a blank."""
+    takes_value = {option.flag for option in OPTIONS if not option.switch}
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in takes_value:
+            yield argument, next(rest, "")
