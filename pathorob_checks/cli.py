@@ -78,6 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     recipes.set_defaults(run=_recipes)
 
     _add_criteria(commands)
+    verdict = commands.add_parser(
+        "verdict",
+        help="say what a results file has come to; exit code 0 only if the run passed and had ended",
+        description="Read a results file and end as its run did: 0 if it passed. A file of a run that was "
+        "killed, that did not finish or that contradicts itself ends with 1. For CI: a run's own exit code "
+        "cannot tell of a process that was ended from within.",
+    )
+    verdict.add_argument("file", type=Path, help="what --fm-json wrote")
+    verdict.add_argument(
+        "--complete", action="store_true", help="end with 1 also where something was left out on purpose"
+    )
+    verdict.set_defaults(run=_verdict)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -238,6 +250,14 @@ def _criteria_diff(options: argparse.Namespace) -> int:
     lines, weakened = criteria.diff(options.before, options.after)
     sys.stdout.write("".join(f"{line}\n" for line in lines) or "no difference\n")
     return 1 if weakened else 0
+
+
+def _verdict(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import verdict
+
+    sentence, code = verdict.verdict(options.file, complete=options.complete)
+    sys.stdout.write(sentence + "\n")
+    return code
 
 
 def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001

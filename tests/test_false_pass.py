@@ -100,8 +100,8 @@ def pytest_runtest_setup(item):
     ("plugin", "line"),
     [
         (SKIPS_ONE, "ERROR: 1 of 2 criteria measured; 1 skipped"),
-        (DROPS_ONE, "ERROR: 1 of 2 criteria measured; 1 never ran"),
-        (STOPS_EARLY, "ERROR: 1 of 2 criteria measured; 1 never ran"),
+        (DROPS_ONE, "ERROR: 1 of 2 criteria measured; 1 never ran; 11 integrity checks never ran"),
+        (STOPS_EARLY, "ERROR: the run was interrupted; 1 of 2 criteria measured; 1 never ran"),
     ],
     ids=["skipped cohort", "dropped cohort", "stopped early"],
 )
@@ -200,17 +200,15 @@ def test_a_value_of_another_protocol_is_no_pass(gate: Callable[..., Run], termin
     run = gate("test_mine.py", cohorts=("slides",))
     assert run.code == 1
     assert "was not measured by the registered protocol" in " ".join(run.output.split())
-    theirs, ours = (
-        next(one for one in terminal.results()["checks"] if name in one["id"]) for name in ("theirs", "ours")
-    )
-    assert (theirs["verdict"], theirs["value"]) == ("error", None)
+    assert headline(run) == "FAIL: test_theirs[color-sensitive-slides] failed; 1 of 1 criterion met"
+    [ours] = terminal.results()["checks"]
     assert ours["protocol"]["k"] != 3
 
 
 ON_PURPOSE = {
-    "keyword": ("-k", "slides"),
-    "deselected": ("--deselect", NODE.format("more")),
-    "node id": (NODE.format("slides"),),
+    "keyword": (("-k", "slides"), "; 1 deselected; 11 integrity checks left out"),
+    "deselected": (("--deselect", NODE.format("more")), "; 1 deselected"),
+    "node id": ((NODE.format("slides"),), "; 1 deselected; 22 integrity checks left out"),
 }
 
 
@@ -218,24 +216,29 @@ ON_PURPOSE = {
 def test_what_is_left_out_on_purpose_is_partial_and_fails_where_all_is_demanded(
     how: str, gate: Callable[..., Run], terminal: Terminal
 ) -> None:
-    run = gate(*ON_PURPOSE[how])
-    assert (run.code, headline(run)) == (0, "PARTIAL: 1 of 2 criteria measured, 1 met; 1 deselected"), (
-        run.output
-    )
+    arguments, rest = ON_PURPOSE[how]
+    run = gate(*arguments)
+    assert (run.code, headline(run)) == (0, f"PARTIAL: 1 of 2 criteria measured, 1 met{rest}"), run.output
     assert terminal.results()["complete"] is False
-    run = gate(*ON_PURPOSE[how], "--fm-require-complete")
+    run = gate(*arguments, "--fm-require-complete")
     assert run.code == 1
-    assert headline(run).startswith("ERROR: 1 of 2 criteria measured; 1 deselected")
+    assert headline(run) == f"ERROR: 1 of 2 criteria measured{rest}, but the run requires all of them"
 
 
 def test_an_optional_criterion_may_be_missing(gate: Callable[..., Run]) -> None:
-    run = gate("--fm-require-complete", criteria=INDEX + "required = false\nminimum_support = 1.0\n")
+    optional = INDEX.replace('"index"', '"optional"') + "required = false\nminimum_support = 1.0\n"
+    run = gate("--fm-require-complete", criteria=f"{INDEX}[[criteria]]\n{optional}")
     assert run.code == 0, run.output
-    assert headline(run) == "PARTIAL: 0 of 2 criteria measured; 2 skipped"
+    assert headline(run) == "PARTIAL: 2 of 4 criteria measured, 2 met; 2 skipped"
+
+
+def test_a_run_in_which_nothing_was_measured_is_no_pass(gate: Callable[..., Run]) -> None:
+    run = gate(criteria=INDEX + "required = false\nminimum_support = 1.0\n")
+    assert (run.code, headline(run)) == (1, "ERROR: 0 of 2 criteria measured; 2 skipped")
 
 
 @pytest.mark.parametrize(
-    ("does", "code", "ended"), [("fail", 1, "1 failed"), ("warn", 0, "1 warning"), ("xfail", 0, "1 xfailed")]
+    ("does", "code", "ended"), [("fail", 1, "1 failed"), ("warn", 0, "11 passed"), ("xfail", 0, "1 xfailed")]
 )
 def test_what_an_inconclusive_verdict_does_is_the_profiles_choice(
     does: str,

@@ -143,10 +143,12 @@ def test_a_users_own_test_gets_a_row(terminal: Terminal, slides: Path) -> None:
     run = terminal.pytest(
         "--fm=demo:color-sensitive", f"--fm-cohort={slides}", "--fm-json=results.json", "test_mine.py"
     )
-    seven, three = terminal.results()["checks"]
+    rows = {check["id"]: check for check in terminal.results()["checks"]}
+    assert len(rows) == 6  # beside the profile's four
+    three, seven = (rows[f"test_mine.py::test_{name}[color-sensitive-slides]"] for name in ("three_neighbors", "seven"))
     assert (three["protocol"]["k"], seven["protocol"]["k"]) == (3, 7)
     assert three["verdict"] == "pass"
-    assert ("2 of 2 criteria met" in run.output) == (run.code == 0)
+    assert "of 6 criteria" in run.output
     assert "Ours." in run.output
 
 
@@ -196,8 +198,9 @@ def test_a_criterion_that_is_not_required_is_skipped_where_it_cannot_be_measured
         'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "ood"\n'
         'metric = "performance_drop_ood"\nat_least = -1.0\nrationale = "A test."\nrequired = {}\n'
     )
+    index = '[[criteria]]\nid = "i"\nmetric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
     for required, code, word in (("true", 1, "error"), ("false", 0, "skipped")):
-        (terminal.folder / "mine.toml").write_text(criteria.format(required))
+        (terminal.folder / "mine.toml").write_text(criteria.format(required) + index)
         run = terminal.pytest(
             "--fm=demo:color-sensitive",
             "--fm-cohort=inside",
@@ -206,7 +209,7 @@ def test_a_criterion_that_is_not_required_is_skipped_where_it_cannot_be_measured
         )
         assert run.code == code, run.output
         assert "has no out-of-domain patches" in " ".join(run.output.split())
-        [check] = terminal.results()["checks"]
+        check = terminal.results()["checks"][-1]
         assert (check["verdict"], check["value"]) == (word, None)
         assert terminal.results()["complete"] is False
 
@@ -252,7 +255,6 @@ def test_a_crashed_worker_leaves_the_run_incomplete(terminal: Terminal, slides: 
         "--fm=demo:color-sensitive", f"--fm-cohort={slides}", "test_mine.py", "-n2", "--fm-json=results.json"
     )
     assert run.code == 1
-    assert "1 never ran; a worker crashed" in " ".join(run.output.split())
-    results = terminal.results()
-    assert results["complete"] is False
-    assert [check["verdict"] for check in results["checks"]] == ["pass"]
+    assert "never ran" in run.output
+    assert "a worker crashed" in " ".join(run.output.split())
+    assert terminal.results()["complete"] is False

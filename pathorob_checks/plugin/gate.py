@@ -118,20 +118,20 @@ class Gate:
         """An integrity check as one JSON string for a test report."""
         return Message(integrity=integrity).model_dump_json()
 
-    def message_of_failure(self, item: pytest.Item, error: BaseException, *, skipped: bool) -> str | None:
-        """The record of a planned check whose test stopped before it had one; None for other tests."""
+    def messages_of_failure(self, item: pytest.Item, error: BaseException) -> list[str]:
+        """The record of a packaged check that stopped before it had one; nothing for a user's test."""
         planned = self.planned(item)
-        if planned is None:
-            return None
+        if planned is None or not isinstance(item, SuiteTest):
+            return []
         is_sentence = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
         reason = str(error) if is_sentence else repr(error)
         plan = self.evaluation.terms.plan
         if planned in plan.integrity:
             made = plan.integrity[planned]
-            return self.message_of_integrity(not_made(made.subject, made.name, f"not made: {reason}"))
+            return [self.message_of_integrity(not_made(made.subject, made.name, f"not made: {reason}"))]
         [check] = [one for one in plan.checks.values() if one.id == planned]
-        verdict = Verdict.SKIPPED if skipped else Verdict.ERROR
-        return self.message_of_check(not_measured(item.nodeid, check, reason, verdict))
+        verdict = Verdict.SKIPPED if isinstance(error, pytest.skip.Exception) else Verdict.ERROR
+        return [self.message_of_check(not_measured(item.nodeid, check, reason, verdict))]
 
     def planned(self, item: pytest.Item) -> str | None:
         """The id of the planned check that a test makes; None where it makes none."""

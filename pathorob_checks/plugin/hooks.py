@@ -142,11 +142,10 @@ def pytest_runtest_makereport(
     if isinstance(error, PathorobChecksError):
         report.longrepr = str(error)
     messages = messages_of(item) if report.when != "setup" else []
-    is_skip = isinstance(error, pytest.skip.Exception)
     if error is not None and not messages and report.when != "teardown":
-        message = gate.message_of_failure(item, error, skipped=is_skip)
-        messages = [message] if message else []
-    if error is not None and not is_skip and messages and all_passed(messages):
+        messages = gate.messages_of_failure(item, error)
+    is_skip = isinstance(error, pytest.skip.Exception)
+    if error is not None and not is_skip and all_passed(messages):
         setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
     if messages:
         setattr(report, REPORT_ATTRIBUTE, messages)

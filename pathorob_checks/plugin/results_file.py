@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathorob_checks.errors import CacheError, PathorobChecksError, SettingsError
+from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import unstarted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def results_file(settings: Settings, path: str | None) -> Iterator[str | None]:
     try:
         yield path
     except PathorobChecksError as error:
-        with contextlib.suppress(CacheError):
+        with contextlib.suppress(PathorobChecksError):
             if Path(path).is_file():
                 unstarted(settings, str(error)).save(path)
         raise

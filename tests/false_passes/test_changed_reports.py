@@ -1,0 +1,197 @@
+"""Kind: what pytest makes of the tests' reports is not what the criteria came to."""
+
+from __future__ import annotations
+
+import pytest
+from attack import Attack, assert_not_passed
+
+MARKS = """
+import pytest
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.{})
+"""
+REPORT = """
+import pytest
+@pytest.hookimpl(hookwrapper=True, {order})
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        {change}
+"""
+PASSED = "report.outcome, report.longrepr = 'passed', None"
+SKIPPED = "report.outcome, report.longrepr = 'skipped', ('f', 1, 'flaky')"
+XFAILED = "report.outcome, report.wasxfail = 'skipped', 'known'"
+ANOTHER = "outcome.force_result(type(report)(report.nodeid, report.location, {}, 'passed', None, report.when))"
+STATUS = """
+import pytest
+@pytest.hookimpl({how})
+def pytest_sessionfinish(session):
+    {wait}
+    session.exitstatus = {status}
+"""
+CONFTESTS = {
+    "xfail marks": MARKS.format('xfail(reason="known")'),
+    "xfail marks that need no run": MARKS.format('xfail(reason="known", run=False)'),
+    "xfail marks of a condition": MARKS.format('xfail(True, reason="known", strict=False)'),
+    "skip marks": MARKS.format('skip(reason="slow")'),
+    "skipif marks": MARKS.format('skipif(True, reason="slow")'),
+    "reports made passed first": REPORT.format(order="tryfirst=True", change=PASSED),
+    "reports made passed last": REPORT.format(order="trylast=True", change=PASSED),
+    "reports made skipped": REPORT.format(order="tryfirst=True", change=SKIPPED),
+    "reports made xfailed": REPORT.format(order="tryfirst=True", change=XFAILED),
+    "reports replaced": REPORT.format(order="tryfirst=True", change=ANOTHER),
+    "the call made to pass": """
+import pytest
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    outcome = yield
+    outcome.force_result(None)
+""",
+    "the call replaced": "def pytest_runtest_call(item):\n    pass\n"
+    "import _pytest.runner\n_pytest.runner.pytest_runtest_call = pytest_runtest_call\n",
+    "the protocol replaced": "def pytest_runtest_protocol(item, nextitem):\n    return True\n",
+    "the loop replaced": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+    "def pytest_runtestloop(session):\n    return True\n",
+    "reports kept from others": """
+import pytest
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    report.outcome = "passed"
+""",
+    "the exit status set first": STATUS.format(how="tryfirst=True", wait="", status=0),
+    "the exit status set last": STATUS.format(how="trylast=True", wait="", status=0),
+    "the exit status set around": STATUS.format(how="wrapper=True, tryfirst=True", wait="yield", status=0),
+    "the exit status made 256": STATUS.format(how="trylast=True", wait="", status=256),
+    "no tests made no error": "def pytest_sessionfinish(session):\n    if session.exitstatus == 5:\n"
+    "        session.exitstatus = 0\ndef pytest_collection_modifyitems(items):\n    items[:] = []\n",
+    "the exit status set when all is over": "def pytest_unconfigure(config):\n"
+    "    config.pluginmanager.getplugin('session').exitstatus = 0\n",
+    "the command replaced": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+    "def pytest_cmdline_main(config):\n    return 0\n",
+    "the command's result replaced": "import pytest\n@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
+    "def pytest_cmdline_main(config):\n    yield\n    return 0\n",
+    "an early end with 0": "import pytest\ndef pytest_runtest_setup(item):\n"
+    "    pytest.exit('enough', returncode=0)\n",
+    "an early end with 0 of the session": "import pytest\ndef pytest_sessionstart(session):\n"
+    "    pytest.exit('enough', returncode=0)\n",
+    "an early end with 0 at the end": "import pytest\ndef pytest_sessionfinish(session):\n"
+    "    pytest.exit('enough', returncode=0)\n",
+    "a system exit": "def pytest_runtest_setup(item):\n    raise SystemExit(0)\n",
+    "should_stop": "def pytest_runtest_logfinish(nodeid):\n    pass\n"
+    "def pytest_runtest_setup(item):\n    item.session.shouldstop = 'enough'\n",
+}
+
+
+@pytest.mark.parametrize("way", CONFTESTS)
+def test_a_conftest_changes_what_becomes_of_a_failure(way: str, attack: Attack) -> None:
+    attack.write("conftest.py", CONFTESTS[way])
+    outcome = attack.run()
+    assert outcome.code & 0xFF != 0, outcome.output
+    assert not outcome.headline.startswith("PASS"), outcome.output
+    assert outcome.results is None or outcome.results["outcome"] in ("fail", "error"), outcome.output
+
+
+@pytest.mark.parametrize("way", ["reports made skipped", "reports made xfailed", "the exit status set last"])
+def test_a_plugin_does_the_same(way: str, attack: Attack) -> None:
+    attack.write("quarantine.py", CONFTESTS[way])
+    assert_not_passed(attack.run("-p", "quarantine"))
+
+
+@pytest.mark.parametrize("way", ["xfail marks", "reports made passed first"])
+def test_a_conftest_changes_the_reports_of_workers(way: str, attack: Attack) -> None:
+    attack.write("conftest.py", CONFTESTS[way])
+    assert_not_passed(attack.run("-n1"))
+
+
+SWALLOWED = """
+import pytest
+@pytest.mark.fm_metric("robustness_index")
+def test_mine(measure, check, criterion):
+    try:
+        check(measure(criterion), criterion)
+    except BaseException:
+        pass
+"""
+OWN_SWALLOWED = """
+def test_mine(measure, check):
+    try:
+        check(measure("robustness_index"), at_least=0.99, rule="point")
+    except BaseException:
+        pass
+"""
+HIDDEN = """
+def test_mine(measure, check):
+    try:
+        check(measure("robustness_index"), at_least=0.99, rule="point")
+    except BaseException:
+        pass
+    check(measure("robustness_index"), at_least=0.0)
+"""
+NEVER_CHECKS = "def test_mine(measure, check):\n    measure('robustness_index')\n"
+XFAILS_ITSELF = """
+import pytest
+@pytest.mark.xfail(reason="known")
+def test_mine(measure, check):
+    check(measure("robustness_index"), at_least=0.99, rule="point")
+"""
+XFAILS_LATER = """
+import pytest
+@pytest.mark.xfail(reason="known")
+def test_mine(measure, check):
+    check(measure("robustness_index"), at_least=0.0)
+    assert False
+"""
+OWN_TESTS = {
+    "the verdict of a registered criterion": (SWALLOWED, "embeddings:bad"),
+    "the verdict of a bound of its own": (OWN_SWALLOWED, "embeddings:bad"),
+    "a verdict, and makes a second one": (HIDDEN, "embeddings:bad"),
+    "a verdict of its own where all else passes": (OWN_SWALLOWED.replace("0.99", "1.0"), "embeddings:good"),
+    "a failure by a mark": (XFAILS_ITSELF.replace("0.99", "1.0"), "embeddings:good"),
+    "a failure after the check": (XFAILS_LATER, "embeddings:good"),
+    "by never checking": (NEVER_CHECKS, "embeddings:good"),
+}
+
+
+@pytest.mark.parametrize("way", OWN_TESTS)
+def test_a_users_test_swallows(way: str, attack: Attack) -> None:
+    text, fm = OWN_TESTS[way]
+    attack.write("test_mine.py", text)
+    attack.write("coh/cohort.toml", "k = 9\n")
+    assert_not_passed(attack.run("test_mine.py", fm=fm))
+
+
+def test_a_test_is_repeated_until_it_passes(attack: Attack) -> None:
+    attack.write(
+        "test_mine.py",
+        "import pytest\n"
+        "@pytest.mark.parametrize('attempt', range(2))\n"
+        "def test_mine(measure, check, attempt):\n"
+        "    check(measure('robustness_index'), at_least=1.0 - attempt, rule='point')\n",
+    )
+    attack.write("coh/cohort.toml", "k = 9\n")
+    outcome = attack.run("test_mine.py", fm="embeddings:good")
+    assert_not_passed(outcome)
+
+
+RERUNS = """
+import pytest
+from _pytest.runner import runtestprotocol
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        if report.failed:
+            report.outcome = "rerun"
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+def pytest_report_teststatus(report):
+    if report.outcome == "rerun":
+        return "rerun", "R", "RERUN"
+"""
+
+
+def test_a_plugin_reruns_failures(attack: Attack) -> None:
+    attack.write("conftest.py", RERUNS)
+    assert_not_passed(attack.run())
