@@ -145,7 +145,9 @@ def test_a_users_own_test_gets_a_row(terminal: Terminal, slides: Path) -> None:
     )
     rows = {check["id"]: check for check in terminal.results()["checks"]}
     assert len(rows) == 6  # beside the profile's four
-    three, seven = (rows[f"test_mine.py::test_{name}[color-sensitive-slides]"] for name in ("three_neighbors", "seven"))
+    three, seven = (
+        rows[f"test_mine.py::test_{name}[color-sensitive-slides]"] for name in ("three_neighbors", "seven")
+    )
     assert (three["protocol"]["k"], seven["protocol"]["k"]) == (3, 7)
     assert three["verdict"] == "pass"
     assert "of 6 criteria" in run.output

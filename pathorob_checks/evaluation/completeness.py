@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.plan import Key, Plan
 from pathorob_checks.results.document import Check, Completeness, IntegrityCheck
 
@@ -61,9 +62,8 @@ def completeness(
     on_purpose = (tests.left_out(required) | of_options) - recorded
     absent = {name for name in set(required) - measured if required[name]}
 
-    sound = {one.id for one in integrity}
-    integrity_recorded = sound & set(plan.integrity)
-    integrity_left_out = (tests.left_out(plan.integrity) | (of_options & set(plan.integrity))) - sound
+    verdicts = {one.id: one.verdict for one in integrity if one.id in plan.integrity}
+    integrity_on_purpose = tests.left_out(plan.integrity) | (of_options & set(plan.integrity))
 
     own_checks = [check for check in checks if not check.registered]
     own = {test for test, planned in tests.selected.items() if planned is None}
@@ -80,8 +80,9 @@ def completeness(
         absent=len(absent),
         crashed=crashed,
         integrity_planned=len(plan.integrity),
-        integrity_recorded=len(integrity_recorded),
-        integrity_left_out=len(integrity_left_out),
+        integrity_recorded=len(verdicts),
+        integrity_made=sum(verdict is not Verdict.ERROR for verdict in verdicts.values()),
+        integrity_left_out=len(integrity_on_purpose - set(verdicts)),
     )
 
 

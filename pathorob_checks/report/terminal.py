@@ -46,9 +46,12 @@ class _Row:
 def render_results(results: ResultsDocument, width: int) -> str:
     """The table, notes on the FMs and cohorts, what was left out, and licenses."""
     environment = results.environment
-    table = render_table(results.checks, width, environment.criteria.name)
-    sources = render_sources(results.runs, environment.left_out, width)
-    return f"{table}\n\n{sources}" if sources else table
+    parts = [
+        "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
+        render_table(results.checks, width, environment.criteria.name),
+        render_sources(results.runs, environment.left_out, width),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def render_table(checks: Sequence[Check], width: int, profile: str | None = None) -> str:

@@ -319,7 +319,8 @@ class Completeness(Document):
     absent : required and not measured, for whatever reason.
     crashed : a worker was lost.
     integrity_planned : integrity checks of every FM on every cohort.
-    integrity_recorded : those that were made, or found not to apply.
+    integrity_recorded : those with a record.
+    integrity_made : those that were made, or do not apply.
     integrity_left_out : without a record, on purpose.
     """
 
@@ -333,6 +334,7 @@ class Completeness(Document):
     crashed: bool = False
     integrity_planned: int = 0
     integrity_recorded: int = 0
+    integrity_made: int = 0
     integrity_left_out: int = 0
 
     @property
@@ -343,7 +345,7 @@ class Completeness(Document):
     @property
     def complete(self) -> bool:
         """Everything planned was measured, and every integrity check was made."""
-        whole = 0 < self.planned == self.measured and self.integrity_planned == self.integrity_recorded
+        whole = 0 < self.planned == self.measured and self.integrity_planned == self.integrity_made
         return whole and not self.crashed
 
 

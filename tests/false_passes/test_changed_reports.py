@@ -23,7 +23,9 @@ def pytest_runtest_makereport(item, call):
 PASSED = "report.outcome, report.longrepr = 'passed', None"
 SKIPPED = "report.outcome, report.longrepr = 'skipped', ('f', 1, 'flaky')"
 XFAILED = "report.outcome, report.wasxfail = 'skipped', 'known'"
-ANOTHER = "outcome.force_result(type(report)(report.nodeid, report.location, {}, 'passed', None, report.when))"
+ANOTHER = (
+    "outcome.force_result(type(report)(report.nodeid, report.location, {}, 'passed', None, report.when))"
+)
 STATUS = """
 import pytest
 @pytest.hookimpl({how})

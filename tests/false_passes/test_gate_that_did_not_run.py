@@ -1,0 +1,163 @@
+"""Kind: the command looks like the gate, and no criterion was checked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from attack import INDEX, Attack, assert_not_passed
+
+TRIVIAL = "def test_trivial():\n    pass\n"
+
+
+def test_a_path_on_the_command_line_adds_to_the_gate(attack: Attack) -> None:
+    attack.write("test_trivial.py", TRIVIAL)
+    outcome = attack.run("test_trivial.py")
+    assert_not_passed(outcome)
+    assert "test_trivial.py ." in outcome.output
+
+
+@pytest.mark.parametrize("where", ["addopts", "testpaths", "PYTEST_ADDOPTS"])
+def test_a_path_in_the_configuration(where: str, attack: Attack) -> None:
+    attack.write("test_trivial.py", TRIVIAL)
+    environment = {}
+    if where == "PYTEST_ADDOPTS":
+        environment[where] = "test_trivial.py"
+    else:
+        attack.write("pytest.ini", f"[pytest]\n{where} = test_trivial.py\n")
+    assert_not_passed(attack.run(**environment))
+
+
+@pytest.mark.parametrize("path", [None, "test_trivial.py"])
+def test_the_fm_in_a_configuration_file(path: str | None, attack: Attack) -> None:
+    attack.write("test_trivial.py", TRIVIAL)
+    attack.write("pytest.ini", "[pytest]\nfm = embeddings:bad\nfm_cohort = coh\nfm_criteria = index.toml\n")
+    outcome = attack.run(*([path] if path else []), fm=None, cohort=None, criteria=None)
+    assert_not_passed(outcome)
+    assert "test_trivial.py ." in outcome.output
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--fm-cohort=coh", "--fm-criteria=index.toml", "--fm-json=results.json", "--fm-require-complete"],
+)
+def test_an_option_of_the_gate_without_an_fm(option: str, attack: Attack) -> None:
+    attack.write("test_trivial.py", TRIVIAL)
+    outcome = attack.run(option, fm=None, cohort=None, criteria=None, results=None)
+    assert outcome.code != 0
+    assert f"{option.partition('=')[0]} is given without --fm" in outcome.output
+
+
+def test_settings_without_an_fm_in_the_environment_disturb_nobody(attack: Attack) -> None:
+    attack.write("test_trivial.py", TRIVIAL)
+    attack.write("pytest.ini", "[pytest]\nfm_criteria = index.toml\n")
+    outcome = attack.run(fm=None, cohort=None, criteria=None, results=None, PATHOROB_CHECKS_DEVICE="cpu")
+    assert outcome.code == 0, outcome.output
+
+
+def test_collecting_only_leaves_no_older_pass(attack: Attack) -> None:
+    assert attack.run(fm="embeddings:good").code == 0
+    outcome = attack.run("--co", "-q")
+    assert outcome.results is not None
+    assert (outcome.results["outcome"], outcome.results["complete"]) == ("error", False)
+    assert outcome.results["problems"] == ["the run did not finish"]
+
+
+UNUSABLE = {
+    "an FM that does not exist": {"fm": "embeddings:nowhere"},
+    "an FM without a kind": {"fm": "nonsense"},
+    "a cohort that does not exist": {"cohort": "nowhere"},
+    "criteria that do not exist": {"criteria": "nowhere.toml"},
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_run_that_cannot_start_leaves_no_older_pass(what: str, attack: Attack) -> None:
+    assert attack.run(fm="embeddings:good").code == 0
+    outcome = attack.run(**{"fm": "embeddings:good", **UNUSABLE[what]})
+    assert_not_passed(outcome)
+    assert outcome.results is not None
+    assert (outcome.results["outcome"], outcome.results["complete"]) == ("error", False)
+
+
+@pytest.mark.parametrize("mode", ["--setup-plan", "--setup-only"])
+def test_a_plan_of_fixtures_measures_nothing(mode: str, attack: Attack) -> None:
+    assert_not_passed(attack.run(mode, fm="embeddings:good"))
+
+
+def test_a_keyword_that_nothing_matches(attack: Attack) -> None:
+    assert_not_passed(attack.run("-k", "nothing_matches_this", fm="embeddings:good"))
+
+
+@pytest.mark.parametrize("flag", ["--fm-json", "--fm-criteria", "--fm-cohort"])
+def test_a_path_after_a_blank_that_pytest_takes_for_tests(flag: str, attack: Attack, tmp_path: Path) -> None:
+    """A path outside the project moves pytest's root folder: the project's criteria are not read."""
+    attack.write("pytest.ini", "[pytest]\nfm_criteria = index.toml\n")
+    attack.write("lax.toml", INDEX.replace("0.5", "0.0"))
+    outside = tmp_path / "outside.json"
+    outside.write_text("")
+    outcome = attack.run(flag, str(outside), criteria=None, results=None)
+    assert outcome.code == 4
+    assert f"write {flag}={outside}" in outcome.output
+
+
+def test_a_path_after_a_blank_in_the_environment(attack: Attack, tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text("")
+    outcome = attack.run(PYTEST_ADDOPTS=f"--fm-json {tmp_path / 'outside.json'}")
+    assert outcome.code == 4
+
+
+def test_a_path_after_a_blank_that_does_not_exist_is_a_value(attack: Attack) -> None:
+    outcome = attack.run("--fm-json", "new.json", fm="embeddings:good", results=None)
+    assert outcome.code == 0, outcome.output
+    assert (attack.folder / "new.json").exists()
+
+
+def test_criteria_of_a_configuration_file_lie_beside_it(attack: Attack) -> None:
+    attack.write("pytest.ini", "[pytest]\nfm_criteria = index.toml\n")
+    attack.write("tests/index.toml", INDEX.replace("0.5", "0.0"))
+    shutil.copytree(attack.folder / "bad", attack.folder / "tests" / "bad")
+    outcome = attack.run("--rootdir=.", "-c", "pytest.ini", fm="embeddings:tests/bad", criteria=None)
+    assert_not_passed(outcome)
+
+
+ENDS = {
+    "os._exit": "os._exit(0)",
+    "os._exit with what a system cuts to 0": "os._exit(256)",
+    "os._exit by name": "os._exit(status=0)",
+    "another program": "os.execv('/bin/true', ['true'])",
+    "another program on the path": "os.execlp('true', 'true')",
+    "a thread": "(lambda t: (t.start(), t.join()))(threading.Thread(target=lambda: os._exit(0)))",
+    "a system exit": "sys.exit(0)",
+    "pytest's exit": "pytest.exit('enough', returncode=0)",
+    "a signal": "os.kill(os.getpid(), signal.SIGTERM)",
+}
+MODEL = """
+import os, signal, sys, threading
+import pytest, torch
+class Encoder:
+    def preprocess(self, image):
+        return torch.zeros(3, 4, 4)
+    def embed(self, batch):
+        {}
+        return torch.zeros(len(batch), 8)
+def build():
+    return Encoder()
+"""
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_a_model_ends_the_process(way: str, attack: Attack) -> None:
+    attack.write("encoder.py", MODEL.format(ENDS[way]))
+    outcome = attack.run(fm="python:encoder:build", subprocess=True)
+    assert outcome.code & 0xFF != 0, outcome.output
+    assert outcome.results is not None
+    assert (outcome.results["outcome"], outcome.results["complete"]) == ("error", False)
+
+
+def test_the_sentence_of_an_ended_process_is_seen(attack: Attack) -> None:
+    attack.write("encoder.py", MODEL.format("os._exit(0)"))
+    outcome = attack.run(fm="python:encoder:build", subprocess=True)
+    assert outcome.code == 1
+    assert "tried to end the process before the run had ended" in outcome.output
