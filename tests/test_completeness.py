@@ -223,3 +223,14 @@ def test_what_an_inconclusive_run_ends_with_is_the_profiles_choice(inconclusive,
     assert exit_code(Outcome.INCONCLUSIVE, inconclusive) == code
     for outcome, expected in {"pass": 0, "partial": 0, "fail": 1, "error": 1}.items():
         assert exit_code(Outcome(outcome), inconclusive) == expected
+
+
+def test_integrity_alone_is_partial_and_nothing_at_all_is_an_error():
+    selected = {one.id: one.id for one in INTEGRITY}
+    gone = {one.id: one.id for one in CHECKS}
+    counts = counted([], selected, gone, filtered=True)
+    assert summarize([], counts, integrity=SOUND).sentence == (
+        "PARTIAL: 0 of 4 criteria measured; 4 deselected"
+    )
+    counts = counted([], {}, {name: name for name in IDS}, integrity=[], filtered=True)
+    assert ends(counts, [], []) == (Outcome.ERROR, 1)

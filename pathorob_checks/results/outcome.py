@@ -91,7 +91,8 @@ def summarize(
     lost = count[Verdict.ERROR] or completeness.never_ran or count[Verdict.SKIPPED] > optional
     absent = completeness.absent or integrity_left_out
     incomplete = completeness.crashed or completeness.missing or integrity_gone
-    if not measured or lost or incomplete or (require_complete and absent):
+    nothing = not measured and (count[Verdict.SKIPPED] or not completeness.integrity_made)
+    if nothing or lost or incomplete or (require_complete and absent):
         left_out = completeness.deselected or completeness.excluded or integrity_left_out
         demand = ", but the run requires all of them" if require_complete and left_out else ""
         return summary(Outcome.ERROR, f"{measured} of {_criteria(total)} measured{rest()}{demand}")
@@ -104,7 +105,8 @@ def summarize(
         text = f"{number} undecided: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
     if not completeness.complete:
-        text = f"{measured} of {_criteria(total)} measured, {count[Verdict.PASS]} met{rest()}"
+        met = f", {count[Verdict.PASS]} met" if measured else ""
+        text = f"{measured} of {_criteria(total)} measured{met}{rest()}"
         return summary(Outcome.PARTIAL, text)
     fms, cohorts = len({check.fm for check in checks}), len({check.cohort for check in checks})
     subjects = f"({counted(fms, 'FM')}, {counted(cohorts, 'cohort')})"

@@ -87,24 +87,20 @@ def pytest_runtest_logreport(report):
 
 
 @pytest.mark.parametrize("way", CONFTESTS)
-def test_a_conftest_changes_what_becomes_of_a_failure(way: str, attack: Attack) -> None:
-    attack.write("conftest.py", CONFTESTS[way])
-    outcome = attack.run()
+def test_a_conftest_or_plugin_changes_what_becomes_of_a_failure(way: str, attack: Attack) -> None:
+    # Hooks about single tests are called for those of the project; a plugin's are called for all tests.
+    is_plugin = "def pytest_runtest_" in CONFTESTS[way]
+    attack.write("attack_plugin.py" if is_plugin else "conftest.py", CONFTESTS[way])
+    outcome = attack.run(*(["-p", "attack_plugin"] if is_plugin else []))
     assert outcome.code & 0xFF != 0, outcome.output
     assert not outcome.headline.startswith("PASS"), outcome.output
     assert outcome.results is None or outcome.results["outcome"] in ("fail", "error"), outcome.output
 
 
-@pytest.mark.parametrize("way", ["reports made skipped", "reports made xfailed", "the exit status set last"])
-def test_a_plugin_does_the_same(way: str, attack: Attack) -> None:
-    attack.write("quarantine.py", CONFTESTS[way])
-    assert_not_passed(attack.run("-p", "quarantine"))
-
-
-@pytest.mark.parametrize("way", ["xfail marks", "reports made passed first"])
-def test_a_conftest_changes_the_reports_of_workers(way: str, attack: Attack) -> None:
-    attack.write("conftest.py", CONFTESTS[way])
-    assert_not_passed(attack.run("-n1"))
+@pytest.mark.parametrize("way", ["xfail marks", "reports made passed first", "reports replaced"])
+def test_a_plugin_changes_the_reports_of_workers(way: str, attack: Attack) -> None:
+    attack.write("attack_plugin.py", CONFTESTS[way])
+    assert_not_passed(attack.run("-n1", "-p", "attack_plugin"))
 
 
 SWALLOWED = """
@@ -195,5 +191,5 @@ def pytest_report_teststatus(report):
 
 
 def test_a_plugin_reruns_failures(attack: Attack) -> None:
-    attack.write("conftest.py", RERUNS)
-    assert_not_passed(attack.run())
+    attack.write("reruns.py", RERUNS)
+    assert_not_passed(attack.run("-p", "reruns"))
