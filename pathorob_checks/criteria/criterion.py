@@ -66,7 +66,7 @@ def one_of(known: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Bef
         if value is not None and value not in words:
             raise ValueError(
                 f"is {shortened(value)}, which is unknown; "
-                + hint(str(value), words, "known " + what + " are {known}")
+                + hint(value, words, "known " + what + " are {known}")
             )
         return value
 

@@ -29,6 +29,9 @@ class Mistake:
         return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
 
 
+_NAMED = 50  # of a file's mistakes
+
+
 class CriteriaFileError(CriteriaError):
     """All that is wrong in one or several criteria files."""
 
@@ -40,7 +43,10 @@ class CriteriaFileError(CriteriaError):
     def __str__(self) -> str:
         if len(self.mistakes) == 1:
             return str(self.mistakes[0])
-        return f"the criteria have {len(self.mistakes)} mistakes:\n" + "\n".join(map(str, self.mistakes))
+        lines = [str(mistake) for mistake in self.mistakes[:_NAMED]]
+        more = len(self.mistakes) - len(lines)
+        lines += [f"... and {more:,} more; 'pathorob-checks criteria check' lists them."] if more else []
+        return f"the criteria have {len(self.mistakes):,} mistakes:\n" + "\n".join(lines)
 
 
 def checked(document: Document) -> Profile:
@@ -52,7 +58,7 @@ def checked(document: Document) -> Profile:
     """
     content = dict(document.content)
     mistakes = [
-        Mistake(document.name, line, f"the key {key!r} stands twice", "delete one of them")
+        Mistake(document.name, line, f"the key {shortened(key)} stands twice", "delete one of them")
         for key, line in document.repeated
     ]
     schema = content.pop("schema", None)
@@ -92,7 +98,7 @@ def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
     """pydantic's complaint, with the criterion's id and the key as the user wrote them."""
     place = detail["loc"]
     subject, key, model = _subject(place, document)
-    of_key = f"{key!r}" if subject == WHOLE else f"{subject}: {key!r}"
+    of_key = shortened(key) if subject == WHOLE else f"{subject}: {shortened(key)}"
 
     def mistake(problem: str, remedy: str) -> Mistake:
         return Mistake(document.name, document.line(place), problem, remedy.rstrip("."))
@@ -100,9 +106,9 @@ def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
     match detail["type"]:
         case "extra_forbidden":
             remedy = hint(key, model.model_fields, "known keys are {known}")
-            return mistake(f"{subject} has the unknown key {key!r}", remedy)
+            return mistake(f"{subject} has the unknown key {shortened(key)}", remedy)
         case "missing":
-            return mistake(f"{subject} has no {key!r}", "add it")
+            return mistake(f"{subject} has no {shortened(key)}", "add it")
         case "value_error":
             problem, _, advice = str(detail["ctx"]["error"]).partition("; ")
             lead = of_key if key and place[-1] != _MAPPING_KEY else subject
@@ -133,7 +139,7 @@ def _criterion(content: Mapping[str, Any], index: int | str) -> str:
     entry = criteria[index] if isinstance(criteria, list) and isinstance(index, int) else None
     name = entry.get("id") if isinstance(entry, dict) else None
     if isinstance(name, str) and name:
-        return f"criterion {name!r}"
+        return f"criterion {shortened(name)}"
     return f"criterion number {index + 1}" if isinstance(index, int) else "criteria"
 
 
@@ -147,6 +153,6 @@ def _repeated_ids(document: Document) -> Iterator[Mistake]:
         if name in seen:
             line = document.line(("criteria", index))
             yield Mistake(
-                document.name, line, f"the id {name!r} stands twice", "give every criterion its own"
+                document.name, line, f"the id {shortened(name)} stands twice", "give every criterion its own"
             )
         seen.add(name)
