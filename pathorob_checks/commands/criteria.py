@@ -9,7 +9,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pathorob_checks.cohorts.registry import check_cohort_text
-from pathorob_checks.criteria.comparison import differences
+from pathorob_checks.criteria.comparison import WEAKENED, differences
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.files import load_profile, load_profiles
 from pathorob_checks.criteria.mistakes import CriteriaFileError
@@ -29,7 +29,6 @@ WIDTH = 80
 _DEMAND = (
     "With --fm-criteria-digest=DIGEST a run starts only with these criteria, protocol, cohorts and baseline."
 )
-WEAKENED = ("removed", "loosened", "changed")
 
 
 def show(
