@@ -182,8 +182,13 @@ def _baseline(settings: Settings, subjects: Subjects, profile: Profile) -> Basel
     name = settings.baseline
     if name is None:
         return None
-    if name not in subjects.specs or Path(name).is_file():
+    if name not in subjects.specs:
         return read_baseline(name, settings.baseline_fm)
+    if Path(name).is_file():
+        raise CriteriaError(
+            f"the baseline {name} is both an FM of this run and a file in this folder",
+            remedy=f"write ./{name} for the file, or rename it for the FM",
+        )
     criteria = profile.criteria_for([subject.cohort for subject in subjects.of_fm(name)])
     return baseline_of_this_run(
         name, [(one.cohort, one.metric) for one in criteria if one.quantity == "value"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pathorob_checks.errors import CacheError
-from pathorob_checks.files import write_atomically
+from pathorob_checks.files import read_limited, write_atomically
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
@@ -20,6 +21,8 @@ from pathorob_checks.wording import printable, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
+_BRIEF = 200  # characters of a message about a damaged file
+LARGEST = 100_000_000  # bytes of a results file
 _COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "direction")
 _MORE_COLUMNS = ("bound", "verdict", "criterion", "reason")
 
@@ -231,10 +234,10 @@ class Results(ResultsDocument):
             It cannot be read, or is not a results file of this version.
         """
         try:
-            content = Path(path).expanduser().read_bytes()
-        except OSError as error:
+            content = read_limited(Path(path).expanduser(), LARGEST)
+        except (OSError, ValueError, RuntimeError) as error:
             raise CacheError(
-                f"the results file {path} cannot be read ({error.strerror or error})",
+                f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",
                 remedy="give a file that --fm-json or Results.save wrote",
             ) from None
         return cls.from_json(content, str(path))
@@ -262,7 +265,7 @@ class Results(ResultsDocument):
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
-            document = json.loads(content, parse_constant=_refuse_constant)
+            document = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
             schema = document.get("schema") if isinstance(document, dict) else None
             if schema is None:
                 raise ValueError("it has no key 'schema'")
@@ -274,11 +277,11 @@ class Results(ResultsDocument):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the document"
-            problem = f"{name} is damaged ({place}: {first['msg']})"
+            problem = f"{name} is damaged ({_brief(place)}: {_brief(first['msg'])})"
         except RecursionError:
             problem = f"{name} is nested too deeply"
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            problem = f"{name} is not a results file ({error or type(error).__name__})"
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            problem = f"{name} is not a results file ({_brief(str(error)) or type(error).__name__})"
         raise CacheError(printable(problem), remedy=remedy)
 
     def _repr_html_(self) -> str:
@@ -291,6 +294,18 @@ class Results(ResultsDocument):
 
     def __str__(self) -> str:
         return self.summary
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shortened(repeated)} stands twice")
+    return content
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _BRIEF else text[:_BRIEF] + "..."
 
 
 def _refuse_constant(name: str) -> float:
