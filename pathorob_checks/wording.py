@@ -75,6 +75,15 @@ def shortened(value: object) -> str:
         return "a number of too many digits"
 
 
+def brief(text: str, most: int = 200) -> str:
+    """`text`, cut where it is long.
+
+    >>> brief("a" * 300, most=4)
+    'aaaa...'
+    """
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def hint(value: object, known: Iterable[str], sentence: str) -> str:
     """`sentence` with the known names in place of `{known}`, after the nearest name if one is near.
 

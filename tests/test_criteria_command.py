@@ -109,6 +109,34 @@ def test_check_of_sound_files_ends_with_0(ours, capsys):
     assert capsys.readouterr().out == "no mistakes\n"
 
 
+def test_check_remarks_a_bound_in_the_other_direction(ours, capsys):
+    ours.write_text(OURS.replace("at_least = 0.7", "at_most = 0.7"))
+    assert main(["criteria", "check", str(ours)]) == 0
+    assert capsys.readouterr().out == (
+        f"remark: {ours}:6: criterion 'index': higher values of robustness_index are more robust, and "
+        "at_most lets the less robust ones pass; be sure that this is meant.\nno mistakes\n"
+    )
+    assert main(["criteria", "show", str(ours)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Agreed with the clinic. Note: higher values of robustness_index are more robust" in shown
+
+
+def test_check_remarks_a_cohort_that_the_benchmark_lacks_and_refuses_one_that_the_run_lacks(ours, capsys):
+    ours.write_text(OURS.replace("camelyon", "camelyom"))
+    assert main(["criteria", "check", str(ours)]) == 0
+    said = capsys.readouterr().out
+    assert f"remark: {ours}:14: criterion 'mean-index' is about the cohort 'camelyom', which is no" in said
+    assert "cohort of the benchmark; did you mean 'camelyon'?" in said
+    assert main(["criteria", "check", str(ours), "--fm-cohort=camelyon", "--fm-cohort=tcga"]) == 1
+    assert "'camelyom', which is no cohort of this run" in capsys.readouterr().out
+    assert main(["criteria", "check", str(ours), "--fm-cohort=camelyom", "--fm-cohort=tcga"]) == 0
+
+
+def test_show_tells_profiles_of_this_package_from_files(ours, capsys):
+    assert main(["criteria", "show", "release", str(ours)]) == 0
+    assert "From the profile release of this package, the file" in capsys.readouterr().out
+
+
 def test_diff_names_what_changed_and_fails_where_less_is_asked(ours, tmp_path, capsys):
     tighter = tmp_path / "tighter.toml"
     tighter.write_text(OURS.replace("0.7", "0.8"))

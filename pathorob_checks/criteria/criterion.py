@@ -211,6 +211,18 @@ class CriterionEntry(BaseModel):
         """Whether the bound depends on the published table."""
         return not isinstance(self.bound, float)
 
+    @property
+    def is_upside_down(self) -> bool:
+        """Whether the bound keeps the FM from being more robust; seldom what is meant."""
+        return self.direction != definition(self.metric).good_direction
+
+    @property
+    def upside_down(self) -> str:
+        """What is strange about such a bound, as a clause."""
+        key = "at_least" if self.direction == ">=" else "at_most"
+        better = "lower" if self.direction == ">=" else "higher"
+        return f"{better} values of {self.metric} are more robust, and {key} lets the less robust ones pass"
+
     def places(self, cohorts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Where it applies in a run on `cohorts`: to each of them, or to all of an aggregate's together."""
         if self.aggregate:
@@ -224,6 +236,8 @@ class CriterionEntry(BaseModel):
             bound = number(self.bound, self.metric, cohorts, self.direction)
             if not isinstance(self.bound, float):
                 rationale += " " + self.bound.origin(self.metric, cohorts)
+            if self.is_upside_down:
+                rationale += f" Note: {self.upside_down}."
         except CriteriaError:
             raise CriteriaError(
                 f"profile {profile} has no published values for cohort {', '.join(cohorts)} "

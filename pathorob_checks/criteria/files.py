@@ -8,10 +8,11 @@ from pathlib import Path
 from pathorob_checks.criteria.comparison import WEAKENED, held, in_words, less_strict_in, settings_differences
 from pathorob_checks.criteria.criterion import CriterionEntry
 from pathorob_checks.criteria.document import Document, read
-from pathorob_checks.criteria.mistakes import CriteriaFileError, Mistake, checked
+from pathorob_checks.criteria.mistakes import JOINED_BY, CriteriaFileError, Mistake, borrows, checked
 from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.errors import CriteriaError
+from pathorob_checks.wording import shortened
 
-JOINED_BY = "+"
 _SETTINGS = ("inconclusive", "confidence", "require_complete")
 
 
@@ -39,6 +40,16 @@ def load_profiles(names: Sequence[str | Path]) -> Profile:
     CriteriaError : a file cannot be read.
     """
     return merge([read(name) for name in names])
+
+
+def check_name(profile: Profile) -> None:
+    """Raise CriteriaError where a profile that was made in Python bears the name of one that it is not."""
+    known = borrows(profile.name)
+    if known is not None and profile.digest != load_profile(known).digest:
+        raise CriteriaError(
+            f"the profile {shortened(profile.name)} is not the one of this package that has this name",
+            remedy="give it a name of its own",
+        )
 
 
 def merge(documents: Sequence[Document]) -> Profile:

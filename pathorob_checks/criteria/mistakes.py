@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pathorob_checks.criteria.criterion import CriterionEntry
-from pathorob_checks.criteria.document import Document
+from pathorob_checks.criteria.document import BUILT_IN, Document
 from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Profile
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.wording import hint, shortened
+from pathorob_checks.wording import hint, printable, shortened
 
 
 @dataclass(frozen=True, order=True)
@@ -29,6 +30,7 @@ class Mistake:
         return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
 
 
+JOINED_BY = "+"  # the names of merged files
 _NAMED = 50  # of a file's mistakes
 
 
@@ -71,9 +73,38 @@ def checked(document: Document) -> Profile:
     except ValidationError as error:
         mistakes += [_mistake(detail, document) for detail in error.errors(include_url=False)]
     mistakes += _repeated_ids(document)
+    mistakes += _borrowed_name(document)
     if mistakes:
         raise CriteriaFileError(mistakes)
     return profile
+
+
+def borrows(name: str) -> str | None:
+    """The profile of this package that a name is, or looks like; None where it is one of its own."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    letters = "".join(filter(str.isalnum, plain))
+    for known in BUILT_IN:
+        alike = [a == b or not a.isascii() for a, b in zip(letters, known, strict=False)]
+        if len(letters) == len(known) and all(alike) and set(letters) & set(known):
+            return known
+    return None
+
+
+def _borrowed_name(document: Document) -> Iterator[Mistake]:
+    """Refuse a file that calls itself by the name of a profile of this package, or of a merged one."""
+    name = document.content.get("name")
+    if document.is_built_in or not isinstance(name, str):
+        return
+    line = document.line(("name",))
+    if known := borrows(name):
+        problem = f"the name {shortened(name)} is, or looks like, that of the profile {known} of this package"
+        yield Mistake(document.name, line, problem, "give the file a name of its own")
+    if JOINED_BY in name:
+        problem = f"the name {shortened(name)} has a {JOINED_BY}, which joins the names of merged files"
+        yield Mistake(document.name, line, problem, "give the file a name without it")
+    if printable(name) != name:
+        problem = f"the name {shortened(name)} has characters that cannot be seen"
+        yield Mistake(document.name, line, problem, "delete them")
 
 
 WHOLE = "the file"

@@ -19,7 +19,7 @@ from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, Run, builtin
 from pathorob_checks.results.results import LARGEST, Results
-from pathorob_checks.wording import counted, printable
+from pathorob_checks.wording import brief, counted, printable
 
 _PATCHES = (
     "tables",
@@ -91,7 +91,7 @@ class Baseline:
         if not shared:
             known = ", ".join(dict.fromkeys(cohort for cohort, _ in self.measured)) or "none"
             raise CriteriaError(
-                f"the baseline {self.source} has no cohort of this run (it has {known})",
+                f"the baseline {self.source} has no cohort of this run (it has {brief(known)})",
                 remedy="name one of its cohorts with --fm-cohort, or another baseline",
             )
         for part, names in (("metrics", list(protocol["metrics"])), ("cohorts", shared)):
@@ -102,7 +102,7 @@ class Baseline:
                 if theirs.get(name) != protocol[part][name]:
                     raise CriteriaError(
                         f"the baseline {self.source} was measured by another protocol "
-                        f"({name}: {_differing(theirs.get(name), protocol[part][name])})",
+                        f"({name}: {brief(_differing(theirs.get(name), protocol[part][name]))})",
                         remedy=_MEASURE_AGAIN,
                     )
 
@@ -187,11 +187,13 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
         )
     if not measured:
         raise CriteriaError(
-            f"the baseline {path} has no measured value of {printable(name)}", remedy=_MEASURE_AGAIN
+            f"the baseline {path} has no measured value of {brief(printable(name))}", remedy=_MEASURE_AGAIN
         )
     runs = {run.cohort.name: run for run in results.runs if (run.fm.name, run.method) == (name, NO_METHOD)}
     if fault := next(_faults(results, name, runs, [cohort for cohort, _ in measured]), None):
-        raise CriteriaError(f"the baseline {path} cannot be relied on: {fault}", remedy=_MEASURE_AGAIN)
+        raise CriteriaError(
+            f"the baseline {path} cannot be relied on: {brief(fault, 300)}", remedy=_MEASURE_AGAIN
+        )
     return Baseline(
         fm=name,
         source=Path(path).name,
@@ -232,12 +234,12 @@ def _chosen(path: str | Path, names: Sequence[str], fm: str | None) -> str:
     known = list(dict.fromkeys(names))
     if fm is not None and fm not in known:
         raise CriteriaError(
-            f"the baseline {path} has no FM {fm!r}", remedy=f"it has {', '.join(known) or 'none'}"
+            f"the baseline {path} has no FM {fm!r}", remedy=f"it has {brief(', '.join(known)) or 'none'}"
         )
     if fm is None and len(known) != 1:
         raise CriteriaError(
             f"the baseline {path} has {counted(len(known), 'FM')}",
-            remedy=f"name one with --fm-baseline-fm: {', '.join(known)}" if known else _MEASURE_AGAIN,
+            remedy=f"name one with --fm-baseline-fm: {brief(', '.join(known))}" if known else _MEASURE_AGAIN,
         )
     return fm or known[0]
 

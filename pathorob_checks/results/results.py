@@ -16,12 +16,12 @@ from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
-from pathorob_checks.wording import printable, shortened
+from pathorob_checks.wording import brief, printable, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BRIEF = 200  # characters of a message about a damaged file
+_DIGITS = 100  # of a number
 LARGEST = 100_000_000  # bytes of a results file
 _COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "direction")
 _MORE_COLUMNS = ("bound", "verdict", "criterion", "reason")
@@ -265,7 +265,12 @@ class Results(ResultsDocument):
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
-            document = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_unrepeated)
+            document = json.loads(
+                content,
+                parse_constant=_refuse_constant,
+                parse_int=_integer,
+                object_pairs_hook=_unrepeated,
+            )
             schema = document.get("schema") if isinstance(document, dict) else None
             if schema is None:
                 raise ValueError("it has no key 'schema'")
@@ -273,15 +278,16 @@ class Results(ResultsDocument):
                 document = upgraded(document)
             elif schema != SCHEMA:
                 raise CacheError(f"{name} has the schema {shortened(schema)}, not {SCHEMA}", remedy=remedy)
-            return cls.model_validate(document, strict=False)
+            # Strict, and as JSON: "NaN" is no number and "1" neither.
+            return cls.model_validate_json(json.dumps(document, allow_nan=False), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the document"
-            problem = f"{name} is damaged ({_brief(place)}: {_brief(first['msg'])})"
+            problem = f"{name} is damaged ({brief(place)}: {brief(first['msg'])})"
         except RecursionError:
             problem = f"{name} is nested too deeply"
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-            problem = f"{name} is not a results file ({_brief(str(error)) or type(error).__name__})"
+            problem = f"{name} is not a results file ({brief(str(error)) or type(error).__name__})"
         raise CacheError(printable(problem), remedy=remedy)
 
     def _repr_html_(self) -> str:
@@ -304,8 +310,10 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _brief(text: str) -> str:
-    return text if len(text) <= _BRIEF else text[:_BRIEF] + "..."
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits")
+    return int(text)
 
 
 def _refuse_constant(name: str) -> float:
