@@ -216,6 +216,12 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
     check = actions.add_parser("check", help="list every mistake in files; exit code 1 if there is one")
     check.add_argument("criteria", **files)  # type: ignore[arg-type]
+    check.add_argument(
+        "--fm-cohort",
+        action="append",
+        metavar="NAME|PATH",
+        help="a cohort of the run; then a criterion of another cohort is a mistake",
+    )
     check.set_defaults(run=_criteria_check)
 
     diff = actions.add_parser(
@@ -239,8 +245,10 @@ def _criteria_show(options: argparse.Namespace) -> int:
 def _criteria_check(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import criteria
 
-    mistakes = criteria.mistakes(options.criteria)
-    sys.stdout.write("".join(f"{mistake}\n" for mistake in mistakes) or "no mistakes\n")
+    mistakes = criteria.mistakes(options.criteria, options.fm_cohort or ())
+    remarks = [] if mistakes else [f"remark: {one}" for one in criteria.remarks(options.criteria)]
+    sys.stdout.write("".join(f"{line}\n" for line in (*mistakes, *remarks)))
+    sys.stdout.write("" if mistakes else "no mistakes\n")
     return 1 if mistakes else 0
 
 

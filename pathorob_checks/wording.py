@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 
 _NAMED = 3
+_LONGEST_NAME = 200  # comparing names takes time with the product of their lengths
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -68,17 +69,30 @@ def rounded_percent(share: float) -> str:
 
 def shortened(value: object) -> str:
     """A value of the user's as Python writes it, cut where it is long."""
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no integer of thousands of digits
+        return "a number of too many digits"
 
 
-def hint(value: str, known: Iterable[str], sentence: str) -> str:
+def brief(text: str, most: int = 200) -> str:
+    """`text`, cut where it is long.
+
+    >>> brief("a" * 300, most=4)
+    'aaaa...'
+    """
+    return text if len(text) <= most else text[:most] + "..."
+
+
+def hint(value: object, known: Iterable[str], sentence: str) -> str:
     """`sentence` with the known names in place of `{known}`, after the nearest name if one is near.
 
     >>> hint("flor", ["floor", "median"], "use one of {known}")
     "did you mean 'floor'? Use one of floor, median"
     """
     names = tuple(known)
-    near = difflib.get_close_matches(value, names, n=1)
+    name = value if isinstance(value, str) else shortened(value)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
     text = sentence.format(known=", ".join(names))
     return f"did you mean {near[0]!r}? {text[0].upper()}{text[1:]}" if near else text
 

@@ -13,6 +13,8 @@ from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.evaluation.baseline import baseline_of_this_run, read_baseline
+from pathorob_checks.metrics.ends import own_interval
+from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.results.document import CohortFacts
@@ -36,26 +38,34 @@ COHORT = {
     "out_of_domain_centers": [],
 }  # fmt: skip
 FM = {
-    "name": "old", "spec": "old", "revision": None, "license": "", "commercial": None, "identity": {},
-    "dimension": 2, "embeddings": "", "extraction": {},
+    "name": "old", "spec": "old", "revision": None, "license": "", "commercial": None,
+    "identity": {"weights": "w1"}, "dimension": 2, "embeddings": "k1", "extraction": {},
 }  # fmt: skip
 
 
+def run(cohort="demo", fm="old", **changes):
+    return {"fm": {**FM, "name": fm, **changes}, "cohort": {**COHORT, "name": cohort}}
+
+
 def check(metric="robustness_index", fm="old", cohort="demo", **changes):
+    drawn = DRAWN.model_copy(update={"metric": metric})
     return {
         "id": "t", "fm": fm, "cohort": cohort, "metric": metric, "criterion": metric, "value": 0.6,
-        "interval": None, "support": None, "bound": 0.5, "direction": ">=", "rule": "point",
-        "verdict": "pass", "reason": "", "rationale": "", "label": metric,
-        "resampling": DRAWN.model_dump(mode="json"), **changes,
+        "interval": own_interval(drawn, 0.95, DRAWS, SEED), "confidence": 0.95, "support": None, "bound": 0.5,
+        "direction": ">=", "rule": "point", "verdict": "pass", "reason": "", "rationale": "", "label": metric,
+        "resampling": drawn.model_dump(mode="json"), **changes,
     }  # fmt: skip
 
 
 def document(*checks, **changes):
-    completeness = {"planned": 1, "measured": 1}
+    checks = list(checks) or [check()]
+    measured = sum(one["value"] is not None for one in checks)
+    completeness = {"planned": measured, "measured": measured}
     terms = {"name": "floor", "files": [], "digest": "", "profile": {}, "protocol": PROTOCOL,
              "completeness": completeness}  # fmt: skip
     environment = {"python": "", "implementation": "", "platform": "", "machine": "", "packages": {},
                    "criteria": terms}  # fmt: skip
+    subjects = dict.fromkeys((one["cohort"], one["fm"]) for one in checks)
     content = {
         "schema": "pathorob-checks/results/2",
         "created": "2026-03-01T10:00:00Z",
@@ -64,8 +74,8 @@ def document(*checks, **changes):
         "summary": "PASS",
         "environment": environment,
         "metrics": {},
-        "runs": [{"fm": FM, "cohort": COHORT}],
-        "checks": list(checks) or [check()],
+        "runs": [run(*subject) for subject in subjects],
+        "checks": checks,
     }
     return json.loads(json.dumps({**content, **changes}))
 
@@ -92,9 +102,9 @@ def test_a_baseline_asks_for_what_it_has_with_the_profiles_margin(file):
 
 def test_only_whole_registered_and_measured_values_count(file):
     others = [
-        check("clustering_score", quantity="worst-center"),
+        check("clustering_score", quantity="worst-center", resampling=None, interval=None),
         check("performance_drop_id", registered=False),
-        check("performance_drop_ood", value=None, verdict="error", resampling=None),
+        check("performance_drop_ood", value=None, verdict="skipped", required=False, resampling=None),
     ]
     baseline = read_baseline(file(document(check(), *others)))
     assert list(baseline.measured) == [("demo", "robustness_index")]
@@ -150,7 +160,7 @@ def test_a_file_of_schema_1_is_still_a_baseline():
     assert list(baseline.measured) == [("demo", name) for name in metrics()]
     units = json.loads(OLD.read_text())["checks"][0]["resampling"]["units"]
     assert baseline.measured["demo", "robustness_index"].effects == tuple(effect for _, _, effect in units)
-    assert baseline.cohorts["demo"].patches == 540
+    assert baseline.runs["demo"].cohort.patches == 540
 
 
 def test_a_file_that_is_not_there_is_named_by_its_path(tmp_path):
@@ -189,7 +199,7 @@ def test_another_cohort_of_the_same_name_is_refused(change, file):
 
 def test_embeddings_without_images_are_compared_by_their_tables(file):
     tables = {**COHORT, "tables": {"a.csv": "x"}, "source": "org/repository@0123"}
-    baseline = read_baseline(file(document(runs=[{"fm": FM, "cohort": tables}])))
+    baseline = read_baseline(file(document(runs=[{**run(), "cohort": tables}])))
     baseline.check_cohort(CohortFacts(**{**tables, "digest": "d2", "source": "org/repository"}))
     with pytest.raises(CriteriaError, match="another cohort"):
         baseline.check_cohort(CohortFacts(**{**tables, "digest": "d2"}))
@@ -201,5 +211,10 @@ def test_an_fm_of_the_run_is_not_compared_with_itself():
     assert len(baseline.criteria("new", ("demo",), PROFILE)) == 1
 
 
-def test_an_fm_may_be_compared_with_its_own_earlier_results(file: Path):
-    assert len(read_baseline(file(document())).criteria("old", ("demo",), PROFILE)) == 1
+def test_an_fm_of_the_same_name_is_compared_and_one_of_the_same_embeddings_is_refused(file: Path):
+    baseline = read_baseline(file(document()))
+    assert len(baseline.criteria("old", ("demo",), PROFILE)) == 1
+    baseline.check_subject("demo", "k2", {"weights": "w2"})
+    for key, weights in (("k1", "w2"), ("k2", "w1")):
+        with pytest.raises(CriteriaError, match="has the same embeddings of demo as the FM"):
+            baseline.check_subject("demo", key, {"weights": weights})

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cohort_folders import write_cohort
 
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.profile import SCHEMA
@@ -70,11 +71,14 @@ def test_the_digest_follows_bounds_cohorts_and_their_settings(ours, tmp_path, ca
     first = shown()
     assert shown() == first
     assert shown("--fm-cohort=camelyon") != first
-    folder = tmp_path / "slides"
-    folder.mkdir()
+    folder = write_cohort(tmp_path / "slides", slides=3, side=8)
     before = shown(f"--fm-cohort={folder}")
     (folder / "cohort.toml").write_text("k = 21\n")
-    assert shown(f"--fm-cohort={folder}") != before
+    with_k = shown(f"--fm-cohort={folder}")
+    assert with_k != before
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",ID", ",OOD", 4))
+    assert shown(f"--fm-cohort={folder}") != with_k
     ours.write_text(OURS.replace("0.7", "0.71"))
     assert shown() != first
 
@@ -107,6 +111,34 @@ def test_check_tells_every_mistake_with_its_line(ours, capsys):
 def test_check_of_sound_files_ends_with_0(ours, capsys):
     assert main(["criteria", "check", "floor", str(ours)]) == 0
     assert capsys.readouterr().out == "no mistakes\n"
+
+
+def test_check_remarks_a_bound_in_the_other_direction(ours, capsys):
+    ours.write_text(OURS.replace("at_least = 0.7", "at_most = 0.7"))
+    assert main(["criteria", "check", str(ours)]) == 0
+    assert capsys.readouterr().out == (
+        f"remark: {ours}:6: criterion 'index': higher values of robustness_index are more robust, and "
+        "at_most lets the less robust ones pass; be sure that this is meant.\nno mistakes\n"
+    )
+    assert main(["criteria", "show", str(ours)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Agreed with the clinic. Note: higher values of robustness_index are more robust" in shown
+
+
+def test_check_remarks_a_cohort_that_the_benchmark_lacks_and_refuses_one_that_the_run_lacks(ours, capsys):
+    ours.write_text(OURS.replace("camelyon", "camelyom"))
+    assert main(["criteria", "check", str(ours)]) == 0
+    said = capsys.readouterr().out
+    assert f"remark: {ours}:14: criterion 'mean-index' is about the cohort 'camelyom', which is no" in said
+    assert "cohort of the benchmark; did you mean 'camelyon'?" in said
+    assert main(["criteria", "check", str(ours), "--fm-cohort=camelyon", "--fm-cohort=tcga"]) == 1
+    assert "'camelyom', which is no cohort of this run" in capsys.readouterr().out
+    assert main(["criteria", "check", str(ours), "--fm-cohort=camelyom", "--fm-cohort=tcga"]) == 0
+
+
+def test_show_tells_profiles_of_this_package_from_files(ours, capsys):
+    assert main(["criteria", "show", "release", str(ours)]) == 0
+    assert "From the profile release of this package, the file" in capsys.readouterr().out
 
 
 def test_diff_names_what_changed_and_fails_where_less_is_asked(ours, tmp_path, capsys):

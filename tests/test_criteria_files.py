@@ -199,7 +199,7 @@ def test_lines_in_toml_are_those_of_the_statement(write):
         ("a: [", "not valid YAML: .*line 1"),
         ("- a\n", "holds no keys"),
         ("", "holds no keys"),
-        ("a: &x [*x]\n", "no schema"),
+        ("a: &x [*x]\n", r"anchors \(&\) and aliases \(\*\) are not allowed \(at line 1\)"),
         (YAML + "name: other\n", "the key 'name' stands twice"),
         (YAML.replace("0.5", "5e-1"), "needs a number as published_quantile, not '5e-1'"),
         (YAML.replace("name: ours", "1: ours"), "no 'name'"),

@@ -24,11 +24,18 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(terminal: Terminal, images: Path, *arguments: str, bound: float = 0.0, plugin: str = "") -> Run:
+def run(
+    terminal: Terminal,
+    images: Path,
+    *arguments: str,
+    fm: str = "demo:color-sensitive",
+    bound: float = 0.0,
+    plugin: str = "",
+) -> Run:
     (terminal.folder / "mine.toml").write_text(CRITERIA.format(bound))
     (terminal.folder / "troublemaker.py").write_text(plugin)
     return terminal.pytest(
-        "--fm=demo:color-sensitive",
+        f"--fm={fm}",
         f"--fm-cohort={images}",
         "--fm-criteria=mine.toml",
         "--fm-json=results.json",
@@ -87,21 +94,25 @@ def test_a_worker_of_another_protocol_measures_nothing(terminal: Terminal, image
     assert terminal.results()["checks"] == []
 
 
-def test_a_baseline_of_the_same_fm_is_not_worse_and_a_changed_one_is_refused(
+def test_a_released_fm_is_compared_with_and_the_same_or_a_changed_one_is_refused(
     terminal: Terminal, images: Path
 ) -> None:
     first = run(terminal, images)
     assert first.code == 0, first.output
     (terminal.folder / "results.json").rename(terminal.folder / "released.json")
-    again = run(terminal, images, "--fm-baseline=released.json")
-    assert again.code == 0, again.output
+    again = run(terminal, images, "--fm-baseline=released.json", fm="demo:stain-invariant")
+    assert again.code == 1, again.output
     assert "baseline: color-sensitive (released.json)" in again.output
     value, difference = terminal.results()["checks"]
     assert (value["quantity"], difference["quantity"]) == ("value", "difference")
-    assert (difference["value"], difference["bound"]) == (0.0, -0.1)
-    low, high = difference["interval"]
-    assert -0.1 < low < 0 < high
-    assert difference["baseline"]["value"] == value["value"]
+    assert difference["value"] == pytest.approx(value["value"] - difference["baseline"]["value"])
+    assert difference["interval"][0] < difference["value"] < difference["bound"] == -0.1
+
+    same = run(terminal, images, "--fm-baseline=released.json")
+    assert same.code == 1
+    assert "has the same embeddings of slides as the FM that is compared with it" in " ".join(
+        same.output.split()
+    )
 
     released = json.loads((terminal.folder / "released.json").read_text())
     released["environment"]["criteria"]["protocol"]["metrics"]["robustness_index"]["version"] = 0

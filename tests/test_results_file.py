@@ -134,6 +134,11 @@ def test_the_html_for_notebooks_escapes_every_name():
         ('{"schema": "pathorob-checks/results/2"}', r"is damaged \(created: "),
         ('{"schema": NaN}', "is not a results file"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"schema": ' + "9" * 400 + "}", "a number has 400 digits"),
+        ('{"schema": ' + "9" * 5000 + "}", "a number has 5,000 digits"),
+        ('{"schema": "pathorob-checks/results/2", "schema": 1}', "the key 'schema' stands twice"),
+        ('{"schema": "pathorob-checks/results/2", "created": 1e999}', "is not a results file"),
+        ('{"schema": "pathorob-checks/results/2", "x": ' + '{"x": ' * 400 + "1" + "}" * 401, "is damaged"),
     ],
 )
 def test_a_file_that_is_not_one_is_refused_in_one_sentence(content, message, tmp_path):
@@ -142,6 +147,26 @@ def test_a_file_that_is_not_one_is_refused_in_one_sentence(content, message, tmp
         Results.read(tmp_path / "r.json")
     assert caught.value.remedy
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_file_or_too_large_is_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", "/dev/zero"):
+        with pytest.raises(CacheError, match=r"cannot be read \(it is not a regular file"):
+            Results.read(path)
+    monkeypatch.setattr("pathorob_checks.results.results.LARGEST", 10)
+    document().save(tmp_path / "r.json")
+    with pytest.raises(CacheError, match=r"cannot be read \(it is larger than 10 bytes"):
+        Results.read(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("value", ["NaN", "0.5", True, [0.5], {}])
+def test_what_is_no_number_is_not_read_as_one(value, tmp_path):
+    content = json.loads(document().to_json())
+    content["checks"][0]["cells"][0]["value"] = value
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(CacheError, match=r"is damaged .checks\.0\.cells\.0\.value"):
+        Results.read(tmp_path / "r.json")
 
 
 def test_a_written_file_has_the_permissions_of_any_other_file(tmp_path):

@@ -8,12 +8,21 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pathorob_checks.cohorts.registry import check_cohort_text
-from pathorob_checks.criteria.comparison import differences
+from pathorob_checks.cohorts.registry import (
+    BENCHMARK,
+    BUILT_IN,
+    check_cohort_text,
+    cohort_name,
+    is_own,
+    load_cohort,
+)
+from pathorob_checks.criteria.comparison import WEAKENED, differences
 from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.criteria.document import is_built_in, read
 from pathorob_checks.criteria.files import load_profile, load_profiles
 from pathorob_checks.criteria.mistakes import CriteriaFileError
 from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.criteria.remarks import other_cohorts, upside_down
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.evaluation.baseline import read_baseline
 from pathorob_checks.evaluation.settings import Settings
@@ -29,7 +38,6 @@ WIDTH = 80
 _DEMAND = (
     "With --fm-criteria-digest=DIGEST a run starts only with these criteria, protocol, cohorts and baseline."
 )
-WEAKENED = ("removed", "loosened", "changed")
 
 
 def show(
@@ -58,10 +66,12 @@ def show(
         )
     any_fm = tuple(Subject("", NO_METHOD, name) for name in names_of_cohorts)
     terms = Terms(profile, replace(subjects, wanted=any_fm), compared)
+    terms.fix({name: _content(text) for name, text in subjects.cohorts.items() if is_own(text)})
     criteria = [check.criterion for check in terms.checks.values()]
     head = f"{profile.name}: {profile.description}" if profile.description else profile.name
     parts = [
         wrapped(head, width=WIDTH),
+        wrapped(f"From {', '.join(map(_source, names))}.", width=WIDTH),
         wrapped(_terms(profile), width=WIDTH),
         _table(criteria),
         "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
@@ -71,15 +81,35 @@ def show(
     return "\n\n".join(parts)
 
 
-def mistakes(names: Sequence[str]) -> list[str]:
-    """Every mistake of the files, each with its line; also where files do not fit together."""
+def _content(cohort: str) -> str:
+    """The digest of what a cohort of the user's own holds."""
+    settings = Settings(fms=())
+    return load_cohort(cohort, settings.sources()).digest
+
+
+def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
+    """Every mistake of the files, each with its line; also where files do not fit together.
+
+    Parameters
+    ----------
+    cohorts : of a run, as for `--fm-cohort`; a criterion of another cohort is then a mistake.
+    """
     try:
         load_profiles(names)
     except CriteriaFileError as error:
         return [str(mistake) for mistake in error.mistakes]
     except CriteriaError as error:
         return [str(error)]
-    return []
+    known = tuple(map(cohort_name, cohorts))
+    return [str(one) for name in names for one in other_cohorts(read(name), known, "this run") if known]
+
+
+def remarks(names: Sequence[str]) -> list[str]:
+    """What is valid in the files and seldom meant, each with its line; the files have no mistake."""
+    documents, known = [read(name) for name in names], (*BENCHMARK, *BUILT_IN)
+    found = [one for document in documents for one in upside_down(document)]
+    found += [one for document in documents for one in other_cohorts(document, known, "the benchmark")]
+    return [str(one) for one in found]
 
 
 def diff(before: str | Path, after: str | Path) -> tuple[list[str], bool]:
@@ -98,6 +128,11 @@ def diff(before: str | Path, after: str | Path) -> tuple[list[str], bool]:
             wrapped(f"{one.subject}: {change}", width=WIDTH, lead=f"{one.change:<10} ", indent=" " * 11)
         )
     return lines, any(one.change in WEAKENED for one in changes)
+
+
+def _source(name: str) -> str:
+    """What a name stands for: `the profile floor of this package`, `the file ours.toml`."""
+    return f"the profile {name} of this package" if is_built_in(name) else f"the file {printable(name)}"
 
 
 def _terms(profile: Profile) -> str:

@@ -105,7 +105,7 @@ def _fm(table: Mapping[str, object]) -> PublishedFM:
     if not isinstance(fm, str) or fm not in published_fms():
         raise ValueError(
             f"has the published_fm {shortened(fm)}, which is unknown; "
-            + hint(str(fm), published_fms(), "published are {known}")
+            + hint(fm, published_fms(), "published are {known}")
         )
     margin = finite(table.get("margin", 0.0), "needs a number as margin")
     if margin < 0:

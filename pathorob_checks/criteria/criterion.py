@@ -29,6 +29,7 @@ from pathorob_checks.wording import hint, shortened
 GROUPS: tuple[Quantity, ...] = ("worst-center", "worst-class")
 AGGREGATES: tuple[Quantity, ...] = ("mean",)
 COHORTS_JOINED_BY = "+"
+DIFFERENCE_IDS = "not-worse-"  # with these begin the ids of comparisons with a baseline, and no others
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of a test's id
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +67,7 @@ def one_of(known: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Bef
         if value is not None and value not in words:
             raise ValueError(
                 f"is {shortened(value)}, which is unknown; "
-                + hint(str(value), words, "known " + what + " are {known}")
+                + hint(value, words, "known " + what + " are {known}")
             )
         return value
 
@@ -122,6 +123,10 @@ class CriterionEntry(BaseModel):
     def _id_fits_a_test_id(cls, value: str) -> str:
         if not _IDENTIFIER.fullmatch(value):
             raise ValueError(f"must be letters, digits, '.', '_' and '-', not {shortened(value)}")
+        if value.lower().startswith(DIFFERENCE_IDS):
+            raise ValueError(
+                f"begins with {DIFFERENCE_IDS!r}, as only comparisons with a baseline do; give another one"
+            )
         return value
 
     @field_validator("cohorts")
@@ -206,6 +211,18 @@ class CriterionEntry(BaseModel):
         """Whether the bound depends on the published table."""
         return not isinstance(self.bound, float)
 
+    @property
+    def is_upside_down(self) -> bool:
+        """Whether the bound keeps the FM from being more robust; seldom what is meant."""
+        return self.direction != definition(self.metric).good_direction
+
+    @property
+    def upside_down(self) -> str:
+        """What is strange about such a bound, as a clause."""
+        key = "at_least" if self.direction == ">=" else "at_most"
+        better = "lower" if self.direction == ">=" else "higher"
+        return f"{better} values of {self.metric} are more robust, and {key} lets the less robust ones pass"
+
     def places(self, cohorts: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Where it applies in a run on `cohorts`: to each of them, or to all of an aggregate's together."""
         if self.aggregate:
@@ -219,6 +236,8 @@ class CriterionEntry(BaseModel):
             bound = number(self.bound, self.metric, cohorts, self.direction)
             if not isinstance(self.bound, float):
                 rationale += " " + self.bound.origin(self.metric, cohorts)
+            if self.is_upside_down:
+                rationale += f" Note: {self.upside_down}."
         except CriteriaError:
             raise CriteriaError(
                 f"profile {profile} has no published values for cohort {', '.join(cohorts)} "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pathorob_checks.criteria.comparison import differences, in_words, less_strict_in, ruled
+from pathorob_checks.criteria.comparison import WEAKENED, held, in_words, less_strict_in, settings_differences
+from pathorob_checks.criteria.criterion import CriterionEntry
 from pathorob_checks.criteria.document import Document, read
-from pathorob_checks.criteria.mistakes import CriteriaFileError, Mistake, checked
+from pathorob_checks.criteria.mistakes import JOINED_BY, CriteriaFileError, Mistake, borrows, checked
 from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.errors import CriteriaError
+from pathorob_checks.wording import shortened
 
 _SETTINGS = ("inconclusive", "confidence", "require_complete")
 
@@ -28,15 +31,29 @@ def load_profiles(names: Sequence[str | Path]) -> Profile:
 
     A later file adds criteria, or is stricter: under an id that is already there it may give a criterion that
     is at least as strict in every key, and it may give a stricter setting. Anything else needs
-    `override = true` in that criterion; settings cannot be relaxed. The first file's rule holds for its
-    criteria, a later file's for its own. The name becomes `first+second`.
+    `override = true` in that criterion, which its rationale then begins with; settings cannot be relaxed. The
+    first file's rule holds for its criteria, a later file's for its own. The name becomes `first+second`.
 
     Raises
     ------
     CriteriaFileError : files are not valid or do not fit together; the error has every mistake of every file.
     CriteriaError : a file cannot be read.
     """
-    documents = [read(name) for name in names]
+    return merge([read(name) for name in names])
+
+
+def check_name(profile: Profile) -> None:
+    """Raise CriteriaError where a profile that was made in Python bears the name of one that it is not."""
+    known = borrows(profile.name)
+    if known is not None and profile.digest != load_profile(known).digest:
+        raise CriteriaError(
+            f"the profile {shortened(profile.name)} is not the one of this package that has this name",
+            remedy="give it a name of its own",
+        )
+
+
+def merge(documents: Sequence[Document]) -> Profile:
+    """`load_profiles` of files that were read; raises CriteriaFileError."""
     profiles: list[Profile] = []
     mistakes: list[Mistake] = []
     for document in documents:
@@ -56,7 +73,12 @@ def load_profiles(names: Sequence[str | Path]) -> Profile:
 
 
 def _merged(first: Profile, second: Profile) -> Profile:
-    entries = ruled(first) | ruled(second)
+    entries, later = _ruled(first), _ruled(second)
+    old, new = held(first), held(second)
+    for name, entry in later.items():
+        if entry.override and name in old and less_strict_in(old[name], new[name]):
+            rationale = f"Overrides {in_words(old[name])} of an earlier file. {entry.rationale}"
+            later[name] = entry.model_copy(update={"rationale": rationale})
     settings = {key: getattr(second, key) for key in _SETTINGS if key in second.model_fields_set}
     terms = first.baseline.model_copy(
         update={
@@ -67,19 +89,27 @@ def _merged(first: Profile, second: Profile) -> Profile:
     return first.model_copy(
         update={
             **settings,
-            "name": f"{first.name}+{second.name}",
+            "name": f"{first.name}{JOINED_BY}{second.name}",
             "baseline": terms,
-            "criteria": tuple(entries.values()),
+            "criteria": tuple((entries | later).values()),
         }
     )
 
 
-def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterable[Mistake]:
-    known = ruled(merged)
-    for number, entry in enumerate(ruled(later).values()):
-        if entry.id not in known or entry.override:
+def _ruled(profile: Profile) -> dict[str, CriterionEntry]:
+    """The entries by id, each with the rule that it is judged by: a file's rule holds for its own."""
+    return {name: one.entry.model_copy(update={"rule": one.rule}) for name, one in held(profile).items()}
+
+
+def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterator[Mistake]:
+    """Where a file is less strict than those before it."""
+    result = _merged(merged, later)
+    known, new = held(merged), held(result)
+    overrides = {entry.id for entry in later.criteria if entry.override}
+    for number, entry in enumerate(later.criteria):
+        if entry.id not in known or entry.id in overrides:
             continue
-        if less := less_strict_in(known[entry.id], entry):
+        if less := less_strict_in(known[entry.id], new[entry.id]):
             yield Mistake(
                 document.name,
                 document.line(("criteria", number)),
@@ -87,11 +117,17 @@ def _conflicts(merged: Profile, later: Profile, document: Document) -> Iterable[
                 f"it is less strict, or not comparable, in {', '.join(less)}",
                 "make it at least as strict, give it another id, or write override = true",
             )
-    for one in differences(merged, _merged(merged, later)):
-        if one.change == "loosened" and one.subject not in known:
+    for one, keys in settings_differences(merged, result, set(known) - overrides):
+        if one.change in WEAKENED:
             yield Mistake(
                 document.name,
-                document.line((one.subject.partition(" ")[0],)),
-                f"{one.subject} is relaxed from {one.before} to {one.after}",
+                document.line(keys),
+                f"{one.subject} is relaxed from {one.before} to {one.after}{_REASONS.get(one.subject, '')}",
                 "leave it out, make it at least as strict as in the files before it, or name this file first",
             )
+
+
+_REASONS = {
+    "confidence": " (a wider interval makes a FAIL inconclusive, which does not fail here, and a narrower one"
+    " lets more pass)"
+}

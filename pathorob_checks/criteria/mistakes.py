@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pathorob_checks.criteria.criterion import CriterionEntry
-from pathorob_checks.criteria.document import Document
+from pathorob_checks.criteria.document import BUILT_IN, Document
 from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Profile
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.wording import hint, shortened
+from pathorob_checks.wording import hint, printable, shortened
 
 
 @dataclass(frozen=True, order=True)
@@ -29,6 +30,10 @@ class Mistake:
         return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
 
 
+JOINED_BY = "+"  # the names of merged files
+_NAMED = 50  # of a file's mistakes
+
+
 class CriteriaFileError(CriteriaError):
     """All that is wrong in one or several criteria files."""
 
@@ -40,7 +45,10 @@ class CriteriaFileError(CriteriaError):
     def __str__(self) -> str:
         if len(self.mistakes) == 1:
             return str(self.mistakes[0])
-        return f"the criteria have {len(self.mistakes)} mistakes:\n" + "\n".join(map(str, self.mistakes))
+        lines = [str(mistake) for mistake in self.mistakes[:_NAMED]]
+        more = len(self.mistakes) - len(lines)
+        lines += [f"... and {more:,} more; 'pathorob-checks criteria check' lists them."] if more else []
+        return f"the criteria have {len(self.mistakes):,} mistakes:\n" + "\n".join(lines)
 
 
 def checked(document: Document) -> Profile:
@@ -52,7 +60,7 @@ def checked(document: Document) -> Profile:
     """
     content = dict(document.content)
     mistakes = [
-        Mistake(document.name, line, f"the key {key!r} stands twice", "delete one of them")
+        Mistake(document.name, line, f"the key {shortened(key)} stands twice", "delete one of them")
         for key, line in document.repeated
     ]
     schema = content.pop("schema", None)
@@ -65,9 +73,38 @@ def checked(document: Document) -> Profile:
     except ValidationError as error:
         mistakes += [_mistake(detail, document) for detail in error.errors(include_url=False)]
     mistakes += _repeated_ids(document)
+    mistakes += _borrowed_name(document)
     if mistakes:
         raise CriteriaFileError(mistakes)
     return profile
+
+
+def borrows(name: str) -> str | None:
+    """The profile of this package that a name is, or looks like; None where it is one of its own."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    letters = "".join(filter(str.isalnum, plain))
+    for known in BUILT_IN:
+        alike = [a == b or not a.isascii() for a, b in zip(letters, known, strict=False)]
+        if len(letters) == len(known) and all(alike) and set(letters) & set(known):
+            return known
+    return None
+
+
+def _borrowed_name(document: Document) -> Iterator[Mistake]:
+    """Refuse a file that calls itself by the name of a profile of this package, or of a merged one."""
+    name = document.content.get("name")
+    if document.is_built_in or not isinstance(name, str):
+        return
+    line = document.line(("name",))
+    if known := borrows(name):
+        problem = f"the name {shortened(name)} is, or looks like, that of the profile {known} of this package"
+        yield Mistake(document.name, line, problem, "give the file a name of its own")
+    if JOINED_BY in name:
+        problem = f"the name {shortened(name)} has a {JOINED_BY}, which joins the names of merged files"
+        yield Mistake(document.name, line, problem, "give the file a name without it")
+    if printable(name) != name:
+        problem = f"the name {shortened(name)} has characters that cannot be seen"
+        yield Mistake(document.name, line, problem, "delete them")
 
 
 WHOLE = "the file"
@@ -92,7 +129,7 @@ def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
     """pydantic's complaint, with the criterion's id and the key as the user wrote them."""
     place = detail["loc"]
     subject, key, model = _subject(place, document)
-    of_key = f"{key!r}" if subject == WHOLE else f"{subject}: {key!r}"
+    of_key = shortened(key) if subject == WHOLE else f"{subject}: {shortened(key)}"
 
     def mistake(problem: str, remedy: str) -> Mistake:
         return Mistake(document.name, document.line(place), problem, remedy.rstrip("."))
@@ -100,9 +137,9 @@ def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
     match detail["type"]:
         case "extra_forbidden":
             remedy = hint(key, model.model_fields, "known keys are {known}")
-            return mistake(f"{subject} has the unknown key {key!r}", remedy)
+            return mistake(f"{subject} has the unknown key {shortened(key)}", remedy)
         case "missing":
-            return mistake(f"{subject} has no {key!r}", "add it")
+            return mistake(f"{subject} has no {shortened(key)}", "add it")
         case "value_error":
             problem, _, advice = str(detail["ctx"]["error"]).partition("; ")
             lead = of_key if key and place[-1] != _MAPPING_KEY else subject
@@ -133,7 +170,7 @@ def _criterion(content: Mapping[str, Any], index: int | str) -> str:
     entry = criteria[index] if isinstance(criteria, list) and isinstance(index, int) else None
     name = entry.get("id") if isinstance(entry, dict) else None
     if isinstance(name, str) and name:
-        return f"criterion {name!r}"
+        return f"criterion {shortened(name)}"
     return f"criterion number {index + 1}" if isinstance(index, int) else "criteria"
 
 
@@ -147,6 +184,6 @@ def _repeated_ids(document: Document) -> Iterator[Mistake]:
         if name in seen:
             line = document.line(("criteria", index))
             yield Mistake(
-                document.name, line, f"the id {name!r} stands twice", "give every criterion its own"
+                document.name, line, f"the id {shortened(name)} stands twice", "give every criterion its own"
             )
         seen.add(name)

@@ -22,7 +22,7 @@ from pathorob_checks.criteria.published import published_digest
 from pathorob_checks.criteria.verdict import DEFAULT_RULE, RULES, Rule
 from pathorob_checks.metrics.registry import metric as definition
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.wording import hint
+from pathorob_checks.wording import hint, shortened
 
 SCHEMA = "pathorob-checks/criteria/1"
 Inconclusive = Literal["fail", "warn", "xfail"]
@@ -50,7 +50,9 @@ Margin = Annotated[float, BeforeValidator(_margin)]
 
 def _known_metric(name: str) -> str:
     if name not in metrics():
-        raise ValueError(f"has the unknown key {name!r}; " + hint(name, metrics(), "known keys are {known}"))
+        raise ValueError(
+            f"has the unknown key {shortened(name)}; " + hint(name, metrics(), "known keys are {known}")
+        )
     return name
 
 

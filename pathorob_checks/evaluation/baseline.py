@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.criteria.criterion import DIFFERENCE_IDS, Criterion
 from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import CacheError, CriteriaError
+from pathorob_checks.files import read_limited
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import Check, CohortFacts
-from pathorob_checks.results.results import Results
-from pathorob_checks.wording import counted, printable
+from pathorob_checks.results.consistency import contradictions
+from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, Run, builtin
+from pathorob_checks.results.results import LARGEST, Results
+from pathorob_checks.wording import brief, counted, printable
 
+_PATCHES = (
+    "tables",
+    "patches",
+    "slides",
+    "biological_classes",
+    "in_domain_centers",
+    "out_of_domain_centers",
+)
 _MEASURE_AGAIN = "measure the baseline again with this version and these settings"
 
 
@@ -31,7 +42,7 @@ class Baseline:
     source : the results file, or "this run".
     digest : of the file's content, or the name of the FM of this run.
     measured : by cohort and metric, its measurement; None where this run has yet to measure it.
-    cohorts : the file's facts of each cohort.
+    runs : the file's facts of the FM and of each cohort, by the name of the cohort.
     protocol : by which it was measured; None for this run's.
     """
 
@@ -39,7 +50,7 @@ class Baseline:
     source: str
     digest: str
     measured: Mapping[tuple[str, str], Resampling | None]
-    cohorts: Mapping[str, CohortFacts]
+    runs: Mapping[str, Run]
     protocol: Mapping[str, Any] | None = None
 
     def criteria(self, fm: str, cohorts: Iterable[str], profile: Profile) -> list[Criterion]:
@@ -57,7 +68,7 @@ class Baseline:
         margin = profile.baseline.margin_of(name)
         definition = metric(name)
         return Criterion(
-            id=f"not-worse-{name.replace('_', '-')}",
+            id=f"{DIFFERENCE_IDS}{name.replace('_', '-')}",
             metric=name,
             cohort=cohort,
             cohorts=(cohort,),
@@ -80,7 +91,7 @@ class Baseline:
         if not shared:
             known = ", ".join(dict.fromkeys(cohort for cohort, _ in self.measured)) or "none"
             raise CriteriaError(
-                f"the baseline {self.source} has no cohort of this run (it has {known})",
+                f"the baseline {self.source} has no cohort of this run (it has {brief(known)})",
                 remedy="name one of its cohorts with --fm-cohort, or another baseline",
             )
         for part, names in (("metrics", list(protocol["metrics"])), ("cohorts", shared)):
@@ -91,7 +102,7 @@ class Baseline:
                 if theirs.get(name) != protocol[part][name]:
                     raise CriteriaError(
                         f"the baseline {self.source} was measured by another protocol "
-                        f"({name}: {_differing(theirs.get(name), protocol[part][name])})",
+                        f"({name}: {brief(_differing(theirs.get(name), protocol[part][name]))})",
                         remedy=_MEASURE_AGAIN,
                     )
 
@@ -101,12 +112,12 @@ class Baseline:
 
     def check_cohort(self, ours: CohortFacts) -> None:
         """Raise CriteriaError where the file's cohort of this name holds other patches than the run's."""
-        theirs = self.cohorts.get(ours.name)
-        if theirs is None:
-            return
+        if ours.name not in self.runs:
+            return  # nothing of it is compared
+        theirs = self.runs[ours.name].cohort
         # Precomputed embeddings come without the images' revision; then the tables say which patches.
         without_images = any(one.tables and "@" not in one.source for one in (theirs, ours))
-        for key in ("tables", "patches") if without_images else ("digest", "tables", "patches"):
+        for key in _PATCHES if without_images else ("digest", *_PATCHES):
             if getattr(theirs, key) != getattr(ours, key):
                 raise CriteriaError(
                     f"the baseline {self.source} was measured on another cohort {ours.name} ({key} "
@@ -114,10 +125,27 @@ class Baseline:
                     remedy="measure the baseline again on this cohort",
                 )
 
+    def check_subject(self, cohort: str, key: str, identity: Mapping[str, Any]) -> None:
+        """Raise CriteriaError where an FM of the run has the embeddings of the file's FM.
+
+        An FM is never worse than itself: such a comparison would pass whatever the FM is.
+        """
+        run = self.runs.get(cohort)
+        if run is not None and (key == run.fm.embeddings or builtin(identity) == run.fm.identity):
+            raise self.same_subject(cohort)
+
+    def same_subject(self, cohort: str) -> CriteriaError:
+        """The error for an FM that is its own baseline."""
+        return CriteriaError(
+            f"the baseline {self.fm} ({self.source}) has the same embeddings of {cohort} as the FM that is "
+            "compared with it",
+            remedy="name another FM as the baseline, or leave the baseline out",
+        )
+
 
 def baseline_of_this_run(fm: str, places: Iterable[tuple[str, str]]) -> Baseline:
     """An FM of this run as the baseline of the others; `places` are its cohorts and metrics."""
-    return Baseline(fm=fm, source="this run", digest=f"fm:{fm}", measured=dict.fromkeys(places), cohorts={})
+    return Baseline(fm=fm, source="this run", digest=f"fm:{fm}", measured=dict.fromkeys(places), runs={})
 
 
 def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
@@ -129,17 +157,18 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
 
     Raises
     ------
-    CriteriaError : the file cannot be read, is not a results file, or has no such FM.
+    CriteriaError : the file cannot be read, is not a results file, is incomplete, contradicts itself, or has
+        no such FM.
     """
     try:
-        content = Path(path).expanduser().read_bytes()
-    except OSError as error:
+        content = read_limited(Path(path).expanduser(), LARGEST)
+        results = Results.from_json(content, f"the baseline {path}")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CriteriaError(
-            f"the baseline {path} cannot be read ({error.strerror})",
+            f"the baseline {path} cannot be read ({reason})",
             remedy="give a results file (--fm-json) or the name of an FM of this run",
         ) from None
-    try:
-        results = Results.from_json(content, f"the baseline {path}")
     except CacheError as error:
         raise CriteriaError(error.problem, remedy=error.remedy) from None
     checks = [check for check in results.checks if _is_plain(check)]
@@ -158,33 +187,59 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
         )
     if not measured:
         raise CriteriaError(
-            f"the baseline {path} has no measured value of {printable(name)}", remedy=_MEASURE_AGAIN
+            f"the baseline {path} has no measured value of {brief(printable(name))}", remedy=_MEASURE_AGAIN
+        )
+    runs = {run.cohort.name: run for run in results.runs if (run.fm.name, run.method) == (name, NO_METHOD)}
+    if fault := next(_faults(results, name, runs, [cohort for cohort, _ in measured]), None):
+        raise CriteriaError(
+            f"the baseline {path} cannot be relied on: {brief(fault, 300)}", remedy=_MEASURE_AGAIN
         )
     return Baseline(
         fm=name,
         source=Path(path).name,
         digest=hashlib.sha256(content).hexdigest(),
         measured=measured,
-        cohorts={run.cohort.name: run.cohort for run in results.runs},
+        runs=runs,
         protocol=results.environment.criteria.protocol,
     )
 
 
+def _faults(results: Results, fm: str, runs: Mapping[str, Run], cohorts: Iterable[str]) -> Iterator[str]:
+    """Clauses that say why a file proves nothing of its FM."""
+    counts = results.environment.criteria.completeness
+    # A criterion that is optional and could not be measured takes nothing from the others.
+    if counts.absent or counts.never_ran or counts.deselected or counts.crashed or not counts.measured:
+        yield f"it is of a run that was not complete ({counts.measured} of {counts.planned} criteria)"
+    yield from contradictions(results)
+    protocol = results.environment.criteria.protocol
+    for part in ("metrics", "cohorts"):
+        content = protocol.get(part)
+        if not isinstance(content, dict) or not all(isinstance(one, dict) for one in content.values()):
+            yield f"it does not say by which protocol its {part} were measured"
+    for cohort in cohorts:
+        if cohort not in runs or not runs[cohort].cohort.digest or not runs[cohort].fm.embeddings:
+            yield f"it does not say what {printable(fm)} and the cohort {printable(cohort)} were"
+    for check in results.integrity:
+        if check.fm == fm and check.verdict in (Verdict.FAIL, Verdict.ERROR):
+            yield f"its embeddings are not sound ({check.name} of {check.cohort}: {check.verdict})"
+
+
 def _is_plain(check: Check) -> bool:
     """A value of the whole cohort by the registered protocol."""
-    return check.registered and check.quantity == "value" and check.value is not None
+    plain = check.registered and check.quantity == "value" and check.method == NO_METHOD
+    return plain and check.value is not None
 
 
 def _chosen(path: str | Path, names: Sequence[str], fm: str | None) -> str:
     known = list(dict.fromkeys(names))
     if fm is not None and fm not in known:
         raise CriteriaError(
-            f"the baseline {path} has no FM {fm!r}", remedy=f"it has {', '.join(known) or 'none'}"
+            f"the baseline {path} has no FM {fm!r}", remedy=f"it has {brief(', '.join(known)) or 'none'}"
         )
     if fm is None and len(known) != 1:
         raise CriteriaError(
             f"the baseline {path} has {counted(len(known), 'FM')}",
-            remedy=f"name one with --fm-baseline-fm: {', '.join(known)}" if known else _MEASURE_AGAIN,
+            remedy=f"name one with --fm-baseline-fm: {brief(', '.join(known))}" if known else _MEASURE_AGAIN,
         )
     return fm or known[0]
 

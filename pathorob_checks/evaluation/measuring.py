@@ -200,8 +200,13 @@ class Measuring:
         baseline = self._terms.baseline
         assert baseline is not None  # noqa: S101 (differences are planned only where there is one)
         old = baseline.measured[subject.cohort, name]
+        embeddings = self._inputs.embeddings(subject)
+        baseline.check_subject(subject.cohort, embeddings.key, embeddings.identity)
         if old is None:
-            old = self.value(subject._replace(fm=baseline.fm), name).resampling
+            other = subject._replace(fm=baseline.fm)
+            if self._inputs.embeddings(other).key == embeddings.key:
+                raise baseline.same_subject(subject.cohort)
+            old = self.value(other, name).resampling
         if new.resampling is None or old is None:
             raise MetricError(
                 f"{name}: one of the two values has no slides or repetitions from which an interval of the "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.canonical import digest_of
-from pathorob_checks.criteria.files import load_profiles
+from pathorob_checks.criteria.files import check_name, load_profiles
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError, MetricError
@@ -161,6 +161,7 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
     if profile is None:
         chosen = settings.criteria
         profile = chosen if isinstance(chosen, Profile) else load_profiles(chosen)
+        check_name(profile)
     baseline = _baseline(settings, subjects, profile)
     return Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
 
@@ -170,8 +171,13 @@ def _baseline(settings: Settings, subjects: Subjects, profile: Profile) -> Basel
     name = settings.baseline
     if name is None:
         return None
-    if name not in subjects.specs or Path(name).is_file():
+    if name not in subjects.specs:
         return read_baseline(name, settings.baseline_fm)
+    if Path(name).is_file():
+        raise CriteriaError(
+            f"the baseline {name} is both an FM of this run and a file in this folder",
+            remedy=f"write ./{name} for the file, or rename it for the FM",
+        )
     criteria = profile.criteria_for([subject.cohort for subject in subjects.of_fm(name)])
     return baseline_of_this_run(
         name, [(one.cohort, one.metric) for one in criteria if one.quantity == "value"]

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pathorob_checks.errors import CacheError
-from pathorob_checks.files import write_atomically
+from pathorob_checks.files import read_limited, write_atomically
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
-from pathorob_checks.wording import printable, shortened
+from pathorob_checks.wording import brief, printable, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_DIGITS = 100  # of a number
+LARGEST = 100_000_000  # bytes of a results file
 _COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "direction")
 _MORE_COLUMNS = ("bound", "verdict", "criterion", "reason")
 
@@ -231,10 +234,10 @@ class Results(ResultsDocument):
             It cannot be read, or is not a results file of this version.
         """
         try:
-            content = Path(path).expanduser().read_bytes()
-        except OSError as error:
+            content = read_limited(Path(path).expanduser(), LARGEST)
+        except (OSError, ValueError, RuntimeError) as error:
             raise CacheError(
-                f"the results file {path} cannot be read ({error.strerror or error})",
+                f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",
                 remedy="give a file that --fm-json or Results.save wrote",
             ) from None
         return cls.from_json(content, str(path))
@@ -262,7 +265,12 @@ class Results(ResultsDocument):
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
-            document = json.loads(content, parse_constant=_refuse_constant)
+            document = json.loads(
+                content,
+                parse_constant=_refuse_constant,
+                parse_int=_integer,
+                object_pairs_hook=_unrepeated,
+            )
             schema = document.get("schema") if isinstance(document, dict) else None
             if schema is None:
                 raise ValueError("it has no key 'schema'")
@@ -270,15 +278,16 @@ class Results(ResultsDocument):
                 document = upgraded(document)
             elif schema != SCHEMA:
                 raise CacheError(f"{name} has the schema {shortened(schema)}, not {SCHEMA}", remedy=remedy)
-            return cls.model_validate(document, strict=False)
+            # Strict, and as JSON: "NaN" is no number and "1" neither.
+            return cls.model_validate_json(json.dumps(document, allow_nan=False), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the document"
-            problem = f"{name} is damaged ({place}: {first['msg']})"
+            problem = f"{name} is damaged ({brief(place)}: {brief(first['msg'])})"
         except RecursionError:
             problem = f"{name} is nested too deeply"
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            problem = f"{name} is not a results file ({error or type(error).__name__})"
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            problem = f"{name} is not a results file ({brief(str(error)) or type(error).__name__})"
         raise CacheError(printable(problem), remedy=remedy)
 
     def _repr_html_(self) -> str:
@@ -291,6 +300,20 @@ class Results(ResultsDocument):
 
     def __str__(self) -> str:
         return self.summary
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shortened(repeated)} stands twice")
+    return content
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits")
+    return int(text)
 
 
 def _refuse_constant(name: str) -> float:

@@ -1,0 +1,146 @@
+"""Whether results contradict themselves: value, interval and verdict follow from what is beside them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+
+from pathorob_checks.criteria.verdict import Verdict, judge
+from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.metrics.measurement import Measurement
+from pathorob_checks.metrics.registry import added_metrics, metrics
+from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.outcome import summarize
+from pathorob_checks.wording import named
+
+_CLOSE = 1e-6  # other versions of numpy and scipy differ by less
+_BEYOND = 0.05  # an adjusted Rand index can pass the ends of its scale by a hair
+
+
+def contradictions(results: ResultsDocument) -> Iterator[str]:
+    """A clause for each contradiction; values are computed again from what they were measured on."""
+    yield from _repeated("check", (_key(check) for check in results.checks))
+    yield from _repeated("run", ((run.fm.name, run.method, run.cohort.name) for run in results.runs))
+    for check in results.checks:
+        for problem in _of_check(check):
+            yield f"{check.metric} of {check.fm} on {check.cohort}: {problem}"
+    yield from _of_the_run(results)
+
+
+def _of_the_run(results: ResultsDocument) -> Iterator[str]:
+    """Counts, outcome and completeness, worked out again from the records."""
+    terms = results.environment.criteria
+    counts = terms.completeness
+    measured = sum(check.verdict.is_measured for check in results.checks)
+    if measured != counts.measured:
+        yield f"it counts {counts.measured} measured criteria and holds {measured}"
+    made = {check.id for check in results.integrity} & set(terms.planned)
+    if terms.planned and len(made) != counts.integrity_recorded:
+        yield f"it counts {counts.integrity_recorded} integrity checks and holds {len(made)}"
+    if results.complete != (counts.complete and not results.problems):
+        yield f"it says complete: {str(results.complete).lower()}, and its records say the opposite"
+    outcome = summarize(
+        results.checks,
+        counts,
+        integrity=results.integrity,
+        other_failures=results.other_failures,
+        problems=results.problems,
+        require_complete=terms.require_complete,
+    ).outcome
+    if outcome is not results.outcome:
+        yield f"its outcome is {results.outcome}, and its records say {outcome}"
+
+
+def _key(check: Check) -> Hashable:
+    """What no two checks share: a user's own test may make several."""
+    registered = (check.fm, check.method, check.cohort, check.criterion)
+    return registered if check.registered else (check.id, check.metric, check.value, check.bound)
+
+
+def _repeated(noun: str, keys: Iterable[Hashable]) -> Iterator[str]:
+    repeated = [str(key) for key, count in Counter(keys).items() if count > 1]
+    if repeated:
+        yield f"{named(repeated, noun, noun + 's')} stand twice"
+
+
+def _of_check(check: Check) -> Iterator[str]:
+    value = check.value
+    if value is None:
+        return
+    definition = metrics().get(check.metric)
+    if definition is not None and check.quantity != "difference":
+        low, high = definition.lowest - _BEYOND, definition.highest + _BEYOND
+        if not low <= value <= high:
+            yield f"the value {value:g} is outside of the metric's scale"
+    if check.interval is not None and check.interval[0] > check.interval[1]:
+        yield "the interval's ends are in the wrong order"
+    if check.resampling is not None:
+        yield from _of_resampling(check)
+    verdict = _judged(check)
+    is_skipped = (check.verdict, verdict) == (Verdict.SKIPPED, Verdict.ERROR) and not check.required
+    if check.verdict is not verdict and not is_skipped:
+        comparison = f"{value:g} against {check.bound:g} is {verdict or 'nothing'}"
+        yield f"the verdict is {check.verdict}, but {comparison}"
+
+
+def _of_resampling(check: Check) -> Iterator[str]:
+    """The value and the interval, computed again from the effects of the slides or repetitions."""
+    side = check.resampling
+    assert side is not None  # noqa: S101 (the caller looked)
+    if (side.metric, side.value) != (check.metric, check.value):
+        yield f"the value is {check.value}, but that of its {side.drawn} is {side.value} ({side.metric})"
+        return
+    if len(set(zip(side.units, side.cells, strict=True))) < len(side.units):
+        yield f"some of its {side.drawn} stand twice"
+    shared = set(side.protocol) & set(check.protocol)
+    if any(side.protocol[key] != check.protocol[key] for key in shared):
+        yield f"the settings of the value differ from those of its {side.drawn}"
+    if check.metric not in metrics() or check.metric in added_metrics():
+        return  # only the package's own metrics are known to draw their intervals from this alone
+    if not _alike(check.interval, _interval(check)):
+        yield f"the interval does not follow from its {side.drawn}"
+
+
+def _interval(check: Check) -> tuple[float, float] | None:
+    import numpy as np
+
+    from pathorob_checks.metrics.ends import own_interval
+    from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED
+
+    assert check.resampling is not None  # noqa: S101 (the caller looked)
+    try:
+        with np.errstate(all="ignore"):
+            return own_interval(check.resampling, check.confidence or CONFIDENCE, DRAWS, SEED)
+    except (ArithmeticError, ValueError, IndexError):
+        return (math.nan, math.nan)  # values that no metric has, such as 1 on the scale of log-odds
+
+
+def _alike(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(abs(a - b) <= _CLOSE for a, b in zip(one, other, strict=True))
+
+
+def _judged(check: Check) -> Verdict | None:
+    """The verdict that follows from what the check holds; None where nothing does."""
+    assert check.value is not None  # noqa: S101 (the caller looked)
+    measurement = Measurement(
+        metric=check.metric,
+        value=check.value,
+        interval=check.interval,
+        confidence=check.confidence or 0.95,
+        support=check.support,
+        rows=0,
+    )
+    try:
+        return judge(
+            check.bound,
+            check.direction,
+            measurement,
+            check.rule,
+            drift=check.drift,
+            minimum_support=check.minimum_support,
+        ).verdict
+    except PathorobChecksError:
+        return None
