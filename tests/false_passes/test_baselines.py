@@ -130,7 +130,8 @@ WAYS: dict[str, tuple[Doctor, str]] = {
     "criteria left out": (
         lambda c: terms(c)["completeness"].update(planned=3, deselected=1), "not complete .2 of 3 criteria"),
     "complete and not": (
-        lambda c: terms(c)["completeness"].update(planned=3), "says that it is complete, and 2 of 3"),
+        lambda c: terms(c)["completeness"].update(planned=3), "not complete .2 of 3"),
+    "something went wrong": (lambda c: c.update(problems=["Something went wrong."]), "not complete"),
     "a worker that crashed": (lambda c: terms(c)["completeness"].update(crashed=True), "not complete"),
     "embeddings that are not sound": (
         lambda c: c["integrity"][0].update(verdict="fail"), "its embeddings are not sound"),

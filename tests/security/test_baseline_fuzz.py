@@ -25,7 +25,8 @@ OLD = Path(__file__).parents[1] / "results_of_schema_1.json"
 FLOOR = load_profile("floor")
 ANYTHING: list[Any] = [
     None, True, 0, -1, 1, 0.5, -0.0, 10**400, 2**64, 1e308, 5e-324, "", "x", "NaN", "1", "\ud800",
-    "\u202e\x1b[31m", "a" * 5000, [], {}, [[]], [None], {"a": 1}, {"": {}}, [1, 2, 3], [[[[[[]]]]]], "pass", "2020-01-01",
+    "\u202e\x1b[31m", "a" * 5000, [], {}, [[]], [None], {"a": 1}, {"": {}}, [1, 2, 3], [[[[[[]]]]]], "pass",
+    "2020-01-01",
 ]  # fmt: skip
 WHOLE = [b"", b"null", b"[]", b'"x"', b"[" * 200_000, b'{"a":' * 100_000, b"9" * 5000, b"1e999", b"\xff\xfe{",
          b'{"schema":' + b"9" * 4000 + b"}", b'{"schema":"pathorob-checks/results/1"}']  # fmt: skip

@@ -29,7 +29,8 @@ SCALARS = {
              "{published_fm = 'UNI2-h', margin = -1}", "'" + "x" * 3000 + "'"],
     "yaml": [*NUMBERS, ".nan", "true", "~", "2020-13-45", "!!bool x", "!!int ''", "!x y", "&a b", "*a", "''",
              "robustness_index", "three-way", "warn", "\"\\0\"", "{}", "[]", "[[]]",
-             "{a: {b: {c: 1}}}", "{<<: 1}", "{published_quantile: 2}", "{published_fm: UNI2-h, margin: x}", "x" * 3000, "|", "? a"],
+             "{a: {b: {c: 1}}}", "{<<: 1}", "{published_quantile: 2}", "{published_fm: UNI2-h, margin: x}",
+             "x" * 3000, "|", "? a"],
 }  # fmt: skip
 KEYS = [*Profile.model_fields, *CriterionEntry.model_fields, "schema", "unknown", "", "a.b", "'a'", "<<", "1"]
 HEAD = {
