@@ -208,7 +208,8 @@ def _faults(results: Results, fm: str, runs: Mapping[str, Run], cohorts: Iterabl
     """Clauses that say why a file proves nothing of its FM."""
     counts = results.environment.criteria.completeness
     # A criterion that is optional and could not be measured takes nothing from the others.
-    if counts.absent or counts.never_ran or counts.deselected or counts.crashed or not counts.measured:
+    optional = sum(one.verdict is Verdict.SKIPPED and not one.required for one in results.checks)
+    if not counts.model_copy(update={"measured": counts.measured + optional}).complete or results.problems:
         yield f"it is of a run that was not complete ({counts.measured} of {counts.planned} criteria)"
     yield from contradictions(results)
     protocol = results.environment.criteria.protocol

@@ -131,8 +131,9 @@ WAYS: dict[str, tuple[Doctor, str]] = {
     "criteria left out": (
         lambda c: terms(c)["completeness"].update(planned=3, deselected=1), "not complete .2 of 3 criteria"),
     "complete and not": (
-        lambda c: terms(c)["completeness"].update(planned=3),
-        "says complete: true, and its records say the opposite"),
+        lambda c: terms(c)["completeness"].update(planned=3), "says complete|not complete .2 of 3"),
+    "something went wrong": (
+        lambda c: c.update(problems=["Something went wrong."]), "not complete|says complete"),
     "a worker that crashed": (lambda c: terms(c)["completeness"].update(crashed=True), "not complete"),
     "embeddings that are not sound": (
         lambda c: (c["integrity"][0].update(verdict="fail"), c.update(outcome="fail")),
