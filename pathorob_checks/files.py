@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that are read within limits."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -42,3 +44,26 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace the content of `path` in one step; see `atomic_writer`."""
     with atomic_writer(path) as stream:
         stream.write(content)
+
+
+def read_limited(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    A named pipe would make a run wait forever, a device would never end.
+
+    Raises
+    ------
+    OSError : it cannot be read, is not a regular file, or is larger; `strerror` says which.
+    """
+    with open(path, "rb", opener=_without_waiting) as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a named pipe waits for a writer

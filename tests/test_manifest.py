@@ -300,22 +300,45 @@ def test_the_order_of_the_rows_does_not_change_the_digest(
     write_table(folder, [table[0]] + [table[row] for row in order])
     shuffled = load_folder(folder)
     write_table(folder, table)
-    assert shuffled.digest == straight.digest
+    assert (shuffled.digest, shuffled.images) == (straight.digest, straight.images)
     assert shuffled.keys == [straight.keys[row - 1] for row in order]
 
 
-def test_labels_do_not_change_the_digest_but_image_bytes_and_keys_do(folder: Path, table: Table) -> None:
-    digests = [load_folder(folder).digest]
+def test_labels_change_the_digest_but_not_that_of_the_images(folder: Path, table: Table) -> None:
+    cohorts = [load_folder(folder)]
     for row in table[1:]:
         row[4] += "-hospital"
     write_table(folder, table)
-    assert load_folder(folder).digest == digests[0]
+    cohorts.append(load_folder(folder))
+    assert len({cohort.images for cohort in cohorts}) == 1
     table[1][2] = "7"
     write_table(folder, table)
-    digests.append(load_folder(folder).digest)
+    cohorts.append(load_folder(folder))
     with (folder / table[1][0]).open("ab") as file:
         file.write(b"\0")
-    digests.append(load_folder(folder).digest)
+    cohorts.append(load_folder(folder))
+    assert len({cohort.images for cohort in cohorts}) == 3
+    assert len({cohort.digest for cohort in cohorts}) == 4
+
+
+@pytest.mark.parametrize("column", ["slide_id", "biological_class", "medical_center", "subset"])
+def test_every_label_is_part_of_the_digest(folder: Path, table: Table, column: str) -> None:
+    before = load_folder(folder).digest
+    for row in table[1:]:
+        if row[HEADER.index(column)] in ("00Atumor", "tumor", "A"):
+            row[HEADER.index(column)] = "other"
+        elif column == "subset" and row[4] != "C":
+            row[HEADER.index(column)] = {"007": "left", "1.0": "right"}[row[2]]
+    write_table(folder, table)
+    assert load_folder(folder).digest != before
+
+
+def test_k_is_part_of_the_digest_and_the_license_is_not(folder: Path) -> None:
+    digests = []
+    for text in ("", "license = 'MIT'", "k = 3", "k = 4"):
+        (folder / "cohort.toml").write_text(text)
+        digests.append(load_folder(folder).digest)
+    assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
 

@@ -130,7 +130,7 @@ def load(name: str, commit: str | None, source: Tables) -> Cohort:
         patches=patches,
         read_image=images,
         reading_order=images.reading_order,
-        digest=_digest(cohort.repository, commit),
+        images=_digest(cohort.repository, commit),
         views={metric: _view(patches, read[view.table], view) for metric, view in cohort.views.items()},
         license=cohort.license,
         commercial=None if cohort.commercial == "uncertain" else bool(cohort.commercial),

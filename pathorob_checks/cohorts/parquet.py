@@ -1,4 +1,8 @@
-"""Labels and images in parquet files: labels are read at once, images by row groups."""
+"""Labels and images in parquet files: labels are read at once, images by row groups.
+
+A value that is stored once may stand in many rows, so that a small file can fill any memory. Labels are read
+as such a dictionary, images row by row until they are more than the file declares.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.cohorts.csv_tables import MOST_COLUMNS, MOST_ROWS
+from pathorob_checks.cohorts.images import MOST_BYTES
+from pathorob_checks.cohorts.names import MOST_CHARACTERS
+from pathorob_checks.cohorts.reading import is_pointer, pointer
 from pathorob_checks.errors import CohortError
 
 if TYPE_CHECKING:
@@ -19,7 +27,8 @@ if TYPE_CHECKING:
 IMAGE = "image"
 _GROUPS_KEPT = 4
 _KEPT_BYTES = 512 << 20
-_HASHED_AT_ONCE = 64
+_MOST_GROUP_BYTES = 8 << 30
+_SLACK_BYTES = 1 << 20
 _UNREADABLE = (OSError, ValueError, NotImplementedError)  # the bases of pyarrow's errors
 
 
@@ -87,10 +96,7 @@ class ParquetImages:
             selected = [*columns, *(column for column in optional if column in present)]
             for column in selected:
                 _refuse_other_than_text(name, column, file.schema_arrow.field(column).type)
-            try:
-                cells = {column: file.read(columns=[column])[column].to_pylist() for column in selected}
-            except _UNREADABLE as error:
-                raise _damaged(name) from error
+            cells = {column: _cells(name, file, column) for column in selected}
             for column, values in cells.items():
                 if None in values:
                     raise CohortError(
@@ -108,15 +114,13 @@ class ParquetImages:
         CohortError : a file cannot be read, or a row has no image.
         """
         row = 0
-        for name, file, column in zip(self._names, self._files, self._columns, strict=True):
-            batches = file.iter_batches(_HASHED_AT_ONCE, columns=[column], use_threads=False)
-            while (batch := _next(batches, name)) is not None:
-                for image in _images(batch.column(0), column):
-                    content = image.as_buffer()
-                    if not content:
-                        raise self._empty(row)
-                    yield hashlib.sha256(content).hexdigest()
-                    row += 1
+        for block in range(len(self._groups)):
+            for images in self._rows(block):
+                content = images[0].as_buffer()
+                if not content:
+                    raise self._empty(row)
+                yield hashlib.sha256(content).hexdigest()
+                row += 1
 
     def content(self, row: int) -> bytes:
         """The bytes of a row's image file.
@@ -153,13 +157,39 @@ class ParquetImages:
         return f"the image in row {row - first} of {self._names[number]}"
 
     def _read(self, block: int) -> Any:
-        number, group = self._groups[block]
-        try:
-            table = self._files[number].read_row_group(group, columns=[self._columns[number]])
-        except _UNREADABLE as error:
-            raise _damaged(self._names[number]) from error
+        import pyarrow
+
         # Kept in chunks: one array's offsets may be too small for all of them.
-        return _images(table.column(0), self._columns[number])
+        return pyarrow.chunked_array(list(self._rows(block)))
+
+    def _rows(self, block: int) -> Iterator[Any]:
+        """The images of a row group, in arrays of one.
+
+        Raises
+        ------
+        CohortError : they are damaged, or larger than any patch or than the file declares.
+        """
+        number, group = self._groups[block]
+        name, file, column = self._names[number], self._files[number], self._columns[number]
+        declared = _declared_bytes(name, file, group, column)
+        total = 0
+        batches = file.iter_batches(1, row_groups=[group], columns=[column], use_threads=False)
+        while (batch := _next(batches, name)) is not None:
+            images = _images(batch.column(0), column)
+            size = len(images[0].as_buffer() or b"")
+            total += size
+            if size > MOST_BYTES:
+                raise CohortError(
+                    f"{name} has an image of {size:,} bytes",
+                    remedy="cut the slide into patches and list those",
+                )
+            if total > 2 * declared + _SLACK_BYTES:
+                raise CohortError(
+                    f"{name} has images that are larger together than it declares: one stored value stands "
+                    "in many rows",
+                    remedy="write every patch with its own image",
+                )
+            yield images
 
     def _empty(self, row: int) -> CohortError:
         return CohortError(f"{self.where(row)} is empty", remedy="write the image's bytes or drop the row")
@@ -172,11 +202,75 @@ def _open(name: str, path: Path) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        with path.open("rb") as file:
+            if is_pointer(file.read(1023)):
+                raise pointer(name)
+        file = pyarrow.parquet.ParquetFile(path)
+        columns, rows = file.metadata.num_columns, file.metadata.num_rows
+        if columns > MOST_COLUMNS or rows > MOST_ROWS:
+            raise CohortError(
+                f"{name} declares {rows:,} rows and {columns:,} columns",
+                remedy=f"write at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns into a file",
+            )
+        return pyarrow.parquet.ParquetFile(path, read_dictionary=_text_columns(file))
     except FileNotFoundError:
         raise CohortError(f"{name} does not exist", remedy="give the path of a parquet file") from None
     except _UNREADABLE as error:
         raise _damaged(name) from error
+
+
+def _text_columns(file: Any) -> list[str]:
+    """The columns that are read with each different value once, whatever their number of rows."""
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    return [
+        leaf.path
+        for leaf in leaves
+        if leaf.physical_type == "BYTE_ARRAY" and leaf.path == leaf.name and leaf.path != IMAGE
+    ]
+
+
+def _cells(name: str, file: Any, column: str) -> list[Any]:
+    """A column's values.
+
+    Raises
+    ------
+    CohortError : they are damaged, or one is longer than any name.
+    """
+    import pyarrow
+
+    try:
+        chunks = file.read(columns=[column])[column].chunks
+        for chunk in chunks:
+            if pyarrow.types.is_dictionary(chunk.type) and not pyarrow.types.is_integer(
+                chunk.type.value_type
+            ):
+                longest = max((len(value.as_buffer()) for value in chunk.dictionary), default=0)
+                if longest > 4 * MOST_CHARACTERS:
+                    raise CohortError(
+                        f"{name} has a {column} of {longest:,} bytes",
+                        remedy=f"shorten it to at most {MOST_CHARACTERS} characters",
+                    )
+        return [value for chunk in chunks for value in chunk.to_pylist()]
+    except _UNREADABLE as error:
+        raise _damaged(name) from error
+
+
+def _declared_bytes(name: str, file: Any, group: int, column: str) -> int:
+    """The size, without compression, that the file states of a row group's images.
+
+    Raises
+    ------
+    CohortError : it is more than can be held in memory.
+    """
+    metadata = file.metadata.row_group(group)
+    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+    declared = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column)
+    if declared > _MOST_GROUP_BYTES:
+        raise CohortError(
+            f"{name} declares {declared:,} bytes of images in one row group, which is read at once",
+            remedy="write it again with row_group_size=100",
+        )
+    return int(declared)
 
 
 def _image_column(name: str, file: Any) -> str:
