@@ -64,6 +64,8 @@ class Cohort:
         every process; None is the order of the patch keys.
     notes : sentences that a report of this cohort must show.
     tables : digests of the tables that say what the metrics read, by file name.
+    own_tables : those of a benchmark cohort that the user gave and that are not the published ones: what is
+        published of the benchmark is not about them.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Cohort:
     reading_order: Callable[[], npt.NDArray[np.int64]] | None = None
     notes: tuple[str, ...] = ()
     tables: Mapping[str, str] | None = None
+    own_tables: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.patches)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.errors import CohortError
@@ -18,8 +17,8 @@ MOST_COLUMNS = 1_000
 class CsvTable:
     """A header, and each row with its line in a text editor (the header is line 1)."""
 
-    header: Sequence[str]
-    rows: Sequence[tuple[int, Sequence[str]]]
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
 
 
 def parse_csv(what: str, content: bytes) -> CsvTable:
@@ -45,8 +44,8 @@ def parse_csv(what: str, content: bytes) -> CsvTable:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise CohortError(f"{what} line {line} is not UTF-8 text", remedy="save it as UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: Sequence[str] = ()
-    rows: list[tuple[int, Sequence[str]]] = []
+    header: list[str] = []
+    rows: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
             if not any(map(str.strip, cells)):  # spreadsheets write such rows at the end
@@ -73,7 +72,7 @@ def parse_csv(what: str, content: bytes) -> CsvTable:
     return CsvTable(header, rows)
 
 
-def _checked(what: str, header: Sequence[str]) -> Sequence[str]:
+def _checked(what: str, header: list[str]) -> list[str]:
     if len(header) > MOST_COLUMNS:
         raise CohortError(
             f"{what} has {len(header):,} columns", remedy=f"keep at most {MOST_COLUMNS:,}, among them labels"
