@@ -10,8 +10,8 @@ from pathorob_checks.errors import CohortError
 
 # Every other decoder of Pillow stays closed: some start programs (EPS: Ghostscript) or guess what is meant.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-MOST_PIXELS = 1 << 26  # 8,192 x 8,192; a patch has 224 x 224 to 2,048 x 2,048
-MOST_BYTES = 1 << 28  # such a patch, uncompressed
+MOST_PIXELS = 1 << 24  # 4,096 x 4,096; a patch has 224 x 224 to 2,048 x 2,048
+MOST_BYTES = 1 << 27  # more than such a patch takes without compression
 
 # Modes that Pillow turns into 8-bit RGB without guessing a range of values.
 _EIGHT_BIT_MODES = frozenset(
@@ -37,9 +37,11 @@ def decode(content: bytes, where: str) -> Image.Image:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             limit = min(MOST_PIXELS, Image.MAX_IMAGE_PIXELS or MOST_PIXELS)
             if image.width * image.height > limit:
-                raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
-            frames, problem = getattr(image, "n_frames", 1), _unknown_range(image)
-            if frames == 1 and problem is None:
+                raise Image.DecompressionBombError(
+                    f"it has {image.width:,} x {image.height:,} pixels, more than {limit:,}"
+                )
+            problem = _unknown_range(image)
+            if problem is None and not _has_more_frames(image):
                 return image.convert("RGB")
     except Image.DecompressionBombError as error:
         raise CohortError(
@@ -65,9 +67,17 @@ def decode(content: bytes, where: str) -> Image.Image:
             remedy="convert it to an 8-bit RGB image",
         )
     raise CohortError(
-        f"{where} has {frames} frames, and which of them is the patch is unknown",
+        f"{where} has several frames, and which of them is the patch is unknown",
         remedy="save the one that is meant as an image of its own",
     )
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    try:
+        image.seek(1)  # not `n_frames`, for which a TIFF file is read to its end
+    except EOFError:
+        return False
+    return True
 
 
 def _unknown_range(image: Image.Image) -> str | None:

@@ -88,6 +88,13 @@ def _script(letter: str) -> str:
     return "KATAKANA" if first == "KATAKANA-HIRAGANA" else first
 
 
+def _is_punctuation_letter(character: str) -> bool:
+    """Whether a letter is drawn as an apostrophe, a dash or a stroke: those of no script, and the tatweel."""
+    return unicodedata.category(character) == "Lm" and (
+        character == "\u0640" or unicodedata.name(character, "").startswith("MODIFIER")
+    )
+
+
 def skeleton(text: str) -> str:
     """What is the same for two names that a reader could take for one.
 
@@ -108,7 +115,7 @@ def skeleton(text: str) -> str:
     kept = "".join(
         character
         for place, character in enumerate(plain)
-        if character.isalnum()
+        if (character.isalnum() and not _is_punctuation_letter(character))
         or unicodedata.category(character)[0] == "M"
         or character in _TELLING
         or (character == "." and plain[place - 1 : place].isdigit() and plain[place + 1 :][:1].isdigit())

@@ -23,6 +23,7 @@ LABELS = {
     "subset": "subsets",
 }
 MOST_CHARACTERS = 500
+_MOST_OF_A_PATH = 4_000
 _SHOWN = 60
 _MOST_BYTES = 1 << 20
 _AFTER_A_REVIEW = "list {} in a file for --fm-accept-names after a review"
@@ -152,10 +153,11 @@ def check_characters(where: str, column: str, text: str) -> None:
     """
     if not text.strip():
         raise CohortError(f"{where} has an empty cell in column '{column}'", remedy="fill it")
-    if len(text) > MOST_CHARACTERS and column != "image_path":
+    most = _MOST_OF_A_PATH if column == "image_path" else MOST_CHARACTERS
+    if len(text) > most:
         raise CohortError(
             f"{where} has a {column} of {len(text):,} characters: {_short(text)!r}",
-            remedy=f"shorten it to at most {MOST_CHARACTERS}",
+            remedy=f"shorten it to at most {most}",
         )
     if text.isascii() and text.isprintable() and text == text.strip():
         return

@@ -53,9 +53,10 @@ def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
         raise CohortError(f"{path.name} has no rows", remedy="write one row per patch")
     table = images.labels(LABELS, OPTIONAL)
     names = Names(accepted)
+    columns = [table[column].tolist() for column in table.columns]
     patches = [
-        made_patch(f"row {row} of {path.name}", {str(name): str(cell) for name, cell in cells.items()}, names)
-        for row, cells in enumerate(table.to_dict("records"))
+        made_patch(f"row {row} of {path.name}", dict(zip(table.columns, cells, strict=True)), names)
+        for row, cells in enumerate(zip(*columns, strict=True))
     ]
     settings = read_settings(path.with_suffix(".toml"))
     check_table(path.name, patches, settings, names)

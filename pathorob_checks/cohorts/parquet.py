@@ -29,6 +29,7 @@ _GROUPS_KEPT = 4
 _KEPT_BYTES = 512 << 20
 _MOST_GROUP_BYTES = 8 << 30
 _SLACK_BYTES = 1 << 20
+_BYTES_PER_CHARACTER = 4  # at most, in UTF-8
 _UNREADABLE = (OSError, ValueError, NotImplementedError)  # the bases of pyarrow's errors
 
 
@@ -230,7 +231,7 @@ def _text_columns(file: Any) -> list[str]:
 
 
 def _cells(name: str, file: Any, column: str) -> list[Any]:
-    """A column's values.
+    """A column's values; equal ones share their memory.
 
     Raises
     ------
@@ -238,21 +239,28 @@ def _cells(name: str, file: Any, column: str) -> list[Any]:
     """
     import pyarrow
 
+    cells: list[Any] = []
     try:
-        chunks = file.read(columns=[column])[column].chunks
-        for chunk in chunks:
-            if pyarrow.types.is_dictionary(chunk.type) and not pyarrow.types.is_integer(
-                chunk.type.value_type
-            ):
-                longest = max((len(value.as_buffer()) for value in chunk.dictionary), default=0)
-                if longest > 4 * MOST_CHARACTERS:
-                    raise CohortError(
-                        f"{name} has a {column} of {longest:,} bytes",
-                        remedy=f"shorten it to at most {MOST_CHARACTERS} characters",
-                    )
-        return [value for chunk in chunks for value in chunk.to_pylist()]
+        for chunk in file.read(columns=[column])[column].chunks:
+            if not pyarrow.types.is_dictionary(chunk.type):
+                cells += chunk.to_pylist()
+                continue
+            longest = max((_length(value) for value in chunk.dictionary), default=0)
+            if longest > _BYTES_PER_CHARACTER * MOST_CHARACTERS:
+                raise CohortError(
+                    f"{name} has a {column} of {longest:,} bytes",
+                    remedy=f"shorten it to at most {MOST_CHARACTERS} characters",
+                )
+            values = [*chunk.dictionary.to_pylist(), None]
+            cells += [values[place] for place in chunk.indices.fill_null(len(values) - 1).to_pylist()]
     except _UNREADABLE as error:
         raise _damaged(name) from error
+    return cells
+
+
+def _length(value: Any) -> int:
+    """Bytes of a text; a number is never too long for a name."""
+    return len(value.as_buffer()) if hasattr(value, "as_buffer") and value.is_valid else 0
 
 
 def _declared_bytes(name: str, file: Any, group: int, column: str) -> int:
