@@ -20,7 +20,8 @@ import pandas as pd
 from PIL import Image
 
 from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, views_of_one_table
-from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_slides
+from pathorob_checks.cohorts.lookalikes import skeleton
+from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_slides, quoted_name
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
 
@@ -69,7 +70,7 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
     missing = [column for column in required if column not in header]
     if missing:
         similar = [(name, column) for column in missing if (name := _nearest(column, others))]
-        remedy = ", ".join(f"rename '{name}' to '{column}'" for name, column in similar)
+        remedy = ", ".join(f"rename {quoted_name(name)} to '{column}'" for name, column in similar)
         if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
             remedy = "separate the columns by commas"
         names = ", ".join(f"'{column}'" for column in missing)
@@ -79,8 +80,8 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
     for column in OPTIONAL:
         if column not in header and (name := _nearest(column, others)):
             raise CohortError(
-                f"{what} has a column '{name}' that is probably meant as '{column}'",
-                remedy=f"rename '{name}' to '{column}', or to a less similar name if it is another column",
+                f"{what} has a column {quoted_name(name)} that is probably meant as '{column}'",
+                remedy=f"rename it to '{column}', or to a less similar name if it is another column",
             )
     for column in (*required, *OPTIONAL):
         if header.count(column) > 1:
@@ -192,6 +193,10 @@ def own_cohort(
 
 def _nearest(column: str, names: Iterable[str]) -> str | None:
     """The name that is probably meant as `column`: a misspelling, or one of its words ('center')."""
+    names = list(names)
+    alike = next((name for name in names if skeleton(name) == skeleton(column)), None)
+    if alike is not None:
+        return alike
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
     similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
     similar += [name for name in plain if "_" in column and name in column.split("_") and name != "id"]

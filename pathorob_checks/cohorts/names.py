@@ -202,7 +202,7 @@ def check_slides(slides: Iterable[tuple[str, str, str]]) -> None:
 def described(text: str) -> str:
     """A name in quotes, with the code points of what is not ASCII."""
     special = dict.fromkeys(character for character in text if not character.isascii())
-    return _quoted(text) + (f" ({_code_points(special)})" if special else "")
+    return quoted_name(text) + (f" ({_code_points(special)})" if special else "")
 
 
 def _alike(noun: str, one: tuple[str, str], two: tuple[str, str]) -> CohortError:
@@ -211,7 +211,7 @@ def _alike(noun: str, one: tuple[str, str], two: tuple[str, str]) -> CohortError
     if noun in LABELS.values():
         remedy = f"write them alike, choose more distinct names, or {_AFTER_A_REVIEW.format('both')}"
     return CohortError(
-        f"the {noun} {_quoted(first)} ({first_where}) and {_quoted(second)} ({second_where}) "
+        f"the {noun} {quoted_name(first)} ({first_where}) and {quoted_name(second)} ({second_where}) "
         f"{_difference(first, second)}",
         remedy=remedy,
     )
@@ -236,7 +236,8 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def _quoted(text: str) -> str:
+def quoted_name(text: str) -> str:
+    """A name for a message: printable, and cut where it is long."""
     return f"'{printable(_short(text))}'"
 
 
