@@ -235,6 +235,7 @@ def test_the_option_reaches_the_cohort(tmp_path: Path) -> None:
     [
         ([("s1", "A"), ("S1", "A")], True),
         ([("s1", "A"), ("S1", "B")], False),
+        ([("s\u04301", "A"), ("sa1", "A")], True),
         ([("K\u00f6-1", "A"), ("Ko\u0308-1", "B")], True),
         ([("\uff53\uff11", "A"), ("s1", "B")], True),
         ([("S-1", "A"), ("S1", "A")], False),

@@ -88,6 +88,14 @@ def _script(letter: str) -> str:
     return "KATAKANA" if first == "KATAKANA-HIRAGANA" else first
 
 
+def in_latin(text: str) -> str:
+    """A text in lower case, its letters replaced by the Latin ones that they look like.
+
+    Letters are compared before and after their case is changed: some are alike in one case only.
+    """
+    return text.translate(_LATIN_OF).casefold().translate(_LATIN_OF).casefold()
+
+
 def _is_punctuation_letter(character: str) -> bool:
     """Whether a letter is drawn as an apostrophe, a dash or a stroke: those of no script, and the tatweel."""
     return unicodedata.category(character) == "Lm" and (
@@ -110,8 +118,7 @@ def skeleton(text: str) -> str:
         for character in decomposed
         if not _is_in(character, _LOOSE_MARKS) and not _is_unseen(character)
     )
-    plain = plain.translate(_LATIN_OF).casefold().translate(_LATIN_OF).casefold()
-    plain = _BETWEEN_DIGITS.sub(".", plain)
+    plain = _BETWEEN_DIGITS.sub(".", in_latin(plain))
     kept = "".join(
         character
         for place, character in enumerate(plain)

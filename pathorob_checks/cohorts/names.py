@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pathorob_checks.cohorts.lookalikes import mixed_word, skeleton, unseen
+from pathorob_checks.cohorts.lookalikes import in_latin, mixed_word, skeleton, unseen
 from pathorob_checks.cohorts.reading import read_file
 from pathorob_checks.errors import CohortError
 from pathorob_checks.wording import printable
@@ -179,7 +179,7 @@ def check_characters(where: str, column: str, text: str) -> None:
 
 
 def check_slides(slides: Iterable[tuple[str, str, str]]) -> None:
-    """Refuse two ids of a slide: they differ in the encoding of letters, or within a center in case.
+    """Refuse two ids of a slide: they differ in encoding, or within a center in case or script.
 
     Ids may look alike otherwise (`S-1`, `S1`): they are numbers more often than names.
 
@@ -193,7 +193,7 @@ def check_slides(slides: Iterable[tuple[str, str, str]]) -> None:
     """
     first_with: dict[tuple[str, ...], tuple[str, str]] = {}
     for slide, center, where in slides:
-        for plain in ((_normal(slide),), (_normal(_normal(slide).casefold()), center)):
+        for plain in ((_normal(slide),), (in_latin(_normal(slide)), center)):
             first = first_with.setdefault(plain, (slide, where))
             if first[0] != slide:
                 raise _alike("slides", first, (slide, where))

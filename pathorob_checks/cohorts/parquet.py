@@ -6,6 +6,7 @@ as such a dictionary, images row by row until they are more than the file declar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from pathorob_checks.cohorts.images import MOST_BYTES
 from pathorob_checks.cohorts.names import MOST_CHARACTERS
 from pathorob_checks.cohorts.reading import is_pointer, pointer
 from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +31,10 @@ _GROUPS_KEPT = 4
 _KEPT_BYTES = 512 << 20
 _MOST_GROUP_BYTES = 8 << 30
 _SLACK_BYTES = 1 << 20
+_NAMES_SHOWN = 20
 _BYTES_PER_CHARACTER = 4  # at most, in UTF-8
-_UNREADABLE = (OSError, ValueError, NotImplementedError)  # the bases of pyarrow's errors
+# The bases of pyarrow's errors, and what Python raises of numbers and names that cannot be.
+_UNREADABLE = (OSError, ValueError, NotImplementedError, LookupError, TypeError, MemoryError, OverflowError)
 
 
 class ParquetImages:
@@ -91,13 +95,14 @@ class ParquetImages:
             if missing:
                 raise CohortError(
                     f"{name} lacks the {'column' if len(missing) == 1 else 'columns'} "
-                    f"{', '.join(map(repr, missing))} (it has {', '.join(present)})",
+                    f"{', '.join(map(repr, missing))} (it has {_shown(present)})",
                     remedy="write the columns image, " + ", ".join(columns),
                 )
             selected = [*columns, *(column for column in optional if column in present)]
             for column in selected:
                 _refuse_other_than_text(name, column, file.schema_arrow.field(column).type)
-            cells = {column: _cells(name, file, column) for column in selected}
+            with _reading(name):
+                cells = {column: _cells(name, file, column) for column in selected}
             for column, values in cells.items():
                 if None in values:
                     raise CohortError(
@@ -172,12 +177,15 @@ class ParquetImages:
         """
         number, group = self._groups[block]
         name, file, column = self._names[number], self._files[number], self._columns[number]
-        declared = _declared_bytes(name, file, group, column)
+        with _reading(name):
+            declared = _declared_bytes(name, file, group)
+            rows = file.metadata.row_group(group).num_rows
+            batches = file.iter_batches(1, row_groups=[group], columns=[column], use_threads=False)
         total = 0
-        batches = file.iter_batches(1, row_groups=[group], columns=[column], use_threads=False)
-        while (batch := _next(batches, name)) is not None:
-            images = _images(batch.column(0), column)
-            size = len(images[0].as_buffer() or b"")
+        for _ in range(rows):
+            with _reading(name):
+                images = _images(next(batches).column(0), column)
+                size = len(images[0].as_buffer() or b"")
             total += size
             if size > MOST_BYTES:
                 raise CohortError(
@@ -203,20 +211,38 @@ def _open(name: str, path: Path) -> Any:
     import pyarrow.parquet
 
     try:
-        with path.open("rb") as file:
-            if is_pointer(file.read(1023)):
+        with _reading(name):
+            if is_pointer(_beginning(path)):
                 raise pointer(name)
-        file = pyarrow.parquet.ParquetFile(path)
-        columns, rows = file.metadata.num_columns, file.metadata.num_rows
-        if columns > MOST_COLUMNS or rows > MOST_ROWS:
-            raise CohortError(
-                f"{name} declares {rows:,} rows and {columns:,} columns",
-                remedy=f"write at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns into a file",
-            )
-        return pyarrow.parquet.ParquetFile(path, read_dictionary=_text_columns(file))
+            file = pyarrow.parquet.ParquetFile(path)
+            metadata = file.metadata
+            groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            columns, rows = metadata.num_columns, metadata.num_rows
+            if columns > MOST_COLUMNS or rows > MOST_ROWS:
+                raise CohortError(
+                    f"{name} declares {rows:,} rows and {columns:,} columns",
+                    remedy=f"write at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns into a file",
+                )
+            if sum(groups) != rows or min(groups, default=0) < 0:
+                raise _damaged(name)
+            return pyarrow.parquet.ParquetFile(path, read_dictionary=_text_columns(file))
     except FileNotFoundError:
         raise CohortError(f"{name} does not exist", remedy="give the path of a parquet file") from None
-    except _UNREADABLE as error:
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1023)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Errors of the library as that of a damaged file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (StopIteration, *_UNREADABLE) as error:
         raise _damaged(name) from error
 
 
@@ -240,21 +266,21 @@ def _cells(name: str, file: Any, column: str) -> list[Any]:
     import pyarrow
 
     cells: list[Any] = []
-    try:
-        for chunk in file.read(columns=[column])[column].chunks:
-            if not pyarrow.types.is_dictionary(chunk.type):
-                cells += chunk.to_pylist()
-                continue
-            longest = max((_length(value) for value in chunk.dictionary), default=0)
-            if longest > _BYTES_PER_CHARACTER * MOST_CHARACTERS:
-                raise CohortError(
-                    f"{name} has a {column} of {longest:,} bytes",
-                    remedy=f"shorten it to at most {MOST_CHARACTERS} characters",
-                )
-            values = [*chunk.dictionary.to_pylist(), None]
-            cells += [values[place] for place in chunk.indices.fill_null(len(values) - 1).to_pylist()]
-    except _UNREADABLE as error:
-        raise _damaged(name) from error
+    for chunk in file.read(columns=[column])[column].chunks:
+        if not pyarrow.types.is_dictionary(chunk.type):
+            cells += chunk.to_pylist()
+            continue
+        longest = max((_length(value) for value in chunk.dictionary), default=0)
+        if longest > _BYTES_PER_CHARACTER * MOST_CHARACTERS:
+            raise CohortError(
+                f"{name} has a {column} of {longest:,} bytes",
+                remedy=f"shorten it to at most {MOST_CHARACTERS} characters",
+            )
+        chunk.validate(full=True)  # places outside the dictionary
+        values = [*chunk.dictionary.to_pylist(), None]
+        cells += [values[place] for place in chunk.indices.fill_null(len(values) - 1).to_pylist()]
+    if len(cells) != file.metadata.num_rows:
+        raise _damaged(name)
     return cells
 
 
@@ -263,22 +289,21 @@ def _length(value: Any) -> int:
     return len(value.as_buffer()) if hasattr(value, "as_buffer") and value.is_valid else 0
 
 
-def _declared_bytes(name: str, file: Any, group: int, column: str) -> int:
-    """The size, without compression, that the file states of a row group's images.
+def _declared_bytes(name: str, file: Any, group: int) -> int:
+    """The size, without compression, that the file states of a row group.
 
     Raises
     ------
     CohortError : it is more than can be held in memory.
     """
-    metadata = file.metadata.row_group(group)
-    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
-    declared = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column)
+    # Not the sum over its columns: pyarrow ends the process for damaged metadata of a column.
+    declared = int(file.metadata.row_group(group).total_byte_size)
     if declared > _MOST_GROUP_BYTES:
         raise CohortError(
-            f"{name} declares {declared:,} bytes of images in one row group, which is read at once",
+            f"{name} declares {declared:,} bytes in one row group, which is read at once",
             remedy="write it again with row_group_size=100",
         )
-    return int(declared)
+    return declared
 
 
 def _image_column(name: str, file: Any) -> str:
@@ -288,7 +313,7 @@ def _image_column(name: str, file: Any) -> str:
     schema = file.schema_arrow
     if IMAGE not in schema.names:
         raise CohortError(
-            f"{name} has no column 'image' (it has {', '.join(schema.names)})",
+            f"{name} has no column 'image' (it has {_shown(schema.names)})",
             remedy="write the bytes of each image file into a column 'image'",
         )
     if schema.names.count(IMAGE) > 1:
@@ -331,11 +356,9 @@ def _images(column: Any, name: str) -> Any:
     return pyarrow.compute.struct_field(column, "bytes") if "." in name else column
 
 
-def _next(batches: Iterator[Any], name: str) -> Any:
-    try:
-        return next(batches, None)
-    except _UNREADABLE as error:
-        raise _damaged(name) from error
+def _shown(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(printable(name[:60]) for name in names[:_NAMES_SHOWN]) + more
 
 
 def _damaged(name: str) -> CohortError:
