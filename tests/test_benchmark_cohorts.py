@@ -210,6 +210,31 @@ def test_tables_of_a_folder_that_are_not_the_published_ones_are_noted(metadata: 
     assert cohort.tables["tcga_4x4.csv"] == hashlib.sha256(content).hexdigest()
 
 
+def test_tables_of_ones_own_are_in_the_digest(metadata: Path, tmp_path: Path) -> None:
+    cohort = load("camelyon", metadata, tmp_path)
+    assert cohort.own_tables == ("camelyon.csv", "camelyon_reduced.csv")
+    folder = miniature.write_tables(tmp_path / "metadata")
+    assert load("camelyon", folder, tmp_path).digest == cohort.digest
+    table = pd.read_csv(folder / "camelyon.csv", dtype=str)
+    table.iloc[:-1].to_csv(folder / "camelyon.csv", index=False)
+    changed = load("camelyon", folder, tmp_path)
+    assert changed.digest != cohort.digest
+    assert changed.images == cohort.images
+    assert load("camelyon", metadata, tmp_path, commit="d" * 40).digest != cohort.digest
+
+
+@pytest.mark.parametrize("name", ["RUMC\u200b", "R\u0423MC", "R-UMC"])
+def test_names_in_tables_of_ones_own_are_checked(tmp_path: Path, name: str) -> None:
+    folder = miniature.write_tables(tmp_path / "metadata")
+    for file in ("camelyon.csv", "camelyon_reduced.csv"):
+        table = pd.read_csv(folder / file, dtype=str)
+        split = (table.medical_center == "RUMC") & table.slide_id.str[-1].isin(list("02468"))
+        table.loc[split, "medical_center"] = name
+        table.to_csv(folder / file, index=False)
+    with pytest.raises(CohortError, match=r"medical.center"):
+        load("camelyon", folder, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -17,7 +17,7 @@ def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeyp
         name="demo",
         patches=recipe.patches.loc[few].reset_index(drop=True),
         read_image=lambda row: recipe.read_image(int(few[row])),
-        digest=recipe.digest,
+        images=recipe.images,
         views=recipe.views,
     )
     monkeypatch.setattr(demo, "load", lambda: small)

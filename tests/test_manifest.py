@@ -82,6 +82,87 @@ def test_extra_columns_blank_lines_and_a_byte_order_mark_do_no_harm(folder: Path
     assert len(load_folder(folder)) == 12
 
 
+def test_rows_without_any_cell_are_no_rows(folder: Path, table: Table) -> None:
+    nothing = [""] * len(HEADER)
+    write_table(folder, [nothing, *table[:4], nothing, *table[4:], nothing, [" ", "", ""]])
+    assert len(load_folder(folder)) == 12
+
+
+def renamed(folder: Path, table: Table, old: str, new: str) -> Path:
+    """The image of the first row under another name, which the table does not have."""
+    path = folder / table[1][0].replace("A-tumor", old)
+    (folder / table[1][0]).rename(folder / table[1][0].replace("A-tumor", new))
+    table[1][0] = str(path.relative_to(folder))
+    write_table(folder, table)
+    return folder / table[1][0]
+
+
+def test_file_names_may_have_their_accents_apart_as_a_mac_writes_them(folder: Path, table: Table) -> None:
+    named = renamed(folder, table, "K\u00f6ln", "Ko\u0308ln")
+    cohort = load_folder(folder)
+    assert cohort.read_image(0).size == (8, 8)
+    # The exact name is meant where it is there.
+    other = folder / "other.png"
+    Image.new("RGB", (9, 9), "red").save(other)
+    other.rename(named)
+    assert load_folder(folder).read_image(0).size == (9, 9)
+
+
+def test_a_name_that_could_mean_two_files_means_none(folder: Path, table: Table) -> None:
+    renamed(folder, table, "\u1e69", "s\u0307\u0323")
+    shutil.copy(folder / table[2][0], folder / "images" / "s\u0323\u0307-007.png")
+    assert_mentions(problem(folder), "1 of 12 images", "missing")
+
+
+def test_two_encodings_of_a_path_are_one_image(folder: Path, table: Table) -> None:
+    renamed(folder, table, "K\u00f6ln", "Ko\u0308ln")
+    table[2][0] = table[1][0].replace("\u00f6", "o\u0308")
+    write_table(folder, table)
+    assert_mentions(problem(folder), "lines 2 and 3 both have the image")
+
+
+def test_a_file_whose_name_has_another_case_is_named(folder: Path, table: Table) -> None:
+    for row in table[1:]:
+        row[0] = row[0].replace(".png", ".PNG")
+    write_table(folder, table)
+    assert_mentions(
+        problem(folder),
+        "12 of 12 images in manifest.csv are missing: 'images/A-tumor-007.PNG' (line 2)",
+        "(there is 'images/A-tumor-007.png')",
+        "the same upper and lower case",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "one", "all_of_them"),
+    [
+        (b"", "1 of 12 images is an empty file (first: 'images/A-tumor-007.png'", "are empty files"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "1 of 12 images is a pointer of git-lfs, not an image",
+            "fetch the images with 'git lfs pull'",
+        ),
+    ],
+)
+def test_what_stands_in_place_of_an_image_is_said(
+    folder: Path, table: Table, content: bytes, one: str, all_of_them: str
+) -> None:
+    (folder / table[1][0]).write_bytes(content)
+    assert_mentions(problem(folder), one)
+    for row in table[1:]:
+        (folder / row[0]).write_bytes(content)
+    assert_mentions(problem(folder), "12 of 12 images", all_of_them)
+
+
+@pytest.mark.parametrize("name", ["sub\u0455\u0435t", "SUBSET", "sub set", "subset\u200b"])
+def test_a_column_that_looks_like_the_subset_is_not_taken_for_another(
+    folder: Path, table: Table, name: str
+) -> None:
+    table[0][5] = name
+    write_table(folder, table)
+    assert_mentions(problem(folder), "probably meant as 'subset'")
+
+
 def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     assert_mentions(problem(tmp_path / "nowhere"), "nowhere", "does not exist", "manifest.csv")
 
@@ -155,7 +236,7 @@ def test_the_remedy_for_semicolons_is_commas(folder: Path) -> None:
 def test_a_misspelt_subset_column_is_not_taken_for_an_extra_one(folder: Path, table: Table) -> None:
     table[0][5] = "Subset"
     write_table(folder, table)
-    assert_mentions(problem(folder), "'Subset'", "rename 'Subset' to 'subset'")
+    assert_mentions(problem(folder), "'Subset'", "rename it to 'subset'")
 
 
 def test_a_column_named_twice_is_reported(folder: Path, table: Table) -> None:
@@ -300,22 +381,45 @@ def test_the_order_of_the_rows_does_not_change_the_digest(
     write_table(folder, [table[0]] + [table[row] for row in order])
     shuffled = load_folder(folder)
     write_table(folder, table)
-    assert shuffled.digest == straight.digest
+    assert (shuffled.digest, shuffled.images) == (straight.digest, straight.images)
     assert shuffled.keys == [straight.keys[row - 1] for row in order]
 
 
-def test_labels_do_not_change_the_digest_but_image_bytes_and_keys_do(folder: Path, table: Table) -> None:
-    digests = [load_folder(folder).digest]
+def test_labels_change_the_digest_but_not_that_of_the_images(folder: Path, table: Table) -> None:
+    cohorts = [load_folder(folder)]
     for row in table[1:]:
         row[4] += "-hospital"
     write_table(folder, table)
-    assert load_folder(folder).digest == digests[0]
+    cohorts.append(load_folder(folder))
+    assert len({cohort.images for cohort in cohorts}) == 1
     table[1][2] = "7"
     write_table(folder, table)
-    digests.append(load_folder(folder).digest)
+    cohorts.append(load_folder(folder))
     with (folder / table[1][0]).open("ab") as file:
         file.write(b"\0")
-    digests.append(load_folder(folder).digest)
+    cohorts.append(load_folder(folder))
+    assert len({cohort.images for cohort in cohorts}) == 3
+    assert len({cohort.digest for cohort in cohorts}) == 4
+
+
+@pytest.mark.parametrize("column", ["slide_id", "biological_class", "medical_center", "subset"])
+def test_every_label_is_part_of_the_digest(folder: Path, table: Table, column: str) -> None:
+    before = load_folder(folder).digest
+    for row in table[1:]:
+        if row[HEADER.index(column)] in ("00Atumor", "tumor", "A"):
+            row[HEADER.index(column)] = "other"
+        elif column == "subset" and row[4] != "C":
+            row[HEADER.index(column)] = {"007": "left", "1.0": "right"}[row[2]]
+    write_table(folder, table)
+    assert load_folder(folder).digest != before
+
+
+def test_k_is_part_of_the_digest_and_the_license_is_not(folder: Path) -> None:
+    digests = []
+    for text in ("", "license = 'MIT'", "k = 3", "k = 4"):
+        (folder / "cohort.toml").write_text(text)
+        digests.append(load_folder(folder).digest)
+    assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
 

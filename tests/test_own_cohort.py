@@ -70,10 +70,10 @@ def test_the_three_forms_of_the_same_patches_are_the_same_cohort(
 def test_a_tree_and_its_manifest_share_their_embeddings_and_a_parquet_file_is_read_in_its_own_order(
     tmp_path: Path, patches: list[Given]
 ) -> None:
-    digests = {name: load(write(tmp_path / name, patches)).digest for name, write in FORMS.items()}
+    digests = {name: load(write(tmp_path / name, patches)).images for name, write in FORMS.items()}
     assert digests["tree"] == digests["manifest"]
     turned = {
-        name: load(write(tmp_path / "turned" / name, patches[::-1])).digest for name, write in FORMS.items()
+        name: load(write(tmp_path / "turned" / name, patches[::-1])).images for name, write in FORMS.items()
     }
     assert turned["manifest"] == digests["manifest"]
     assert turned["parquet"] != digests["parquet"]

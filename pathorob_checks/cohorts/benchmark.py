@@ -18,6 +18,14 @@ from pydantic import BaseModel, ConfigDict
 from pathorob_checks import hub
 from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, View, patch_keys
 from pathorob_checks.cohorts.images import decode
+from pathorob_checks.cohorts.names import (
+    LABELS,
+    NONE_ACCEPTED,
+    AcceptedNames,
+    Names,
+    check_characters,
+    check_slides,
+)
 from pathorob_checks.cohorts.parquet import ParquetImages
 from pathorob_checks.cohorts.tables import Pin, Tables, parse
 from pathorob_checks.errors import CohortError
@@ -97,7 +105,7 @@ def tables(folder: Path | None, cache: Path) -> Tables:
     )
 
 
-def load(name: str, commit: str | None, source: Tables) -> Cohort:
+def load(name: str, commit: str | None, source: Tables, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     """A cohort of the benchmark.
 
     Tables are read now, images only when the first image is read.
@@ -106,6 +114,7 @@ def load(name: str, commit: str | None, source: Tables) -> Cohort:
     ----------
     name : camelyon, tcga or tolkach_esca.
     commit : of the images' repository; None where only labels are needed, as for precomputed embeddings.
+    accepted : reviewed names of the user's own tables that may look alike.
 
     Raises
     ------
@@ -113,14 +122,18 @@ def load(name: str, commit: str | None, source: Tables) -> Cohort:
     """
     cohort = facts().cohorts[name]
     read: dict[str, pd.DataFrame] = {}
-    digests, changed = {}, []
+    digests, changed, names = {}, [], Names(accepted)
     for view in cohort.views.values():
         if view.table not in read:
             content = source.content(view.table)
-            read[view.table] = parse(view.table, content, paired=view.paired)
+            table = parse(view.table, content, paired=view.paired)
             digests[view.table] = hashlib.sha256(content).hexdigest()
             if not source.is_published(view.table, content):
                 changed.append(view.table)
+                table = _checked(view.table, table, names)
+            read[view.table] = table
+    if changed:
+        names.check()
     patches = _union([read[view.table] for view in _first_views(cohort)])
     images = _HubImages(name, cohort.repository, commit, patches)
     differ = "differs from the published table" if len(changed) == 1 else "differ from the published tables"
@@ -130,14 +143,35 @@ def load(name: str, commit: str | None, source: Tables) -> Cohort:
         patches=patches,
         read_image=images,
         reading_order=images.reading_order,
-        digest=_digest(cohort.repository, commit),
+        images=_digest(cohort.repository, commit),
         views={metric: _view(patches, read[view.table], view) for metric, view in cohort.views.items()},
         license=cohort.license,
         commercial=None if cohort.commercial == "uncertain" else bool(cohort.commercial),
         source=f"{cohort.repository}@{commit}" if commit else cohort.repository,
-        notes=(note,) if changed else (),
+        notes=(note, *names.notes) if changed else (),
         tables=digests,
+        own_tables=tuple(changed),
     )
+
+
+def _checked(file: str, table: pd.DataFrame, names: Names) -> pd.DataFrame:
+    """A table of the user's with its labels normalized, as those of any cohort of the user's.
+
+    Raises
+    ------
+    CohortError : a name has characters that cannot be seen, or two slides have one id.
+    """
+    for column in ("slide_id", "patch_id"):
+        for text in table[column].unique():
+            check_characters(f"a row of {file}", column, text)
+    first = table.drop_duplicates("slide_id")
+    check_slides(
+        (slide, center, file) for slide, center in zip(first.slide_id, first.medical_center, strict=True)
+    )
+    normal = {
+        column: [names.label(f"a row of {file}", column, text) for text in table[column]] for column in LABELS
+    }
+    return table.assign(**normal)
 
 
 def image_files(name: str, commit: str) -> list[hub.RemoteFile]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from pathorob_checks.canonical import digest_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +54,8 @@ class Cohort:
         0..N-1 and (slide_id, patch_id) is unique.
     read_image : row number -> RGB image, on any thread; raises `CohortError` for an image that cannot
         be decoded.
-    digest : hex digest of everything that decides the images (their bytes, or the generator's
-        source and recipe); labels are not part of it.
+    images : hex digest of everything that decides the images (their bytes, or the generator's source and
+        recipe); labels are not part of it, so that relabeling does not embed anew.
     views : by the names in `VIEWS`.
     license : SPDX-like expression or free text; "unknown" where it is not stated.
     commercial : whether the license allows commercial use; None where that is unknown.
@@ -60,12 +64,14 @@ class Cohort:
         every process; None is the order of the patch keys.
     notes : sentences that a report of this cohort must show.
     tables : digests of the tables that say what the metrics read, by file name.
+    own_tables : those of a benchmark cohort that the user gave and that are not the published ones: what is
+        published of the benchmark is not about them.
     """
 
     name: str
     patches: pd.DataFrame
     read_image: Callable[[int], Image.Image]
-    digest: str
+    images: str
     views: Mapping[str, View]
     license: str = "unknown"
     commercial: bool | None = None
@@ -73,14 +79,46 @@ class Cohort:
     reading_order: Callable[[], npt.NDArray[np.int64]] | None = None
     notes: tuple[str, ...] = ()
     tables: Mapping[str, str] | None = None
+    own_tables: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.patches)
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of everything about the cohort that decides a number, but not the order of its rows.
+
+        These are the images, every label of every patch, and how each metric reads them: rows, subsets, k,
+        paired design and schedule.
+        """
+        views = {
+            name: {
+                "rows": _digest_of_rows(view.patches),
+                "paired": view.paired,
+                "k": view.k,
+                "schedule": view.schedule,
+            }
+            for name, view in self.views.items()
+        }
+        return digest_of(
+            {
+                "format": 1,
+                "images": self.images,
+                "patches": _digest_of_rows(self.patches),
+                "views": views,
+                "tables": dict(self.tables or {}),
+            }
+        )
+
+    @cached_property
     def keys(self) -> list[str]:
         """`<slide_id>-<patch_id>` of every row: what identifies a patch within the cohort."""
         return patch_keys(self.patches)
+
+
+def _digest_of_rows(patches: pd.DataFrame) -> str:
+    rows = sorted(zip(*(patches[column] for column in COLUMNS), strict=True))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def patch_keys(patches: pd.DataFrame) -> list[str]:

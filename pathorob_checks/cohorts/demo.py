@@ -46,7 +46,7 @@ def from_recipe(content: bytes) -> Cohort:
         name=recipe.name,
         patches=patches,
         read_image=_reader(recipe, places),
-        digest=_digest(content),
+        images=_digest(content),
         license="Apache-2.0 (generated)",
         commercial=True,
         source="rendered by pathorob-checks",

@@ -11,7 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ import pandas as pd
 from PIL import Image
 
 from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, views_of_one_table
+from pathorob_checks.cohorts.lookalikes import skeleton
+from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_slides, quoted_name
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
 
@@ -68,7 +70,7 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
     missing = [column for column in required if column not in header]
     if missing:
         similar = [(name, column) for column in missing if (name := _nearest(column, others))]
-        remedy = ", ".join(f"rename '{name}' to '{column}'" for name, column in similar)
+        remedy = ", ".join(f"rename {quoted_name(name)} to '{column}'" for name, column in similar)
         if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
             remedy = "separate the columns by commas"
         names = ", ".join(f"'{column}'" for column in missing)
@@ -78,48 +80,52 @@ def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> 
     for column in OPTIONAL:
         if column not in header and (name := _nearest(column, others)):
             raise CohortError(
-                f"{what} has a column '{name}' that is probably meant as '{column}'",
-                remedy=f"rename '{name}' to '{column}', or to a less similar name if it is another column",
+                f"{what} has a column {quoted_name(name)} that is probably meant as '{column}'",
+                remedy=f"rename it to '{column}', or to a less similar name if it is another column",
             )
     for column in (*required, *OPTIONAL):
         if header.count(column) > 1:
             raise CohortError(f"{what} has the column '{column}' twice", remedy="delete one of them")
 
 
-def check_label(where: str, column: str, text: str) -> None:
-    """Refuse a cell or name that must be a mistake.
+def made_patch(where: str, cells: Mapping[str, str], names: Names) -> Patch:
+    """A patch from the cells or folder names that describe it.
+
+    Its ids stay as they are written, because embeddings that exist already name them so; its other names are
+    normalized.
 
     Raises
     ------
-    CohortError : it is empty, has white space around it or a control character, or is not valid text.
+    CohortError : a name is empty, or has characters that cannot be seen or that are not of one script.
     """
-    if not text.strip():
-        raise CohortError(f"{where} has an empty cell in column '{column}'", remedy="fill it")
-    # 'RUMC ' would be a second medical center beside 'RUMC'.
-    if text != text.strip() or any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise CohortError(
-            f"{where} has stray white space or a control character in its {column}: {text!r}",
-            remedy="remove it",
-        )
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):  # a file name that is not UTF-8
-        raise CohortError(f"{where} has a {column} that is not UTF-8 text: {text!r}", remedy="rename it")
+    labels = {}
+    for column, text in cells.items():
+        if column in LABELS:
+            labels[column] = names.label(where, column, text)
+        else:
+            check_characters(where, column, text)
+            labels[column] = text
+    return Patch(where=where, **labels)
 
 
-def check_table(what: str, patches: Sequence[Patch], settings: Settings) -> None:
+def check_table(what: str, patches: Sequence[Patch], settings: Settings, names: Names) -> None:
     """Check all that depends on the labels alone.
 
     Parameters
     ----------
     what : the cohort's table or folder, for messages.
+    names : that the patches were made with.
 
     Raises
     ------
-    CohortError : a patch occurs twice, a slide is in two centers, a center is both in-domain and
-        out-of-domain, the subsets do not fit together, or there is too little to compare.
+    CohortError : a patch occurs twice, two names may be one, a slide is in two centers, a center is both
+        in-domain and out-of-domain, the subsets do not fit together, or there is too little to compare.
     """
     _check_keys(patches)
     _check_subsets(patches)
-    _check_spellings(patches)
+    names.check()
+    first_of = {patch.slide_id: patch for patch in reversed(patches)}
+    check_slides((slide, patch.medical_center, patch.where) for slide, patch in first_of.items())
     _check_slides_and_centers(patches)
     _check_comparisons(what, patches)
     _check_k(patches, settings)
@@ -151,12 +157,13 @@ def own_cohort(
     read_image: Callable[[int], Image.Image],
     settings: Settings,
     reading_order: Callable[[], npt.NDArray[np.int64]] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Cohort:
     """The cohort of patches that passed the checks.
 
-    Its digest covers patch keys and image bytes, not labels. It covers the order of the patches only where
-    the cohort has its own reading order: that decides which patches share a batch, and so the last bits of
-    their embeddings.
+    The digest of its images covers patch keys and image bytes, not labels. It covers the order of the patches
+    only where the cohort has its own reading order: that decides which patches share a batch, and so the last
+    bits of their embeddings.
 
     Parameters
     ----------
@@ -174,17 +181,22 @@ def own_cohort(
         name=name,
         patches=table,
         read_image=read_image,
-        digest=hashlib.sha256(json.dumps([scheme, entries]).encode()).hexdigest(),
+        images=hashlib.sha256(json.dumps([scheme, entries]).encode()).hexdigest(),
         views=views_of_one_table(table, k=settings.k),
         license=settings.license,
         commercial=settings.commercial,
         source=source,
         reading_order=reading_order,
+        notes=notes,
     )
 
 
 def _nearest(column: str, names: Iterable[str]) -> str | None:
     """The name that is probably meant as `column`: a misspelling, or one of its words ('center')."""
+    names = list(names)
+    alike = next((name for name in names if skeleton(name) == skeleton(column)), None)
+    if alike is not None:
+        return alike
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
     similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
     similar += [name for name in plain if "_" in column and name in column.split("_") and name != "id"]
@@ -194,7 +206,7 @@ def _nearest(column: str, names: Iterable[str]) -> str | None:
 def _check_keys(patches: Sequence[Patch]) -> None:
     by_key: dict[str, Patch] = {}
     for patch in patches:
-        first = by_key.setdefault(patch.key, patch)
+        first = by_key.setdefault(unicodedata.normalize("NFKC", patch.key), patch)
         if first is patch:
             continue
         if (first.slide_id, first.patch_id) == (patch.slide_id, patch.patch_id):
@@ -208,30 +220,6 @@ def _check_keys(patches: Sequence[Patch]) -> None:
             f"{first.where} and {patch.where} both describe a patch with the key '{patch.key}'",
             remedy="rename one of them so that slide-patch is unique",
         )
-
-
-def _check_spellings(patches: Sequence[Patch]) -> None:
-    """Refuse two spellings of a name: 'Lyon' and 'lyon' would be two centers."""
-    columns = {
-        "biological_class": "biological classes",
-        "medical_center": "medical centers",
-        "subset": "subsets",
-    }
-    for column, noun in columns.items():
-        first_with: dict[str, Patch] = {}
-        seen: set[str] = set()
-        for patch in patches:
-            name = getattr(patch, column)
-            if name in seen:
-                continue
-            seen.add(name)
-            first = first_with.setdefault(unicodedata.normalize("NFKC", name).casefold(), patch)
-            if first is not patch:
-                raise CohortError(
-                    f"the {noun} '{getattr(first, column)}' ({first.where}) and '{name}' ({patch.where}) "
-                    "differ only in upper and lower case or in the encoding of letters",
-                    remedy="write them alike, or choose more distinct names",
-                )
 
 
 def _check_slides_and_centers(patches: Sequence[Patch]) -> None:

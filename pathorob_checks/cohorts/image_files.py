@@ -1,9 +1,8 @@
-"""Image files inside a cohort folder: where they may be, their digests, and their pixels."""
+"""Image files inside a cohort folder: their digests and their pixels."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,19 +10,25 @@ from pathlib import Path
 
 from PIL import Image
 
-from pathorob_checks.cohorts.images import decode
+from pathorob_checks.cohorts.images import MOST_BYTES, decode
+from pathorob_checks.cohorts.reading import is_pointer
 from pathorob_checks.errors import CohortError
+from pathorob_checks.files import read_limited
 
-
-def is_inside(root: Path, path: Path) -> bool:
-    """Whether a path, with all links followed, is in `root`, so that a copy of the folder is complete.
-
-    Parameters
-    ----------
-    root : the folder, with its own links followed (`os.path.realpath`).
-    """
-    # realpath and not Path.resolve, which raises for a loop of symbolic links.
-    return Path(os.path.realpath(path)).is_relative_to(root)
+_EMPTY, _POINTER = "empty", "pointer"
+# By what stands in a file's place instead of an image: what to say of one, of several, and the remedy.
+_NO_IMAGES = {
+    _EMPTY: (
+        "is an empty file",
+        "are empty files",
+        "copy them again; the disk may have been full",
+    ),
+    _POINTER: (
+        "is a pointer of git-lfs, not an image",
+        "are pointers of git-lfs, not images",
+        "fetch the images with 'git lfs pull'",
+    ),
+}
 
 
 def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tuple[str, ...]:
@@ -36,18 +41,28 @@ def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tupl
 
     Raises
     ------
-    CohortError : one cannot be read.
+    CohortError : one cannot be read, is empty, or is a pointer of git-lfs.
     """
 
     def digest(row: int) -> str:
         try:
-            with (folder / paths[row]).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            content = read_limited(folder / paths[row], MOST_BYTES)
         except OSError as error:
             raise _unreadable(where[row], error) from error
+        if not content:
+            return _EMPTY
+        return _POINTER if is_pointer(content) else hashlib.sha256(content).hexdigest()
 
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="hash") as pool:
-        return tuple(pool.map(digest, range(len(paths))))
+        digests = tuple(pool.map(digest, range(len(paths))))
+    for kind, (of_one, of_several, remedy) in _NO_IMAGES.items():
+        rows = [row for row, found in enumerate(digests) if found == kind]
+        if rows:
+            what = of_one if len(rows) == 1 else of_several
+            raise CohortError(
+                f"{len(rows)} of {len(digests)} images {what} (first: {where[rows[0]]})", remedy=remedy
+            )
+    return digests
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ class FileImages:
             that the cohort's digest was computed from.
         """
         try:
-            content = (self.folder / self.paths[row]).read_bytes()
+            content = read_limited(self.folder / self.paths[row], MOST_BYTES)
         except OSError as error:
             raise _unreadable(self.where[row], error) from error
         return decode_unchanged(content, self.digests[row], f"image {self.where[row]}")

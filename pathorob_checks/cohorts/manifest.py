@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.csv_tables import MOST_BYTES, parse_csv
 from pathorob_checks.cohorts.design import (
     OPTIONAL,
     Patch,
     check_columns,
     check_images,
-    check_label,
     check_table,
+    made_patch,
     own_cohort,
 )
-from pathorob_checks.cohorts.image_files import FileImages, hash_files, is_inside
+from pathorob_checks.cohorts.folder_paths import FolderPaths, is_inside
+from pathorob_checks.cohorts.image_files import FileImages, hash_files
+from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names, check_characters
+from pathorob_checks.cohorts.reading import read_file, unreadable
 from pathorob_checks.cohorts.settings import SETTINGS, read_settings
 from pathorob_checks.errors import CohortError
 
@@ -36,7 +38,7 @@ class _Row:
     patch: Patch
 
 
-def load_folder(folder: Path) -> Cohort:
+def load_folder(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     """Read and check a cohort folder with a manifest.
 
     Parameters
@@ -44,12 +46,12 @@ def load_folder(folder: Path) -> Cohort:
     folder : holds `manifest.csv` with the columns `image_path` (relative to the folder), `slide_id`,
         `patch_id`, `biological_class`, `medical_center` and optionally `subset` ('ID' or 'OOD', or names
         of paired subsets instead of 'ID'; all 'ID' without it), and optionally `cohort.toml`. Cells are
-        strings as written: '007' keeps its zeros, 'NA' is a value.
+        strings: '007' keeps its zeros, 'NA' is a value. Rows whose cells are all empty are ignored.
+    accepted : reviewed names that may look alike.
 
     Returns
     -------
-    The cohort, rows in the manifest's order, named after the folder. Its digest covers patch keys and
-    image bytes; neither labels nor the order of the rows change it.
+    The cohort, rows in the manifest's order, named after the folder. The order changes no digest.
 
     Raises
     ------
@@ -58,12 +60,12 @@ def load_folder(folder: Path) -> Cohort:
     if not folder.is_dir():
         problem = f"cohort folder '{folder}' " + ("is not a folder" if folder.exists() else "does not exist")
         raise CohortError(problem, remedy=f"give the folder that contains {MANIFEST}")
-    rows = _read_manifest(folder / MANIFEST)
+    names = Names(accepted)
+    rows = _read_manifest(folder / MANIFEST, names)
     patches = [row.patch for row in rows]
     settings = read_settings(folder / SETTINGS)
-    check_table(MANIFEST, patches, settings)
-    _check_paths(folder, rows)
-    paths = tuple(row.image_path for row in rows)
+    check_table(MANIFEST, patches, settings, names)
+    paths = _actual_paths(folder, rows)
     where = tuple(patch.where for patch in patches)
     digests = hash_files(folder, paths, where)
     check_images(patches, digests)
@@ -74,82 +76,81 @@ def load_folder(folder: Path) -> Cohort:
         digests=digests,
         read_image=FileImages(folder.absolute(), paths, where, digests),
         settings=settings,
+        notes=names.notes,
     )
 
 
-def _read_manifest(path: Path) -> list[_Row]:
-    """Parse the table. The `csv` module, not pandas: pandas accepts ragged rows and has no line numbers."""
+def _read_manifest(path: Path, names: Names) -> list[_Row]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = read_file(path, MANIFEST, MOST_BYTES)
     except FileNotFoundError:
         raise CohortError(
             f"folder '{path.parent}' has no {MANIFEST}",
             remedy=f"write one with the columns {', '.join(REQUIRED)} and, where needed, subset",
         ) from None
-    except OSError as error:
-        problem = f"{MANIFEST} cannot be read: {error.strerror or error}"
-        raise CohortError(problem, remedy="make it a readable file") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise CohortError(f"{MANIFEST} line {line} is not UTF-8 text", remedy="save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        table = [(reader.line_num, cells) for cells in reader if cells]  # a blank line is not a row
-    except csv.Error as error:
-        raise CohortError(
-            f"{MANIFEST} line {reader.line_num} is malformed CSV: {error}",
-            remedy='close every quote, and write a quote inside a quoted cell as ""',
-        ) from error
-    if not table:
+    table = parse_csv(MANIFEST, content)
+    if not table.header:
         remedy = f"write the header {','.join(REQUIRED)} and one row per patch"
         raise CohortError(f"{MANIFEST} is empty", remedy=remedy)
-    header = table[0][1]
-    check_columns(MANIFEST, header, REQUIRED)
-    if len(table) == 1:
+    check_columns(MANIFEST, table.header, REQUIRED)
+    if not table.rows:
         raise CohortError(f"{MANIFEST} has a header but no rows", remedy="write one row per patch")
-    used = [(header.index(column), column) for column in (*REQUIRED, *OPTIONAL) if column in header]
+    used = [(table.header.index(name), name) for name in (*REQUIRED, *OPTIONAL) if name in table.header]
     rows = []
-    for line, cells in table[1:]:
-        if len(cells) != len(header):
-            raise CohortError(
-                f"{MANIFEST} line {line} is malformed CSV: {len(cells)} instead of {len(header)} cells",
-                remedy="give every row one cell per column, and quote cells that contain a comma",
-            )
+    for line, cells in table.rows:
         labels = {column: cells[position] for position, column in used}
-        for column, cell in labels.items():
-            check_label(f"{MANIFEST} line {line}", column, cell)
         image_path = labels.pop("image_path")
-        rows.append(_Row(line, image_path, Patch(where=f"'{image_path}' ({MANIFEST} line {line})", **labels)))
+        check_characters(f"{MANIFEST} line {line}", "image_path", image_path)
+        patch = made_patch(f"'{image_path}' ({MANIFEST} line {line})", labels, names)
+        rows.append(_Row(line, image_path, patch))
     return rows
 
 
-def _check_paths(folder: Path, rows: Sequence[_Row]) -> None:
-    """Every row has its own image, a file inside the folder."""
+def _actual_paths(folder: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
+    """The image file of every row: inside the folder, and a row's own."""
     root = Path(os.path.realpath(folder))
+    files = FolderPaths(root)
     by_path: dict[str, _Row] = {}
-    missing = []
+    missing, paths = [], []
     for row in rows:
-        first = by_path.setdefault(os.path.normpath(row.image_path), row)
+        line = f"{MANIFEST} line {row.line}"
+        pure = PurePosixPath(row.image_path)
+        outside = pure.is_absolute() or bool(PureWindowsPath(row.image_path).anchor) or ".." in pure.parts
+        if outside or not is_inside(root, root / row.image_path):
+            raise CohortError(
+                f"{line} has an image outside the cohort folder: '{row.image_path}'",
+                remedy="copy the image into the folder and write its path relative to the folder",
+            )
+        try:
+            path = files.file(row.image_path)
+        except OSError as error:
+            raise unreadable(f"the image of {line}", error) from error
+        first = by_path.setdefault(os.path.normpath(path or row.image_path), row)
         if first is not row:
             raise CohortError(
                 f"{MANIFEST} lines {first.line} and {row.line} both have the image '{row.image_path}'",
                 remedy="give every patch its own image, or delete one of the rows",
             )
-        pure = PurePosixPath(row.image_path)
-        outside = pure.is_absolute() or bool(PureWindowsPath(row.image_path).anchor) or ".." in pure.parts
-        path = root / row.image_path
-        if outside or not is_inside(root, path):
-            raise CohortError(
-                f"{MANIFEST} line {row.line} has an image outside the cohort folder: '{row.image_path}'",
-                remedy="copy the image into the folder and write its path relative to the folder",
-            )
-        if not path.is_file():
+        if path is None or not is_inside(root, root / path):
             missing.append(row)
+        else:
+            paths.append(path)
     if missing:
-        shown = ", ".join(f"'{row.image_path}' (line {row.line})" for row in missing[:3])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        verb = "is" if len(missing) == 1 else "are"
-        raise CohortError(
-            f"{len(missing)} of {len(rows)} images in {MANIFEST} {verb} missing: {shown}{more}",
-            remedy="write image_path relative to the folder, with forward slashes, and copy every file",
+        raise _missing(missing, len(rows), files)
+    return tuple(paths)
+
+
+def _missing(missing: Sequence[_Row], total: int, files: FolderPaths) -> CohortError:
+    shown = ", ".join(f"'{row.image_path}' (line {row.line})" for row in missing[:3])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    verb = "is" if len(missing) == 1 else "are"
+    problem = f"{len(missing)} of {total} images in {MANIFEST} {verb} missing: {shown}{more}"
+    similar = next((path for row in missing[:3] if (path := files.similar(row.image_path))), None)
+    if similar is not None:
+        return CohortError(
+            f"{problem} (there is '{similar}')",
+            remedy="write image_path as the files are called, with the same upper and lower case",
         )
+    return CohortError(
+        problem, remedy="write image_path relative to the folder, with forward slashes, and copy every file"
+    )

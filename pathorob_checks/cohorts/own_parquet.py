@@ -12,14 +12,14 @@ from PIL import Image
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.design import (
     OPTIONAL,
-    Patch,
     check_columns,
     check_images,
-    check_label,
     check_table,
+    made_patch,
     own_cohort,
 )
 from pathorob_checks.cohorts.image_files import decode_unchanged
+from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names
 from pathorob_checks.cohorts.parquet import IMAGE, ParquetImages
 from pathorob_checks.cohorts.settings import read_settings
 from pathorob_checks.errors import CohortError
@@ -27,7 +27,7 @@ from pathorob_checks.errors import CohortError
 LABELS = ("slide_id", "patch_id", "biological_class", "medical_center")
 
 
-def load_parquet(path: Path) -> Cohort:
+def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     """Read and check a cohort file.
 
     Parameters
@@ -35,11 +35,12 @@ def load_parquet(path: Path) -> Cohort:
     path : `X.parquet` with the columns `image` (bytes of an image file, or a struct with the field
         `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset`; other
         columns are not read. `X.toml` beside it is its optional `cohort.toml`.
+    accepted : reviewed names that may look alike.
 
     Returns
     -------
-    The cohort, named after the file, with its rows and reading order. Its digest covers patch keys, image
-    bytes and the order of the rows.
+    The cohort, named after the file, with its rows and reading order. The digest of its images covers the
+    order of the rows.
 
     Raises
     ------
@@ -51,15 +52,14 @@ def load_parquet(path: Path) -> Cohort:
     if not len(images):
         raise CohortError(f"{path.name} has no rows", remedy="write one row per patch")
     table = images.labels(LABELS, OPTIONAL)
-    patches = []
-    for row, cells in enumerate(table.to_dict("records")):
-        where = f"row {row} of {path.name}"
-        labels = {str(column): str(cell) for column, cell in cells.items()}
-        for column, cell in labels.items():
-            check_label(where, column, cell)
-        patches.append(Patch(where=where, **labels))
+    names = Names(accepted)
+    columns = [table[column].tolist() for column in table.columns]
+    patches = [
+        made_patch(f"row {row} of {path.name}", dict(zip(table.columns, cells, strict=True)), names)
+        for row, cells in enumerate(zip(*columns, strict=True))
+    ]
     settings = read_settings(path.with_suffix(".toml"))
-    check_table(path.name, patches, settings)
+    check_table(path.name, patches, settings, names)
     digests = tuple(images.digests())
     check_images(patches, digests)
     reader = _RowImages(path.absolute(), digests)
@@ -71,6 +71,7 @@ def load_parquet(path: Path) -> Cohort:
         read_image=reader,
         settings=settings,
         reading_order=reader.order,
+        notes=names.notes,
     )
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.lookalikes import skeleton
+from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames
 from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import printable
 
 BUILT_IN = ("demo",)
 BENCHMARK = ("camelyon", "tcga", "tolkach_esca")
@@ -24,10 +27,12 @@ class CohortSources:
     ----------
     metadata : the user's folder with these tables; None downloads them.
     cache : root of the package's cache.
+    accepted_names : reviewed names that may look alike.
     """
 
     metadata: Path | None
     cache: Path
+    accepted_names: AcceptedNames = NONE_ACCEPTED
 
 
 def default_cohorts(kind: str) -> tuple[str, ...]:
@@ -60,7 +65,8 @@ def check_cohort_text(text: str) -> None:
 
     Raises
     ------
-    CohortError : `text` is neither a built-in cohort nor an existing folder or parquet file.
+    CohortError : `text` is neither a built-in cohort nor an existing folder or parquet file, or a folder or
+        file is called like one of the benchmark.
     """
     choices = "give demo, camelyon, tcga, tolkach_esca, or the path of a folder or parquet file of patches"
     if text in BUILT_IN:
@@ -76,9 +82,16 @@ def check_cohort_text(text: str) -> None:
     path = _path(text)
     if not text.strip():
         raise CohortError("the name of the cohort is empty", remedy=choices)
-    if path.is_dir() or (path.is_file() and path.suffix == ".parquet"):
+    try:
+        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
+    except OSError as error:  # longer than a path can be
+        raise CohortError(
+            f"'{_shown(text)}' is no path of a cohort: {error.strerror}", remedy=choices
+        ) from error
+    if is_folder or (is_file and path.suffix == ".parquet"):
+        _check_own_name(text, path)
         return
-    if path.exists():
+    if exists:
         raise CohortError(
             f"cohort '{text}' is a file, neither a folder nor parquet",
             remedy="give the folder that contains it"
@@ -88,7 +101,22 @@ def check_cohort_text(text: str) -> None:
     names = BUILT_IN + BENCHMARK
     near = difflib.get_close_matches(text.strip().lower(), names, n=1)
     meant = f"did you mean '{near[0]}'? Otherwise " if near else ""
-    raise CohortError(f"there is no cohort and no folder '{text}'", remedy=meant + choices)
+    raise CohortError(f"there is no cohort and no folder '{_shown(text)}'", remedy=meant + choices)
+
+
+def _check_own_name(text: str, path: Path) -> None:
+    """Refuse a user's cohort under the name of another one: published bounds and schedules are by name."""
+    last = Path(os.path.normpath(Path.cwd() / path)).name
+    for name in (cohort_name(text), last, Path(os.path.realpath(path)).name):
+        plain = skeleton(name.removesuffix(".parquet").partition("@")[0])
+        for known in (*BUILT_IN, *BENCHMARK):
+            if plain == skeleton(known):
+                raise CohortError(
+                    f"the cohort '{_shown(text)}' is yours but is called like the cohort {known} of "
+                    + ("this package" if known in BUILT_IN else "the benchmark"),
+                    remedy=f"rename it, for example to our-{known}"
+                    + ("" if known in BUILT_IN else f", or give --fm-cohort={known} for the benchmark's"),
+                )
 
 
 def resolve_cohort(text: str) -> str | None:
@@ -143,26 +171,31 @@ def load_cohort(text: str, sources: CohortSources, commit: str | None = None) ->
     if (published := _published(text)) is not None:
         from pathorob_checks.cohorts import benchmark
 
-        return benchmark.load(published[0], commit, benchmark.tables(sources.metadata, sources.cache))
-    return _load_own(_path(text))
+        tables = benchmark.tables(sources.metadata, sources.cache)
+        return benchmark.load(published[0], commit, tables, sources.accepted_names)
+    return _load_own(_path(text), sources.accepted_names)
 
 
-def _load_own(path: Path) -> Cohort:
+def _load_own(path: Path, accepted: AcceptedNames) -> Cohort:
     """The user's own cohort: a parquet file, a folder with a table, or folders named by labels."""
     from pathorob_checks.cohorts import manifest, own_parquet, tree
 
     if not path.is_dir():
-        return own_parquet.load_parquet(path)
+        return own_parquet.load_parquet(path, accepted)
     # A broken link to a table is a broken table, not a folder without a table.
     if os.path.lexists(path / manifest.MANIFEST):
-        return manifest.load_folder(path)
-    return tree.load_tree(path)
+        return manifest.load_folder(path, accepted)
+    return tree.load_tree(path, accepted)
 
 
 def _published(text: str) -> tuple[str, str | None] | None:
     """Name and revision of a cohort of the benchmark: `camelyon`, `camelyon@v1`."""
     name, at, revision = text.partition("@")
     return (name, revision if at else None) if name in BENCHMARK else None
+
+
+def _shown(text: str) -> str:
+    return printable(text if len(text) <= 200 else text[:200] + "...")
 
 
 def _path(text: str) -> Path:

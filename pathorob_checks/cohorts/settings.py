@@ -9,9 +9,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from pathorob_checks.cohorts.reading import read_file
 from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import printable, shortened
 
 SETTINGS = "cohort.toml"
+_MOST_BYTES = 1 << 16
+_MOST_K = 1_000_000
 
 # By key: what is wrong with another value, and the remedy.
 _PROBLEMS = {
@@ -20,7 +24,10 @@ _PROBLEMS = {
         "is neither true nor false",
         "write true or false without quotes, or leave commercial out if unknown",
     ),
-    "k": ("is not a positive whole number", "write for example k = 10, or leave k out"),
+    "k": (
+        f"is not a positive whole number of at most {_MOST_K:,}",
+        "write for example k = 10, or leave k out",
+    ),
 }
 
 
@@ -46,7 +53,7 @@ class Settings(BaseModel):
         "unknown"
     )
     commercial: bool | None = None
-    k: Annotated[int, Field(ge=1)] | None = None
+    k: Annotated[int, Field(ge=1, le=_MOST_K)] | None = None
 
 
 def read_settings(path: Path) -> Settings:
@@ -58,14 +65,14 @@ def read_settings(path: Path) -> Settings:
     """
     file = path.name
     try:
-        table: Mapping[str, object] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        table: Mapping[str, object] = tomllib.loads(read_file(path, file, _MOST_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return Settings(file=file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+    # ValueError: not TOML, not UTF-8, or a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else printable(str(error))
         raise CohortError(
-            f"{file} cannot be read as TOML: {reason or type(error).__name__}",
-            remedy='write lines such as license = "CC-BY-4.0"',
+            f"{file} cannot be read as TOML: {reason}", remedy='write lines such as license = "CC-BY-4.0"'
         ) from error
     if "file" in table:  # a field of the model, but not a key of the file
         raise _unknown_key(file, "file")
@@ -83,11 +90,19 @@ def _first_problem(file: str, error: ValidationError) -> CohortError:
     if first["type"] == "extra_forbidden":
         return _unknown_key(file, key)
     problem, remedy = _PROBLEMS[key]
-    return CohortError(f"{file} has {key} = {first['input']!r}, which {problem}", remedy=remedy)
+    return CohortError(f"{file} has {key} = {_written(first['input'])}, which {problem}", remedy=remedy)
 
 
 def _unknown_key(file: str, key: str) -> CohortError:
     known = [f"'{name}'" for name in _PROBLEMS]
     return CohortError(
-        f"{file} has the unknown key '{key}'", remedy=f"use only {', '.join(known[:-1])} and {known[-1]}"
+        f"{file} has the unknown key {shortened(key)}",
+        remedy=f"use only {', '.join(known[:-1])} and {known[-1]}",
     )
+
+
+def _written(value: object) -> str:
+    try:
+        return shortened(value)
+    except ValueError:  # Python writes no number of more than some thousands of digits
+        return "a number of very many digits"

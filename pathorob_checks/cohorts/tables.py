@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
 from pathorob_checks.cohorts.cohort import COLUMNS, patch_keys
+from pathorob_checks.cohorts.csv_tables import MOST_BYTES, parse_csv
 from pathorob_checks.errors import CohortError
+from pathorob_checks.files import read_limited
 from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Tables:
         """
         if self.folder is not None:
             try:
-                return (self.folder / file).read_bytes()
+                return read_limited(self.folder / file, MOST_BYTES)
             except OSError as error:
                 raise CohortError(
                     f"--fm-metadata={self.folder} has no readable table {file} ({error.strerror})",
@@ -126,25 +128,27 @@ def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
     CohortError : it is not such a table, a cell is empty, or it has a patch twice (in one subset, if
         `paired`).
     """
-    import io
-
     import pandas as pd
 
-    try:
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeError) as error:
-        raise CohortError(f"{file} cannot be read as CSV", remedy="use the benchmark's own table") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing or not len(table):
-        noun = "column" if len(missing) == 1 else "columns"
-        problem = f"lacks the {noun} {', '.join(missing)}" if missing else "has no rows"
+    parsed = parse_csv(file, content)
+    missing = [column for column in COLUMNS if column not in parsed.header]
+    twice = [column for column in COLUMNS if parsed.header.count(column) > 1]
+    if missing or twice or not parsed.rows:
+        problem = "has no rows"
+        if missing or twice:
+            noun = "column" if len(missing or twice) == 1 else "columns"
+            problem = f"{'lacks' if missing else 'repeats'} the {noun} {', '.join(missing or twice)}"
         raise CohortError(f"{file} {problem}", remedy="use the benchmark's own table")
-    table = table[list(COLUMNS)]
-    empty = (table == "").any(axis=1)
-    if empty.any():
-        raise CohortError(
-            f"{file} has an empty cell in line {int(empty.to_numpy().argmax()) + 2}", remedy="fill it"
-        )
+    positions = [parsed.header.index(column) for column in COLUMNS]
+    for line, cells in parsed.rows:
+        if not all(cells[position].strip() for position in positions):
+            raise CohortError(f"{file} has an empty cell in line {line}", remedy="fill it")
+    table = pd.DataFrame(
+        {
+            column: [cells[position] for _, cells in parsed.rows]
+            for column, position in zip(COLUMNS, positions, strict=True)
+        }
+    )
     repeated = table.duplicated(["subset", "slide_id", "patch_id"] if paired else ["slide_id", "patch_id"])
     if repeated.any():
         raise CohortError(

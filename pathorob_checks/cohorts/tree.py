@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from pathorob_checks.cohorts.cohort import IN_DOMAIN, OUT_OF_DOMAIN, Cohort
-from pathorob_checks.cohorts.design import Patch, check_images, check_label, check_table, own_cohort
-from pathorob_checks.cohorts.image_files import FileImages, hash_files, is_inside
+from pathorob_checks.cohorts.design import Patch, check_images, check_table, made_patch, own_cohort
+from pathorob_checks.cohorts.folder_paths import is_inside
+from pathorob_checks.cohorts.image_files import FileImages, hash_files
+from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names
 from pathorob_checks.cohorts.settings import SETTINGS, read_settings
 from pathorob_checks.errors import CohortError
 
@@ -23,7 +25,7 @@ _WHOLE_SLIDES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".c
 _Parts = tuple[str, ...]
 
 
-def load_tree(folder: Path) -> Cohort:
+def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     """Read and check a cohort folder whose folders are the labels.
 
     Parameters
@@ -33,25 +35,27 @@ def load_tree(folder: Path) -> Cohort:
         Folder names are the labels as written, and a file's name without its suffix is the patch's. Hidden
         files and those of file managers are ignored. A slide that gives patches to several classes has a
         folder in each of them, and all its patches have different names.
+    accepted : reviewed names that may look alike.
 
     Returns
     -------
-    The cohort, rows in the order of their paths, named after the folder. Its digest is that of a folder with
-    a manifest that names the same patches.
+    The cohort, rows in the order of their paths, named after the folder. Its digests are those of a folder
+    with a manifest that names the same patches.
 
     Raises
     ------
     CohortError : a file or folder is in the wrong place, leads outside the folder, or cannot be used.
     """
     root = Path(os.path.realpath(folder))
+    names = Names(accepted)
     paths, patches = [], []
     for subset, first in _starts(root):
         for parts in _image_files(root, first, 0):
             path = "/".join(parts)
             paths.append(path)
-            patches.append(_patch(repr(path), subset, parts[len(first) :]))
+            patches.append(_patch(repr(path), subset, parts[len(first) :], names))
     settings = read_settings(root / SETTINGS)
-    check_table(f"folder {root.name!r}", patches, settings)
+    check_table(f"folder {root.name!r}", patches, settings, names)
     where = tuple(patch.where for patch in patches)
     digests = hash_files(root, paths, where)
     check_images(patches, digests)
@@ -62,6 +66,7 @@ def load_tree(folder: Path) -> Cohort:
         digests=digests,
         read_image=FileImages(root, tuple(paths), where, digests),
         settings=settings,
+        notes=names.notes,
     )
 
 
@@ -131,11 +136,9 @@ def _entries(root: Path, parts: _Parts) -> list[os.DirEntry[str]]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _patch(where: str, subset: str, parts: _Parts) -> Patch:
-    labels = dict(zip((*LEVELS, "patch_id"), (*parts[:-1], PurePath(parts[-1]).stem), strict=True))
-    for column, label in labels.items():
-        check_label(where, column, label)
-    return Patch(where=where, subset=subset, **labels)
+def _patch(where: str, subset: str, parts: _Parts, names: Names) -> Patch:
+    cells = dict(zip((*LEVELS, "patch_id"), (*parts[:-1], PurePath(parts[-1]).stem), strict=True))
+    return made_patch(where, {**cells, "subset": subset}, names)
 
 
 def _check_link(root: Path, path: str) -> None:

@@ -31,7 +31,7 @@ def embedding_key(model_identity: Mapping[str, object], cohort: Cohort) -> str:
     return digest_of(
         {
             "model": model_identity,
-            "cohort": cohort.digest,
+            "cohort": cohort.images,
             "patches": digest_of(sorted(cohort.keys)),
             "decoder": decoder(),
             "format": FORMAT_VERSION,

@@ -36,6 +36,7 @@ def evaluate(
     pooling: str | None = None,
     cache: str | Path | None = None,
     metadata: str | Path | None = None,
+    accept_names: str | Path | None = None,
     commercial: bool = False,
     trust_remote_code: bool = False,
     engine: str = "local",
@@ -73,6 +74,9 @@ def evaluate(
         without it the user's cache folder. No other variable of the gate is read.
     metadata : str or path-like, optional
         Folder with the benchmark's tables; None downloads them.
+    accept_names : str or path-like, optional
+        File with reviewed names of classes, centers and subsets, one in each line, that may look like another
+        name or mix scripts; other such names are refused.
     commercial : bool, default False
         Leave out FMs and cohorts whose license forbids commercial use, or may.
     trust_remote_code : bool, default False
@@ -159,6 +163,7 @@ def evaluate(
         pooling=pooling,
         cache=cache,
         metadata=metadata,
+        accepted_names=accept_names,
         commercial=commercial,
         trust_remote_code=trust_remote_code,
         engine=engine,

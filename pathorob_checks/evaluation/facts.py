@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.results.document import CohortFacts, FMFacts, Run, builtin
+from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
@@ -87,7 +87,9 @@ def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
         name=name,
         source=cohort.source,
         digest=cohort.digest,
+        images=cohort.images,
         tables=dict(cohort.tables or {}),
+        own_tables=cohort.own_tables,
         license=cohort.license,
         commercial=cohort.commercial,
         notes=tuple(cohort.notes),
@@ -96,4 +98,22 @@ def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
         biological_classes=tuple(sorted(cohort.patches.biological_class.unique().tolist())),
         in_domain_centers=tuple(sorted(centers[~outside].unique().tolist())),
         out_of_domain_centers=tuple(sorted(centers[outside].unique().tolist())),
+        cells=_cells(cohort),
+    )
+
+
+def _cells(cohort: Cohort) -> tuple[CellFacts, ...]:
+    labels = ["subset", "medical_center", "biological_class"]
+    counts = cohort.patches.groupby(labels, sort=True).slide_id.agg(["size", "nunique"])
+    return tuple(
+        CellFacts(
+            subset=subset,
+            medical_center=center,
+            biological_class=name,
+            patches=int(patches),
+            slides=int(slides),
+        )
+        for (subset, center, name), patches, slides in zip(
+            counts.index, counts["size"], counts["nunique"], strict=True
+        )
     )

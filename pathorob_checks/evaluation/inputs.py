@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import CohortError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.models.last_model import LastModel
@@ -79,11 +80,17 @@ class Inputs:
                 )
 
     def own_contents(self) -> dict[str, str]:
-        """The digest of each cohort of the user's own, by name."""
+        """By name, the digest of each cohort of the user's own, or of the user's own tables of it."""
         from pathorob_checks.cohorts.registry import is_own
 
-        own = [name for name, text in self.subjects.cohorts.items() if is_own(text)]
-        return {name: self.cohort(name).digest for name in own}
+        contents = {}
+        for name, text in self.subjects.cohorts.items():
+            cohort = self.cohort(name)
+            if is_own(text):
+                contents[name] = cohort.digest
+            elif cohort.own_tables:
+                contents[name] = digest_of(dict(cohort.tables or {}))
+        return contents
 
     def hand_over(self) -> dict[str, object]:
         """Pinned revisions and contents, of builtin types, so that another process measures the same."""

@@ -18,6 +18,7 @@ from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.plan import Key, PlannedCheck
+from pathorob_checks.evaluation.published_bounds import check_published_bounds
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms, terms_of
@@ -74,12 +75,14 @@ class Evaluation:
 
         Raises
         ------
-        PathorobChecksError : an FM, a cohort, the cache folder or the baseline cannot be used, or the digest
-            is not the one that the settings require.
+        PathorobChecksError : an FM, a cohort, the criteria, the cache folder or the baseline cannot be used,
+            or the digest is not the one that the settings require.
         """
         self.inputs.preflight()
         self.terms.fix(self.inputs.own_contents())
         self.terms.demand(self.settings.criteria_digest)
+        cohorts = {name: self.inputs.cohort(name) for name in self.subjects.cohorts}
+        check_published_bounds(self.terms.profile, cohorts)
         if self.terms.baseline is not None:
             for name in self.subjects.cohorts:
                 self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))

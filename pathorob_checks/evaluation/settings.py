@@ -49,6 +49,7 @@ class Settings:
     engine : `local` or `ray`.
     ray_address : of a Ray cluster.
     metadata : folder with the benchmark's tables; None downloads them.
+    accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
     commercial : leave out what may not be used commercially.
     trust_remote_code : let a model's repository run code of its own.
     origins : for each setting that the caller of the run did not give, a sentence that says where it is from.
@@ -74,6 +75,7 @@ class Settings:
     engine: str = "local"
     ray_address: str | None = None
     metadata: str | Path | None = None
+    accepted_names: str | Path | None = None
     commercial: bool = False
     trust_remote_code: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -107,11 +109,19 @@ class Settings:
         return EmbeddingStore(Path(self.cache).expanduser() if self.cache else None)
 
     def sources(self) -> CohortSources:
-        """Where the benchmark's tables come from."""
+        """Where the benchmark's tables come from, and the names that were reviewed.
+
+        Raises
+        ------
+        CohortError : the list of accepted names cannot be used.
+        """
+        from pathorob_checks.cohorts.names import NONE_ACCEPTED, read_accepted_names
         from pathorob_checks.cohorts.registry import CohortSources
 
         folder = Path(self.metadata).expanduser() if self.metadata else None
-        return CohortSources(metadata=folder, cache=self.store().root)
+        names = self.accepted_names
+        accepted = read_accepted_names(Path(names).expanduser()) if names else NONE_ACCEPTED
+        return CohortSources(metadata=folder, cache=self.store().root, accepted_names=accepted)
 
     def model_settings(self, device: str) -> ModelSettings:
         """How models are run on a device."""

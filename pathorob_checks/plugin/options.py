@@ -254,6 +254,14 @@ OPTIONS = (
         "tables are downloaded and verified",
     ),
     Option(
+        flag="--fm-accept-names",
+        path_in=_whole,
+        setting="accepted_names",
+        metavar="FILE",
+        help="reviewed names of classes, centers and subsets that may look like another one or mix scripts: "
+        "UTF-8 text, one name in each line (default: such names are refused)",
+    ),
+    Option(
         flag="--fm-commercial",
         metavar="true|false",
         parse=yes_or_no,

@@ -266,19 +266,35 @@ class FMFacts(Document):
     integrity: Json | None = None
 
 
+class CellFacts(Document):
+    """How much of a class from a center is in a subset."""
+
+    subset: str
+    medical_center: str
+    biological_class: str
+    patches: int
+    slides: int
+
+
 class CohortFacts(Document):
     """A cohort: its digests, its terms of use, and how much of it there is.
 
     Attributes
     ----------
-    digest : of the images.
+    digest : of everything that decides a number: images, labels, slides, subsets, and how each metric reads
+        them. In files before `images` existed, of the images alone.
+    images : digest of the images alone; None in older files.
     tables : digests of the tables that define the views, by file name.
+    own_tables : those of a benchmark cohort that are not the published ones.
+    cells : patches and slides of each subset, center and class; empty in older files.
     """
 
     name: str
     source: str
     digest: str
+    images: str | None = None
     tables: dict[str, str]
+    own_tables: tuple[str, ...] = ()
     license: str
     commercial: bool | None
     notes: tuple[str, ...] = ()
@@ -287,6 +303,7 @@ class CohortFacts(Document):
     biological_classes: tuple[str, ...]
     in_domain_centers: tuple[str, ...]
     out_of_domain_centers: tuple[str, ...]
+    cells: tuple[CellFacts, ...] = ()
 
 
 class Run(Document):

@@ -15,7 +15,7 @@ from pathorob_checks.embeddings.identity import embedding_key
 def test_the_key_depends_on_types_but_not_on_the_order_of_the_identity(cohort: Cohort) -> None:
     assert embedding_key({"a": 1, "b": (2, 3)}, cohort) == embedding_key({"b": [2, 3], "a": 1}, cohort)
     assert embedding_key({"a": 1}, cohort) != embedding_key({"a": "1"}, cohort)
-    assert embedding_key({"a": 1}, cohort) != embedding_key({"a": 1}, dataclasses.replace(cohort, digest="x"))
+    assert embedding_key({"a": 1}, cohort) != embedding_key({"a": 1}, dataclasses.replace(cohort, images="x"))
     fewer = dataclasses.replace(cohort, patches=cohort.patches.iloc[1:])
     assert embedding_key({"a": 1}, cohort) != embedding_key({"a": 1}, fewer)
 

@@ -204,7 +204,7 @@ def test_a_cohort_without_files_is_extracted_too(prepared: Prepared, store: Embe
         name="generated",
         patches=patches,
         read_image=lambda row: Image.new("RGB", (4, 4), (row * 50, 10, 20)),
-        digest="generated/1",
+        images="generated/1",
         views={},
     )
     assert obtain(prepared, generated, store).values.shape == (3, 6)
