@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _COMPUTING_LIBRARIES = ("torch", "torchvision", "timm", "pillow")
 # Modules between a file of weights and an embedding: a change in one may change the numbers.
 _ENCODER_CODE = (
+    "checkpoints.py",
     "encoder.py",
     "layers.py",
     "pooling.py",
@@ -302,7 +303,7 @@ def _prepare_files(
         )
 
     license_text, commercial = license_of(resolved.spec)
-    notes = recipe.notes if recipe else ()
+    notes = (*(recipe.notes if recipe else ()), *files.notes)
     return PreparedModel(resolved.name, identity, load, license_text, commercial, notes, device)
 
 

@@ -13,6 +13,7 @@ import enum
 import functools
 import hashlib
 import logging
+import pathlib
 import random
 import sys
 import threading
@@ -165,6 +166,10 @@ class _Walk:
             self.unreadable += part.unreadable
             self.libraries |= part.libraries
         self._text(*sorted(parts))
+
+    def _path(self, value: pathlib.PurePath, _path: str) -> None:
+        """Without its folders: what counts is in the file, wherever that is on this machine."""
+        self._text("path", value.name)
 
     def _partial(self, value: Any, path: str) -> None:
         self._text("partial")
@@ -395,6 +400,7 @@ def _readers() -> tuple[tuple[tuple[type, ...], _Read], ...]:
     )
     return (
         (nothing, _Walk._nothing),
+        ((pathlib.PurePath,), _Walk._path),
         ((enum.Enum,), _Walk._member),
         ((torch.Tensor,), _Walk._tensor),
         ((np.ndarray, np.generic), _Walk._array),

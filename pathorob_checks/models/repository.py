@@ -94,6 +94,7 @@ class ModelFiles:
     config_file, preprocessor : paths of `config.json` and `preprocessor_config.json`, where they exist.
     weights : paths of the weights.
     remote_code : whether the network is code of the repository, which the user allowed to run.
+    notes : sentences for the user on files that are left out.
     """
 
     origin: str
@@ -103,6 +104,7 @@ class ModelFiles:
     weights: tuple[Path, ...]
     preprocessor: Path | None = None
     remote_code: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) -> ModelFiles:
@@ -127,6 +129,10 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
     shards = (
         weight_files.shards_of(paths[chosen], source.origin) if weight_files.is_index(chosen) else [chosen]
     )
+    others = weight_files.left_out(names, [chosen, *shards])
+    notes = (
+        [f"{source.origin}: {chosen} is used, and not {weight_files.first_few(others)}."] if others else []
+    )
     return ModelFiles(
         origin=source.origin,
         library=library,
@@ -135,6 +141,7 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
         weights=tuple(paths[name] for name in shards),
         preprocessor=paths.get(PREPROCESSOR),
         remote_code=remote,
+        notes=tuple(notes),
     )
 
 

@@ -10,10 +10,11 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
+from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.layers import with_layers
 from pathorob_checks.models.pooling import TokenLayout
-from pathorob_checks.models.weights import misfits, read_weights, unwrapped
+from pathorob_checks.models.weights import misfits
 
 if TYPE_CHECKING:
     from pathorob_checks.models.pooling import Norm
@@ -46,7 +47,7 @@ class TimmModel(Encoder):
         from timm.data.config import resolve_model_data_config
 
         model = build(files.config, recipe, files.origin)
-        _load_weights(model, files)
+        weight_notes = _load_weights(model, files)
         model.reset_classifier(0)
         data_config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
         if data_config["input_size"][0] != 3:
@@ -72,7 +73,7 @@ class TimmModel(Encoder):
                 "architecture": model.pretrained_cfg.get("architecture") or type(model).__name__,
                 "preprocessing": steps,
             },
-            notes=notes,
+            notes=[*weight_notes, *notes],
         )
 
     def _forward(self, images: torch.Tensor) -> Any:
@@ -196,11 +197,15 @@ def _preprocessing(
     return transform, (int(height), int(width)), description, []
 
 
-def _load_weights(model: Any, files: ModelFiles) -> None:
-    """Copy every tensor of the weights into the model; any difference in names or shapes is an error."""
+def _load_weights(model: Any, files: ModelFiles) -> tuple[str, ...]:
+    """Copy every tensor of the weights into the model; any difference in names or shapes is an error.
+
+    Returns notes for the user.
+    """
     expected: dict[str, torch.Tensor] = model.state_dict()
     headless = getattr(model, "num_classes", None) == 0
-    raw = unwrapped(read_weights(files.weights, files.origin), expected.keys())
+    checkpoint = unwrapped(read_checkpoint(files.weights, files.origin), expected.keys(), files.origin)
+    raw = dict(checkpoint.weights)
     weights, difference = raw, misfits(expected, raw, headless=headless)
     if difference:
         # The names may be those of an older timm or of the original code, which timm can translate.
@@ -216,6 +221,7 @@ def _load_weights(model: Any, files: ModelFiles) -> None:
             remedy="save weights and config.json from the same model",
         )
     model.load_state_dict({key: weights[key] for key in expected}, strict=True)
+    return checkpoint.notes
 
 
 def _translated(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:

@@ -14,10 +14,11 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
+from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.repository import require_transformers
-from pathorob_checks.models.weights import describe_misfits, is_left_over, read_weights, unwrapped
+from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +58,7 @@ class TransformersModel(Encoder):
         require_transformers(files.origin)
         with _quiet():
             model_class, config = _network_class(files, recipe)
-            model, self._untrained_pooler = _loaded(model_class, config, files)
+            model, self._untrained_pooler, weight_notes = _loaded(model_class, config, files)
             transform, size, steps, notes = _preprocessing(files, recipe)
         self._image_features = getattr(model, "get_image_features", None)
         self._takes_pixel_values = "pixel_values" in inspect.signature(model.forward).parameters
@@ -78,7 +79,7 @@ class TransformersModel(Encoder):
                 "architecture": type(model).__name__,
                 "preprocessing": steps,
             },
-            notes=notes,
+            notes=[*weight_notes, *notes],
         )
 
     def _forward(self, images: torch.Tensor) -> Any:
@@ -197,21 +198,25 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
     return classes["AutoModel"], classes["AutoConfig"].from_dict(dict(files.config or {}))
 
 
-def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool]:
-    """The network with its weights, and whether those of its pooler are missing."""
-    weights = read_weights(files.weights, files.origin)
+def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool, tuple[str, ...]]:
+    """The network with its weights, whether those of its pooler are missing, and notes for the user."""
+    checkpoint = read_checkpoint(files.weights, files.origin)
     try:
         with torch.device("meta"):
-            expected = model_class(config).state_dict().keys()
+            expected: dict[str, torch.Tensor] = model_class(config).state_dict()
     except Exception:  # a network that cannot be built on the meta device: no names to compare with
-        expected = weights.keys()
+        expected = dict(checkpoint.weights)
+    # A prefix that the library strips itself is no news.
+    base = f"{getattr(model_class, 'base_model_prefix', None)}."
+    if not all(name.startswith(base) or is_left_over(name) for name in checkpoint.weights):
+        checkpoint = unwrapped(checkpoint, expected.keys(), files.origin)
     try:
         # The weights and not the folder, so that the library reads no other file there. It translates the
         # names of older versions.
         model, report = model_class.from_pretrained(
             None,
             config=config,
-            state_dict=unwrapped(weights, expected),
+            state_dict=dict(checkpoint.weights),
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
@@ -228,13 +233,14 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
         missing - pooler,
         [key for key in report["unexpected_keys"] if not is_left_over(key)],
         [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
+        of_other_types(expected, checkpoint.weights),
     )
     if difference:
         raise ModelError(
             f"the weights of {files.origin} do not fit its config.json: the checkpoint {difference}",
             remedy="save weights and config.json from the same model",
         )
-    return model, bool(pooler)
+    return model, bool(pooler), checkpoint.notes
 
 
 def _preprocessing(
