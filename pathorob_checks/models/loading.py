@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import resolve_device
+from pathorob_checks.models.failures import in_a_sentence
 from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _ENCODER_CODE = (
     "pooling.py",
     "precision.py",
     "preprocessing.py",
+    "timm_config.py",
     "timm_model.py",
     "transformers_model.py",
     "weights.py",
@@ -164,7 +166,8 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
         return _prepare_embeddings(resolved)
     device = resolve_device(settings.device)
     if (source := _source(resolved)) is not None:
-        return _prepare_files(resolved, settings, device, source)
+        with in_a_sentence(resolved.spec.text):
+            return _prepare_files(resolved, settings, device, source)
     _refuse_file_settings(resolved, settings)
     if resolved.spec.kind == "python":
         return _prepare_user_model(resolved, settings, device)
@@ -292,15 +295,16 @@ def _prepare_files(
         from pathorob_checks.models.transformers_model import TransformersModel
 
         encoder = TimmModel if files.library == "timm" else TransformersModel
-        return encoder(
-            files,
-            identity=identity,
-            device=device,
-            precision=settings.precision,
-            pooling=settings.pooling,
-            batch_size=settings.batch_size,
-            recipe=recipe,
-        )
+        with in_a_sentence(files.origin):
+            return encoder(
+                files,
+                identity=identity,
+                device=device,
+                precision=settings.precision,
+                pooling=settings.pooling,
+                batch_size=settings.batch_size,
+                recipe=recipe,
+            )
 
     license_text, commercial = license_of(resolved.spec)
     notes = (*(recipe.notes if recipe else ()), *files.notes)

@@ -16,6 +16,7 @@ from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
 from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
+from pathorob_checks.models.failures import brief
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.repository import require_transformers
 from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
@@ -162,8 +163,7 @@ def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
         return library.MODEL_MAPPING[type(config)], config
     except Exception as error:  # the config class gets any values from the file, and may raise anything
         raise ModelError(
-            f"transformers cannot build {model_type} from config.json of {files.origin} "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"transformers cannot build {model_type} from config.json of {files.origin} ({brief(error)})",
             remedy="use the transformers version that saved it, or save the model again",
         ) from error
 
@@ -190,7 +190,7 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
         try:
             classes[role] = import_class(reference, str(folder), local_files_only=True)
         except Exception as error:  # importing runs the repository's code
-            reason = f"{type(error).__name__}: {_first_line(error)}"
+            reason = f"{brief(error)}"
             raise ModelError(
                 f"the code of {files.origin} cannot be imported ({reason})",
                 remedy="install what it needs, or load it with your own python:module:factory",
@@ -223,8 +223,7 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
         )
     except Exception as error:  # see `_network_class`
         raise ModelError(
-            f"transformers cannot build {model_class.__name__} of {files.origin} "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"transformers cannot build {model_class.__name__} of {files.origin} ({brief(error)})",
             remedy="use the transformers version that saved it, or save the model again",
         ) from error
     missing = set(report["missing_keys"])
@@ -292,8 +291,7 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
         if not required:
             return None
         raise ModelError(
-            f"preprocessor_config.json of {files.origin} cannot be used "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"preprocessor_config.json of {files.origin} cannot be used ({brief(error)})",
             remedy="download it again, or load the model with your own python:module:factory",
         ) from error
 
@@ -324,7 +322,3 @@ def _quiet() -> Iterator[None]:
 def _library(part: str | None = None) -> Any:
     """The library, or a module of it; untyped, as it is optional and its types change with its version."""
     return importlib.import_module("transformers" + (f".{part}" if part else ""))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

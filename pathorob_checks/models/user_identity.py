@@ -12,10 +12,11 @@ from typing import Any
 
 from pathorob_checks.canonical import plain
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.failures import brief
 from pathorob_checks.models.opened_files import Opened, digest_of_opened
 from pathorob_checks.models.reachable import reach
 from pathorob_checks.models.user_sources import OwnCode, digest_of_sources, versions_of
-from pathorob_checks.wording import counted, printable, shortened
+from pathorob_checks.wording import counted, printable
 
 _PATHS_SHOWN = 2
 
@@ -86,9 +87,8 @@ def _stated(product: Any, target: str) -> object:
     try:
         return plain(stated() if callable(stated) else stated)
     except Exception as error:  # the user's code may raise anything
-        reason = shortened(str(error))
         raise ModelError(
-            f"identity of python:{target} cannot be used ({type(error).__name__}: {reason})",
+            f"identity of python:{target} cannot be used ({brief(error)})",
             remedy="let it be, or return, a JSON-like value that changes whenever the embeddings would",
         ) from error
 

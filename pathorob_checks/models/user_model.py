@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import batch_size_for
+from pathorob_checks.models.failures import brief
 from pathorob_checks.models.opened_files import opened_files
 from pathorob_checks.models.user_identity import Traces
 
@@ -37,7 +38,7 @@ def import_factory(target: str) -> Callable[..., Any]:
         value: Any = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code
         raise ModelError(
-            f"module {module_name} of python:{target} cannot be imported ({_brief(error)})",
+            f"module {module_name} of python:{target} cannot be imported ({brief(error)})",
             remedy="run pytest where it can be imported, or install it",
         ) from error
     for name in factory_name.split("."):
@@ -98,7 +99,7 @@ def _made(target: str, device: str) -> Any:
         return factory(device=device) if takes_device else factory()
     except Exception as error:  # the user's code may raise anything; chained, so that it can be debugged
         raise ModelError(
-            f"python:{target} raised {_brief(error)}", remedy="call it in a Python shell and fix it"
+            f"python:{target} raised {brief(error)}", remedy="call it in a Python shell and fix it"
         ) from error
 
 
@@ -160,7 +161,7 @@ class UserModel:
             raise
         except Exception as error:  # the user's code; chained, so that it can be debugged
             raise ModelError(
-                f"python:{target} cannot embed a blank RGB image ({_brief(error)})",
+                f"python:{target} cannot embed a blank RGB image ({brief(error)})",
                 remedy="check that preprocess and embed work together",
             ) from error
         finally:
@@ -213,8 +214,3 @@ class UserModel:
 def _kind(value: object) -> str:
     shape = getattr(value, "shape", None)
     return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
-
-
-def _brief(error: BaseException) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
