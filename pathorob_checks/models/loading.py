@@ -38,6 +38,7 @@ _ENCODER_CODE = (
     "preprocessing.py",
     "timm_config.py",
     "timm_model.py",
+    "transformers_config.py",
     "transformers_model.py",
     "weights.py",
 )

@@ -17,9 +17,12 @@ from pathorob_checks.models import preprocessing
 from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
+from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.repository import require_transformers
+from pathorob_checks.models.transformers_config import transformers_config, unstated
 from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
+from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -156,10 +159,11 @@ def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
     if files.remote_code:
         return _remote_class(files, folder)
     model_type = files.config.get("model_type")
-    if model_type not in library.CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in library.CONFIG_MAPPING:
         raise _unknown(model_type, files.origin)
+    content = transformers_config(files.config, files.origin)
     try:
-        config = library.CONFIG_MAPPING[model_type].from_dict(dict(files.config))
+        config = library.CONFIG_MAPPING[model_type].from_dict(content)
         return library.MODEL_MAPPING[type(config)], config
     except Exception as error:  # the config class gets any values from the file, and may raise anything
         raise ModelError(
@@ -172,7 +176,8 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
     """Class and config from the repository's own code, which the user allowed to run."""
     import_class = _library("dynamic_module_utils").get_class_from_dynamic_module
 
-    auto_map = (files.config or {}).get("auto_map") or {}
+    auto_map = (files.config or {}).get("auto_map")
+    auto_map = auto_map if isinstance(auto_map, Mapping) else {}
     classes: dict[str, Any] = {}
     for role in ("AutoConfig", "AutoModel"):
         reference = auto_map.get(role)
@@ -202,8 +207,10 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
     """The network with its weights, whether those of its pooler are missing, and notes for the user."""
     checkpoint = read_checkpoint(files.weights, files.origin)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), bounded_by(files.weights, files.origin):
             expected: dict[str, torch.Tensor] = model_class(config).state_dict()
+    except ModelError:
+        raise
     except Exception:  # a network that cannot be built on the meta device: no names to compare with
         expected = dict(checkpoint.weights)
     # A prefix that the library strips itself is no news.
@@ -213,14 +220,17 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
     try:
         # The weights and not the folder, so that the library reads no other file there. It translates the
         # names of older versions.
-        model, report = model_class.from_pretrained(
-            None,
-            config=config,
-            state_dict=dict(checkpoint.weights),
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-        )
+        with bounded_by(files.weights, files.origin):
+            model, report = model_class.from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(checkpoint.weights),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+            )
+    except ModelError:
+        raise
     except Exception as error:  # see `_network_class`
         raise ModelError(
             f"transformers cannot build {model_class.__name__} of {files.origin} ({brief(error)})",
@@ -252,6 +262,8 @@ def _preprocessing(
         steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
 
+    preprocessing.refuse_sizes(preprocessing.from_processor(processor), files.origin)
+
     def transform(image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
         return pixels.float()
@@ -263,9 +275,14 @@ def _preprocessing(
         raise ModelError(
             f"{files.origin} takes {channels}-channel images", remedy="choose a model for RGB images"
         )
+    left = unstated(files.preprocessor) if files.preprocessor else []
+    notes = [
+        f"preprocessor_config.json of {files.origin} does not give its {', '.join(left)}: the defaults of "
+        f"{type(processor).__name__} are used."
+    ] * bool(left)
     description = {**preprocessing.from_processor(processor), "size": [height, width]}
     readable = {key: list(value) if isinstance(value, tuple) else value for key, value in description.items()}
-    return transform, (height, width), {**readable, "processor": type(processor).__name__}, []
+    return transform, (height, width), {**readable, "processor": type(processor).__name__}, notes
 
 
 def _processor(files: ModelFiles, *, required: bool) -> Any:
@@ -298,7 +315,8 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
 
 def _unknown(model_type: object, origin: str) -> ModelError:
     return ModelError(
-        f"{origin} needs the model type {model_type}, which is not in transformers {_library().__version__}",
+        f"{origin} needs the model type {shortened(model_type)}, which is not in transformers "
+        f"{_library().__version__}",
         remedy="upgrade transformers, or load the model with your own python:module:factory",
     )
 

@@ -199,6 +199,62 @@ def test_arguments_of_many_architectures_are_theirs() -> None:
         assert passed == {**common, **arguments}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attn_implementation": "lab/kernel"},
+        {"_attn_implementation": "kernels-community/flash-attn3:evil"},
+        {"_attn_implementation_internal": "flash_attention_2"},
+        {"text_config": {"attn_implementation": {"": "lab/kernel"}}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+        {"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:lab/evil"}},
+        {"vision_config": {"model_type": "timm_wrapper", "model_args": {"checkpoint_path": "evil.pth"}}},
+        {"use_timm_backbone": True, "backbone": "resnet18"},
+        {"backbone": "lab/evil", "use_pretrained_backbone": True},
+    ],
+)
+def test_a_transformers_config_brings_in_nothing_from_elsewhere(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = write_tiny_transformers(tmp_path / "vit", "vit")
+    edit_json(folder / "config.json", **changes)
+    with pytest.raises(ModelError, match=r"config\.json of .* which is not used here"):
+        prepare_folder(folder).load()
+
+
+def test_where_a_transformers_model_came_from_does_not_matter(tmp_path: Path) -> None:
+    folder = write_tiny_transformers(tmp_path / "vit", "vit")
+    before = prepare_folder(folder).load().embed(torch.ones(1, 3, 56, 56))
+    code = {"AutoModel": "lab/evil--modeling.Evil", "AutoConfig": "modeling.Evil"}
+    edit_json(folder / "config.json", _name_or_path="lab/evil", auto_map=code, attn_implementation="eager")
+    after = prepare_folder(folder).load().embed(torch.ones(1, 3, 56, 56))
+    torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": {"height": 10**6, "width": 10**6}}, {"size": {"shortest_edge": 10**9}}]
+)
+def test_a_processor_that_inflates_images_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = write_tiny_transformers(tmp_path / "vit", "vit")
+    edit_json(folder / "preprocessor_config.json", **changes)
+    with pytest.raises(ModelError, match="images have at most"):
+        prepare_folder(folder).load()
+
+
+def test_defaults_of_a_processor_are_said(tmp_path: Path) -> None:
+    folder = write_tiny_transformers(tmp_path / "vit", "vit")
+    edit_json(folder / "preprocessor_config.json", image_mean=None)
+    (note,) = prepare_folder(folder).load().description["notes"]  # type: ignore[attr-defined]
+    assert "does not give its image_mean: the defaults of ViTImageProcessor" in note
+
+
+def test_a_transformers_network_that_its_weights_cannot_fill_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_transformers(tmp_path / "vit", "vit")
+    edit_json(folder / "config.json", num_hidden_layers=1_000_000)
+    with pytest.raises(ModelError, match="larger network than its weights"):
+        prepare_folder(folder).load()
+
+
 def test_a_config_without_preprocessing_takes_timms_and_says_so(vit: Path) -> None:
     config = config_of(vit)["pretrained_cfg"]
     del config["mean"], config["crop_pct"]
