@@ -99,10 +99,8 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
 
-    def request() -> str | None:
-        info: Any = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT_S)
-        commit: str | None = info.sha
-        return commit
+    def request() -> object:
+        return HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT_S).sha
 
     try:
         # Where the last commit is known, there is no need to wait for a hub that is down.
@@ -114,7 +112,7 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
         if cached is None:
             raise hub_error(error, repo, revision, kind, filename=None) from None
         return cached
-    if commit is None or not _COMMIT.fullmatch(commit):
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise HubError(
             f"the hub returned no commit for {at(repo, revision)}",
             remedy="give a full commit after the @, or check that HF_ENDPOINT is a Hugging Face Hub",
@@ -136,7 +134,10 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
         info: Any = HfApi().repo_info(
             repo, revision=commit, repo_type=kind, timeout=TIMEOUT_S, files_metadata=True
         )
-        return [RemoteFile(str(file.rfilename), file.size) for file in info.siblings or ()]
+        return [
+            RemoteFile(str(file.rfilename), file.size if isinstance(file.size, int) else None)
+            for file in info.siblings or ()
+        ]
 
     cached = _cached_files(repo, commit, kind)
     try:
