@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import loading
@@ -251,6 +252,7 @@ def write_encoder(
 def write_number(folder: Path, value: float) -> None:
     np.save(folder / "w.npy", np.array(value))
     torch.save(torch.tensor(value), folder / "w.pt")
+    save_file({"w": torch.tensor(value)}, folder / "w.safetensors")
     (folder / "w.txt").write_text(str(value))
     (folder / "own_helper.py").write_text(f"W = {value}\n")
     (folder / "own_package").mkdir(exist_ok=True)
@@ -272,6 +274,11 @@ def write_number(folder: Path, value: float) -> None:
         {"above": "S = {}", "init": "S['w'] = np.load('w.npy')", "embed": "factor = float(S['w'])"},
         {"embed": "factor = float(np.load('w.npy'))"},
         {"embed": "self.w = getattr(self, 'w', None) or torch.load('w.pt'); factor = self.w"},
+        {"embed": "from safetensors.torch import load_file; factor = load_file('w.safetensors')['w']"},
+        {"above": "from safetensors.torch import load_file", "init": "self.path = 'w.' + 'safetensors'",
+         "embed": "factor = load_file(self.path)['w']"},
+        {"above": "from pathlib import Path", "init": "self.path = Path('.').absolute() / 'w.npy'",
+         "embed": "factor = float(np.load(self.path, mmap_mode='r'))"},
         {"embed": "factor = float(os.environ['OWN_FACTOR'])"},
         {"more": "w = float(open('w.txt').read())", "embed": "factor = self.w"},
         {"init": "w = np.load('w.npy'); self.scale = lambda: float(w)", "embed": "factor = self.scale()"},

@@ -1,4 +1,7 @@
-"""Which files a piece of the user's code reads, and whether it asks another process, as Python reports it."""
+"""Which files a piece of the user's code reads, and whether it asks another process, as Python reports it.
+
+Libraries in C open files without a word to Python: of these, only those count that the code names.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ _OUTSIDE_EVENTS = {
 }
 _SOURCES = (".py", ".pyc", ".pyi")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/")
+_COMPILED = ("torchinductor", ".triton", "triton")  # what torch.compile keeps
 _SECRETS = frozenset(("token", "stored_tokens", ".netrc"))  # of an account, not of a model
 
 
@@ -59,7 +63,7 @@ def opened_files(opened: Opened) -> Iterator[None]:
         _listening.opened = before
 
 
-def digest_of_opened(files: set[str]) -> str:
+def digest_of_files(files: set[str]) -> str:
     """SHA-256 (hex) of the contents of files, except for those of Python, of installed packages and sources.
 
     The names do not count: the same file in another folder is the same.
@@ -68,6 +72,7 @@ def digest_of_opened(files: set[str]) -> str:
     for name in files:
         path = Path(name)
         known = path.suffix in _SOURCES or path.name in _SECRETS or name.startswith(_SYSTEM)
+        known |= any(part.startswith(_COMPILED) for part in path.parts)
         if known or is_installed("", name):
             continue
         try:

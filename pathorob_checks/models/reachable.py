@@ -23,6 +23,8 @@ from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pathorob_checks.models.user_sources import is_file_name
+
 _MOST_OBJECTS = 2_000_000
 _PLAIN = (
     type(None),
@@ -62,11 +64,13 @@ class Reached:
     sha256 : of all that could be read, hexadecimal.
     unreadable : paths from the object to what could not be read, with its type.
     libraries : first parts of the names of modules that its other classes and functions come from.
+    files : texts and paths that are names of files.
     """
 
     sha256: str
     unreadable: tuple[str, ...]
     libraries: frozenset[str]
+    files: frozenset[str]
 
 
 def reach(value: object, own: Container[str]) -> Reached:
@@ -82,7 +86,9 @@ def reach(value: object, own: Container[str]) -> Reached:
         walk.add(value, type(value).__name__)
     except RecursionError:
         walk.unreadable.append(f"{type(value).__name__} (nested too deeply)")
-    return Reached(walk.digest.hexdigest(), tuple(walk.unreadable), frozenset(walk.libraries))
+    return Reached(
+        walk.digest.hexdigest(), tuple(walk.unreadable), frozenset(walk.libraries), frozenset(walk.files)
+    )
 
 
 class _Walk:
@@ -90,6 +96,7 @@ class _Walk:
         self.digest = hashlib.sha256()
         self.unreadable: list[str] = []
         self.libraries: set[str] = set()
+        self.files: set[str] = set()
         self._own = own
         self._count = 0
         self._seen: dict[int, int] = {}
@@ -98,6 +105,8 @@ class _Walk:
     def add(self, value: object, path: str) -> None:
         if type(value) in _PLAIN:
             self._text(type(value).__name__, hex(value) if isinstance(value, int) else repr(value))
+            if isinstance(value, str) and is_file_name(value):
+                self.files.add(value)
             return
         self._count += 1
         if self._count > _MOST_OBJECTS:
@@ -165,11 +174,14 @@ class _Walk:
             parts.append(part.digest.hexdigest())
             self.unreadable += part.unreadable
             self.libraries |= part.libraries
+            self.files |= part.files
         self._text(*sorted(parts))
 
     def _path(self, value: pathlib.PurePath, _path: str) -> None:
         """Without its folders: what counts is in the file, wherever that is on this machine."""
         self._text("path", value.name)
+        if is_file_name(str(value)):
+            self.files.add(str(value))
 
     def _partial(self, value: Any, path: str) -> None:
         self._text("partial")

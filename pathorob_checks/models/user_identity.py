@@ -13,9 +13,9 @@ from typing import Any
 from pathorob_checks.canonical import plain
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.failures import brief
-from pathorob_checks.models.opened_files import Opened, digest_of_opened
+from pathorob_checks.models.opened_files import Opened, digest_of_files
 from pathorob_checks.models.reachable import reach
-from pathorob_checks.models.user_sources import OwnCode, digest_of_sources, versions_of
+from pathorob_checks.models.user_sources import OwnCode, digest_of_sources, files_named_in, versions_of
 from pathorob_checks.wording import counted, printable
 
 _PATHS_SHOWN = 2
@@ -65,7 +65,9 @@ def identity_of(
     identity: dict[str, object] = {
         "sources_sha256": sources,
         "weights_sha256": reached.sha256,
-        "files_sha256": digest_of_opened(traces.making.files | traces.embedding.files),
+        "files_sha256": digest_of_files(
+            traces.making.files | traces.embedding.files | reached.files | files_named_in(modules)
+        ),
         "libraries": versions_of(reached.libraries),
     }
     stated = _stated(product, target)

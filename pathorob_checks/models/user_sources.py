@@ -22,6 +22,7 @@ from types import ModuleType
 _LIBRARIES = frozenset(("PIL", "huggingface_hub", "numpy", "pandas", "pathorob_checks", "safetensors"))
 _LIBRARIES |= {"scipy", "sklearn", "timm", "torch", "torchvision", "transformers"}
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
+_LONGEST_NAME = 1_000
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]+")
 
 
@@ -94,6 +95,16 @@ def digest_of_sources(modules: dict[str, ModuleType]) -> tuple[str, tuple[str, .
     return digest.hexdigest(), tuple(unreadable)
 
 
+def files_named_in(modules: dict[str, ModuleType]) -> set[str]:
+    """Texts in modules' sources that are names of files, from the working directory or the module's folder."""
+    found: set[str] = set()
+    for module in modules.values():
+        folder = Path(str(getattr(module, "__file__", None) or "")).parent
+        for text in _texts(source_of(module)):
+            found |= {name for name in (text, str(folder / text)) if is_file_name(name)}
+    return found
+
+
 def versions_of(names: Collection[str]) -> dict[str, str]:
     """Versions of the distributions that libraries belong to."""
     distributions = packages_distributions() if names else {}
@@ -116,6 +127,15 @@ def is_installed(top: str, file: str) -> bool:
         return True
     root = next((folder.parent for folder in (path, *path.parents) if folder.stem == top), None)
     return root is not None and _is_recorded(root, top)
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text, such as a constant in a source, is the name of a file of this machine."""
+    try:
+        is_like_one = 2 < len(text) < _LONGEST_NAME and ("." in text or "/" in text)
+        return is_like_one and Path(text).is_file()
+    except (OSError, ValueError):  # characters that no name has
+        return False
 
 
 def source_of(module: ModuleType) -> bytes | None:
@@ -173,10 +193,11 @@ def _imports(tree: ast.Module, name: str, *, is_package: bool) -> Iterator[str]:
 
 
 def _named_settings(source: bytes) -> set[str]:
+    return {text for text in _texts(source) if _SETTING.fullmatch(text) and text in os.environ}
+
+
+def _texts(source: bytes | None) -> Iterator[str]:
     tree = _parsed(source)
-    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)) if tree else ()
-    return {
-        text
-        for text in texts
-        if isinstance(text, str) and _SETTING.fullmatch(text) is not None and text in os.environ
-    }
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
