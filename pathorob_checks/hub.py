@@ -1,7 +1,7 @@
 """Files of repositories on the Hugging Face Hub, by commit, through the hub's own local cache.
 
-Every failure is raised as a `HubError` of one sentence. The original exception is not chained: its request
-holds the user's token, which a traceback with local variables would show.
+Every failure is raised as a `HubError` of one sentence (`hub_failures`), and every request ends
+(`hub_requests`).
 """
 
 from __future__ import annotations
@@ -13,41 +13,51 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 from pathorob_checks.errors import HubError
+from pathorob_checks.hub_failures import (
+    AccessError,
+    Kind,
+    MissingFileError,
+    OfflineError,
+    at,
+    hub_error,
+    is_offline,
+    is_unreachable,
+)
+from pathorob_checks.hub_requests import TIMEOUT_S, Progress, ask, download, token, watched_bar
+from pathorob_checks.wording import shortened
 
-Kind = Literal["model", "dataset"]
-Result = TypeVar("Result")
+__all__ = [
+    "AccessError",
+    "Kind",
+    "MissingFileError",
+    "OfflineError",
+    "RemoteFile",
+    "cache_folder",
+    "fetch",
+    "git_blob_sha1",
+    "has_token",
+    "is_offline",
+    "list_files",
+    "refuse_a_full_disk",
+    "resolve_revision",
+    "size_to_fetch",
+]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_ETAG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TIMEOUT_S = 15.0
-_ATTEMPTS = 4
-_FIRST_PAUSE_S = 1.0  # doubled after every attempt
 _SPARE_BYTES = 64 << 20  # left free on the disk for other programs
 
 logger = logging.getLogger(__name__)
 
 download_bar: type[Any] | None = None
 """A tqdm class for downloads; None is huggingface_hub's own."""
-
-
-class MissingFileError(HubError):
-    """The repository exists at this commit and has no such file."""
-
-
-class AccessError(HubError):
-    """The repository is gated or private and this account may not read it."""
-
-
-class OfflineError(HubError):
-    """The hub is offline or does not respond, and what is needed is not in the cache."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +99,22 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
 
-    def request() -> str | None:
-        info: Any = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=_TIMEOUT_S)
-        commit: str | None = info.sha
-        return commit
+    def request() -> object:
+        return HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT_S).sha
 
     try:
         # Where the last commit is known, there is no need to wait for a hub that is down.
-        commit = request() if _cached_commit(repo, revision, kind) else _with_retries(request)
-    except Exception as error:  # its type depends on huggingface_hub's HTTP client: see _hub_error
-        cached = _cached_commit(repo, revision, kind) if _is_unreachable(error) else None
+        commit = ask(request, once=_cached_commit(repo, revision, kind) is not None)
+    except HubError:
+        raise
+    except Exception as error:  # its type depends on huggingface_hub's HTTP client: see hub_error
+        cached = _cached_commit(repo, revision, kind) if is_unreachable(error) else None
         if cached is None:
-            raise _hub_error(error, repo, revision, kind, filename=None) from None
+            raise hub_error(error, repo, revision, kind, filename=None) from None
         return cached
-    if commit is None or not _COMMIT.fullmatch(commit):
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise HubError(
-            f"the hub returned no commit for {_at(repo, revision)}",
+            f"the hub returned no commit for {at(repo, revision)}",
             remedy="give a full commit after the @, or check that HF_ENDPOINT is a Hugging Face Hub",
         )
     _remember_commit(repo, revision, commit, kind)
@@ -122,16 +132,21 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
 
     def request() -> list[RemoteFile]:
         info: Any = HfApi().repo_info(
-            repo, revision=commit, repo_type=kind, timeout=_TIMEOUT_S, files_metadata=True
+            repo, revision=commit, repo_type=kind, timeout=TIMEOUT_S, files_metadata=True
         )
-        return [RemoteFile(str(file.rfilename), file.size) for file in info.siblings or ()]
+        return [
+            RemoteFile(str(file.rfilename), file.size if isinstance(file.size, int) else None)
+            for file in info.siblings or ()
+        ]
 
     cached = _cached_files(repo, commit, kind)
     try:
-        files = request() if cached else _with_retries(request)
+        files = ask(request, once=bool(cached))
+    except HubError:
+        raise
     except Exception as error:  # as above
-        if not _is_unreachable(error) or not cached:
-            raise _hub_error(error, repo, commit, kind, filename=None) from None
+        if not is_unreachable(error) or not cached:
+            raise hub_error(error, repo, commit, kind, filename=None) from None
         files = cached
     for file in files:
         _refuse_a_path_outside(file.name, repo)
@@ -157,8 +172,11 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
         return Path(cached)
     try:
         for last in (False, True):
-            path = _with_retries(
-                lambda: _download(hf_hub_download, repo, commit=commit, filename=filename, kind=kind)
+            path = download(
+                lambda progress: _download(
+                    hf_hub_download, progress, repo, commit=commit, filename=filename, kind=kind
+                ),
+                _snapshot(repo, commit, kind).parents[1] / "blobs",
             )
             if _is_intact(path):
                 return path
@@ -168,9 +186,9 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
     except HubError:
         raise
     except Exception as error:  # as above; hf_xet adds its own errors, which share no base class
-        raise _hub_error(error, repo, commit, kind, filename=filename) from None
+        raise hub_error(error, repo, commit, kind, filename=filename) from None
     raise HubError(
-        f"{filename} of {_at(repo, commit)} has another digest than the hub's after two downloads",
+        f"{filename} of {at(repo, commit)} has another digest than the hub's after two downloads",
         remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
     )
 
@@ -188,11 +206,13 @@ def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -
     if isinstance(try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind), str):
         return 0
     try:
-        plan: Any = _with_retries(
+        plan: Any = ask(
             lambda: hf_hub_download(repo, filename, revision=commit, repo_type=kind, dry_run=True)
         )
+    except HubError:
+        raise
     except Exception as error:  # as above
-        raise _hub_error(error, repo, commit, kind, filename=filename) from None
+        raise hub_error(error, repo, commit, kind, filename=filename) from None
     return int(plan.file_size or 0) if plan.will_download else 0
 
 
@@ -214,34 +234,53 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids requests."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
 def has_token() -> bool:
-    """Whether huggingface_hub has a token to use."""
-    from huggingface_hub import get_token
+    """Whether huggingface_hub has a token to use.
 
-    return get_token() is not None
+    Raises
+    ------
+    HubError : when it cannot be a token.
+    """
+    return token() is not None
 
 
 def _refuse_a_path_outside(filename: str, repo: str) -> None:
     """File names from the hub become paths in the cache."""
     if filename.startswith("/") or ".." in filename.split("/") or re.search(r"[\\:\0]", filename):
         raise HubError(
-            f"{repo} has a file {filename!r}, which lies outside of the repository",
+            f"{repo} has a file {shortened(filename)}, which lies outside of the repository",
             remedy="do not use it unless you know who made it",
         )
 
 
-def _download(download: Callable[..., Any], repo: str, *, commit: str, filename: str, kind: Kind) -> Path:
+def _download(
+    download: Callable[..., Any], progress: Progress, repo: str, *, commit: str, filename: str, kind: Kind
+) -> Path:
     plan = download(repo, filename, revision=commit, repo_type=kind, dry_run=True)
     if plan.will_download:
+        _refuse_a_name_outside(repo, commit, filename, kind)
         refuse_a_full_disk(int(plan.file_size or 0), cache_folder(), f"{filename} of {repo}")
-    return Path(download(repo, filename, revision=commit, repo_type=kind, tqdm_class=download_bar))
+    bar = watched_bar(download_bar, progress)
+    path = Path(download(repo, filename, revision=commit, repo_type=kind, tqdm_class=bar))
+    if commit not in path.parts:
+        raise HubError(
+            f"the hub returned {filename} of another commit than {at(repo, commit)}",
+            remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
+        )
+    return path
+
+
+def _refuse_a_name_outside(repo: str, commit: str, filename: str, kind: Kind) -> None:
+    """The hub's name for a file's content becomes a file's name in the cache."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    address = hf_hub_url(repo, filename, revision=commit, repo_type=kind)
+    etag = get_hf_file_metadata(address, timeout=TIMEOUT_S).etag
+    if etag is not None and not _ETAG.fullmatch(etag):
+        raise HubError(
+            f"the hub's digest of {filename} of {at(repo, commit)} is none",
+            remedy="do not use this hub unless you know who runs it",
+        )
 
 
 def _is_intact(path: Path) -> bool:
@@ -258,28 +297,6 @@ def _is_intact(path: Path) -> bool:
 def git_blob_sha1(content: bytes) -> str:
     """The SHA-1 (hex) under which git keeps a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _with_retries(request: Callable[[], Result]) -> Result:
-    """The result of a request, repeated after a pause where the hub is down, overloaded or disconnects."""
-    for attempt in range(_ATTEMPTS - 1):
-        try:
-            return request()
-        except Exception as error:
-            cause = _cause(error)
-            if is_offline() or not _is_unreachable(cause):
-                raise
-            logger.info("the hub does not respond (%s); trying again", type(cause).__name__)
-            time.sleep(_FIRST_PAUSE_S * 2**attempt)
-    return request()
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The reason why a download failed, which hf_hub_download hides behind "not cached either"."""
-    from huggingface_hub import errors
-
-    is_hidden = isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None
-    return error.__cause__ or error if is_hidden else error
 
 
 def _snapshot(repo: str, commit: str, kind: Kind) -> Path:
@@ -323,101 +340,3 @@ def _remember_commit(repo: str, revision: str | None, commit: str, kind: Kind) -
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(commit)
         Path(temporary).replace(ref)
-
-
-def _status(error: BaseException) -> int | None:
-    """HTTP status of the response behind an error, if there was one."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    """Whether the hub did not respond, or could not handle the request (down, overloaded)."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    status = _status(error)
-    if status is not None:
-        return status >= 500 or status in (408, 429)
-    return isinstance(error, _http_client_error(HfHubHTTPError) | ConnectionError | TimeoutError)
-
-
-def _http_client_error(hub_error: type[BaseException]) -> type[BaseException]:
-    """Base of all errors of huggingface_hub's HTTP client, which depends on its version."""
-    excluded = ("huggingface_hub", "builtins")
-    return [base for base in hub_error.__mro__ if base.__module__.partition(".")[0] not in excluded][-1]
-
-
-def _at(repo: str, revision: str | None) -> str:
-    return repo if revision is None else f"{repo} at revision {revision}"
-
-
-def _hub_error(
-    error: BaseException, repo: str, revision: str | None, kind: Kind, *, filename: str | None
-) -> HubError:
-    """The error for a failure, from its type and status only: its text may hold addresses and headers."""
-    from huggingface_hub import constants, errors
-
-    where = _at(repo, revision)
-    what = where if filename is None else f"{filename} of {where}"
-    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
-    offline = isinstance(error, errors.OfflineModeIsEnabled) or is_offline()
-    error = error if offline else _cause(error)
-    status = _status(error)
-
-    if isinstance(error, errors.GatedRepoError):
-        return AccessError(
-            f"{repo} is gated and this account may not read it",
-            remedy=f"accept the terms at {page}, then set HF_TOKEN to a read token of that account",
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return HubError(
-            f"the hub has no repository {repo} that this account can see",
-            remedy=f"check the name at {page}, and set HF_TOKEN if the repository is private",
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return HubError(
-            f"{repo} has no revision {revision}",
-            remedy=f"take a branch, tag or commit from {page}/tree/main",
-        )
-    if isinstance(error, errors.LocalEntryNotFoundError) or offline:
-        return OfflineError(
-            f"{what} is not in this machine's Hugging Face cache, and huggingface_hub is offline",
-            remedy="unset HF_HUB_OFFLINE for one run, or fill the cache with pathorob-checks prefetch where "
-            "there is a network and point HF_HOME at it",
-        )
-    if isinstance(error, errors.EntryNotFoundError):
-        return MissingFileError(
-            f"{where} has no file {filename}",
-            remedy=f"see its files at {page}/tree/{revision or 'main'}",
-        )
-    if status == 401 or status == 403:
-        return AccessError(
-            f"the hub refuses access to {what} (HTTP {status})",
-            remedy=f"set HF_TOKEN to a valid token that may read {page}",
-        )
-    if status is not None:
-        return HubError(
-            f"the hub returned HTTP {status} for {what}",
-            remedy="try again later" if status >= 500 or status in (408, 429) else f"check {page}",
-        )
-    if _is_unreachable(error):
-        host = urlsplit(constants.ENDPOINT).hostname or "the hub"
-        return OfflineError(
-            f"{host} cannot be reached for {what}, which is not in this machine's cache",
-            remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
-        )
-    if isinstance(error, errors.FileMetadataError):
-        return HubError(
-            f"the response for {what} is not a file of a Hugging Face Hub but perhaps a login page",
-            remedy="check the proxy and HF_ENDPOINT",
-        )
-    if isinstance(error, OSError):
-        cause = os.strerror(error.errno) if error.errno else type(error).__name__
-        return HubError(
-            f"{what} cannot be written to the Hugging Face cache ({cause})",
-            remedy="free space there or point HF_HOME at a writable folder",
-        )
-    return HubError(
-        f"{what} could not be downloaded ({type(error).__name__})",
-        remedy="try again, or download it by hand and use local-dir:PATH",
-    )

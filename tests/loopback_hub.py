@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +50,8 @@ class LoopbackHub:
     requests: Counter[str] = field(default_factory=Counter)
     tokens: set[str] = field(default_factory=set)
     resumed: list[int] = field(default_factory=list)  # first bytes of resumed downloads
+    # A fault: it gets the request and its path, and returns whether it has answered.
+    fault: Callable[[Any, str], bool] | None = None
 
     def add(self, repo: str, folder: Path, *, revision: str = "main") -> str:
         """Publish a folder's files as a new commit that `revision` points to; returns the commit.
@@ -130,6 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization") or ""
         if authorization:
             self._hub.tokens.add(authorization.removeprefix("Bearer "))
+        if self._hub.fault is not None and self._hub.fault(self, path):
+            return
         about_repo = parts[:1] == ["api"]
         rest = parts[1:] if about_repo else parts
         kind = "datasets/" if rest[:1] == ["datasets"] else ""
@@ -171,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
                 for name, data in repository.commits[commit].items()
             ],
         }
-        self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        self.send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def _file(self, repository: Repository, revision: str, name: str, authorization: str) -> None:
         if repository.gated or (
@@ -180,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(403, "GatedRepo")
             return
         if repository.html:
-            self._send(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
+            self.send(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
             return
         commit = self._commit(repository, revision)
         if commit is None:
@@ -197,13 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
             data = bytes(byte ^ 255 for byte in data)
         if self.command == "GET" and repository.cuts and len(data) > 1:
             repository.cuts -= 1
-            self._send(200, data, headers, only=len(data) // 2)
+            self.send(200, data, headers, only=len(data) // 2)
         elif first is None:
-            self._send(200, data, headers)
+            self.send(200, data, headers)
         else:
             self._hub.resumed.append(first)
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-            self._send(206, data[first:], headers)
+            self.send(206, data[first:], headers)
 
     def _first_byte(self, size: int) -> int | None:
         """Start of a `bytes=N-` range, by which an interrupted download is resumed."""
@@ -216,9 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, code: str | None, headers: dict[str, str] | None = None) -> None:
         coded = {"X-Error-Code": code} if code else {}
-        self._send(status, b"", {**coded, **(headers or {})})
+        self.send(status, b"", {**coded, **(headers or {})})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str], only: int | None = None) -> None:
+    def send(self, status: int, body: bytes, headers: dict[str, str], only: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -126,7 +126,7 @@ class Terminal:
 @contextlib.contextmanager
 def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """This process as one that was started in a folder with this environment."""
-    from pathorob_checks import hub
+    from pathorob_checks import hub, hub_requests
 
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
@@ -138,7 +138,7 @@ def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]
         patch.setattr(sys, "path", [str(folder), *sys.path])
         patch.setattr(hub, "download_bar", None)
         # Between attempts at a hub that is down.
-        patch.setattr(hub, "_FIRST_PAUSE_S", 0.01, raising=False)
+        patch.setattr(hub_requests, "FIRST_PAUSE_S", 0.01)
         with _hub_settings(patch):
             yield
 

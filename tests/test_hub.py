@@ -16,6 +16,7 @@ from terminal import surroundings
 
 from pathorob_checks import hub
 from pathorob_checks.errors import HubError
+from pathorob_checks.hub_requests import Progress
 from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
 
@@ -225,6 +226,7 @@ def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: p
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(10**9, 0, 10**8))
     hub.refuse_a_full_disk(10**7, tmp_path / "not" / "yet", "a small file")
+    monkeypatch.setattr(hub, "_refuse_a_name_outside", lambda *arguments: None)
     dry_runs = []
 
     class Plan:
@@ -238,5 +240,5 @@ def test_a_full_disk_is_found_before_the_download(tmp_path: Path, monkeypatch: p
     with pytest.raises(
         HubError, match=r"weights of lab/vit needs 0\.10 GB, but .* has 0\.10 GB free; .*HF_HOME"
     ):
-        hub._download(download, "lab/vit", commit="0" * 40, filename="weights", kind="model")
+        hub._download(download, Progress(), "lab/vit", commit="0" * 40, filename="weights", kind="model")
     assert dry_runs == [True]

@@ -93,14 +93,6 @@ def test_a_users_model_is_identified_by_its_code_and_weights(write_module: Any) 
     assert user_model("own_encoder:build").identity != first
 
 
-def test_a_users_model_without_visible_weights_is_never_taken_for_an_earlier_one(write_module: Any) -> None:
-    write_module("own_encoder", USER_CODE.format(imports="", attribute="self.hidden"))
-    assert user_model("own_encoder:build").identity != user_model("own_encoder:build").identity
-    resolved = resolve(parse_spec("python:own_encoder:build"), "mine")
-    settings = ModelSettings(device="cpu")
-    assert prepare(resolved, settings).identity == prepare(resolved, settings).identity
-
-
 @pytest.mark.parametrize(
     ("target", "message"),
     [

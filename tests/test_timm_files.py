@@ -58,7 +58,8 @@ def damage_config(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / "config.json").write_text('{"hidden_size": 48}'), "neither timm's"),
         (lambda folder: (folder / "config.json").write_text("<html>Sign in</html>"), "is a web page"),
         (lambda folder: damage_config(folder, architecture="vit_of_tomorrow"), "upgrade timm"),
-        (lambda folder: damage_config(folder, model_args={"colour": "red"}), "cannot build"),
+        (lambda folder: damage_config(folder, model_args={"colour": "red"}), "is no argument of"),
+        (lambda folder: damage_config(folder, model_args={"depth": 2, "embed_dim": "x"}), "cannot build"),
     ],
     ids=[
         "keys",
@@ -71,7 +72,8 @@ def damage_config(folder: Path, **changes: Any) -> None:
         "neither",
         "page",
         "future",
-        "args",
+        "arguments",
+        "values",
     ],
 )
 def test_files_that_make_no_model_are_an_error_of_one_sentence(vit: Path, damage: Any, message: str) -> None:

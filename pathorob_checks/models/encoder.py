@@ -11,6 +11,7 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import batch_size_for
+from pathorob_checks.models.failures import brief
 from pathorob_checks.models.pooling import (
     TokenLayout,
     TokenLayoutError,
@@ -186,10 +187,8 @@ class Encoder(ABC):
                 remedy="free the device, try --fm-precision=bf16, or name another with --fm-device",
             ) from error
         except Exception as error:  # any network may be behind a config, and may raise anything
-            line = (str(error).strip().splitlines() or [""])[0]
             raise ModelError(
-                f"{self._origin} cannot embed a blank image of {size[0]} x {size[1]} px "
-                f"({type(error).__name__}: {line})",
+                f"{self._origin} cannot embed a blank image of {size[0]} x {size[1]} px ({brief(error)})",
                 remedy="load it with your own python:module:factory",
             ) from error
 

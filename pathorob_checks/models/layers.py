@@ -72,6 +72,14 @@ class ConvStem(nn.Module):
 LAYERS: Mapping[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU, "ConvStem": ConvStem}
 
 
+def known_layers(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a config whose names of layer classes in the table are replaced; timm knows the others."""
+    return {
+        key: LAYERS.get(value, value) if key.endswith("_layer") and isinstance(value, str) else value
+        for key, value in arguments.items()
+    }
+
+
 def with_layers(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments whose names of layer classes (`*_layer`) are replaced by the classes.
 

@@ -18,25 +18,33 @@ from typing import TYPE_CHECKING
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import resolve_device
+from pathorob_checks.models.failures import in_a_sentence
 from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathorob_checks.models.foundation_model import FoundationModel
     from pathorob_checks.models.recipes import Recipe
     from pathorob_checks.models.repository import FolderSource, HubSource, Source
+    from pathorob_checks.models.user_identity import Traces
 
 _COMPUTING_LIBRARIES = ("torch", "torchvision", "timm", "pillow")
 # Modules between a file of weights and an embedding: a change in one may change the numbers.
 _ENCODER_CODE = (
+    "checkpoints.py",
     "encoder.py",
     "layers.py",
     "pooling.py",
     "precision.py",
     "preprocessing.py",
+    "timm_config.py",
     "timm_model.py",
+    "transformers_config.py",
     "transformers_model.py",
     "weights.py",
 )
+
+# By factory: what is opened and imported by its first call only belongs to every call in this process.
+_TRACES: dict[str, Traces] = {}
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
     """Bring a model's files to disk and compute its identity, without building the model.
 
     The exceptions are `demo:` (tiny) and `python:` (the identity is in the object that the factory
-    makes), which are built here.
+    makes), which are built here. A `python:` model also embeds a blank image: some read their weights then.
 
     Raises
     ------
@@ -159,7 +167,8 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
         return _prepare_embeddings(resolved)
     device = resolve_device(settings.device)
     if (source := _source(resolved)) is not None:
-        return _prepare_files(resolved, settings, device, source)
+        with in_a_sentence(resolved.spec.text):
+            return _prepare_files(resolved, settings, device, source)
     _refuse_file_settings(resolved, settings)
     if resolved.spec.kind == "python":
         return _prepare_user_model(resolved, settings, device)
@@ -287,18 +296,19 @@ def _prepare_files(
         from pathorob_checks.models.transformers_model import TransformersModel
 
         encoder = TimmModel if files.library == "timm" else TransformersModel
-        return encoder(
-            files,
-            identity=identity,
-            device=device,
-            precision=settings.precision,
-            pooling=settings.pooling,
-            batch_size=settings.batch_size,
-            recipe=recipe,
-        )
+        with in_a_sentence(files.origin):
+            return encoder(
+                files,
+                identity=identity,
+                device=device,
+                precision=settings.precision,
+                pooling=settings.pooling,
+                batch_size=settings.batch_size,
+                recipe=recipe,
+            )
 
     license_text, commercial = license_of(resolved.spec)
-    notes = recipe.notes if recipe else ()
+    notes = (*(recipe.notes if recipe else ()), *files.notes)
     return PreparedModel(resolved.name, identity, load, license_text, commercial, notes, device)
 
 
@@ -315,32 +325,25 @@ def _prepare_embeddings(resolved: ResolvedModel) -> PreparedModel:
 
 
 def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:
-    from pathorob_checks.models import user_model
+    from pathorob_checks.models import reachable, user_identity, user_model
     from pathorob_checks.models.weights import digest_of_files
 
     target = resolved.spec.target
-    product = user_model.build(target, device)
-    module = user_model.module_of(product)
-    identity: dict[str, object] = {
+    traces = _TRACES.setdefault(resolved.spec.text, user_identity.Traces())
+    product = user_model.build(target, device, traces)
+    model = user_model.UserModel(
+        product, target=target, traces=traces, device=device, batch_size=settings.batch_size
+    )
+    theirs, notes = user_identity.identity_of(product, target, traces, resolved.run_id)
+    model.identity = identity = {
         "kind": "python",
         "factory": target,
-        "sources_sha256": user_model.digest_of_sources(target),
+        **theirs,
         "device": device.partition(":")[0],
         "versions": _versions(),
-        "code_sha256": digest_of_files([Path(user_model.__file__)]),
+        "code_sha256": digest_of_files(Path(str(part.__file__)) for part in (user_model, reachable)),
     }
-    if module is not None:
-        identity["weights_sha256"] = user_model.digest_of_weights(module)
-    else:
-        # Weights that cannot be read may change unnoticed.
-        identity["run_id"] = resolved.run_id or uuid.uuid4().hex
-
-    def load() -> FoundationModel:
-        return user_model.UserModel(
-            product, target=target, identity=identity, device=device, batch_size=settings.batch_size
-        )
-
-    return PreparedModel(resolved.name, identity, load, device=device)
+    return PreparedModel(resolved.name, identity, lambda: model, notes=notes, device=device)
 
 
 def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Transform = Callable[["Image.Image"], torch.Tensor]
 FIELDS = ("size", "resize", "crop", "interpolation", "mean", "std")
+_MOST_PIXELS = 8_192
 _TOLERANCE = 5e-4  # on mean and std: some publish three digits, some six
 
 
@@ -123,7 +124,19 @@ def merge(
             f"neither the files of {origin} nor its recipe give the preprocessing's {', '.join(missing)}",
             remedy="load it with your own python:module:factory",
         )
+    refuse_sizes(values, origin)
     return Preprocessing(**values), notes
+
+
+def refuse_sizes(values: Mapping[str, Any], origin: str) -> None:
+    """Raise ModelError where images would become larger than any memory, or nothing."""
+    for field in ("size", "resize"):
+        if not 0 < values.get(field, 1) <= _MOST_PIXELS:
+            raise ModelError(
+                f"the preprocessing of {origin} has {field} {values[field]}, but images have at most "
+                f"{_MOST_PIXELS} px a side",
+                remedy="save the model again, or load it with your own python:module:factory",
+            )
 
 
 def _sizes(value: Any) -> dict[str, int]:

@@ -17,6 +17,7 @@ from pathorob_checks.models.recipes import Recipe
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+_MOST_BYTES = 10_000_000
 
 
 class Source(Protocol):
@@ -94,6 +95,7 @@ class ModelFiles:
     config_file, preprocessor : paths of `config.json` and `preprocessor_config.json`, where they exist.
     weights : paths of the weights.
     remote_code : whether the network is code of the repository, which the user allowed to run.
+    notes : sentences for the user on files that are left out.
     """
 
     origin: str
@@ -103,6 +105,7 @@ class ModelFiles:
     weights: tuple[Path, ...]
     preprocessor: Path | None = None
     remote_code: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) -> ModelFiles:
@@ -127,6 +130,10 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
     shards = (
         weight_files.shards_of(paths[chosen], source.origin) if weight_files.is_index(chosen) else [chosen]
     )
+    others = weight_files.left_out(names, [chosen, *shards])
+    notes = (
+        [f"{source.origin}: {chosen} is used, and not {weight_files.first_few(others)}."] if others else []
+    )
     return ModelFiles(
         origin=source.origin,
         library=library,
@@ -135,6 +142,7 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
         weights=tuple(paths[name] for name in shards),
         preprocessor=paths.get(PREPROCESSOR),
         remote_code=remote,
+        notes=tuple(notes),
     )
 
 
@@ -181,9 +189,12 @@ def read_config(config: Path, origin: str) -> dict[str, Any]:
     ModelError : when it is not a JSON object.
     """
     try:
-        text = config.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except (OSError, ValueError) as error:
+        if (size := config.stat().st_size) > _MOST_BYTES:
+            raise ModelError(
+                f"{CONFIG} of {origin} has {size / 1e6:,.0f} MB", remedy="download or save the model again"
+            )
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         is_page = not isinstance(error, OSError) and config.read_bytes().lstrip()[:1] == b"<"
         problem = "is a web page" if is_page else f"cannot be read ({type(error).__name__})"
         raise ModelError(
@@ -240,7 +251,7 @@ def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
     require_transformers("a model with code of its own")
     transformers: Any = importlib.import_module("transformers")
     # Where transformers includes the model, the repository's code is not needed.
-    return config.get("model_type") not in transformers.CONFIG_MAPPING
+    return str(config.get("model_type")) not in transformers.CONFIG_MAPPING
 
 
 def _needed(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
+from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
-from pathorob_checks.models.layers import with_layers
+from pathorob_checks.models.failures import brief
+from pathorob_checks.models.layers import known_layers, with_layers
+from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
-from pathorob_checks.models.weights import misfits, read_weights, unwrapped
+from pathorob_checks.models.timm_config import checked_preprocessing, timm_arguments, unstated
+from pathorob_checks.models.weights import misfits
+from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
     from pathorob_checks.models.pooling import Norm
@@ -45,10 +51,11 @@ class TimmModel(Encoder):
     ) -> None:
         from timm.data.config import resolve_model_data_config
 
-        model = build(files.config, recipe, files.origin)
-        _load_weights(model, files)
+        model = _built(files, recipe)
+        weight_notes = _load_weights(model, files)
         model.reset_classifier(0)
         data_config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
+        checked_preprocessing(data_config, files.origin)
         if data_config["input_size"][0] != 3:
             raise ModelError(
                 f"{files.origin} takes {data_config['input_size'][0]}-channel images",
@@ -72,7 +79,7 @@ class TimmModel(Encoder):
                 "architecture": model.pretrained_cfg.get("architecture") or type(model).__name__,
                 "preprocessing": steps,
             },
-            notes=notes,
+            notes=[*weight_notes, *notes],
         )
 
     def _forward(self, images: torch.Tensor) -> Any:
@@ -104,25 +111,40 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
 
     ours = recipe if recipe is not None and recipe.library == "timm" else None
     architecture = config["architecture"] if config else ours.architecture if ours else None
-    if not isinstance(architecture, str) or not timm.is_model(architecture):
+    # A name with a source (hf-hub:, local-dir:) would make timm load another model.
+    is_name = isinstance(architecture, str) and re.fullmatch(r"[\w.-]+", architecture) is not None
+    if not isinstance(architecture, str) or not is_name or not timm.is_model(architecture):
         raise ModelError(
-            f"{origin} needs the architecture {architecture}, which is not in timm {timm.__version__}",
+            f"{origin} needs the architecture {shortened(architecture)}, which is not in timm "
+            f"{timm.__version__}",
             remedy="upgrade timm, or load the model with your own python:module:factory",
         )
+    pretrained_cfg, arguments = timm_arguments(config or {}, architecture, origin)
+    arguments = {**known_layers(arguments), **with_layers(ours.model_args if ours else {})}
     try:
-        pretrained_cfg, arguments = _timm_arguments(config or {}, ours.model_args if ours else {})
-        return timm.create_model(
-            architecture, pretrained=False, pretrained_cfg=pretrained_cfg, **with_layers(arguments)
-        )
+        return timm.create_model(architecture, pretrained=False, pretrained_cfg=pretrained_cfg, **arguments)
     except ModelError:
         raise
     except Exception as error:  # timm's constructors get any arguments from the file, and may raise anything
-        first_line = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
             f"timm {timm.__version__} cannot build {architecture} from config.json of {origin} "
-            f"({type(error).__name__}: {first_line})",
+            f"({brief(error)})",
             remedy="use the timm version that saved it, or save the model again",
         ) from error
+
+
+def _built(files: ModelFiles, recipe: Recipe | None) -> Any:
+    """The network, after its size was compared with that of the weights without taking memory for it."""
+    with bounded_by(files.weights, files.origin):
+        try:
+            with torch.device("meta"):
+                build(files.config, recipe, files.origin)
+        except ModelError as error:
+            # Some architectures of older versions cannot be built without memory.
+            if error.__cause__ is None:
+                raise
+    with bounded_by(files.weights, files.origin):
+        return build(files.config, recipe, files.origin)
 
 
 def layout_of(model: Any) -> TokenLayout:
@@ -146,41 +168,22 @@ def layout_of(model: Any) -> TokenLayout:
     return TokenLayout(prefix, class_token and prefix > 0, grid)
 
 
-def _timm_arguments(
-    config: Mapping[str, Any], more: Mapping[str, Any]
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """A config's `pretrained_cfg` and the arguments of its model, by timm's own rules."""
-    arguments = {**(config.get("model_args") or {}), **more}
-    if not config:
-        return None, arguments
-    # Older files have no key `pretrained_cfg`: its content is the whole file.
-    flat = {
-        key: value for key, value in config.items() if key not in ("num_features", "labels", "model_args")
-    }
-    pretrained_cfg = dict(config.get("pretrained_cfg") or flat)
-    if "num_classes" in config:
-        pretrained_cfg["num_classes"] = config["num_classes"]
-    if "num_classes" in pretrained_cfg:
-        arguments.setdefault("num_classes", pretrained_cfg["num_classes"])
-    # Older timm saved the published size of the architecture, not that of the saved weights.
-    size = arguments.get("img_size")
-    if size is not None and pretrained_cfg.get("fixed_input_size") and not arguments.get("dynamic_img_size"):
-        channels = (pretrained_cfg.get("input_size") or (3,))[0]
-        height, width = (size, size) if isinstance(size, int) else size
-        pretrained_cfg["input_size"] = (channels, height, width)
-    return pretrained_cfg, arguments
-
-
 def _preprocessing(
     data_config: Mapping[str, Any], recipe: Recipe | None, files: ModelFiles
 ) -> tuple[Transform, tuple[int, int], dict[str, object], list[str]]:
     """Transform, size of its output, a description, and notes on disagreements."""
     from timm.data.transforms_factory import create_transform
 
+    defaults = unstated(files.config) if files.config else ()
     if recipe is not None:
         # Without a config, the values are timm's defaults and not this model's.
         theirs = preprocessing.from_timm(data_config) if files.config else {}
+        # A default of timm's is no value of the repository's to disagree with.
+        decided = [key for key in defaults if getattr(recipe.preprocessing, key, None) is not None]
+        theirs = {key: value for key, value in theirs.items() if key not in decided}
         steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
+        open_ = [key for key in defaults if key in preprocessing.FIELDS and key not in decided]
+        notes += _note(open_, data_config, files)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
     transform: Transform = create_transform(**data_config, is_training=False)
     _, height, width = data_config["input_size"]
@@ -193,14 +196,26 @@ def _preprocessing(
         "std": list(data_config["std"]),
         "steps": [str(step) for step in getattr(transform, "transforms", [])],
     }
-    return transform, (int(height), int(width)), description, []
+    return transform, (int(height), int(width)), description, _note(defaults, data_config, files)
 
 
-def _load_weights(model: Any, files: ModelFiles) -> None:
-    """Copy every tensor of the weights into the model; any difference in names or shapes is an error."""
+def _note(defaults: Sequence[str], data_config: Mapping[str, Any], files: ModelFiles) -> list[str]:
+    """What timm takes where the config has no value; timm's users get the same."""
+    if not defaults:
+        return []
+    values = ", ".join(f"{key} {shortened(data_config[key])}" for key in defaults)
+    return [f"config.json of {files.origin} does not give all of its preprocessing: timm's {values} is used."]
+
+
+def _load_weights(model: Any, files: ModelFiles) -> tuple[str, ...]:
+    """Copy every tensor of the weights into the model; any difference in names or shapes is an error.
+
+    Returns notes for the user.
+    """
     expected: dict[str, torch.Tensor] = model.state_dict()
     headless = getattr(model, "num_classes", None) == 0
-    raw = unwrapped(read_weights(files.weights, files.origin), expected.keys())
+    checkpoint = unwrapped(read_checkpoint(files.weights, files.origin), expected.keys(), files.origin)
+    raw = dict(checkpoint.weights)
     weights, difference = raw, misfits(expected, raw, headless=headless)
     if difference:
         # The names may be those of an older timm or of the original code, which timm can translate.
@@ -216,6 +231,7 @@ def _load_weights(model: Any, files: ModelFiles) -> None:
             remedy="save weights and config.json from the same model",
         )
     model.load_state_dict({key: weights[key] for key in expected}, strict=True)
+    return checkpoint.notes
 
 
 def _translated(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:

@@ -14,10 +14,15 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
+from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
 from pathorob_checks.models.encoder import Encoder
+from pathorob_checks.models.failures import brief
+from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.repository import require_transformers
-from pathorob_checks.models.weights import describe_misfits, is_left_over, read_weights, unwrapped
+from pathorob_checks.models.transformers_config import transformers_config, unstated
+from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
+from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +62,7 @@ class TransformersModel(Encoder):
         require_transformers(files.origin)
         with _quiet():
             model_class, config = _network_class(files, recipe)
-            model, self._untrained_pooler = _loaded(model_class, config, files)
+            model, self._untrained_pooler, weight_notes = _loaded(model_class, config, files)
             transform, size, steps, notes = _preprocessing(files, recipe)
         self._image_features = getattr(model, "get_image_features", None)
         self._takes_pixel_values = "pixel_values" in inspect.signature(model.forward).parameters
@@ -78,7 +83,7 @@ class TransformersModel(Encoder):
                 "architecture": type(model).__name__,
                 "preprocessing": steps,
             },
-            notes=notes,
+            notes=[*weight_notes, *notes],
         )
 
     def _forward(self, images: torch.Tensor) -> Any:
@@ -154,15 +159,15 @@ def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
     if files.remote_code:
         return _remote_class(files, folder)
     model_type = files.config.get("model_type")
-    if model_type not in library.CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in library.CONFIG_MAPPING:
         raise _unknown(model_type, files.origin)
+    content = transformers_config(files.config, files.origin)
     try:
-        config = library.CONFIG_MAPPING[model_type].from_dict(dict(files.config))
+        config = library.CONFIG_MAPPING[model_type].from_dict(content)
         return library.MODEL_MAPPING[type(config)], config
     except Exception as error:  # the config class gets any values from the file, and may raise anything
         raise ModelError(
-            f"transformers cannot build {model_type} from config.json of {files.origin} "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"transformers cannot build {model_type} from config.json of {files.origin} ({brief(error)})",
             remedy="use the transformers version that saved it, or save the model again",
         ) from error
 
@@ -171,7 +176,8 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
     """Class and config from the repository's own code, which the user allowed to run."""
     import_class = _library("dynamic_module_utils").get_class_from_dynamic_module
 
-    auto_map = (files.config or {}).get("auto_map") or {}
+    auto_map = (files.config or {}).get("auto_map")
+    auto_map = auto_map if isinstance(auto_map, Mapping) else {}
     classes: dict[str, Any] = {}
     for role in ("AutoConfig", "AutoModel"):
         reference = auto_map.get(role)
@@ -189,7 +195,7 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
         try:
             classes[role] = import_class(reference, str(folder), local_files_only=True)
         except Exception as error:  # importing runs the repository's code
-            reason = f"{type(error).__name__}: {_first_line(error)}"
+            reason = f"{brief(error)}"
             raise ModelError(
                 f"the code of {files.origin} cannot be imported ({reason})",
                 remedy="install what it needs, or load it with your own python:module:factory",
@@ -197,29 +203,37 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
     return classes["AutoModel"], classes["AutoConfig"].from_dict(dict(files.config or {}))
 
 
-def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool]:
-    """The network with its weights, and whether those of its pooler are missing."""
-    weights = read_weights(files.weights, files.origin)
+def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool, tuple[str, ...]]:
+    """The network with its weights, whether those of its pooler are missing, and notes for the user."""
+    checkpoint = read_checkpoint(files.weights, files.origin)
     try:
-        with torch.device("meta"):
-            expected = model_class(config).state_dict().keys()
+        with torch.device("meta"), bounded_by(files.weights, files.origin):
+            expected: dict[str, torch.Tensor] = model_class(config).state_dict()
+    except ModelError:
+        raise
     except Exception:  # a network that cannot be built on the meta device: no names to compare with
-        expected = weights.keys()
+        expected = dict(checkpoint.weights)
+    # A prefix that the library strips itself is no news.
+    base = f"{getattr(model_class, 'base_model_prefix', None)}."
+    if not all(name.startswith(base) or is_left_over(name) for name in checkpoint.weights):
+        checkpoint = unwrapped(checkpoint, expected.keys(), files.origin)
     try:
         # The weights and not the folder, so that the library reads no other file there. It translates the
         # names of older versions.
-        model, report = model_class.from_pretrained(
-            None,
-            config=config,
-            state_dict=unwrapped(weights, expected),
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-        )
+        with bounded_by(files.weights, files.origin):
+            model, report = model_class.from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(checkpoint.weights),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+            )
+    except ModelError:
+        raise
     except Exception as error:  # see `_network_class`
         raise ModelError(
-            f"transformers cannot build {model_class.__name__} of {files.origin} "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"transformers cannot build {model_class.__name__} of {files.origin} ({brief(error)})",
             remedy="use the transformers version that saved it, or save the model again",
         ) from error
     missing = set(report["missing_keys"])
@@ -228,13 +242,14 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
         missing - pooler,
         [key for key in report["unexpected_keys"] if not is_left_over(key)],
         [key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]],
+        of_other_types(expected, checkpoint.weights),
     )
     if difference:
         raise ModelError(
             f"the weights of {files.origin} do not fit its config.json: the checkpoint {difference}",
             remedy="save weights and config.json from the same model",
         )
-    return model, bool(pooler)
+    return model, bool(pooler), checkpoint.notes
 
 
 def _preprocessing(
@@ -247,6 +262,8 @@ def _preprocessing(
         steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
 
+    preprocessing.refuse_sizes(preprocessing.from_processor(processor), files.origin)
+
     def transform(image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
         return pixels.float()
@@ -258,9 +275,14 @@ def _preprocessing(
         raise ModelError(
             f"{files.origin} takes {channels}-channel images", remedy="choose a model for RGB images"
         )
+    left = unstated(files.preprocessor) if files.preprocessor else []
+    notes = [
+        f"preprocessor_config.json of {files.origin} does not give its {', '.join(left)}: the defaults of "
+        f"{type(processor).__name__} are used."
+    ] * bool(left)
     description = {**preprocessing.from_processor(processor), "size": [height, width]}
     readable = {key: list(value) if isinstance(value, tuple) else value for key, value in description.items()}
-    return transform, (height, width), {**readable, "processor": type(processor).__name__}, []
+    return transform, (height, width), {**readable, "processor": type(processor).__name__}, notes
 
 
 def _processor(files: ModelFiles, *, required: bool) -> Any:
@@ -286,15 +308,15 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
         if not required:
             return None
         raise ModelError(
-            f"preprocessor_config.json of {files.origin} cannot be used "
-            f"({type(error).__name__}: {_first_line(error)})",
+            f"preprocessor_config.json of {files.origin} cannot be used ({brief(error)})",
             remedy="download it again, or load the model with your own python:module:factory",
         ) from error
 
 
 def _unknown(model_type: object, origin: str) -> ModelError:
     return ModelError(
-        f"{origin} needs the model type {model_type}, which is not in transformers {_library().__version__}",
+        f"{origin} needs the model type {shortened(model_type)}, which is not in transformers "
+        f"{_library().__version__}",
         remedy="upgrade transformers, or load the model with your own python:module:factory",
     )
 
@@ -318,7 +340,3 @@ def _quiet() -> Iterator[None]:
 def _library(part: str | None = None) -> Any:
     """The library, or a module of it; untyped, as it is optional and its types change with its version."""
     return importlib.import_module("transformers" + (f".{part}" if part else ""))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import inspect
-import os
-import re
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import batch_size_for
+from pathorob_checks.models.failures import brief
+from pathorob_checks.models.opened_files import opened_files
+from pathorob_checks.models.user_identity import Traces
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 _PROBE_SIZE = 256
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def import_factory(target: str) -> Callable[..., Any]:
@@ -41,7 +38,7 @@ def import_factory(target: str) -> Callable[..., Any]:
         value: Any = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code
         raise ModelError(
-            f"module {module_name} of python:{target} cannot be imported ({_brief(error)})",
+            f"module {module_name} of python:{target} cannot be imported ({brief(error)})",
             remedy="run pytest where it can be imported, or install it",
         ) from error
     for name in factory_name.split("."):
@@ -61,27 +58,26 @@ def import_factory(target: str) -> Callable[..., Any]:
     return factory
 
 
-def build(target: str, device: str) -> Any:
+def build(target: str, device: str, traces: Traces) -> Any:
     """Call the factory, with `device=` if it takes one, and check what it returns.
 
     If the product is a `torch.nn.Module`, or has one as `.model`, that is moved to the device and put in
     evaluation mode.
 
+    Parameters
+    ----------
+    traces : gets what the factory opens and imports.
+
     Raises
     ------
     ModelError : when the factory raises, or its product has no `preprocess` or `embed`.
     """
-    factory = import_factory(target)
+    before = set(sys.modules)
     try:
-        takes_device = "device" in inspect.signature(factory).parameters
-    except (TypeError, ValueError):  # builtins have no signature
-        takes_device = False
-    try:
-        product = factory(device=device) if takes_device else factory()
-    except Exception as error:  # the user's code may raise anything; chained, so that it can be debugged
-        raise ModelError(
-            f"python:{target} raised {_brief(error)}", remedy="call it in a Python shell and fix it"
-        ) from error
+        with opened_files(traces.making):
+            product = _made(target, device)
+    finally:
+        traces.imported |= set(sys.modules) - before
     missing = [name for name in ("preprocess", "embed") if not callable(getattr(product, name, None))]
     if missing:
         raise ModelError(
@@ -91,6 +87,20 @@ def build(target: str, device: str) -> Any:
     if (module := module_of(product)) is not None:
         module.to(device).eval()
     return product
+
+
+def _made(target: str, device: str) -> Any:
+    factory = import_factory(target)
+    try:
+        takes_device = "device" in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # builtins have no signature
+        takes_device = False
+    try:
+        return factory(device=device) if takes_device else factory()
+    except Exception as error:  # the user's code may raise anything; chained, so that it can be debugged
+        raise ModelError(
+            f"python:{target} raised {brief(error)}", remedy="call it in a Python shell and fix it"
+        ) from error
 
 
 def module_of(product: Any) -> torch.nn.Module | None:
@@ -103,60 +113,6 @@ def module_of(product: Any) -> torch.nn.Module | None:
     return None
 
 
-def digest_of_weights(module: torch.nn.Module) -> str:
-    """SHA-256 (hex) of a network's layers and of the names, types, shapes and bytes of its tensors."""
-    import torch
-
-    digest = hashlib.sha256(_ADDRESS.sub("", repr(module)).encode())
-    # Buffers too: those that are not saved with the weights decide embeddings as well.
-    for name, tensor in sorted({**dict(module.named_buffers()), **module.state_dict()}.items()):
-        if isinstance(tensor, torch.Tensor):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-        else:
-            digest.update(f"{name} {tensor!r}\n".encode())
-    return digest.hexdigest()
-
-
-def digest_of_sources(target: str) -> str:
-    """SHA-256 (hex) of the factory's module and of the user's own modules that it uses.
-
-    These are the modules that a module's globals come from, except for the standard library and installed
-    packages. Imports inside a function are not included.
-    """
-    digest = hashlib.sha256()
-    pending, seen = [target.partition(":")[0]], set[str]()
-    sources: dict[str, bytes] = {}
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        module = sys.modules.get(name)
-        file = getattr(module, "__file__", None)
-        first = len(seen) == 1
-        if module is None or not file or not (first or _is_own_code(file)):
-            continue
-        try:
-            sources[name] = Path(file).read_bytes()
-        except OSError:
-            sources[name] = os.urandom(16)  # a file that cannot be read never equals an earlier one
-        for value in vars(module).values():
-            origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(origin, str):
-                pending.append(origin)
-    for name, source in sorted(sources.items()):
-        digest.update(f"{name} {hashlib.sha256(source).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def _is_own_code(file: str) -> bool:
-    path = Path(file).resolve()
-    installed = {Path(folder).resolve() for folder in sysconfig.get_paths().values()}
-    return not any(path.is_relative_to(folder) for folder in installed)
-
-
 class UserModel:
     """A factory's product as a `FoundationModel`.
 
@@ -164,10 +120,14 @@ class UserModel:
     ----------
     product : object with `preprocess(PIL image) -> tensor` and `embed(batch) -> (B, D)`.
     target : `module:factory`, for messages.
-    identity : see `FoundationModel.identity`; kept as given.
+    traces : gets what `preprocess` and `embed` open and import for a blank image.
     device : where the product's network is, and gets its batches. A product without a network gets its
         batches on the CPU and may move them.
     batch_size : None takes the product's own `batch_size`, else a number that suits the device.
+
+    Attributes
+    ----------
+    identity : see `FoundationModel.identity`; empty until it is known.
 
     Raises
     ------
@@ -179,29 +139,33 @@ class UserModel:
         product: Any,
         *,
         target: str,
-        identity: Mapping[str, object],
+        traces: Traces,
         device: str = "cpu",
         batch_size: int | None = None,
     ) -> None:
         import torch
         from PIL import Image
 
-        self.identity = identity
+        self.identity: Mapping[str, object] = {}
         self._product = product
         self._target = target
         self.device = torch.device(device if module_of(product) is not None else "cpu")
         own = getattr(product, "batch_size", None)
         self.batch_size = int(batch_size or own or batch_size_for(self.device))
         blank = Image.new("RGB", (_PROBE_SIZE, _PROBE_SIZE), (200, 160, 190))
+        before = set(sys.modules)
         try:
-            self.dimension = int(self.embed(self.preprocess(blank).unsqueeze(0)).shape[1])
+            with opened_files(traces.embedding):
+                self.dimension = int(self.embed(self.preprocess(blank).unsqueeze(0)).shape[1])
         except ModelError:
             raise
         except Exception as error:  # the user's code; chained, so that it can be debugged
             raise ModelError(
-                f"python:{target} cannot embed a blank RGB image ({_brief(error)})",
+                f"python:{target} cannot embed a blank RGB image ({brief(error)})",
                 remedy="check that preprocess and embed work together",
             ) from error
+        finally:
+            traces.imported |= set(sys.modules) - before
         self.description: dict[str, object] = {
             "library": "python",
             "architecture": type(product).__name__,
@@ -250,8 +214,3 @@ class UserModel:
 def _kind(value: object) -> str:
     shape = getattr(value, "shape", None)
     return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
-
-
-def _brief(error: BaseException) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,8 +1,4 @@
-"""Weights from files: which file holds them, reading them without running code, and whether they fit.
-
-safetensors files hold tensors alone. Pickles (`*.bin`, `*.pth`) can run code while they are read, so torch
-reads them with `weights_only=True`, which accepts tensors and containers and nothing else.
-"""
+"""Weights: which files hold them, and whether they fit a network; `checkpoints` reads them."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.wording import printable, shortened
 
 if TYPE_CHECKING:
     import torch
@@ -26,14 +23,19 @@ _STANDARD = (
 )
 _OTHERS = (".safetensors", ".pth", ".pt", ".bin")
 _INDEX = ".index.json"
-_NESTED = ("state_dict", "model_state_dict", "model", "teacher")
-_WRAPPERS = ("module.", "_orig_mod.", "backbone.")
+# What peft and others apply to the weights beside it (LoRA and its like).
+_ADAPTER = re.compile(
+    r"(?:.*[._-])?(?:adapters?|i?a3|lora|peft)(?:[._-].*)?\.(?:json|safetensors|bin|pth?|npz)", re.IGNORECASE
+)
+_OF_TRAINING = re.compile(r"(?:training_args|optimizer|scheduler|scaler|rng_state\w*)\.(?:bin|pth?)")
 # Parts of a training checkpoint that no embedding needs.
 _LEFT_OVER = re.compile(
     r"(?:\w+\.)?(?:classifier|cls_classifier|distillation_classifier|head|heads|fc|lm_head|decoder|"
     r"dino_head|ibot_head|projection_head|mask_token|pooler)(?:\..*)?|.*\.position_ids|.*\.mask_token"
 )
 _KEYS_SHOWN = 3
+_KEY_LENGTH = 100
+_INDEX_BYTES = 50_000_000
 
 
 def choose_weights(names: Collection[str], origin: str, preferred: str | None = None) -> str:
@@ -47,8 +49,14 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
 
     Raises
     ------
-    ModelError : when there is none, or several without a preferred one.
+    ModelError : when there is none, or several without a preferred one, or an adapter would be left out.
     """
+    if adapters := sorted(name for name in names if _ADAPTER.fullmatch(name)):
+        raise ModelError(
+            f"{origin} has an adapter ({first_few(adapters)}), which would be left out",
+            remedy="merge it into the weights (peft: merge_and_unload()), save them as model.safetensors and "
+            "use local-dir:PATH, or load the model with your own python:module:factory",
+        )
     for name in (preferred, *_STANDARD):
         if name is not None and name in names:
             return name
@@ -58,13 +66,23 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
             return candidates[0]
         if candidates:
             raise ModelError(
-                f"{origin} has several files of weights ({_first_few(candidates)}) with no standard name",
+                f"{origin} has several files of weights ({first_few(candidates)}) with no standard name",
                 remedy="put config.json and the right file, as model.safetensors, into a folder and use "
                 "local-dir:PATH",
             )
     raise ModelError(
         f"{origin} has no weights ({', '.join(_STANDARD[:3])} or a single *.pth)",
         remedy="check the name, or load the model with your own python:module:factory",
+    )
+
+
+def left_out(names: Collection[str], used: Collection[str]) -> list[str]:
+    """Other files of weights, and adapters in folders, that a model's repository or folder has."""
+    return sorted(
+        name
+        for name in set(names) - set(used)
+        if ("/" not in name and name.endswith(_OTHERS) and not _OF_TRAINING.fullmatch(name))
+        or _ADAPTER.fullmatch(name.rpartition("/")[2])
     )
 
 
@@ -76,10 +94,12 @@ def shards_of(index: Path, origin: str) -> list[str]:
     ModelError : when it is not an index, or lists a file outside of its own folder.
     """
     try:
+        if index.stat().st_size > _INDEX_BYTES:
+            raise ValueError
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         if not names or not all(isinstance(name, str) for name in names):
             raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{index.name} of {origin} is not an index of weights", remedy="download or save the model again"
         ) from error
@@ -88,12 +108,12 @@ def shards_of(index: Path, origin: str) -> list[str]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", name):
             raise ModelError(
-                f"{index.name} of {origin} lists {name!r}, which lies outside of the model's folder",
+                f"{index.name} of {origin} lists {shortened(name)}, which lies outside of the model's folder",
                 remedy="do not use this model unless you know who made it",
             )
         if path.suffix != f".{suffix}":
             raise ModelError(
-                f"{index.name} of {origin} lists {name!r}, which is not a {suffix} file",
+                f"{index.name} of {origin} lists {shortened(name)}, which is not a {suffix} file",
                 remedy="download or save the model again",
             )
     return sorted(names)
@@ -102,45 +122,6 @@ def shards_of(index: Path, origin: str) -> list[str]:
 def is_index(name: str) -> bool:
     """Whether a file of weights is an index of others."""
     return name.endswith(_INDEX)
-
-
-def read_weights(paths: Iterable[Path], origin: str) -> dict[str, torch.Tensor]:
-    """All tensors by name, on the CPU; for a training checkpoint, those of the state dict inside it.
-
-    Raises
-    ------
-    ModelError : when a file is damaged, holds more than tensors, or two files hold the same tensor.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    for path in paths:
-        read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
-        part = read(path, origin)
-        if repeated := sorted(weights.keys() & part.keys()):
-            raise ModelError(
-                f"the weights of {origin} hold {_first_few(repeated)} twice",
-                remedy="download or save the model again",
-            )
-        weights |= part
-    return weights
-
-
-def unwrapped(weights: Mapping[str, torch.Tensor], expected: Collection[str]) -> dict[str, torch.Tensor]:
-    """Weights without the prefixes that wrappers and training add to their names (`module.`, `backbone.`).
-
-    Parameters
-    ----------
-    weights : tensors by name.
-    expected : names of the network; a prefix that is part of these is kept.
-    """
-    weights = dict(weights)
-    for prefix in _WRAPPERS:
-        if any(key.startswith(prefix) for key in expected):
-            continue
-        inside = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-        # Only where everything outside the wrapper is a head of training.
-        if inside and all(is_left_over(key) for key in weights if not key.startswith(prefix)):
-            weights = inside
-    return weights
 
 
 def misfits(
@@ -152,13 +133,29 @@ def misfits(
     """
     unexpected = [key for key in weights.keys() - expected.keys() if not (headless and is_left_over(key))]
     shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
-    return describe_misfits(expected.keys() - weights.keys(), unexpected, shapes)
+    missing = expected.keys() - weights.keys()
+    return describe_misfits(missing, unexpected, shapes, of_other_types(expected, weights))
 
 
-def describe_misfits(missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[str]) -> str | None:
+def of_other_types(expected: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of whole numbers where the network has fractions: quantized weights without their scale."""
+    common = expected.keys() & weights.keys()
+    return [
+        key for key in common if expected[key].is_floating_point() and not weights[key].is_floating_point()
+    ]
+
+
+def describe_misfits(
+    missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[str], types: Iterable[str] = ()
+) -> str | None:
     """The text of `misfits`, from the names of the tensors."""
-    kinds = {"lacks": missing, "has unexpected": unexpected, "has other shapes for": shapes}
-    parts = [f"{verb} {_first_few(sorted(keys))}" for verb, names in kinds.items() if (keys := list(names))]
+    kinds = {
+        "lacks": missing,
+        "has unexpected": unexpected,
+        "has other shapes for": shapes,
+        "has whole numbers for": types,
+    }
+    parts = [f"{verb} {first_few(sorted(keys))}" for verb, names in kinds.items() if (keys := list(names))]
     return " and ".join(parts) or None
 
 
@@ -191,43 +188,7 @@ def _sha256(path: Path) -> str:
         ) from error
 
 
-def _read_safetensors(path: Path, origin: str) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights: dict[str, torch.Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path.name} of {origin} is damaged or not a safetensors file",
-            remedy="delete it and download or save the model again",
-        ) from error
-    return weights
-
-
-def _read_pickle(path: Path, origin: str) -> dict[str, torch.Tensor]:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle may raise anything
-        raise ModelError(
-            f"{path.name} of {origin} is damaged, or is a pickle of more than tensors, which could run code",
-            remedy="download it again; if it is intact, convert it to model.safetensors where you trust it, "
-            "and use local-dir:PATH",
-        ) from error
-    while isinstance(content, Mapping):
-        tensors = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
-        if len(tensors) == len(content) > 0:
-            return {str(key): value for key, value in tensors.items()}
-        content = next((content[key] for key in _NESTED if isinstance(content.get(key), Mapping)), None)
-    raise ModelError(
-        f"{path.name} of {origin} holds no state dict, neither directly nor under {', '.join(_NESTED)}",
-        remedy="save the network's state_dict() alone, as model.safetensors, and use local-dir:PATH",
-    )
-
-
-def _first_few(keys: list[str]) -> str:
-    """The first few keys and the number of the others."""
-    shown = ", ".join(keys[:_KEYS_SHOWN])
+def first_few(keys: list[str]) -> str:
+    """The first few keys, which come from a file, and the number of the others."""
+    shown = ", ".join(printable(key)[:_KEY_LENGTH] for key in keys[:_KEYS_SHOWN])
     return shown if len(keys) <= _KEYS_SHOWN else f"{shown} and {len(keys) - _KEYS_SHOWN} more"

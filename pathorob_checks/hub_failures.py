@@ -1,0 +1,191 @@
+"""What goes wrong with the hub, as sentences without secrets.
+
+Every failure becomes a `HubError` from its type and status only: its text may hold addresses with passwords,
+signed links and headers with a token. The original exception is not chained, for the same reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pathorob_checks.errors import HubError
+from pathorob_checks.wording import printable
+
+Kind = Literal["model", "dataset"]
+
+_SECRETS = (
+    (re.compile(r"(?<=//)[^/\s@]*@"), ""),  # user and password before a host
+    (re.compile(r"(?<=[?&])[^\s'\"<>)]+"), "..."),  # what signs a link
+    (re.compile(r"\bhf_[A-Za-z0-9]+|(?<=[Bb]earer )\S+"), "..."),
+)
+
+
+class MissingFileError(HubError):
+    """The repository exists at this commit and has no such file."""
+
+
+class AccessError(HubError):
+    """The repository is gated or private and this account may not read it."""
+
+
+class OfflineError(HubError):
+    """The hub is offline or does not respond, and what is needed is not in the cache."""
+
+
+class SlowError(TimeoutError):
+    """A request that did not end in time; it is not repeated."""
+
+
+def redacted(text: str) -> str:
+    """`text` without passwords, tokens and what signs a link.
+
+    >>> redacted("https://user:secret@hub.org/a?X-Sig=abc with hf_abc")
+    'https://hub.org/a?... with ...'
+    """
+    for secret, replacement in _SECRETS:
+        text = secret.sub(replacement, text)
+    return printable(text)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The reason why a download failed, which hf_hub_download hides behind "not cached either"."""
+    from huggingface_hub import errors
+
+    is_hidden = isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None
+    return error.__cause__ or error if is_hidden else error
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the hub did not respond, or could not handle the request (down, overloaded)."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    status = _status(error)
+    if status is not None:
+        return status >= 500 or status in (408, 429)
+    return isinstance(error, _http_client_error(HfHubHTTPError) | ConnectionError | TimeoutError)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids requests."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def at(repo: str, revision: str | None) -> str:
+    """A repository and its revision, for messages."""
+    return repo if revision is None else f"{repo} at revision {revision}"
+
+
+def _status(error: BaseException) -> int | None:
+    """HTTP status of the response behind an error, if there was one."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _http_client_error(hub_error: type[BaseException]) -> type[BaseException]:
+    """Base of all errors of huggingface_hub's HTTP client, which depends on its version."""
+    excluded = ("huggingface_hub", "builtins")
+    return [base for base in hub_error.__mro__ if base.__module__.partition(".")[0] not in excluded][-1]
+
+
+def hub_error(
+    error: BaseException, repo: str, revision: str | None, kind: Kind, *, filename: str | None
+) -> HubError:
+    """The error for a failure, from its type and status only: its text may hold addresses and headers."""
+    from huggingface_hub import constants, errors
+
+    where = at(repo, revision)
+    what = where if filename is None else f"{filename} of {where}"
+    what, where = printable(what), printable(where)
+    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    offline = isinstance(error, errors.OfflineModeIsEnabled) or is_offline()
+    error = error if offline else cause_of(error)
+    status = _status(error)
+
+    if isinstance(error, errors.GatedRepoError):
+        return AccessError(
+            f"{repo} is gated and this account may not read it",
+            remedy=f"accept the terms at {page}, then set HF_TOKEN to a read token of that account",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return HubError(
+            f"the hub has no repository {repo} that this account can see",
+            remedy=f"check the name at {page}, and set HF_TOKEN if the repository is private",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return HubError(
+            f"{repo} has no revision {revision}",
+            remedy=f"take a branch, tag or commit from {page}/tree/main",
+        )
+    if isinstance(error, errors.LocalEntryNotFoundError) or offline:
+        return OfflineError(
+            f"{what} is not in this machine's Hugging Face cache, and huggingface_hub is offline",
+            remedy="unset HF_HUB_OFFLINE for one run, or fill the cache with pathorob-checks prefetch where "
+            "there is a network and point HF_HOME at it",
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return MissingFileError(
+            f"{where} has no file {filename}",
+            remedy=f"see its files at {page}/tree/{revision or 'main'}",
+        )
+    if status == 401 or status == 403:
+        return AccessError(
+            f"the hub refuses access to {what} (HTTP {status})",
+            remedy=f"set HF_TOKEN to a valid token that may read {page}",
+        )
+    if status is not None:
+        return HubError(
+            f"the hub returned HTTP {status} for {what}",
+            remedy="try again later" if status >= 500 or status in (408, 429) else f"check {page}",
+        )
+    if isinstance(error, SlowError):
+        return OfflineError(
+            f"the hub sends {what} too slowly ({error})",
+            remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
+        )
+    if is_unreachable(error):
+        host = urlsplit(constants.ENDPOINT).hostname or "the hub"
+        return OfflineError(
+            f"{host} cannot be reached for {what}, which is not in this machine's cache",
+            remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
+        )
+    if isinstance(error, errors.FileMetadataError):
+        return HubError(
+            f"the response for {what} is not a file of a Hugging Face Hub but perhaps a login page",
+            remedy="check the proxy and HF_ENDPOINT",
+        )
+    if isinstance(error, UnicodeError):
+        return HubError(
+            f"{what} cannot be requested, as the address or a header has characters that HTTP does not allow",
+            remedy="check HF_ENDPOINT, the proxy variables and the token",
+        )
+    if isinstance(error, json.JSONDecodeError | AttributeError | KeyError | TypeError | LookupError):
+        return HubError(
+            f"the response for {what} is not that of a Hugging Face Hub but perhaps a login page",
+            remedy="check the proxy and HF_ENDPOINT",
+        )
+    if isinstance(error, ValueError):
+        return HubError(
+            f"{what} cannot be requested ({type(error).__name__})",
+            remedy="check that HF_ENDPOINT and the proxy variables are addresses",
+        )
+    if isinstance(error, OSError) and not error.errno:  # the library's own, for sizes that disagree
+        return HubError(
+            f"{what} arrived with another size than the hub announced",
+            remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
+        )
+    if isinstance(error, OSError):
+        cause = os.strerror(error.errno) if error.errno else type(error).__name__
+        return HubError(
+            f"{what} cannot be written to the Hugging Face cache ({cause})",
+            remedy="free space there or point HF_HOME at a writable folder",
+        )
+    return HubError(
+        f"{what} could not be downloaded ({type(error).__name__})",
+        remedy="try again, or download it by hand and use local-dir:PATH",
+    )

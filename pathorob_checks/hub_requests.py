@@ -1,0 +1,211 @@
+"""Requests to the hub: with an end, repeated where that helps, and without a word that holds a secret."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pathorob_checks.hub_failures import AccessError, SlowError, cause_of, is_offline, is_unreachable
+
+Result = TypeVar("Result")
+
+TIMEOUT_S = 15.0
+"""For each piece of a response."""
+DEADLINE_S = 45.0
+"""For a whole response about a repository, and for a download that does not move."""
+FIRST_PAUSE_S = 1.0
+"""Before the second attempt; doubled after every attempt."""
+
+_ATTEMPTS = 4
+_POLL_S = 0.5
+_CHUNK_BYTES = 1 << 18  # with larger ones a slow download could not be told from one that stands still
+_LOGGERS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+logger = logging.getLogger("pathorob_checks.hub")
+
+
+class Progress:
+    """When something last happened.
+
+    Parameters
+    ----------
+    folder : where other processes may download the same file; growing files there count as progress.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._sizes: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Note that something happened now."""
+        self._last = time.monotonic()
+
+    def seconds_since(self) -> float:
+        """Seconds without any progress."""
+        sizes = self._partial_files()
+        if sizes != self._sizes:
+            self._sizes = sizes
+            self.beat()
+        return time.monotonic() - self._last
+
+    def _partial_files(self) -> dict[str, int]:
+        if self._folder is None:
+            return {}
+        try:
+            return {path.name: path.stat().st_size for path in self._folder.glob("*.incomplete")}
+        except OSError:  # renamed meanwhile
+            return {}
+
+
+def ask(request: Callable[[], Result], *, once: bool = False) -> Result:
+    """The result of a request that is repeated, after a pause, where the hub is down or overloaded.
+
+    Parameters
+    ----------
+    once : whether it is not repeated.
+
+    Raises
+    ------
+    SlowError : the response does not end within `DEADLINE_S`.
+    AccessError : the user's token cannot be a token.
+    Exception : whatever the request raises in its last attempt.
+    """
+    return _in_time(request if once else lambda: _repeated(request), Progress())
+
+
+def download(request: Callable[[Progress], Result], folder: Path) -> Result:
+    """As `ask`, for a download that may take long, but not without progress.
+
+    Parameters
+    ----------
+    request : gets what it shall note its progress in.
+    folder : see `Progress`.
+    """
+    progress = Progress(folder)
+    return _in_time(lambda: _repeated(lambda: request(progress)), progress)
+
+
+def watched_bar(bar: type[Any] | None, progress: Progress) -> type[Any]:
+    """A tqdm class that notes its updates in `progress`; without `bar` that of huggingface_hub."""
+    base: Any = bar or importlib.import_module("huggingface_hub.utils.tqdm").tqdm
+
+    class Bar(base):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            progress.beat()
+            super().__init__(*arguments, **options)
+
+        def update(self, n: float | None = 1) -> Any:
+            progress.beat()
+            return super().update(n)
+
+    return Bar
+
+
+def token() -> str | None:
+    """The user's token, from the environment or a file.
+
+    Raises
+    ------
+    AccessError : it has characters that no token has.
+    """
+    from huggingface_hub import get_token
+
+    try:
+        value = get_token()
+    except OSError:  # no file that can be read
+        return None
+    except ValueError:  # not even text
+        value = ""
+    if value is not None and not _TOKEN.fullmatch(value):
+        raise AccessError(
+            "the Hugging Face token, of HF_TOKEN or its file, has characters that no token has",
+            remedy="copy it again from https://huggingface.co/settings/tokens",
+        )
+    return value
+
+
+def _in_time(request: Callable[[], Result], progress: Progress) -> Result:
+    """The result of a request that runs in a thread, so that one that stands still can be left."""
+    token()
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(request())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="hub", daemon=True)
+    with _CAREFUL:
+        thread.start()
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            if thread.is_alive() and progress.seconds_since() > DEADLINE_S:
+                raise SlowError(f"no progress in {DEADLINE_S:.0f} s")
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _repeated(request: Callable[[], Result]) -> Result:
+    start = time.monotonic()
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return request()
+        except Exception as error:
+            cause = cause_of(error)
+            late = time.monotonic() - start > DEADLINE_S - TIMEOUT_S
+            if is_offline() or late or not is_unreachable(cause):
+                raise
+            logger.info("the hub does not respond (%s); trying again", type(cause).__name__)
+            time.sleep(FIRST_PAUSE_S * 2**attempt)
+    return request()
+
+
+class _Careful:
+    """While any thread is in this block, the libraries say nothing and download in small chunks.
+
+    Their messages quote addresses with the passwords in them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._levels: dict[str, int] = {}
+        self._chunk = 0
+
+    def __enter__(self) -> None:
+        from huggingface_hub import constants
+
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+            for name in _LOGGERS:
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            self._chunk = constants.DOWNLOAD_CHUNK_SIZE
+            constants.DOWNLOAD_CHUNK_SIZE = min(self._chunk, _CHUNK_BYTES)
+
+    def __exit__(self, *_: object) -> None:
+        from huggingface_hub import constants
+
+        with self._lock:
+            self._inside -= 1
+            if self._inside:
+                return
+            for name, level in self._levels.items():
+                logging.getLogger(name).setLevel(level)
+            constants.DOWNLOAD_CHUNK_SIZE = self._chunk
+
+
+_CAREFUL = _Careful()
