@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.embeddings.declared import check_dimension
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.wording import named
 
@@ -95,6 +96,7 @@ class CollectedRows:
 
     def put(self, rows: Rows, block: npt.NDArray[Any], dtype: str, where: str) -> None:
         """Keep `block` (n, D) as the rows `rows` of the result."""
+        check_dimension(block.shape[1], f"'{where}'")
         if self.values is None:
             self.values = np.empty((len(self.keys), block.shape[1]), dtype=np.float32)
         if block.shape[1] != self.values.shape[1]:

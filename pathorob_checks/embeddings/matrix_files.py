@@ -162,6 +162,11 @@ def parquet(path: Path, where: str) -> Matrix:
             path.stat().st_size,
             f"'{where}'",
         )
+        # Pages may hold more than the file declares of them; one row shows it before all are unpacked.
+        for batch in file.iter_batches(batch_size=1, columns=["embedding"], use_threads=False):
+            length = pc.list_value_length(batch.column(0))[0].as_py() or 0
+            declared.check_dimension(length, f"'{where}'")
+            break
     keys = key_tables.parquet_keys(path, where)
 
     def blocks(keep: Keep) -> Iterator[npt.NDArray[Any]]:
