@@ -132,8 +132,11 @@ def unique_patch_keys(patches: pd.DataFrame) -> list[str]:
         raise EmbeddingError("the cohort has no patches", remedy="give a table with one row per patch")
     repeated = [key for key, count in Counter(keys).items() if count > 1]
     if repeated:
+        rows = [row for row, key in enumerate(keys) if key == repeated[0]]
+        pairs = patches[["slide_id", "patch_id"]].iloc[rows[:2]].itertuples(index=False)
+        shown = " and ".join(f"patch '{patch}' of slide '{slide}'" for slide, patch in pairs)
         raise EmbeddingError(
-            f"the cohort's table has more than one row for {named(repeated)}",
+            f"the cohort's table has more than one row for {named(repeated)}: {shown}",
             remedy="give every patch one row, and ids whose '<slide_id>-<patch_id>' is unique",
         )
     return keys

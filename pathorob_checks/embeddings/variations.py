@@ -165,13 +165,13 @@ def differences(
     few = excerpt(cohort, rows[:SAMPLE])
     forwards, backwards = few.keys, few.keys[::-1]
     whole, reference = len(few), given[:SAMPLE]
-    preprocessed = _preprocessed(model, few, threads=1)
+    preprocessed = _preprocessed(name, model, few, threads=1)
     pairs: dict[str, tuple[Rows, Rows]] = {
         "again": (embed(name, model, few, forwards, batch_size=whole), reference),
         "stored": (stored, given),
         "batch_size": (embed(name, model, few, forwards[:ALONE], batch_size=1), reference[:ALONE]),
         "order": (embed(name, model, few, backwards, batch_size=whole)[::-1], reference),
-        "threads": (_preprocessed(model, few, threads=THREADS), preprocessed),
+        "threads": (_preprocessed(name, model, few, threads=THREADS), preprocessed),
     }
     return {variation: _largest(one, other, drawn) for variation, (one, other) in pairs.items()}
 
@@ -226,10 +226,12 @@ def relative(one: Float32, other: Float32) -> Float64:
     return row_lengths(np.subtract(one, other, dtype=np.float64)) / row_lengths(other.astype(np.float64))
 
 
-def _preprocessed(model: FoundationModel, cohort: Cohort, *, threads: int) -> list[Float32]:
+def _preprocessed(name: str, model: FoundationModel, cohort: Cohort, *, threads: int) -> list[Float32]:
     """The tensor that preprocessing makes of every patch, each flattened."""
+    shards = ShardRows(ShardPlan("", tuple(cohort.keys), len(cohort)), cohort)
+    pipeline = Pipeline(name, model, shards, threads, 1)
     images = in_order(
-        lambda row: np.asarray(model.preprocess(cohort.read_image(row))).reshape(-1),
+        lambda row: np.asarray(pipeline.preprocess(row)[1]).reshape(-1),
         range(len(cohort)),
         threads=threads,
         window=len(cohort),

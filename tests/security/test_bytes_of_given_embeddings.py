@@ -235,6 +235,11 @@ def read_edited(write: Writer, edits: list[tuple[float, int, bytes]], which: int
     return False
 
 
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_files_that_are_not_edited_are_read(write: Writer) -> None:
+    assert read_edited(write, [], 0)
+
+
 every_edit = given(write=st.sampled_from(list(WRITERS)), edits=EDITS, which=st.integers(0, 5))
 
 
