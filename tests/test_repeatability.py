@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
+from same_results import without_varying
 from terminal import Terminal
-
-# What tells time, and what is drawn anew in every run: the patches that are embedded again.
-VARYING = re.compile(r"created|measured|\w*seconds|sample|differences|difference")
-
-
-def without_varying(value: Any) -> Any:
-    """A document without what differs from run to run."""
-    if isinstance(value, dict):
-        return {key: without_varying(part) for key, part in value.items() if not VARYING.fullmatch(key)}
-    return [without_varying(part) for part in value] if isinstance(value, list) else value
 
 
 def numbers(value: Any, path: str = "") -> dict[str, float]:
