@@ -15,12 +15,12 @@ TEMPORARY = ".*.tmp"  # what a process that was killed may leave behind
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A stream whose content replaces `path` in one step when the block ends without an error.
 
     A reader, and a machine that loses power, sees the old file or the new one. The temporary file is in the
     same folder, because renaming is one step only within a file system. A symbolic link stays: the file
-    that it points to is replaced.
+    that it points to is replaced. `mode` is what the umask leaves of it.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -40,9 +40,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Replace the content of `path` in one step; see `atomic_writer`."""
-    with atomic_writer(path) as stream:
+    with atomic_writer(path, mode) as stream:
         stream.write(content)
 
 

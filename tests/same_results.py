@@ -6,6 +6,7 @@ slides, groups and effects. Wording, time stamps and versions may differ. Files 
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +16,17 @@ from pathorob_checks import Results
 WORDING = {
     "id", "reason", "rationale", "label", "meaning", "remedies", "suspects", "interval_note", "method",
 }  # fmt: skip
+
+
+# What tells time, and what is drawn anew in every run: the patches that are embedded again.
+VARYING = re.compile(r"created|measured|\w*seconds|sample|differences|difference")
+
+
+def without_varying(value: Any) -> Any:
+    """A document without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: without_varying(part) for key, part in value.items() if not VARYING.fullmatch(key)}
+    return [without_varying(part) for part in value] if isinstance(value, list) else value
 
 
 def numbers(results: Results) -> dict[tuple[str, str, str], dict[str, Any]]:

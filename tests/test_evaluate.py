@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cohort_folders import write_cohort
+from same_results import without_varying
 from terminal import Terminal
 
 from pathorob_checks import PathorobChecksError, Results, evaluate
@@ -24,10 +25,6 @@ def folder(lone_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal
     write_cohort(lone_terminal.folder / "slides")
     monkeypatch.chdir(lone_terminal.folder)
     return lone_terminal
-
-
-def without_time(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key != "created"}
 
 
 @pytest.mark.parametrize("criteria", ["floor", "means.toml"])
@@ -60,7 +57,7 @@ def test_the_gate_and_evaluate_write_the_same_file(folder: Terminal, criteria: s
     )
     results.save("e.json")
     gate, python = folder.results("g.json"), folder.results("e.json")
-    assert without_time(gate) == without_time(python)
+    assert without_varying(gate) == without_varying(python)
     assert len(gate["checks"]) == {"floor": 24, "means.toml": 12}[criteria]
     assert len(gate["integrity"]) == 4 * len(INTEGRITY_CHECKS)
     assert (results.passed, results.outcome) == (False, "fail")

@@ -148,6 +148,23 @@ def test_positive_factors_do_not_change_the_index(seed: int) -> None:
 
 
 @examples
+@given(seed=seeds, exponent=st.integers(-100, 110))
+def test_a_power_of_two_changes_no_bit_of_the_index(seed: int, exponent: int) -> None:
+    x, patches, _ = planted(seed)
+    raw = np.asarray(x, dtype=np.float32)
+    expected = robustness_index(raw, patches, k=9).value
+    assert robustness_index(np.ldexp(raw, exponent), patches, k=9).value == expected
+
+
+@few_examples
+@given(seed=seeds, exponent=st.integers(-100, 110))
+def test_a_power_of_two_changes_no_bit_of_the_clustering_score(seed: int, exponent: int) -> None:
+    x, patches = clustered(seed, 12)
+    raw = np.asarray(x, dtype=np.float32)
+    assert scored(np.ldexp(raw, exponent), patches) == scored(raw, patches)
+
+
+@examples
 @given(seed=seeds)
 def test_swapping_class_and_center_turns_the_index_around(seed: int) -> None:
     x, patches, value = planted(seed)

@@ -143,5 +143,8 @@ def test_tables_whose_patch_keys_are_not_unique_are_refused(tmp_path: Path) -> N
     npy(tmp_path, PATCHES, VALUES)
     table = {"slide_id": ["a-b", "a"], "patch_id": ["c", "b-c"], "medical_center": ["R", "R"]}
     repeated = pd.DataFrame(table)
-    assert "more than one row for 1 patch ('a-b-c')" in refusal(tmp_path, repeated)
+    assert (
+        "more than one row for 1 patch ('a-b-c'): patch 'c' of slide 'a-b' and patch 'b-c' of slide 'a'"
+        in refusal(tmp_path, repeated)
+    )
     assert "no patches" in refusal(tmp_path, PATCHES.iloc[:0])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pathorob_checks.canonical import digest_of
+from pathorob_checks.embeddings.ownership import FILE_MODE, make_folder
 from pathorob_checks.files import write_atomically
 
 
@@ -19,6 +20,7 @@ class BatchSizes:
 
     def __init__(self, root: Path, identity: Mapping[str, object]) -> None:
         digest = digest_of({"model": identity, "device": _device()})
+        self._root = root
         self._path = root / "batch-sizes" / f"{digest}.json"
 
     def usable(self, requested: int) -> int:
@@ -31,8 +33,8 @@ class BatchSizes:
         """Keep `size` for later runs if it is smaller than the requested one."""
         with contextlib.suppress(OSError):
             if size < instead_of:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(self._path, json.dumps({"batch_size": size}).encode())
+                make_folder(self._root, self._path.parent)
+                write_atomically(self._path, json.dumps({"batch_size": size}).encode(), FILE_MODE)
 
 
 def _device() -> dict[str, object]:

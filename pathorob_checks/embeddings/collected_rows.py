@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.embeddings.declared import check_dimension
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.wording import named
 
@@ -95,6 +96,7 @@ class CollectedRows:
 
     def put(self, rows: Rows, block: npt.NDArray[Any], dtype: str, where: str) -> None:
         """Keep `block` (n, D) as the rows `rows` of the result."""
+        check_dimension(block.shape[1], f"'{where}'")
         if self.values is None:
             self.values = np.empty((len(self.keys), block.shape[1]), dtype=np.float32)
         if block.shape[1] != self.values.shape[1]:
@@ -130,8 +132,11 @@ def unique_patch_keys(patches: pd.DataFrame) -> list[str]:
         raise EmbeddingError("the cohort has no patches", remedy="give a table with one row per patch")
     repeated = [key for key, count in Counter(keys).items() if count > 1]
     if repeated:
+        rows = [row for row, key in enumerate(keys) if key == repeated[0]]
+        pairs = patches[["slide_id", "patch_id"]].iloc[rows[:2]].itertuples(index=False)
+        shown = " and ".join(f"patch '{patch}' of slide '{slide}'" for slide, patch in pairs)
         raise EmbeddingError(
-            f"the cohort's table has more than one row for {named(repeated)}",
+            f"the cohort's table has more than one row for {named(repeated)}: {shown}",
             remedy="give every patch one row, and ids whose '<slide_id>-<patch_id>' is unique",
         )
     return keys

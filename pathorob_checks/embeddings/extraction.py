@@ -19,6 +19,7 @@ from pathorob_checks.canonical import plain
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.checks import check_embeddings
+from pathorob_checks.embeddings.collected_rows import unique_patch_keys
 from pathorob_checks.embeddings.identity import embedding_key
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from pathorob_checks.models.foundation_model import FoundationModel
 
 MAX_THREADS = 32
+
+NO_MODEL = (
+    "It is given by its embeddings: no model was run, so how it embeds was not tested, and nothing but the "
+    "patch keys ties the embeddings to the images."
+)
 
 Details = dict[str, object]
 
@@ -116,10 +122,11 @@ def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
     from pathorob_checks.embeddings import precomputed
 
     loaded = precomputed.read(folder, name, cohort.patches)
+    notes = (NO_MODEL, *loaded.notes)
     identity: dict[str, object] = {"kind": "embeddings", "sha256": loaded.digest}
     details: dict[str, object] = {"layout": loaded.layout, "files": list(loaded.files)}
     return Embeddings(
-        loaded.values, cohort.patches, loaded.digest, identity, details, extracted=False, notes=loaded.notes
+        loaded.values, cohort.patches, loaded.digest, identity, details, extracted=False, notes=notes
     )
 
 
@@ -145,9 +152,11 @@ def obtain(
     ------
     CacheError : the store cannot be written.
     CohortError : an image cannot be decoded.
-    EmbeddingError : the embeddings carry no information (see `check_embeddings`); nothing is stored.
+    EmbeddingError : the embeddings carry no information (see `check_embeddings`), and nothing is stored; or
+        patches of the cohort have the same key.
     ModelError : the model fails on an image or a batch.
     """
+    unique_patch_keys(cohort.patches)  # rows are found again by their keys
     key = embedding_key(prepared.identity, cohort)
     store.use(key)
     stored = store.load(key, cohort.keys)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
 
 # Raise it when the extraction itself changes what it computes or how it is stored.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def embedding_key(model_identity: Mapping[str, object], cohort: Cohort) -> str:
@@ -32,7 +32,8 @@ def embedding_key(model_identity: Mapping[str, object], cohort: Cohort) -> str:
         {
             "model": model_identity,
             "cohort": cohort.images,
-            "patches": digest_of(sorted(cohort.keys)),
+            # Pairs, because 'a-b-c' is patch 'b-c' of slide 'a' and patch 'c' of slide 'a-b'.
+            "patches": digest_of(sorted(zip(cohort.patches.slide_id, cohort.patches.patch_id, strict=True))),
             "decoder": decoder(),
             "format": FORMAT_VERSION,
         }

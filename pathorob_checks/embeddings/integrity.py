@@ -1,16 +1,22 @@
-"""Whether a model's embeddings of a cohort are a sound measurement: measured once, kept beside them.
+"""Whether a model's embeddings of a cohort are a sound measurement: measured in every run.
+
+Nothing that a store can hold proves that its embeddings are those that the model gives now, so every run
+loads the model and embeds patches that are drawn anew. What it measured is written beside the embeddings:
 
     <root>/embeddings/<key[:2]>/<key>/integrity-<digest[:16]>.json
 
-The digest covers the embeddings' key, the patches, what the robustness index reads, and the version of the
-integrity checks: when any of them changes, the model is loaded and measured again.
+Only the drift of a lower precision, which takes hundreds of patches and judges no stored value, is read from
+there by later runs, if the digest is the same. It covers the embeddings that were compared (their bytes), the
+patches, what the robustness index reads, and the version of this measurement.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import platform
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +30,7 @@ from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.extraction import MAX_THREADS, Embeddings, Prepared
 from pathorob_checks.embeddings.files import cache_errors
+from pathorob_checks.embeddings.ownership import FILE_MODE
 from pathorob_checks.embeddings.precision_drift import (
     Excerpt,
     IndexOf,
@@ -32,6 +39,8 @@ from pathorob_checks.embeddings.precision_drift import (
     precision_drift,
 )
 from pathorob_checks.embeddings.variations import (
+    SAMPLE,
+    STORED_SAMPLE,
     TOLERANCES,
     VARIATIONS,
     Difference,
@@ -40,6 +49,7 @@ from pathorob_checks.embeddings.variations import (
     precision_of,
     sample_of,
 )
+from pathorob_checks.errors import CacheError
 from pathorob_checks.files import write_atomically
 from pathorob_checks.models.devices import name_of
 from pathorob_checks.progress import Progress
@@ -48,8 +58,8 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.embeddings.store import EmbeddingStore
 
-# Raise it when the integrity checks measure something else or in another way, or their file changes.
-VERSION = 2
+# Raise it when the drift is measured in another way, or its file changes.
+VERSION = 3
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +73,8 @@ class Integrity(BaseModel):
     environment : device, its name, and the versions of torch and this package at that time.
     precision : of the forward pass.
     tolerance : the largest relative difference that is allowed in this precision on this device.
-    sample : keys of the patches that were embedded in several ways.
+    sample : keys of the patches that were embedded, drawn anew; the first `SAMPLE` of them in several ways,
+        the others only to compare them with what the store has.
     differences : one for each of `VARIATIONS`.
     drift : from fp32; None in fp32.
     """
@@ -112,78 +123,62 @@ def integrity_of(
     progress: Progress | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> Integrity:
-    """The integrity of these embeddings: from its file in the store, else measured now and written there.
+    """The integrity of these embeddings, measured now with the model.
 
     Parameters
     ----------
-    prepared : its `load()` is called only when the store has no such file.
-    embeddings : of `cohort`, from `store`.
+    embeddings : of `cohort`, from `store`. `STORED_SAMPLE` of them are compared where the store had some of
+        them before this run, and `SAMPLE` where this run embedded all.
     index_of : see `precision_drift.IndexOf`.
     progress, waiting : see `extraction.obtain`.
 
     Raises
     ------
-    CacheError : the store cannot be written.
     CohortError, EmbeddingError, ModelError : see `variations.differences`.
     """
     declared = prepared.identity.get("precision")
-    rows = sample_of(cohort)
+    new = embeddings.extracted and not embeddings.details.get("resumed_patches")
+    rows = sample_of(cohort, secrets.token_bytes(16), SAMPLE if new else STORED_SAMPLE)
     excerpt = excerpt_of(cohort) if declared not in (None, "fp32") else None
-    digest = _digest(embeddings.key, [cohort.keys[row] for row in rows], cohort, excerpt)
+    digest = _digest(embeddings, cohort, excerpt)
     path = store.folder(embeddings.key) / f"integrity-{digest[:16]}.json"
-    stored = _read(path, digest)
-    if stored is not None:
-        return stored
     with contextlib.ExitStack() as stack:
-        stack.enter_context(store.lock(embeddings.key, waiting))
-        stored = _read(path, digest)  # another process may have been faster
-        if stored is not None:
-            return stored
         if prepared.device != "cpu":
-            stack.enter_context(store.locks.hold(name_of(prepared.device)))
+            stack.enter_context(store.locks.hold_where_possible(name_of(prepared.device), waiting))
+        model = prepared.load()
         precision = str(declared) if declared is not None else precision_of(embeddings.values[rows])
-        measured = _measure(prepared, precision, cohort, rows, excerpt, embeddings, store, index_of, progress)
-        content = _File(digest=digest, integrity=measured)
-        with cache_errors(store.root, "written to"):
-            write_atomically(path, content.model_dump_json(indent=1).encode())
-    return measured
-
-
-def _measure(
-    prepared: Prepared,
-    precision: str,
-    cohort: Cohort,
-    rows: list[int],
-    excerpt: Excerpt | None,
-    embeddings: Embeddings,
-    store: EmbeddingStore,
-    index_of: IndexOf,
-    progress: Progress | None,
-) -> Integrity:
-    model = prepared.load()
-    drift = None
-    if excerpt is not None:
-        drift = precision_drift(
-            prepared.name,
-            model,
-            precision,
-            cohort,
-            excerpt,
-            embeddings.values[excerpt.rows],
-            index_of,
-            batch_size=BatchSizes(store.root, prepared.identity).usable(model.batch_size),
-            threads=min(MAX_THREADS, available_cpus()),
-            progress=progress,
+        drift = None
+        if excerpt is not None:
+            earlier = _read(path, digest)
+            drift = earlier.drift if earlier else None
+            drift = drift or precision_drift(
+                prepared.name,
+                model,
+                precision,
+                cohort,
+                excerpt,
+                embeddings.values[excerpt.rows],
+                index_of,
+                batch_size=BatchSizes(store.root, prepared.identity).usable(model.batch_size),
+                threads=min(MAX_THREADS, available_cpus()),
+                progress=progress,
+            )
+        measured = Integrity(
+            measured=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=_environment(prepared.device),
+            precision=precision,
+            tolerance=TOLERANCES[precision, prepared.device.partition(":")[0]],
+            sample=tuple(cohort.keys[row] for row in rows),
+            differences=differences(prepared.name, model, cohort, rows, embeddings.values[rows]),
+            drift=drift,
         )
-    return Integrity(
-        measured=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=_environment(prepared.device),
-        precision=precision,
-        tolerance=TOLERANCES[precision, prepared.device.partition(":")[0]],
-        sample=tuple(cohort.keys[row] for row in rows),
-        differences=differences(prepared.name, model, cohort, rows, embeddings.values[rows]),
-        drift=drift,
-    )
+    try:
+        with cache_errors(store.root, "written to"):
+            content = _File(digest=digest, integrity=measured).model_dump_json(indent=1)
+            write_atomically(path, content.encode(), FILE_MODE)
+    except CacheError as error:  # a complete cache may be read-only
+        logger.info("the integrity record was not kept: %s", error)
+    return measured
 
 
 def _environment(device: str) -> dict[str, str]:
@@ -193,18 +188,19 @@ def _environment(device: str) -> dict[str, str]:
     return {"device": device, "name": name, "torch": torch.__version__, "pathorob-checks": __version__}
 
 
-def _digest(key: str, sample: list[str], cohort: Cohort, excerpt: Excerpt | None) -> str:
-    """SHA-256 (hex) of everything that decides what is measured."""
+def _digest(embeddings: Embeddings, cohort: Cohort, excerpt: Excerpt | None) -> str:
+    """SHA-256 (hex) of everything that decides the drift."""
     drift: object = None
     if excerpt is not None:
         drift = {
+            "values": hashlib.sha256(embeddings.values[excerpt.rows].astype("<f4").tobytes()).hexdigest(),
             "keys": [cohort.keys[row] for row in excerpt.rows],
             "positions": excerpt.positions.tolist(),
             "patches": excerpt.patches.to_dict("list"),
             "k": excerpt.k,
             "paired": excerpt.paired,
         }
-    return digest_of({"version": VERSION, "embeddings": key, "sample": sample, "drift": drift})
+    return digest_of({"version": VERSION, "embeddings": embeddings.key, "drift": drift})
 
 
 def _read(path: Path, digest: str) -> Integrity | None:

@@ -22,6 +22,8 @@ from pathlib import Path
 import filelock
 
 from pathorob_checks.embeddings.files import cache_errors
+from pathorob_checks.embeddings.ownership import make_folder
+from pathorob_checks.errors import CacheError
 from pathorob_checks.files import write_atomically
 
 POLL_S = 1.0
@@ -59,6 +61,14 @@ class Locks:
             lock.release()
 
     @contextlib.contextmanager
+    def hold_where_possible(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Like `hold`, but holds nothing in a folder that cannot be written: nobody can change it."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(CacheError):
+                stack.enter_context(self.hold(name, waiting))
+            yield
+
+    @contextlib.contextmanager
     def try_to_hold(self, name: str) -> Iterator[bool]:
         """Like `hold`, but without waiting; yields whether this process now holds the lock."""
         lock = self._lock(name)
@@ -77,7 +87,7 @@ class Locks:
     def _lock(self, name: str) -> filelock.BaseFileLock:
         folder = self._root / "locks"
         with cache_errors(self._root, "locked"):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._root, folder)
         return self._held.setdefault(name, filelock.FileLock(folder / f"{name}.lock"))
 
 
@@ -85,7 +95,7 @@ class Lease:
     """The entries that this process uses, so that other processes do not prune them."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / "leases"
+        self._root, self._folder = root, root / "leases"
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._keys: set[str] = set()
         self._mutex = threading.Lock()
@@ -97,7 +107,7 @@ class Lease:
             if key in self._keys:
                 return
             if self._lock is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self._root, self._folder)
                 self._lock = filelock.FileLock(self._folder / f"{self._name}.lock", thread_local=False)
                 self._lock.acquire()
                 atexit.register(self.give_back)

@@ -25,14 +25,17 @@ LEAST_SPREAD = 0.01
 # An embedding of nothing but class and medical center has two directions; one that describes tissue has
 # more. Networks with random weights need 7 for this share of the variance, the demo encoders 10 and 21.
 LEAST_DIRECTIONS, SHARE_OF_VARIANCE = 3, 0.99
-# Only equal images have equal embeddings, and a cohort has next to none.
-MOST_TWINS, TWIN_TOLERANCE = 0.05, 1e-5
+# Only equal images have equal embeddings, and a cohort has next to none. Metrics read directions: embeddings
+# that differ in length only are equal. In few dimensions patches come this close by chance.
+MOST_TWINS, TWIN_TOLERANCE, TWIN_TOLERANCE_OF_FEW = 0.05, 1e-3, 1e-5
+FEW_DIMENSIONS = 8
 # Half of the columns are constant when one of two concatenated tokens is blank; trained networks have no or
 # few constant columns.
 MOST_DEAD_COLUMNS, DEAD_TOLERANCE = 0.25, 1e-6
 
 _COVARIANCE_ROWS = 512
 _BLOCK_ROWS = 512
+_CELL_AXES, _CELL_TABLES = 8, 3
 
 
 def check_spread(values: Float32) -> float:
@@ -94,27 +97,18 @@ def directions(values: Float32) -> int:
 
 
 def check_twins(values: Float32, keys: Sequence[str]) -> float:
-    """Share of patches whose embedding equals that of another patch, to `TWIN_TOLERANCE` of its length.
+    """Share of patches whose embedding points where that of another patch does, to `TWIN_TOLERANCE`.
 
     Parameters
     ----------
+    values : (N, D) float32, finite, without rows of zeros.
     keys : N patch keys, for the message.
 
     Raises
     ------
     EmbeddingError : more than `MOST_TWINS`.
     """
-    # Projected on any direction, twins are next to each other.
-    direction = np.random.default_rng(0).standard_normal(values.shape[1])
-    blocks = np.split(values, range(_BLOCK_ROWS, len(values), _BLOCK_ROWS))
-    order = np.argsort(np.concatenate([block.astype(np.float64) @ direction for block in blocks]))
-    twins = np.zeros(len(values), dtype=np.bool_)
-    for start in range(0, len(order) - 1, _BLOCK_ROWS):
-        block_rows = order[start : start + _BLOCK_ROWS + 1]
-        rows = values[block_rows].astype(np.float64)
-        close = row_lengths(np.diff(rows, axis=0)) <= TWIN_TOLERANCE * row_lengths(rows[1:])
-        twins[block_rows[1:][close]] = True
-        twins[block_rows[:-1][close]] = True
+    twins = _twins(values)
     share = float(twins.mean())
     if share > MOST_TWINS:
         raise EmbeddingError(
@@ -124,6 +118,39 @@ def check_twins(values: Float32, keys: Sequence[str]) -> float:
             "show and that the model does not saturate",
         )
     return share
+
+
+def _twins(values: Float32) -> npt.NDArray[np.bool_]:
+    """Which rows have a twin: equal ones all, nearly equal ones nearly all.
+
+    Two rows are compared if they are next to each other when projected on a random direction, or if one is
+    the first in the other's cell of a grid over several random directions.
+    """
+    few = values.shape[1] < FEW_DIMENSIONS
+    tolerance = TWIN_TOLERANCE_OF_FEW if few else TWIN_TOLERANCE
+    rng = np.random.default_rng(0)
+    axes = rng.standard_normal((values.shape[1], _CELL_AXES * _CELL_TABLES))
+    starts = range(0, len(values), _BLOCK_ROWS)
+    places = np.concatenate([_units(values[start : start + _BLOCK_ROWS]) @ axes for start in starts])
+    order = np.argsort(places[:, 0])
+    pairs = [(order[1:], order[:-1])]
+    for table in np.split(places, _CELL_TABLES, axis=1):
+        cells = np.floor(table / (20 * tolerance) + rng.random(_CELL_AXES)).astype(np.int64)
+        _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+        others = np.flatnonzero(first[cell.reshape(-1)] != np.arange(len(values)))
+        pairs.append((others, first[cell.reshape(-1)[others]]))
+    twins = np.zeros(len(values), dtype=np.bool_)
+    for ones, others in pairs:
+        for start in range(0, len(ones), _BLOCK_ROWS):
+            one, other = ones[start : start + _BLOCK_ROWS], others[start : start + _BLOCK_ROWS]
+            close = row_lengths(_units(values[one]) - _units(values[other])) <= tolerance
+            twins[one[close]] = twins[other[close]] = True
+    return twins
+
+
+def _units(rows: Float32) -> Float64:
+    wide = rows.astype(np.float64)
+    return np.asarray(wide / row_lengths(wide)[:, None])
 
 
 def check_columns(values: Float32) -> float:

@@ -6,8 +6,8 @@ Keys are read first, and then values block by block for the needed rows. Nothing
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,16 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from pathorob_checks.embeddings import declared, key_tables
 from pathorob_checks.embeddings.files import cache_errors
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError
 from pathorob_checks.files import write_atomically
-from pathorob_checks.wording import named, quoted
+from pathorob_checks.wording import named, quoted, shortened
 
 PRECISIONS = ("float32", "float16", "bfloat16", "float64")
 BLOCK = 4096  # rows in memory beside the result: 25 MB at D = 1,536
 _TENSOR_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+_WIDEST = 8  # bytes of a number
 _ARROW_DTYPES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 
 Keep = npt.NDArray[np.bool_]
@@ -50,7 +52,9 @@ class Matrix:
 
 def npy(path: Path, where: str, keys: list[str] | None) -> Matrix:
     """An .npy file, mapped; `keys` are those of its manifest."""
-    with no_objects(f"'{where}'"):
+    with no_objects(f"'{where}'"), path.open("rb") as stream:
+        shape, _ = declared.npy_header(stream)
+        check_shape(shape, where, keys)
         # Mapped, so that only blocks of it are in memory; arrays of Python objects cannot be mapped.
         array = np.lib.format.open_memmap(path, mode="r")
     return _sliced(array.__getitem__, array.shape, array.dtype.name, where, keys)
@@ -62,7 +66,7 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
         names = list(file.keys())
         if "embeddings" not in names:
             raise EmbeddingError(
-                f"'{where}' has no tensor 'embeddings' but {quoted(names) or 'none'}",
+                f"'{where}' has no tensor 'embeddings' but {quoted(names[:5]) or 'none'}",
                 remedy="save the matrix (N, D) under this name",
             )
         if "keys" in names:
@@ -71,6 +75,7 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
                     f"'{where}' has a tensor 'keys' and also a manifest beside it",
                     remedy="delete the one that is wrong",
                 )
+            declared.check_text(math.prod(file.get_slice("keys").get_shape()), f"tensor 'keys' of '{where}'")
             keys = json.loads(file.get_tensor("keys").tobytes())
             if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
                 raise ValueError("tensor 'keys' is not a JSON list of strings")
@@ -109,16 +114,7 @@ def _sliced(
     keys: list[str] | None,
 ) -> Matrix:
     """A matrix that is read by slices of rows."""
-    if keys is None:
-        raise EmbeddingError(
-            f"'{where}' has no manifest beside it with the patch of each row",
-            remedy="write manifest.csv with the columns slide_id and patch_id, one line per row, same order",
-        )
-    if len(shape) != 2 or shape[0] != len(keys):
-        raise EmbeddingError(
-            f"'{where}' has the shape {shape} where ({len(keys)}, D) is needed, one row per patch key",
-            remedy="write one row per line of the manifest, in its order",
-        )
+    named_rows = check_shape(shape, where, keys)
 
     def blocks(keep: Keep) -> Iterator[npt.NDArray[Any]]:
         for start in range(0, len(keep), BLOCK):
@@ -126,81 +122,56 @@ def _sliced(
             if kept.any():
                 yield part(slice(start, start + len(kept)))[kept]
 
-    return Matrix(keys, dtype, blocks)
+    return Matrix(named_rows, dtype, blocks)
 
 
-def csv_keys(path: Path) -> list[str]:
-    """Patch keys of a CSV, cells as written; not read by pandas, which accepts rows of different lengths."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        slide, patch = (_column(header, name) for name in ("slide_id", "patch_id"))
-        keys = []
-        for cells in reader:
-            if len(cells) != len(header) and cells:
-                raise ValueError(
-                    f"line {reader.line_num} has {_count(len(cells), 'cell')}, "
-                    f"not {len(header)} as the header"
-                )
-            if cells:
-                keys.append(f"{cells[slide]}-{cells[patch]}")
+def check_shape(shape: tuple[int, ...], where: str, keys: list[str] | None) -> list[str]:
+    """The patch keys; EmbeddingError where they are not those of a matrix of this shape."""
+    if keys is None:
+        raise EmbeddingError(
+            f"'{where}' has no manifest beside it with the patch of each row",
+            remedy="write manifest.csv with the columns slide_id and patch_id, one line per row, same order",
+        )
+    if len(shape) != 2 or shape[0] != len(keys):
+        raise EmbeddingError(
+            f"'{where}' has the shape {shortened(shape)} where ({len(keys)}, D) is needed, one row per patch "
+            "key",
+            remedy="write one row per line of the manifest, in its order",
+        )
+    declared.check_dimension(shape[1], f"'{where}'")
     return keys
-
-
-def _column(columns: Sequence[str], name: str) -> int:
-    if columns.count(name) != 1:
-        raise ValueError(f"it has {columns.count(name)} columns '{name}' where one is needed")
-    return columns.index(name)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """Names of the columns."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return list(file.schema_arrow.names)
-
-
-def parquet_keys(path: Path) -> list[str]:
-    """Patch keys of the rows, from the columns slide_id and patch_id."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        parts = []
-        for name in ("slide_id", "patch_id"):
-            kind = schema.field(_column(schema.names, name)).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
-                raise ValueError(f"column '{name}' has the type {kind} where strings are needed")
-            column = file.read(columns=[name]).column(0)
-            if column.null_count:
-                raise ValueError(f"column '{name}' has {_count(column.null_count, 'empty cell')}")
-            parts.append(column.cast(pa.string()).to_pylist())
-    return [f"{slide}-{patch}" for slide, patch in zip(*parts, strict=True)]
 
 
 def parquet(path: Path, where: str) -> Matrix:
     """A parquet file with a column of lists, read by batches."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with key_tables.parquet_file(path, where) as file:
         schema = file.schema_arrow
-        kind = schema.field(_column(schema.names, "embedding")).type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        raise ValueError(f"column 'embedding' has the type {kind} where lists of numbers are needed")
-    keys = parquet_keys(path)
+        if "embedding" not in schema.names:
+            _refuse_columns_of_numbers(schema, where)
+        kind = schema.field(key_tables.column_of(schema.names, "embedding")).type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+            raise ValueError(f"column 'embedding' has the type {kind} where lists of numbers are needed")
+        chunks = list(key_tables.parquet_chunks(file, "embedding"))
+        numbers = sum(chunk.num_values for chunk in chunks)
+        declared.check_dimension(-(-numbers // max(file.metadata.num_rows, 1)), f"'{where}'")
+        declared.check_expansion(
+            max(numbers * _WIDEST, sum(chunk.total_uncompressed_size for chunk in chunks)),
+            path.stat().st_size,
+            f"'{where}'",
+        )
+        # Pages may hold more than the file declares of them; one row shows it before all are unpacked.
+        for batch in file.iter_batches(batch_size=1, columns=["embedding"], use_threads=False):
+            length = pc.list_value_length(batch.column(0))[0].as_py() or 0
+            declared.check_dimension(length, f"'{where}'")
+            break
+    keys = key_tables.parquet_keys(path, where)
 
     def blocks(keep: Keep) -> Iterator[npt.NDArray[Any]]:
         start = 0
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with key_tables.parquet_file(path, where, memory_map=True) as file:
             for batch in file.iter_batches(batch_size=BLOCK, columns=["embedding"]):
                 kept = keep[start : start + len(batch)]
                 names = [keys[start + at] for at in np.flatnonzero(kept).tolist()]
@@ -219,6 +190,19 @@ def parquet(path: Path, where: str) -> Matrix:
                 yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
     return Matrix(keys, _ARROW_DTYPES.get(str(kind.value_type), str(kind.value_type)), blocks)
+
+
+def _refuse_columns_of_numbers(schema: Any, where: str) -> None:
+    """The usual way to write a table of embeddings that is not read here: a column per dimension."""
+    import pyarrow as pa
+
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    if len(numbers) > 1:
+        raise EmbeddingError(
+            f"'{where}' has no column 'embedding' of lists but {len(numbers):,} columns of numbers "
+            f"({quoted(numbers[:2])}, ...), a column per dimension",
+            remedy="write the numbers of a patch as one list, e.g. table['embedding'] = list(values)",
+        )
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.embeddings import matrix_files
+from pathorob_checks.embeddings import declared, matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, Rows, plain_name, unique_patch_keys
 from pathorob_checks.errors import CacheError, EmbeddingError
 from pathorob_checks.files import atomic_writer
-from pathorob_checks.wording import named, quoted
+from pathorob_checks.wording import named, quoted, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# A vector of 4 million float32. A compressed member that claims more is a mistake or a zip bomb.
-_LARGEST_MEMBER = 1 << 24
+# What NumPy writes; other methods may take gigabytes to unpack a few bytes.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 def center_files(folder: Path) -> dict[str, Path]:
@@ -64,8 +63,15 @@ def read_centers(collected: CollectedRows, folder: Path, patches: pd.DataFrame) 
             where = collected.name(present[file])
             with matrix_files.reading_errors(where):
                 archive = stack.enter_context(zipfile.ZipFile(collected.open(present[file])))
+            declared.check_rows(len(archive.infolist()), f"'{where}'")
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
             rows = collected.match(names, {collected.keys[row]: row for row in own}, where)
+            size = sum(
+                info.file_size
+                for info, row in zip(archive.infolist(), rows.tolist(), strict=True)
+                if row >= 0
+            )
+            declared.check_expansion(size, present[file].stat().st_size, f"'{where}'")
             archives.append((where, archive, rows))
         collected.check_complete([rows for _, _, rows in archives])
         lengths: dict[int, list[str]] = {}
@@ -92,17 +98,21 @@ def _read_members(
         if row < 0:
             continue
         array_name = f"array '{collected.keys[row]}' in '{where}'"
-        if info.file_size > _LARGEST_MEMBER:
+        if info.file_size > declared.largest_member():
             raise ValueError(f"array '{collected.keys[row]}' has {info.file_size} bytes")
+        if info.compress_type not in _METHODS:
+            raise ValueError(f"array '{collected.keys[row]}' is packed by method {info.compress_type}")
+        content = archive.read(info)  # to its end, because only then zipfile compares the checksum
         with matrix_files.no_objects(array_name):
-            # From bytes, because zipfile compares the checksum only when a member is read to its end.
-            vector = np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
-        matrix_files.check_dtype(vector.dtype.name, array_name)
-        if vector.ndim != 1:
+            shape, dtype, start = declared.member_header(content)
+        matrix_files.check_dtype(dtype.name, array_name)
+        if len(shape) != 1:
             raise EmbeddingError(
-                f"{array_name} has the shape {vector.shape} where (D,) is needed",
+                f"{array_name} has the shape {shortened(shape)} where (D,) is needed",
                 remedy="write one array of D values per patch key, e.g. a row of a matrix",
             )
+        declared.check_dimension(shape[0], array_name)
+        vector = declared.vector(content, shape, dtype, start)
         lengths.setdefault(len(vector), []).append(collected.keys[row])
         if len(lengths) == 1:  # otherwise the caller refuses all of them
             collected.put(np.array([row]), vector[np.newaxis], vector.dtype.name, where)

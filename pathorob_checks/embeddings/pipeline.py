@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from pathorob_checks.models.foundation_model import FoundationModel
 
+# sys.exit() in a model's code must not end the process, whose exit code is the gate's.
+_ENDS = (Exception, SystemExit)
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -86,7 +89,7 @@ class Pipeline:
         """Shard, patch keys and (B, C, H, W) images on the model's device."""
         rows = [row for shard in shards for row in self._shards.rows(shard)]
         window = self._threads + 2 * self.batch_size  # one batch is embedded while the next is read
-        images = in_order(self._preprocess, rows, threads=self._threads, window=window)
+        images = in_order(self.preprocess, rows, threads=self._threads, window=window)
         with contextlib.closing(images) as read:
             for shard in shards:
                 left = len(self._shards.rows(shard))
@@ -96,19 +99,29 @@ class Pipeline:
                     names = [self._shards.cohort.keys[row] for row, _ in items]
                     yield shard, names, self._feed.batch(self._same_shape([tensor for _, tensor in items]))
 
-    def _preprocess(self, row: int) -> tuple[int, torch.Tensor]:
+    def preprocess(self, row: int) -> tuple[int, torch.Tensor]:
+        """The row of the cohort and its image as a (C, H, W) tensor; raises as `run`."""
+        import torch
+
         cohort = self._shards.cohort
         image = cohort.read_image(row)
+        where = f"patch '{cohort.keys[row]}' ({image.width} x {image.height} pixels)"
         try:
-            return row, self._model.preprocess(image)
+            tensor = self._model.preprocess(image)
         except PathorobChecksError:
             raise
-        except Exception as error:
+        except _ENDS as error:
             raise ModelError(
-                f"preprocessing of {self._name} failed on patch '{cohort.keys[row]}' "
-                f"({image.width} x {image.height} pixels): {_one_line(error)}",
+                f"preprocessing of {self._name} failed on {where}: {_one_line(error)}",
                 remedy="let preprocess() take RGB images of any size",
             ) from error
+        if not isinstance(tensor, torch.Tensor) or tensor.ndim != 3:
+            shape = f" of the shape {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else ""
+            raise ModelError(
+                f"preprocessing of {self._name} returned {type(tensor).__name__}{shape} for {where}",
+                remedy="let preprocess() return a (C, H, W) tensor",
+            )
+        return row, tensor
 
     def _same_shape(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         shapes = {tuple(tensor.shape) for tensor in tensors}
@@ -151,10 +164,11 @@ class Pipeline:
 
         try:
             with torch.inference_mode():
-                embedded = self._model.embed(batch)
+                # A copy: embed() may change what it is given, and the batch may have to be embedded again.
+                embedded = self._model.embed(batch.clone())
         except PathorobChecksError:
             raise
-        except Exception as error:
+        except _ENDS as error:
             if is_out_of_memory(error):
                 return None
             raise ModelError(
@@ -172,9 +186,16 @@ class Pipeline:
                 f"({len(batch)}, {self._model.dimension}) is needed",
                 remedy="let embed() return one vector of `dimension` values per image, or try --fm-pooling",
             )
-        if embedded.dtype == torch.bfloat16:  # NumPy has no bfloat16; the conversion to float32 is exact
-            embedded = embedded.float()
-        return np.asarray(embedded.detach().cpu().numpy())
+        try:
+            if embedded.dtype == torch.bfloat16:  # NumPy has no bfloat16; the conversion to float32 is exact
+                embedded = embedded.float()
+            # A copy: embed() may fill the same tensor again for the next batch.
+            return np.array(embedded.detach().cpu().numpy())
+        except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse, quantized, without values
+            raise ModelError(
+                f"embed() of {self._name} returned a tensor that cannot be read: {_one_line(error)}",
+                remedy="let it return a plain (B, D) float32 tensor",
+            ) from error
 
 
 class _Feed:
@@ -264,4 +285,6 @@ def _limit_openmp(kept: threading.local) -> None:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it would have ended the process (sys.exit({error.code!r}))"
     return " ".join(str(error).split()) or type(error).__name__

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.canonical import canonical_json
-from pathorob_checks.embeddings import matrix_files
+from pathorob_checks.embeddings import key_tables, matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name, unique_patch_keys
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
@@ -112,7 +112,9 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
         # DIR/<cohort>.parquet may also be the manifest of DIR/<cohort>.npy.
         if len(files) > 1 and files[-1].suffix == ".parquet" and stem == root / cohort:
             with matrix_files.reading_errors(collected.name(files[-1])):
-                if "embedding" not in matrix_files.parquet_columns(collected.open(files[-1])):
+                if "embedding" not in key_tables.parquet_columns(
+                    collected.open(files[-1]), collected.name(files[-1])
+                ):
                     del files[-1]
         layouts |= {path: path.suffix[1:] for path in files}
     if len(layouts) == 1:
@@ -161,7 +163,12 @@ def _read_matrix(collected: CollectedRows, path: Path, layout: str) -> None:
 def _manifest(collected: CollectedRows, path: Path) -> list[str] | None:
     """Patch keys from the table beside an .npy or .safetensors; None when there is none."""
     stem = "manifest" if path.stem == "embeddings" else path.stem
-    tables = [table for suffix in (".csv", ".parquet") if (table := path.with_name(stem + suffix)).is_file()]
+    tables = [table for suffix in (".csv", ".parquet") if (table := path.with_name(stem + suffix)).exists()]
+    for table in tables:
+        if not table.is_file():
+            raise EmbeddingError(
+                f"the manifest '{collected.name(table)}' is not a file", remedy="write a table there"
+            )
     if len(tables) > 1:
         raise EmbeddingError(
             f"there are two manifests, '{collected.name(tables[0])}' and '{collected.name(tables[1])}'",
@@ -169,9 +176,10 @@ def _manifest(collected: CollectedRows, path: Path) -> list[str] | None:
         )
     if not tables:
         return None
-    with matrix_files.reading_errors(collected.name(tables[0])):
+    where = collected.name(tables[0])
+    with matrix_files.reading_errors(where):
         real = collected.open(tables[0])
-        return matrix_files.csv_keys(real) if tables[0].suffix == ".csv" else matrix_files.parquet_keys(real)
+        return (key_tables.csv_keys if tables[0].suffix == ".csv" else key_tables.parquet_keys)(real, where)
 
 
 def _digest(keys: Sequence[str], values: npt.NDArray[np.float32]) -> str:

@@ -6,7 +6,8 @@
 
 Shards are written one by one: after an interruption only the missing ones are extracted. The manifest is
 written last; without it there is no entry. Every digest is compared on reading, and a damaged shard counts
-as missing until it is extracted again. Nothing is ever unpickled.
+as missing until it is extracted again: one that a manifest names must be that very file, whatever it says of
+itself. Nothing is believed that another user can have written (`ownership`). Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pathorob_checks.canonical import plain
 from pathorob_checks.embeddings.files import cache_errors
 from pathorob_checks.embeddings.identity import FORMAT_VERSION, decoder
 from pathorob_checks.embeddings.locks import Lease, Locks
+from pathorob_checks.embeddings.ownership import FILE_MODE, check_private, make_folder
 from pathorob_checks.embeddings.shards import (
     DAMAGE,
     PATTERN,
@@ -92,16 +94,44 @@ class EmbeddingStore:
             raise ValueError(f"not a key: {key!r}")  # it becomes a path
         return self.root / "embeddings" / key[:2] / key
 
+    def check_private(self, key: str | None = None) -> None:
+        """Refuse what other users can have written: the folders down to an entry, and its files.
+
+        Raises
+        ------
+        CacheError : a folder or file belongs to another user or can be written by others.
+        """
+        paths = [self.root, self.root / "embeddings"]
+        if key is not None:
+            folder = self.folder(key)
+            paths += [folder.parent, folder, *sorted(folder.glob("[!.]*"))]
+        check_private(self.root, paths)
+
+    def check_usable(self) -> None:
+        """Refuse a folder that others can write to, or that can neither be written nor has any embeddings.
+
+        Raises
+        ------
+        CacheError : see `check_private` and `check_writable`.
+        """
+        try:
+            self.check_writable()
+        except CacheError:
+            self.check_private()
+            if not any((self.root / "embeddings").glob(f"*/*/{MANIFEST}")):
+                raise
+
     def check_writable(self) -> None:
         """Write and delete a small file, so that an unusable folder is noticed before an extraction.
 
         Raises
         ------
-        CacheError : the root is a file, read-only, or on a full disk.
+        CacheError : the root is a file, read-only, on a full disk, or open to others (see `check_private`).
         """
+        self.check_private()
         with cache_errors(self.root, "written to"):
-            self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.root / ".writable", b"?")
+            make_folder(self.root, self.root)
+            write_atomically(self.root / ".writable", b"?", FILE_MODE)
             (self.root / ".writable").unlink(missing_ok=True)
 
     def use(self, key: str) -> None:
@@ -126,8 +156,13 @@ class EmbeddingStore:
         """The entry of `key` with its rows in the order of `keys` (patch keys).
 
         A damaged entry is logged and gives None: the caller extracts its missing shards again.
+
+        Raises
+        ------
+        CacheError : other users can have written the entry (see `check_private`).
         """
         folder = self.folder(key)
+        self.check_private(key)
         try:
             manifest = self.manifest(key)
             if manifest is None:
@@ -191,12 +226,23 @@ class EmbeddingStore:
         return plan
 
     def whole_shards(self, plan: ShardPlan, among: Iterable[int] | None = None) -> list[int]:
-        """Shards of an extraction that are on disk and undamaged; None: among all of them."""
+        """Shards of an extraction that are on disk and undamaged; None: among all of them.
+
+        A shard of an entry must be the file that the entry's manifest names. Where there is no manifest,
+        after an interruption, a shard is known by what it says of itself.
+
+        Raises
+        ------
+        CacheError : other users can have written them (see `check_private`).
+        """
+        self.check_private(plan.key)
+        listed = self._listed(plan)
         whole = []
         for shard in range(len(plan)) if among is None else among:
             path = self.folder(plan.key) / file_name(shard)
             try:
-                unpack(plan, shard, path)
+                _, sha256 = unpack(plan, shard, path)
+                expect(sha256 == listed.get(shard, sha256), "it is not the file that was written")
             except FileNotFoundError:
                 continue
             except DAMAGE as error:
@@ -204,6 +250,13 @@ class EmbeddingStore:
                 continue
             whole.append(shard)
         return whole
+
+    def _listed(self, plan: ShardPlan) -> dict[int, object]:
+        """The digest of each shard by the manifest; empty where there is none that can be read."""
+        with contextlib.suppress(*DAMAGE):
+            if manifest := self.manifest(plan.key):
+                return {shard: listed["sha256"] for shard, listed in enumerate(manifest["shards"])}
+        return {}
 
     def count_shards(self, key: str) -> int:
         """The number of shard files, which are not read: the progress of another process."""
@@ -219,8 +272,9 @@ class EmbeddingStore:
         if values.dtype != np.float32 or values.ndim != 2 or len(values) != len(plan.patches(shard)):
             raise ValueError(f"{values.dtype} {values.shape} is not shard {shard} of {plan.key}")
         with cache_errors(self.root, "written to"):
-            self.folder(plan.key).mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder(plan.key) / file_name(shard), pack(plan, shard, values))
+            make_folder(self.root, self.folder(plan.key))
+            path = self.folder(plan.key) / file_name(shard)
+            write_atomically(path, pack(plan, shard, values), FILE_MODE)
 
     def assemble(self, plan: ShardPlan, keys: Sequence[str]) -> tuple[Float32, list[dict[str, Any]]]:
         """All shards of an extraction -> (N, D) float32 in the order of `keys`, and the manifest's shards.
@@ -284,8 +338,8 @@ class EmbeddingStore:
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
         folder = self.folder(plan.key)
         with self.lock(plan.key), cache_errors(self.root, "written to"):
-            write_atomically(folder / PATCHES, table)
-            write_atomically(folder / MANIFEST, text.encode())
+            write_atomically(folder / PATCHES, table, FILE_MODE)
+            write_atomically(folder / MANIFEST, text.encode(), FILE_MODE)
             for temporary in folder.glob(TEMPORARY):  # of processes that were killed
                 temporary.unlink(missing_ok=True)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Rows = Float32 | list[Float32]
 
 SAMPLE = 12
+STORED_SAMPLE = 48  # where the store had embeddings: if 1 in 20 is not the model's, 9 runs in 10 see it
 ALONE = 4  # patches of the sample that are embedded one by one: what couples a batch couples all of it
 THREADS = 8
 # Largest relative difference between two embeddings of one patch by one model. Batches of another size are
@@ -112,19 +113,20 @@ def check_variation(name: str, difference: Difference, tolerance: float, where: 
         )
 
 
-def sample(keys: Sequence[str], strata: Iterable[object], size: int) -> list[int]:
+def sample(keys: Sequence[str], strata: Iterable[object], size: int, secret: bytes = b"") -> list[int]:
     """Rows of a cohort: one of each stratum, then a second one of each, until there are `size`.
 
     Parameters
     ----------
     keys : N patch keys, whose digests decide which patches are drawn, in whatever order the rows are.
     strata : N values, one for each patch.
+    secret : with random bytes nobody can tell in advance which patches are drawn.
 
     Returns
     -------
     min(N, size) row numbers, in the order in which they were drawn.
     """
-    lots = [hashlib.sha256(key.encode()).digest() for key in keys]
+    lots = [hashlib.sha256(secret + key.encode()).digest() for key in keys]
     stratum = list(strata)
     turns: dict[object, int] = {}
     places = []
@@ -134,11 +136,11 @@ def sample(keys: Sequence[str], strata: Iterable[object], size: int) -> list[int
     return [row for *_, row in sorted(places)[:size]]
 
 
-def sample_of(cohort: Cohort) -> list[int]:
-    """Rows of the patches that are embedded in several ways, spread over the cohort's cells."""
+def sample_of(cohort: Cohort, secret: bytes, size: int = SAMPLE) -> list[int]:
+    """Rows of the patches that are embedded again, spread over the cohort's cells; see `sample`."""
     patches = cohort.patches
     cells = zip(patches.medical_center, patches.biological_class, strict=True)
-    return sample(cohort.keys, cells, SAMPLE)
+    return sample(cohort.keys, cells, size, secret)
 
 
 def differences(
@@ -149,7 +151,7 @@ def differences(
     Parameters
     ----------
     name : the model's name for messages.
-    rows : of the cohort.
+    rows : of the cohort. All of them are compared with `stored`, the first `SAMPLE` in the other ways.
     stored : (len(rows), D) float32, as they were extracted.
 
     Raises
@@ -158,19 +160,20 @@ def differences(
     EmbeddingError : embeddings have the wrong shape or are not finite.
     ModelError : the model fails on an image or a batch.
     """
-    few = excerpt(cohort, rows)
+    drawn = [cohort.keys[row] for row in rows]
+    given = embed(name, model, excerpt(cohort, rows), drawn, batch_size=SAMPLE)
+    few = excerpt(cohort, rows[:SAMPLE])
     forwards, backwards = few.keys, few.keys[::-1]
-    whole = len(rows)
-    reference = embed(name, model, few, forwards, batch_size=whole)
-    preprocessed = _preprocessed(model, few, threads=1)
+    whole, reference = len(few), given[:SAMPLE]
+    preprocessed = _preprocessed(name, model, few, threads=1)
     pairs: dict[str, tuple[Rows, Rows]] = {
         "again": (embed(name, model, few, forwards, batch_size=whole), reference),
-        "stored": (stored, reference),
+        "stored": (stored, given),
         "batch_size": (embed(name, model, few, forwards[:ALONE], batch_size=1), reference[:ALONE]),
         "order": (embed(name, model, few, backwards, batch_size=whole)[::-1], reference),
-        "threads": (_preprocessed(model, few, threads=THREADS), preprocessed),
+        "threads": (_preprocessed(name, model, few, threads=THREADS), preprocessed),
     }
-    return {variation: _largest(one, other, forwards) for variation, (one, other) in pairs.items()}
+    return {variation: _largest(one, other, drawn) for variation, (one, other) in pairs.items()}
 
 
 def excerpt(cohort: Cohort, rows: Sequence[int]) -> Cohort:
@@ -223,10 +226,12 @@ def relative(one: Float32, other: Float32) -> Float64:
     return row_lengths(np.subtract(one, other, dtype=np.float64)) / row_lengths(other.astype(np.float64))
 
 
-def _preprocessed(model: FoundationModel, cohort: Cohort, *, threads: int) -> list[Float32]:
+def _preprocessed(name: str, model: FoundationModel, cohort: Cohort, *, threads: int) -> list[Float32]:
     """The tensor that preprocessing makes of every patch, each flattened."""
+    shards = ShardRows(ShardPlan("", tuple(cohort.keys), len(cohort)), cohort)
+    pipeline = Pipeline(name, model, shards, threads, 1)
     images = in_order(
-        lambda row: np.asarray(model.preprocess(cohort.read_image(row))).reshape(-1),
+        lambda row: np.asarray(pipeline.preprocess(row)[1]).reshape(-1),
         range(len(cohort)),
         threads=threads,
         window=len(cohort),

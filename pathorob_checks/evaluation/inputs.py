@@ -60,7 +60,7 @@ class Inputs:
         ------
         PathorobChecksError : an FM, a cohort or the cache folder cannot be used.
         """
-        self.store.check_writable()
+        self.store.check_usable()
         if self.settings.engine == "ray":
             from pathorob_checks.embeddings.ray_cluster import check_usable
 

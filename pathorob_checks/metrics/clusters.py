@@ -30,6 +30,7 @@ from pathorob_checks.metrics.inputs import (
     Int64,
     Labels,
     as_embeddings,
+    in_range,
     labels,
     refuse_zero_rows,
 )
@@ -252,6 +253,7 @@ def clustering_score(
     check_settings(confidence, METRIC, draws)
     raw = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(raw, METRIC)
+    raw = in_range(raw)
     array: Float32 = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)

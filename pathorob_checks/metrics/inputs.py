@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 _BLOCK = 4096  # rows
+_USUAL = 2.0**40  # squares of numbers up to this and from its inverse on neither overflow nor vanish
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,19 @@ def refuse_zero_rows(array: Float32, metric: str) -> None:
             f"{metric}: {zero.size} embeddings are all zero, the first in row {int(zero[0])}",
             remedy="check the model's preprocessing, or leave out these patches",
         )
+
+
+def in_range(array: Float32) -> Float32:
+    """`array` with rows scaled so that their squares neither overflow nor vanish, for metrics of directions.
+
+    Rows are multiplied by powers of two, which changes no direction by a bit. Usual embeddings are returned
+    as they are. There must be no rows of zeros.
+    """
+    largest = np.maximum(array.max(axis=1), -array.min(axis=1))
+    if (largest <= _USUAL).all() and (largest >= 1 / _USUAL).all():
+        return array
+    _, exponents = np.frexp(largest)
+    return np.asarray(np.ldexp(array, -exponents[:, None]), dtype=np.float32)
 
 
 def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1) -> Labels:

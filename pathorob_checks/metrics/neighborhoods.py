@@ -22,6 +22,7 @@ from pathorob_checks.metrics.inputs import (
     Int64,
     Labels,
     as_embeddings,
+    in_range,
     labels,
     refuse_zero_rows,
 )
@@ -306,6 +307,7 @@ def robustness_index(
         check_settings(confidence, METRIC, draws)
     array = as_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(array, METRIC)
+    array = in_range(array)
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)

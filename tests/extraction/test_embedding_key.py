@@ -20,6 +20,14 @@ def test_the_key_depends_on_types_but_not_on_the_order_of_the_identity(cohort: C
     assert embedding_key({"a": 1}, cohort) != embedding_key({"a": 1}, fewer)
 
 
+def test_patches_whose_joined_ids_are_equal_are_other_patches(cohort: Cohort) -> None:
+    def key(slide: str, patch: str) -> str:
+        first = cohort.patches.iloc[:1].assign(slide_id=slide, patch_id=patch)
+        return embedding_key({}, dataclasses.replace(cohort, patches=first))
+
+    assert key("a", "b-c") != key("a-b", "c")
+
+
 def test_another_decoder_is_another_key(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     before = embedding_key({}, cohort)
     monkeypatch.setattr("PIL.__version__", "0.0")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from color_extraction import BrokenModel, NeverLoaded, Prepared
+from color_extraction import BrokenModel, ColorModel, NeverLoaded, Prepared
 from PIL import Image
 
 from pathorob_checks.cohorts.cohort import Cohort
@@ -39,6 +42,14 @@ def test_an_unusable_cache_is_an_error_before_the_model_is_loaded(cohort: Cohort
         obtain(NeverLoaded(tmp_path / "loads"), cohort, EmbeddingStore(tmp_path / "file"))
 
 
+def test_patches_with_one_key_are_refused(cohort: Cohort, store: EmbeddingStore, tmp_path: Path) -> None:
+    patches = cohort.patches.copy()
+    patches.loc[:1, ["slide_id", "patch_id"]] = [["a", "b-c"], ["a-b", "c"]]
+    collided = dataclasses.replace(cohort, patches=patches)
+    with pytest.raises(EmbeddingError, match=r"more than one row for 1 patch \('a-b-c'\): patch 'b-c'"):
+        obtain(NeverLoaded(tmp_path / "loads"), collided, store)
+
+
 def failing(message: str) -> Callable[..., torch.Tensor]:
     def fail(*arguments: object) -> torch.Tensor:
         raise RuntimeError(message)
@@ -58,6 +69,23 @@ def as_large_as_red(image: Image.Image) -> torch.Tensor:
         ({"embed": failing("bad layer")}, ModelError, ["batch that starts with", "slide0-00", "bad layer"]),
         ({"embed": lambda batch: [1.0]}, ModelError, ["returned list", "tensor"]),
         ({"embed": lambda batch: batch}, EmbeddingError, ["(5, 3, 8, 8)", "(5, 6)"]),
+        ({"embed": lambda batch: torch.ones(len(batch) + 1, 6)}, EmbeddingError, ["(6, 6)", "(5, 6)"]),
+        ({"embed": lambda batch: torch.ones(6).expand(len(batch), 6)}, EmbeddingError, ["same embedding"]),
+        ({"embed": lambda batch: torch.eye(6)[: len(batch)].to_sparse()}, ModelError, ["cannot be read"]),
+        ({"embed": lambda batch: torch.ones(len(batch), 6, device="meta")}, ModelError, ["cannot be read"]),
+        (
+            {"embed": lambda batch: sys.exit(0)},
+            ModelError,
+            ["batch that starts with", "have ended"],
+        ),
+        (
+            {"preprocess": lambda image: sys.exit(0)},
+            ModelError,
+            ["slide0-00", "have ended"],
+        ),
+        ({"preprocess": lambda image: [1.0]}, ModelError, ["returned list", "(C, H, W)"]),
+        ({"preprocess": lambda image: torch.ones(3, 4)}, ModelError, ["Tensor of the shape (3, 4)"]),
+        ({"embed": lambda batch: torch.ones(len(batch), 6).half()}, EmbeddingError, ["float16"]),
         ({"dimension": 7}, EmbeddingError, ["(5, 6)", "(5, 7)"]),
         ({"embed": lambda batch: torch.full((len(batch), 6), torch.nan)}, EmbeddingError, ["NaN", "5 of 5"]),
         ({"embed": lambda batch: torch.zeros(len(batch), 6)}, EmbeddingError, ["all zeros"]),
@@ -123,3 +151,28 @@ def test_threads_end_with_the_extraction(folder: Path, prepared: Prepared, store
     with pytest.raises(CohortError):
         obtain(prepared, load_folder(folder), store)
     assert [thread for thread in threading.enumerate() if thread.name.startswith("preprocess")] == []
+
+
+class Sloppy(ColorModel):
+    """Fills the same tensor for every batch, changes its input, and once runs out of memory after that."""
+
+    def __init__(self) -> None:
+        self.filled = torch.empty(self.batch_size, self.dimension)
+        self.failed = False
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        embedded = super().embed(batch)
+        batch.zero_()
+        if not self.failed:
+            self.failed = True
+            raise torch.OutOfMemoryError("out of memory")
+        self.filled[: len(batch)] = embedded
+        return self.filled[: len(batch)]
+
+
+def test_neither_tensors_that_are_filled_again_nor_inputs_that_are_changed_change_embeddings(
+    prepared: Prepared, cohort: Cohort, store: EmbeddingStore, tmp_path: Path
+) -> None:
+    expected = obtain(prepared, cohort, store).values
+    other = Prepared(tmp_path / "other", Sloppy())
+    np.testing.assert_array_equal(obtain(other, cohort, EmbeddingStore(tmp_path / "sloppy")).values, expected)

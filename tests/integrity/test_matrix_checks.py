@@ -50,7 +50,7 @@ def test_two_columns_need_no_third_direction() -> None:
         matrix_checks.check_directions(line)
 
 
-@pytest.mark.parametrize("step", [1e-6, 0.0])
+@pytest.mark.parametrize("step", [1e-6, 0.0, 0.5])
 def test_patches_with_the_embedding_of_another_patch_are_counted(step: float) -> None:
     values = matrix()
     values[-10:] = values[:10] * (1 + step)  # of 600, both of a pair count
@@ -64,7 +64,7 @@ def test_patches_with_the_embedding_of_another_patch_are_counted(step: float) ->
 
 def test_similar_patches_are_not_twins() -> None:
     values = matrix()
-    values[-60:] = values[:60] * (1 + 1e-4)
+    values[-60:] = values[:60] + 0.01 * matrix(seed=1)[:60]
     assert matrix_checks.check_twins(values, keys(values)) == 0
 
 
@@ -76,3 +76,24 @@ def test_a_blank_half_has_dead_columns() -> None:
     values = matrix()
     values[:, :8] = 0
     assert matrix_checks.check_columns(values) == 0.25
+
+
+@pytest.mark.parametrize("rows", [600, 3000])
+@pytest.mark.parametrize("noise", [0, 1e-6, 1e-4])
+def test_half_of_the_rows_nearly_constant_are_twins(rows: int, noise: float) -> None:
+    values = matrix(rows=rows)
+    values[::2] = 3 * values[0] + noise * matrix(rows=rows, seed=1)[::2]
+    with pytest.raises(EmbeddingError, match=r"have the embedding of another patch: (49|50)% where"):
+        matrix_checks.check_twins(values, keys(values))
+
+
+def test_rows_of_one_number_each_are_twins() -> None:
+    values = matrix()
+    values[::3] = np.arange(1, 601)[::3, None]
+    with pytest.raises(EmbeddingError, match="have the embedding of another patch: 33% where"):
+        matrix_checks.check_twins(values, keys(values))
+
+
+def test_few_dimensions_make_no_twins_by_chance() -> None:
+    values = np.random.default_rng(0).standard_normal((3000, 2)).astype(np.float32)
+    assert matrix_checks.check_twins(values, keys(values)) < matrix_checks.MOST_TWINS

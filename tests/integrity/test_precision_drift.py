@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from color_models import Model, Positional, Prepared, no_index
 
 from pathorob_checks.cohorts.cohort import Cohort, View
-from pathorob_checks.embeddings import precision_drift, variations
+from pathorob_checks.embeddings import integrity, precision_drift, variations
 from pathorob_checks.embeddings.extraction import Embeddings, obtain
 from pathorob_checks.embeddings.integrity import integrity_of
 from pathorob_checks.embeddings.store import EmbeddingStore
@@ -51,8 +53,8 @@ def test_drift_is_what_a_second_extraction_in_fp32_would_show(
     cohort = dataclasses.replace(cohort, views={"robustness_index": view})
     low = obtain(tiny(weights, "bf16"), cohort, store)
     full = obtain(tiny(weights, "fp32"), cohort, store)
-    integrity = integrity_of(tiny(weights, "bf16"), cohort, low, store, index_of)
-    drift = integrity.drift
+    measured = integrity_of(tiny(weights, "bf16"), cohort, low, store, index_of)
+    drift = measured.drift
     assert drift is not None
     values = {name: one.values[view.rows] for name, one in (("low", low), ("full", full))}
     cosines = torch.cosine_similarity(*(torch.from_numpy(v).double() for v in values.values()))
@@ -68,8 +70,43 @@ def test_drift_is_what_a_second_extraction_in_fp32_would_show(
     assert drift.by_metric() == {"robustness_index": abs(rounded.value - exact.value)}
     assert drift.by_metric()["robustness_index"] > 0
     drift.check()
-    assert integrity.tolerance == 2**-5
-    assert integrity_of(tiny(weights, "bf16"), cohort, low, store, no_index) == integrity
+    assert measured.tolerance == 2**-5
+    assert integrity_of(tiny(weights, "bf16"), cohort, low, store, no_index).drift == drift  # from its file
+
+
+@pytest.mark.parametrize("damage", ["not JSON", '{"digest": 1}', "cut", "changed", "moved", "NaN"])
+def test_a_damaged_drift_is_measured_again_with_a_warning(
+    damage: str, weights: Path, cohort: Cohort, store: EmbeddingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    low = obtain(tiny(weights, "bf16"), cohort, store)
+    first = integrity_of(tiny(weights, "bf16"), cohort, low, store, index_of)
+    [path] = store.folder(low.key).glob("integrity-*.json")
+    whole = path.read_text()
+    edits = {
+        "cut": whole[:-9],
+        "changed": whole.replace('"cosine_min"', '"cosine"'),
+        "moved": whole.replace('"digest": "', '"digest": "0'),
+        "NaN": re.sub('"cosine_min": [^,]+', '"cosine_min": NaN', whole),
+    }
+    assert whole not in edits.values()
+    path.write_text(edits.get(damage, damage))
+    assert integrity_of(tiny(weights, "bf16"), cohort, low, store, index_of).drift == first.drift
+    assert f"{path} is damaged and will be measured again: " in caplog.text
+    assert json.loads(path.read_text())["digest"] == json.loads(whole)["digest"]
+
+
+def test_the_drift_of_other_values_or_of_another_version_is_measured_again(
+    weights: Path, cohort: Cohort, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drift(low: Embeddings) -> object:
+        return integrity_of(tiny(weights, "bf16"), cohort, low, store, no_index).drift
+
+    low = obtain(tiny(weights, "bf16"), cohort, store)
+    first = drift(low)
+    assert drift(dataclasses.replace(low, values=low.values * np.float32(1.5))) != first
+    monkeypatch.setattr(integrity, "VERSION", integrity.VERSION + 1)
+    assert drift(low) == first
+    assert len(list(store.folder(low.key).glob("integrity-*.json"))) == 3
 
 
 def test_fp32_has_no_drift(weights: Path, cohort: Cohort, store: EmbeddingStore) -> None:

@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 def differences(model: Model, cohort: Cohort, stored: Float32 | None = None) -> dict[str, float]:
-    rows = variations.sample_of(cohort)
+    rows = variations.sample_of(cohort, b"")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if stored is None:
@@ -75,10 +75,18 @@ def test_the_precision_of_unknown_embeddings_is_recognized_by_their_values() -> 
 
 
 def test_the_sample_does_not_depend_on_the_order_of_the_rows(cohort: Cohort) -> None:
-    rows = variations.sample_of(cohort)
+    rows = variations.sample_of(cohort, b"")
     order = np.random.default_rng(0).permutation(len(cohort))
     shuffled = dataclasses.replace(cohort, patches=cohort.patches.iloc[order].reset_index(drop=True))
-    again = variations.sample_of(shuffled)
+    again = variations.sample_of(shuffled, b"")
     assert [cohort.keys[row] for row in rows] == [shuffled.keys[row] for row in again]
     cells = cohort.patches.iloc[rows].groupby(["medical_center", "biological_class"]).size()
     assert cells.tolist() == [2] * 6
+
+
+def test_every_secret_draws_other_patches_from_the_same_cells(cohort: Cohort) -> None:
+    drawn = [variations.sample_of(cohort, bytes([secret])) for secret in range(5)]
+    assert len(set(map(tuple, drawn))) == 5
+    for rows in drawn:
+        cells = cohort.patches.iloc[rows].groupby(["medical_center", "biological_class"]).size()
+        assert cells.tolist() == [2] * 6
