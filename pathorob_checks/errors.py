@@ -100,4 +100,8 @@ class CriteriaError(PathorobChecksError):
 
 
 class CacheError(PathorobChecksError):
-    """A cache folder or result file that cannot be read or written."""
+    """A cache folder that cannot be read or written."""
+
+
+class ResultsError(PathorobChecksError):
+    """A results file that cannot be read or written, or that contradicts itself."""

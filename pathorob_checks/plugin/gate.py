@@ -144,7 +144,7 @@ class Gate:
         return results_of(self.evaluation, self.records)
 
     def write_results(self) -> None:
-        """Write `--fm-json` with what is known now; raises CacheError where that is impossible."""
+        """Write `--fm-json` with what is known now; raises ResultsError where that is impossible."""
         if self.results_file:
             self.results().save(self.results_file)
 
