@@ -13,7 +13,7 @@ import pytest
 from made_checks import CELLS, completeness_of, made, unmeasured
 
 from pathorob_checks import Results
-from pathorob_checks.errors import CacheError
+from pathorob_checks.errors import ResultsError
 from pathorob_checks.evaluation.facts import machine_facts
 from pathorob_checks.results.document import CohortFacts, Environment, FMFacts, Run, Terms
 from pathorob_checks.results.outcome import summarize
@@ -143,7 +143,7 @@ def test_the_html_for_notebooks_escapes_every_name():
 )
 def test_a_file_that_is_not_one_is_refused_in_one_sentence(content, message, tmp_path):
     (tmp_path / "r.json").write_text(content)
-    with pytest.raises(CacheError, match=message) as caught:
+    with pytest.raises(ResultsError, match=message) as caught:
         Results.read(tmp_path / "r.json")
     assert caught.value.remedy
     assert "\n" not in str(caught.value)
@@ -152,11 +152,11 @@ def test_a_file_that_is_not_one_is_refused_in_one_sentence(content, message, tmp
 def test_a_file_that_is_no_file_or_too_large_is_refused(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.json")
     for path in (tmp_path / "pipe.json", "/dev/zero"):
-        with pytest.raises(CacheError, match=r"cannot be read \(it is not a regular file"):
+        with pytest.raises(ResultsError, match=r"cannot be read \(it is not a regular file"):
             Results.read(path)
     monkeypatch.setattr("pathorob_checks.results.results.LARGEST", 10)
     document().save(tmp_path / "r.json")
-    with pytest.raises(CacheError, match=r"cannot be read \(it is larger than 10 bytes"):
+    with pytest.raises(ResultsError, match=r"cannot be read \(it is larger than 10 bytes"):
         Results.read(tmp_path / "r.json")
 
 
@@ -165,7 +165,7 @@ def test_what_is_no_number_is_not_read_as_one(value, tmp_path):
     content = json.loads(document().to_json())
     content["checks"][0]["cells"][0]["value"] = value
     (tmp_path / "r.json").write_text(json.dumps(content))
-    with pytest.raises(CacheError, match=r"is damaged .checks\.0\.cells\.0\.value"):
+    with pytest.raises(ResultsError, match=r"is damaged .checks\.0\.cells\.0\.value"):
         Results.read(tmp_path / "r.json")
 
 
@@ -184,7 +184,7 @@ def test_an_interrupted_write_leaves_the_old_file_whole_and_nothing_beside_it(tm
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CacheError, match="No space left on device"):
+    with pytest.raises(ResultsError, match="No space left on device"):
         document().save(path)
     assert json.loads(path.read_text()) == {"old": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
@@ -193,7 +193,7 @@ def test_an_interrupted_write_leaves_the_old_file_whole_and_nothing_beside_it(tm
 def test_a_place_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "results.json", tmp_path, "/dev/null"):
-        with pytest.raises(CacheError, match="results file") as caught:
+        with pytest.raises(ResultsError, match="results file") as caught:
             document().save(path)
         assert str(path) in caught.value.problem
         assert caught.value.remedy
@@ -201,7 +201,7 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
 
 def test_numbers_that_json_does_not_know_are_not_written(tmp_path):
     broken = document().model_copy(update={"checks": (made().model_copy(update={"value": math.nan}),)})
-    with pytest.raises(CacheError, match="cannot be written"):
+    with pytest.raises(ResultsError, match="cannot be written"):
         broken.save(tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []
 

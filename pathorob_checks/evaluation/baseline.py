@@ -12,7 +12,7 @@ from typing import Any
 from pathorob_checks.criteria.criterion import DIFFERENCE_IDS, Criterion
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.errors import CacheError, CriteriaError
+from pathorob_checks.errors import CriteriaError, ResultsError
 from pathorob_checks.files import read_limited
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
@@ -169,7 +169,7 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
             f"the baseline {path} cannot be read ({reason})",
             remedy="give a results file (--fm-json) or the name of an FM of this run",
         ) from None
-    except CacheError as error:
+    except ResultsError as error:
         raise CriteriaError(error.problem, remedy=error.remedy) from None
     checks = [check for check in results.checks if _is_plain(check)]
     name = _chosen(path, [check.fm for check in checks], fm)

@@ -184,7 +184,7 @@ class Gate:
 
         Raises
         ------
-        CacheError : it cannot be written.
+        ResultsError : it cannot be written.
         """
         if self.results_file:
             results_of(self.evaluation, self.records, finished=False).save(self.results_file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from pathorob_checks.errors import CacheError
+from pathorob_checks.errors import ResultsError
 from pathorob_checks.files import read_limited, write_atomically
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
@@ -199,17 +199,17 @@ class Results(ResultsDocument):
 
         Raises
         ------
-        CacheError
+        ResultsError
             The file cannot be written.
         """
         target = Path(path)
         if target.exists() and not target.is_file():
-            raise CacheError(f"the results file {path} is not a regular file", remedy="name a file")
+            raise ResultsError(f"the results file {path} is not a regular file", remedy="name a file")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, self.to_json().encode("ascii"))
         except (OSError, ValueError) as error:
-            raise CacheError(
+            raise ResultsError(
                 f"the results file {path} cannot be written ({getattr(error, 'strerror', None) or error})",
                 remedy="name a file in a folder that you may write to",
             ) from None
@@ -230,13 +230,13 @@ class Results(ResultsDocument):
 
         Raises
         ------
-        CacheError
+        ResultsError
             It cannot be read, or is not a results file of this version.
         """
         try:
             content = read_limited(Path(path).expanduser(), LARGEST)
         except (OSError, ValueError, RuntimeError) as error:
-            raise CacheError(
+            raise ResultsError(
                 f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",
                 remedy="give a file that --fm-json or Results.save wrote",
             ) from None
@@ -260,7 +260,7 @@ class Results(ResultsDocument):
 
         Raises
         ------
-        CacheError
+        ResultsError
             It is not a results file of this version.
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
@@ -277,7 +277,7 @@ class Results(ResultsDocument):
             if schema == SCHEMA_1:
                 document = upgraded(document)
             elif schema != SCHEMA:
-                raise CacheError(f"{name} has the schema {shortened(schema)}, not {SCHEMA}", remedy=remedy)
+                raise ResultsError(f"{name} has the schema {shortened(schema)}, not {SCHEMA}", remedy=remedy)
             # Strict, and as JSON: "NaN" is no number and "1" neither.
             return cls.model_validate_json(json.dumps(document, allow_nan=False), strict=True)
         except ValidationError as error:
@@ -288,7 +288,7 @@ class Results(ResultsDocument):
             problem = f"{name} is nested too deeply"
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             problem = f"{name} is not a results file ({brief(str(error)) or type(error).__name__})"
-        raise CacheError(printable(problem), remedy=remedy)
+        raise ResultsError(printable(problem), remedy=remedy)
 
     def _repr_html_(self) -> str:
         from pathorob_checks.results.notebook import html_of
