@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 # Control, format, surrogate, private and unassigned characters, line and paragraph separators.
 _UNREADABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -38,15 +39,16 @@ _LATIN_OF_LETTERS = (
     ("ՍՕոսօհցզյ", "UOnuohgqj"),
     # Cherokee
     ("ᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᏔᏃᎡᎳ", "ABCDEGHJKLMPRSTVWZRW"),
-    # Latin letters of other languages and of phonetic writing
-    ("łøđħŧƒıɑɡɩʟɴʀʏɪʙɢʜᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢꜱꓲǀ", "lodhtfiagilnryibghacdejkmoptuvwzsll"),
-    ("ŁØĐĦŦƑƖƠ", "LODHTFIO"),
+    # Letters of phonetic writing, Lisu
+    ("ɑɩƖɪǀꓲꓮꓐꓚꓓꓰꓕ", "aiIIllABCDET"),
 )
 _LATIN_OF = {
     ord(letter): latin
     for letters, latins in _LATIN_OF_LETTERS
     for letter, latin in zip(letters, latins, strict=True)
 }
+_SPECIAL_FORM = re.compile("LETTER (?:DOTLESS|SCRIPT|INSULAR|BLACKLETTER|LONG|FINAL) ")
+_WITHOUT_VOWEL_SIGNS = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE"})
 _ALIKE_IN_LATIN = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 _ALIKE_PAIRS = (("rn", "m"), ("vv", "w"))
 _BETWEEN_DIGITS = re.compile(rf"(?<=\d)(?:[^\w{_TELLING}]|_)+(?=\d)")
@@ -93,7 +95,29 @@ def in_latin(text: str) -> str:
 
     Letters are compared before and after their case is changed: some are alike in one case only.
     """
-    return text.translate(_LATIN_OF).casefold().translate(_LATIN_OF).casefold()
+    plain = text if text.isascii() else "".join(map(_without_addition, text))
+    return plain.translate(_LATIN_OF).casefold().translate(_LATIN_OF).casefold()
+
+
+@cache
+def _without_addition(letter: str) -> str:
+    """A letter without the stroke, hook or tail that its name in Unicode has, and as no special form."""
+    name = unicodedata.name(letter, "").partition(" WITH ")[0]
+    name = name.replace("LETTER SMALL CAPITAL ", "CAPITAL LETTER ")
+    name = _SPECIAL_FORM.sub("LETTER ", name)
+    try:
+        return unicodedata.lookup(name)
+    except KeyError:
+        return letter
+
+
+def _is_vowel_sign(text: str, place: int) -> bool:
+    """Whether a character is a mark on a letter of a script that writes such marks as part of its words."""
+    while unicodedata.category(text[place])[0] == "M" and place:
+        place -= 1
+        if text[place].isalpha():
+            return _script(text[place]) not in _WITHOUT_VOWEL_SIGNS
+    return False
 
 
 def _is_punctuation_letter(character: str) -> bool:
@@ -123,7 +147,7 @@ def skeleton(text: str) -> str:
         character
         for place, character in enumerate(plain)
         if (character.isalnum() and not _is_punctuation_letter(character))
-        or unicodedata.category(character)[0] == "M"
+        or _is_vowel_sign(plain, place)
         or character in _TELLING
         or (character == "." and plain[place - 1 : place].isdigit() and plain[place + 1 :][:1].isdigit())
     ).translate(_ALIKE_IN_LATIN)

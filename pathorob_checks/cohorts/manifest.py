@@ -131,7 +131,7 @@ def _actual_paths(folder: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
                 f"{MANIFEST} lines {first.line} and {row.line} both have the image '{row.image_path}'",
                 remedy="give every patch its own image, or delete one of the rows",
             )
-        if path is None or not is_inside(root, root / path):
+        if path is None or (path != row.image_path and not is_inside(root, root / path)):
             missing.append(row)
         else:
             paths.append(path)

@@ -68,11 +68,10 @@ def read_settings(path: Path) -> Settings:
         table: Mapping[str, object] = tomllib.loads(read_file(path, file, _MOST_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return Settings(file=file)
-    # ValueError: not TOML, not UTF-8, or a number of thousands of digits.
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else printable(str(error))
         raise CohortError(
-            f"{file} cannot be read as TOML: {reason}", remedy='write lines such as license = "CC-BY-4.0"'
+            f"{file} cannot be read as TOML: {_reason(error)}",
+            remedy='write lines such as license = "CC-BY-4.0"',
         ) from error
     if "file" in table:  # a field of the model, but not a key of the file
         raise _unknown_key(file, "file")
@@ -80,6 +79,14 @@ def read_settings(path: Path) -> Settings:
         return Settings.model_validate({**table, "file": file})
     except ValidationError as error:
         raise _first_problem(file, error) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError):
+        return printable(str(error))
+    return "a number has too many digits"  # Python's own advice is not for users of a file
 
 
 def _first_problem(file: str, error: ValidationError) -> CohortError:
