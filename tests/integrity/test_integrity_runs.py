@@ -59,6 +59,8 @@ def test_precomputed_embeddings_are_checked_as_a_matrix_and_the_other_checks_are
     assert "given is given by its embeddings; how an FM embeds can only be tested" in " ".join(
         run.output.split()
     )
+    run = lone_terminal.pytest("--fm=embeddings:given", "--fm-cohort=slides", "-kindex")
+    assert "FM given: It is given by its embeddings: no model was run" in " ".join(run.output.split())
 
 
 def test_a_model_in_training_mode_fails_by_name(lone_terminal: Terminal) -> None:
