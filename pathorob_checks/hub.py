@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from pathorob_checks.console import logger_of
 from pathorob_checks.errors import HubError
 
 Kind = Literal["model", "dataset"]
@@ -32,7 +32,7 @@ _ATTEMPTS = 4
 _FIRST_PAUSE_S = 1.0  # doubled after every attempt
 _SPARE_BYTES = 64 << 20  # left free on the disk for other programs
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 download_bar: type[Any] | None = None
 """A tqdm class for downloads; None is huggingface_hub's own."""

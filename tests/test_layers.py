@@ -25,7 +25,7 @@ ALLOWED = {
 }
 NOT_A_LAYER = {"plugin", "suites"}
 # Modules beside the rooms, which all of them share; they import none of the rooms.
-SHARED = {"errors", "hub", "sizes", "files", "canonical", "cpus", "progress", "wording"}
+SHARED = {"errors", "hub", "sizes", "files", "canonical", "cpus", "progress", "wording", "console"}
 ENTRY = {"__init__", "__main__", "cli"}
 
 

@@ -13,7 +13,7 @@ from pathorob_checks.criteria.criterion import CriterionEntry
 from pathorob_checks.criteria.document import Document
 from pathorob_checks.criteria.profile import SCHEMA, BaselineTerms, Profile
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.wording import hint, shortened
+from pathorob_checks.wording import hint, printable, shortened
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +26,7 @@ class Mistake:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
+        return printable(f"{self.file}:{self.line}: {self.problem}; {self.remedy}.")
 
 
 class CriteriaFileError(CriteriaError):

@@ -9,7 +9,6 @@ integrity checks: when any of them changes, the model is loaded and measured aga
 from __future__ import annotations
 
 import contextlib
-import logging
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pathorob_checks import __version__
 from pathorob_checks.canonical import digest_of
+from pathorob_checks.console import logger_of
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.extraction import MAX_THREADS, Embeddings, Prepared
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 # Raise it when the integrity checks measure something else or in another way, or their file changes.
 VERSION = 2
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class Integrity(BaseModel):

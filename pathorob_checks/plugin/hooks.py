@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, parametrizing
+from pathorob_checks.plugin import bars, interrupting, parametrizing
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.options import add_options, results_file, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
+from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
@@ -54,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
             chosen, results_file(config), bars.Bars(config), worker, handed_over, partial(_width, config)
         )
     config.stash[GATE] = gate
+    config.pluginmanager.register(interrupting.Interrupting(), "pathorob_checks_interrupting")
     if not _is_worker(config):
         config.pluginmanager.register(Listener(gate), "pathorob_checks_listener")
     given = config.args_source is pytest.Config.ArgsSource.ARGS
@@ -148,7 +150,7 @@ def _not_measured(
         return None
     error = call.excinfo.value
     is_sentence = isinstance(error, PathorobChecksError | pytest.fail.Exception | pytest.skip.Exception)
-    reason = str(error) if is_sentence else repr(error)
+    reason = printable(str(error) if is_sentence else repr(error))
     verdict = Verdict.SKIPPED if report.outcome == "skipped" else Verdict.ERROR
     planned = gate.evaluation.terms.checks[key]
     return gate.message_of_check(not_measured(item.nodeid, planned, reason, verdict))
@@ -191,7 +193,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     terms = gate.evaluation.terms
     compared = [f"baseline: {terms.baseline.fm} ({terms.baseline.source})"] if terms.baseline else []
-    return [f"criteria: {terms.profile.name}", *compared, f"digest: {terms.digest}"]
+    lines = [f"criteria: {terms.profile.name}", *compared, f"digest: {terms.digest}"]
+    return [printable(line) for line in lines]
 
 
 class Listener:
@@ -241,14 +244,14 @@ class Listener:
         from pathorob_checks.results.document import Outcome
 
         terminalreporter.section("robustness of foundation models", sep="=")
-        terminalreporter.write_line(render_results(results, min(terminalreporter._tw.fullwidth, 120)))
+        terminalreporter.write_line(render_results(results, _width(config)))
         passed = results.outcome is Outcome.PASS
         terminalreporter.write_line("")
-        terminalreporter.write_line(results.summary, bold=True, green=passed, red=not passed)
+        terminalreporter.write_line(printable(results.summary), bold=True, green=passed, red=not passed)
         for problem in results.problems:
-            terminalreporter.write_line(problem, red=True)
+            terminalreporter.write_line(printable(problem), red=True)
         if self.gate.results_file and not results.problems:
-            terminalreporter.write_line(f"results file: {self.gate.results_file}")
+            terminalreporter.write_line(printable(f"results file: {self.gate.results_file}"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
