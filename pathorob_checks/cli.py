@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
 from pathorob_checks.console import say
@@ -67,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_subjects(doctor)
     doctor.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    doctor.add_argument(
+        "--fm-criteria", action="append", metavar="PROFILE|FILE", help="as for pytest; may repeat"
+    )
+    doctor.add_argument("--fm-baseline", metavar="RESULTS.json|FM", help="as for pytest")
+    doctor.add_argument("--fm-baseline-fm", metavar="NAME", help="as for pytest")
     doctor.set_defaults(run=_doctor)
 
     prefetch = commands.add_parser(
@@ -172,7 +177,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from pathorob_checks.results.text import wrapped
 
     failed = 0
-    for finding in doctor.examine(_inputs(options, options.fm_cache)):
+    terms = {
+        "criteria": tuple(options.fm_criteria or ("floor",)),
+        "baseline": options.fm_baseline,
+        "baseline_fm": options.fm_baseline_fm,
+    }
+    for finding in doctor.examine(_inputs(options, options.fm_cache, **terms)):
         failed += finding.state == doctor.FAIL
         text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
         lead = f"{finding.state}  {finding.subject}: "
@@ -301,7 +311,7 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
+def _inputs(options: argparse.Namespace, cache: str | None, **terms: Any) -> Inputs:
     from pathorob_checks.errors import SpecError
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.observer import Observer
@@ -317,5 +327,6 @@ def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
         metadata=options.fm_metadata,
         device=options.fm_device,
         trust_remote_code=options.fm_trust_remote_code,
+        **terms,
     )
     return Inputs(settings, subjects_of(settings), Observer())

@@ -19,6 +19,7 @@ from pathorob_checks.evaluation.completeness import Collected
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.terms import Key
+from pathorob_checks.evaluation.work import work_ahead
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
 from pathorob_checks.results.outcome import must_fail
@@ -75,6 +76,16 @@ class Gate:
         """Everything that can be known to be wrong before a model is loaded."""
         self.write_results()
         self.evaluation.preflight()
+
+    def announcements(self) -> list[str]:
+        """What is known before anything is measured and changes what is measured, or for how long."""
+        protocol = self.evaluation.terms.protocol["metrics"]
+        return [
+            f"{name}: the {label} reads a sample, {work.text}"
+            for name, cohort in self.evaluation.inputs.known_cohorts().items()
+            for label, work in work_ahead(cohort, protocol).items()
+            if work.is_sample
+        ]
 
     def hand_over(self) -> str:
         """What workers need of the controller, as JSON."""

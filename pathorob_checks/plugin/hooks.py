@@ -193,7 +193,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     terms = gate.evaluation.terms
     compared = [f"baseline: {terms.baseline.fm} ({terms.baseline.source})"] if terms.baseline else []
-    lines = [f"criteria: {terms.profile.name}", *compared, f"digest: {terms.digest}"]
+    lines = [f"criteria: {terms.profile.name}", *compared, f"digest: {terms.digest}", *gate.announcements()]
     return [printable(line) for line in lines]
 
 

@@ -128,7 +128,8 @@ def sentence_of(check: Check) -> str:
 
 def explain(check: Check) -> Explanation:
     """Explain a check, whatever its verdict; without a value, why there is none."""
-    unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL) or check.drift
+    # Of a value that is too close to its bound the headline has the interval, unless drift widens it.
+    unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE) or check.drift
     return Explanation(
         subject=subject_of(check),
         verdict=check.verdict,
