@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pathorob_checks.errors import CohortError, PathorobChecksError
-from pathorob_checks.wording import counted
+from pathorob_checks import console
+from pathorob_checks.console import say
+from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from pathorob_checks.evaluation.inputs import Inputs
 
 _WIDTH = 80
@@ -20,18 +22,31 @@ _WIDTH = 80
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    try:
+
+    def command() -> int:
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
-    except PathorobChecksError as error:
-        sys.stderr.write(f"pathorob-checks: {error}\n")
-        return 1
-    return code
+        return code
+
+    return console.run(command)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its complaints are printable, and its help is written like all else."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        if file is None:
+            console.write(self.format_help())
+        else:
+            super().print_help(file)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pathorob-checks",
+    parser: argparse.ArgumentParser = _Parser(
+        prog=console.NAME,
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -52,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_subjects(doctor)
     doctor.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    doctor.add_argument(
+        "--fm-criteria", action="append", metavar="PROFILE|FILE", help="as for pytest; may repeat"
+    )
+    doctor.add_argument("--fm-baseline", metavar="RESULTS.json|FM", help="as for pytest")
+    doctor.add_argument("--fm-baseline-fm", metavar="NAME", help="as for pytest")
     doctor.set_defaults(run=_doctor)
 
     prefetch = commands.add_parser(
@@ -160,22 +180,27 @@ def _demo_cohort(options: argparse.Namespace) -> int:
             f"{folder} cannot be written ({error.strerror})", remedy="name another folder"
         ) from None
     command = f"pytest --fm=demo:stain-invariant --fm-cohort={folder}"
-    sys.stdout.write(f"{len(cohort)} patches in {folder}; try: {command}\n")
+    say(printable(f"{len(cohort)} patches in {folder}; try: {command}"))
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import doctor
+    from pathorob_checks.results.text import wrapped
 
     failed = 0
-    for finding in doctor.examine(_inputs(options, options.fm_cache)):
+    terms = {
+        "criteria": tuple(options.fm_criteria or ("floor",)),
+        "baseline": options.fm_baseline,
+        "baseline_fm": options.fm_baseline_fm,
+    }
+    for finding in doctor.examine(_inputs(options, options.fm_cache, **terms)):
         failed += finding.state == doctor.FAIL
         text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
         lead = f"{finding.state}  {finding.subject}: "
-        sys.stdout.write("\n".join(_wrapped(lead + text)) + "\n")
-        sys.stdout.flush()
+        say(wrapped(lead + text, width=_WIDTH, indent="      "))
     problems = counted(failed, "problem") if failed else "nothing"
-    sys.stdout.write(f"{problems} would stop the run\n")
+    say(f"{problems} would stop the run")
     return 1 if failed else 0
 
 
@@ -187,9 +212,8 @@ def _prefetch(options: argparse.Namespace) -> int:
     if carried is not None:
         cache = str(prefetch.use_folder(carried))
     for line in prefetch.prefetch(_inputs(options, cache)):
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    sys.stdout.write(prefetch.how_to_run(options.fm, options.fm_cohort, carried) + "\n")
+        say(printable(line))
+    say(prefetch.how_to_run(options.fm, options.fm_cohort, carried))
     return 0
 
 
@@ -238,7 +262,7 @@ def _criteria_show(options: argparse.Namespace) -> int:
 
     cohorts = options.fm_cohort or BENCHMARK
     shown = criteria.show(options.criteria, cohorts, options.fm_baseline, options.fm_baseline_fm)
-    sys.stdout.write(shown + "\n")
+    say(shown)
     return 0
 
 
@@ -247,8 +271,7 @@ def _criteria_check(options: argparse.Namespace) -> int:
 
     mistakes = criteria.mistakes(options.criteria, options.fm_cohort or ())
     remarks = [] if mistakes else [f"remark: {one}" for one in criteria.remarks(options.criteria)]
-    sys.stdout.write("".join(f"{line}\n" for line in (*mistakes, *remarks)))
-    sys.stdout.write("" if mistakes else "no mistakes\n")
+    say("\n".join([*mistakes, *remarks, *([] if mistakes else ["no mistakes"])]))
     return 1 if mistakes else 0
 
 
@@ -256,7 +279,7 @@ def _criteria_diff(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import criteria
 
     lines, weakened = criteria.diff(options.before, options.after)
-    sys.stdout.write("".join(f"{line}\n" for line in lines) or "no difference\n")
+    say("\n".join(lines) or "no difference")
     return 1 if weakened else 0
 
 
@@ -264,7 +287,7 @@ def _verdict(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import verdict
 
     sentence, code = verdict.verdict(options.file, complete=options.complete)
-    sys.stdout.write(sentence + "\n")
+    say(sentence)
     return code
 
 
@@ -273,14 +296,14 @@ def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001
 
     from pathorob_checks.results.results import json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    say(json.dumps(json_schema(), indent=2))
     return 0
 
 
 def _recipes(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import recipes
 
-    sys.stdout.write(recipes.table(options.name) + "\n")
+    say(recipes.table(options.name))
     return 0
 
 
@@ -292,7 +315,7 @@ def _cache_command(options: argparse.Namespace) -> int:
         whole = True
         for line, good in cache.verify(store):
             whole &= good
-            sys.stdout.write(line + "\n")
+            say(printable(line))
         return 0 if whole else 1
     lines = {
         "ls": lambda: cache.listing(store),
@@ -302,7 +325,7 @@ def _cache_command(options: argparse.Namespace) -> int:
         ),
     }[options.action]()
     for line in lines:
-        sys.stdout.write(line + "\n")
+        say(printable(line))
     return 0
 
 
@@ -315,7 +338,7 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
+def _inputs(options: argparse.Namespace, cache: str | None, **terms: Any) -> Inputs:
     from pathorob_checks.errors import SpecError
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.observer import Observer
@@ -331,9 +354,6 @@ def _inputs(options: argparse.Namespace, cache: str | None) -> Inputs:
         metadata=options.fm_metadata,
         device=options.fm_device,
         trust_remote_code=options.fm_trust_remote_code,
+        **terms,
     )
     return Inputs(settings, subjects_of(settings), Observer())
-
-
-def _wrapped(text: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, _WIDTH, subsequent_indent="      ", break_on_hyphens=False)

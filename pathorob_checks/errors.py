@@ -6,6 +6,8 @@ that sentence instead of a traceback.
 
 from __future__ import annotations
 
+from pathorob_checks.wording import printable
+
 
 class PathorobChecksError(Exception):
     """Base class of every error of this package that a user can act on.
@@ -38,7 +40,8 @@ class PathorobChecksError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.remedy}{'' if self.remedy.endswith('?') else '.'}"
+        # Names in it come from files and repositories.
+        return printable(f"{self.problem}; {self.remedy}{'' if self.remedy.endswith('?') else '.'}")
 
 
 class SettingsError(PathorobChecksError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pathorob_checks.console import logger_of
 from pathorob_checks.errors import HubError
 from pathorob_checks.hub_failures import (
     AccessError,
@@ -54,7 +54,7 @@ _ETAG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPARE_BYTES = 64 << 20  # left free on the disk for other programs
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 download_bar: type[Any] | None = None
 """A tqdm class for downloads; None is huggingface_hub's own."""

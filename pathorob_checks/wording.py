@@ -110,6 +110,11 @@ def printable(text: str) -> str:
     return "".join(map(_printable, text))
 
 
+def printable_lines(text: str) -> str:
+    """`text` with its line breaks, each line `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _printable(char: str) -> str:
     if char in "\t\n\r":
         return " "

@@ -85,9 +85,11 @@ def test_the_explanation_of_what_was_not_measured_gives_the_reason_and_no_number
 
 
 def test_an_inconclusive_value_is_neither_below_nor_above():
-    text = flat(explain(made(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound")))
-    assert "is 0.310, too close to the bound 0.500" in text
-    assert "Reason: the interval holds the bound" in text
+    check = made(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound", interval=(0.2, 0.6))
+    text = flat(explain(check))
+    assert "is 0.310, too close to the bound 0.500 (95 % interval [0.200, 0.600])" in text
+    assert "Reason" not in text
+    assert "Reason: the interval holds the bound" in flat(explain(check.model_copy(update={"drift": 0.01})))
 
 
 @pytest.mark.parametrize("metric", tuple(metrics()))

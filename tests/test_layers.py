@@ -27,6 +27,7 @@ NOT_A_LAYER = {"plugin", "suites"}
 # Modules beside the rooms, which all of them share; they import none of the rooms.
 SHARED = {
     "errors",
+    "console",
     "hub",
     "hub_failures",
     "hub_requests",

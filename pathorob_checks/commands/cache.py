@@ -8,6 +8,7 @@ from pathlib import Path
 from pathorob_checks.embeddings import upkeep
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.sizes import written_size
+from pathorob_checks.wording import printable
 
 _SHOWN = 12  # digits of a key
 
@@ -28,8 +29,8 @@ def listing(store: EmbeddingStore) -> Iterator[str]:
     lines = [
         [
             entry.key[:_SHOWN],
-            entry.fm if entry.finished else "(not finished)",
-            entry.cohort,
+            printable(entry.fm) if entry.finished else "(not finished)",
+            printable(entry.cohort),
             f"{entry.patches:,} x {entry.dimension:,}" if entry.finished else "",
             written_size(entry.size),
             f"{entry.used:%Y-%m-%d %H:%M}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
+    from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.evaluation.inputs import Inputs
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
@@ -35,21 +37,32 @@ class Finding:
 
 @dataclass
 class _Ahead:
-    """What the run would need, added up during the examination."""
+    """What the run would need, added up during the examination; `is_known` unless a part failed."""
 
     download: int = 0
+    is_known: bool = True
     weights: dict[str, int] = field(default_factory=dict)
-    patches: dict[str, int] = field(default_factory=dict)
+    cohorts: dict[str, Cohort] = field(default_factory=dict)
+
+    @property
+    def patches(self) -> int:
+        """Of all cohorts."""
+        return sum(map(len, self.cohorts.values()))
 
 
 def examine(inputs: Inputs) -> Iterator[Finding]:
     """Examine everything that a run of these FMs on these cohorts needs."""
     ahead = _Ahead()
     yield from _hub()
-    for name in inputs.subjects.specs:
-        yield from _attempt(f"FM {name}", partial(_model, inputs, name, ahead))
-    for name in inputs.subjects.cohorts:
-        yield from _attempt(f"cohort {name}", partial(_cohort, inputs, name, ahead))
+    subjects = inputs.subjects
+    reached = [
+        *(_attempt(f"FM {name}", partial(_model, inputs, name, ahead)) for name in subjects.specs),
+        *(_attempt(f"cohort {name}", partial(_cohort, inputs, name, ahead)) for name in subjects.cohorts),
+    ]
+    for finding in chain.from_iterable(reached):
+        ahead.is_known &= finding.state != FAIL
+        yield finding
+    yield from _attempt("criteria", partial(_criteria, inputs, ahead))
     yield from _attempt("device", partial(_device, inputs, ahead))
     yield from _attempt("disk", partial(_disk, inputs, ahead))
     yield from _attempt("cache", partial(_cache, inputs))
@@ -134,7 +147,7 @@ def _cohort(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
     text = inputs.subjects.cohorts[name]
     commit = resolve_cohort(text) if inputs.subjects.needs_images(name) else None
     cohort = load_cohort(text, inputs.sources, commit)
-    ahead.patches[name] = len(cohort)
+    ahead.cohorts[name] = cohort
     what = ""
     if commit is not None:
         repository = benchmark.facts().cohorts[name].repository
@@ -157,6 +170,37 @@ def _cohort(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
             f"license {cohort.license}: {terms}",
             "leave it out with --fm-commercial, or check that the license permits your use",
         )
+
+
+def _criteria(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
+    """Whether criteria and baseline fit the cohorts, and what takes long of what they ask for."""
+    from pathorob_checks.evaluation.facts import cohort_facts
+    from pathorob_checks.evaluation.subjects import Subject
+    from pathorob_checks.evaluation.terms import terms_of
+    from pathorob_checks.evaluation.work import work_ahead
+    from pathorob_checks.results.document import NO_METHOD
+
+    subjects = inputs.subjects
+    if not subjects.specs:
+        any_fm = tuple(Subject("any FM", NO_METHOD, name) for name in subjects.cohorts)
+        subjects = replace(subjects, wanted=any_fm)
+    terms = terms_of(inputs.settings, subjects)
+    if terms.baseline is not None:
+        for name, cohort in ahead.cohorts.items():
+            terms.baseline.check_cohort(cohort_facts(name, cohort))
+    yield Finding(
+        PASS,
+        "criteria",
+        f"{counted(len(terms.checks), 'check')} by {terms.profile.name}"
+        + (f", compared with {terms.baseline.fm}" if terms.baseline else ""),
+    )
+    for name, cohort in ahead.cohorts.items():
+        for label, work in work_ahead(cohort, terms.protocol["metrics"]).items():
+            text = f"{label}: {work.text}, roughly {_duration(work.seconds / 60)} per FM on 2 cores"
+            if work.is_sample:
+                yield Finding(WARN, f"cohort {name}", text, "all of them would take hours or days")
+            else:
+                yield Finding(PASS, f"cohort {name}", text)
 
 
 def _device(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
@@ -192,10 +236,16 @@ def _disk(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
 
     folder = hub.cache_folder()
     hub.refuse_a_full_disk(ahead.download, folder, "what has to be downloaded")
-    embeddings = 4 * _WIDEST * sum(ahead.patches.values()) * max(1, len(inputs.subjects.specs))
+    embeddings = 4 * _WIDEST * ahead.patches * max(1, len(inputs.subjects.specs))
     hub.refuse_a_full_disk(embeddings, inputs.store.root, "what the embeddings take")
     free = shutil.disk_usage(_existing(folder)).free
-    yield Finding(PASS, "disk", f"{ahead.download / 1e9:.2f} GB to download, {free / 1e9:.0f} GB free")
+    left = f"{free / 1e9:.0f} GB free"
+    if not ahead.is_known:
+        yield Finding(WARN, "disk", f"{left}; how much has to be downloaded is not known", "see above")
+    elif ahead.download:
+        yield Finding(PASS, "disk", f"{ahead.download / 1e9:.2f} GB to download, {left}")
+    else:
+        yield Finding(PASS, "disk", f"nothing to download, {left}")
 
 
 def _cache(inputs: Inputs) -> Iterator[Finding]:
@@ -211,11 +261,11 @@ def _time(inputs: Inputs, ahead: _Ahead) -> Iterator[Finding]:
 
     from pathorob_checks.models.devices import resolve_device
 
-    if not ahead.weights or not ahead.patches:
+    if not ahead.weights or not ahead.cohorts:
         return
     device = torch.device(resolve_device(inputs.settings.device))
     rate = _product_rate(device)
-    patches = sum(ahead.patches.values())
+    patches = ahead.patches
     work = sum(size / 4 * 2 * _TOKENS * patches for size in ahead.weights.values())
     minutes = work / (rate * _REACHED) / 60
     fms = counted(len(ahead.weights), "FM")
@@ -241,7 +291,7 @@ def _product_rate(device: Any) -> float:
 
 
 def _duration(minutes: float) -> str:
-    return f"{minutes / 60:.0f} hours" if minutes > 120 else f"{max(1, round(minutes))} minutes"
+    return f"{minutes / 60:.0f} hours" if minutes > 120 else counted(max(1, round(minutes)), "minute")
 
 
 def _existing(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from pathorob_checks.models.recipes import Recipe, recipes
 
 
 def table(name: str | None = None) -> str:
-    """All recipes in a line each, or one of them in full.
+    """All recipes in two lines each, or one of them in full.
 
     Raises
     ------
@@ -20,32 +20,34 @@ def table(name: str | None = None) -> str:
     """
     known = recipes()
     if name is None:
-        rows = [[textwrap.fill(cell, width) for cell, width in _line(recipe)] for recipe in known.values()]
-        headers = ("recipe", "repository", "pooling", "dim", "access", "license")
-        return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+        headers = ("recipe", "pooling", "dim", "access", "license")
+        rows = tabulate(map(_line, known.values()), headers, tablefmt="simple", disable_numparse=True)
+        head, rule, *lines = rows.splitlines()
+        below = [f"{line}\n{_below(recipe)}" for line, recipe in zip(lines, known.values(), strict=True)]
+        return "\n".join([head, "  repository", rule, *below])
     if name not in known:
         near = difflib.get_close_matches(name.lower(), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "pathorob-checks recipes lists them"
         raise SpecError(f"there is no recipe {name}", remedy=hint.removesuffix("?"))
     facts = known[name].model_dump(mode="json", exclude_none=True)
-    lines = [
-        (key, textwrap.fill(_written(value), 58)) for key, value in facts.items() if value not in ({}, [])
+    written = [
+        (key, textwrap.fill(_written(value), 58, break_long_words=False, break_on_hyphens=False))
+        for key, value in facts.items()
+        if value not in ({}, [])
     ]
-    return tabulate(lines, tablefmt="plain", disable_numparse=True)
+    return tabulate(written, tablefmt="plain", disable_numparse=True)
 
 
-def _line(recipe: Recipe) -> list[tuple[str, int]]:
-    """The cells of a recipe and the width that each may take of 80 columns."""
+def _line(recipe: Recipe) -> tuple[str, ...]:
+    """The cells of a recipe's first line."""
+    access = "gated" if recipe.gated else "open"
+    return (recipe.name, recipe.pooling, str(recipe.dimension), access, recipe.license)
+
+
+def _below(recipe: Recipe) -> str:
+    """The repository, whole, to be copied, and what the model needs."""
     needs = f"package {recipe.package}" if recipe.package else "remote code" if recipe.remote_code else ""
-    access = ", ".join(filter(None, ("gated" if recipe.gated else "open", needs)))
-    return [
-        (recipe.name, 15),
-        (recipe.repo, 19),
-        (recipe.pooling, 7),
-        (str(recipe.dimension), 4),
-        (access, 8),
-        (recipe.license, 15),
-    ]
+    return f"  {recipe.repo}" + (f"\n  needs {needs}" if needs else "")
 
 
 def _written(value: object) -> str:

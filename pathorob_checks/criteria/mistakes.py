@@ -27,7 +27,7 @@ class Mistake:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}; {self.remedy}."
+        return printable(f"{self.file}:{self.line}: {self.problem}; {self.remedy}.")
 
 
 JOINED_BY = "+"  # the names of merged files

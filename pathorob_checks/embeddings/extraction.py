@@ -7,7 +7,6 @@ interruption only the missing shards are extracted.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pathorob_checks.canonical import plain
+from pathorob_checks.console import logger_of
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.checks import check_embeddings
@@ -43,7 +43,7 @@ NO_MODEL = (
 
 Details = dict[str, object]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class Prepared(Protocol):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import platform
 import secrets
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pathorob_checks import __version__
 from pathorob_checks.canonical import digest_of
+from pathorob_checks.console import logger_of
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.extraction import MAX_THREADS, Embeddings, Prepared
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 # Raise it when the drift is measured in another way, or its file changes.
 VERSION = 3
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class Integrity(BaseModel):

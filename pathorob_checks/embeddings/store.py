@@ -16,7 +16,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import logging
 import os
 import platform
 import re
@@ -31,6 +30,7 @@ import platformdirs
 
 from pathorob_checks import __version__
 from pathorob_checks.canonical import plain
+from pathorob_checks.console import logger_of
 from pathorob_checks.embeddings.files import cache_errors
 from pathorob_checks.embeddings.identity import FORMAT_VERSION, decoder
 from pathorob_checks.embeddings.locks import Lease, Locks
@@ -53,7 +53,7 @@ MANIFEST = "manifest.json"
 PATCHES = "patches.parquet"
 TIDY = "tidy"  # name of the lock that is held while a process decides which entries are in use
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,10 @@ class Inputs:
             self._cohorts[name] = cohort
         return self._cohorts[name]
 
+    def known_cohorts(self) -> Mapping[str, Cohort]:
+        """The cohorts that this process has loaded already, by name."""
+        return self._cohorts
+
     def embeddings(self, subject: Subject) -> Embeddings:
         """The cohort's embeddings: extracted now, read from the store, or given by the user.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pathorob_checks.progress import Item
+from pathorob_checks.wording import printable
 
 
 class Observer:
@@ -39,4 +40,4 @@ class Bars(Observer):
         """The items, with a bar while they are consumed."""
         from tqdm.auto import tqdm
 
-        yield from tqdm(items, desc=text, total=total, delay=2.0, leave=False, dynamic_ncols=True)
+        yield from tqdm(items, desc=printable(text), total=total, delay=2.0, leave=False, dynamic_ncols=True)

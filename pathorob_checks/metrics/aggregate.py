@@ -14,6 +14,7 @@ from pathorob_checks.metrics.intervals import (
     DRAWS,
     SEED,
     check_settings,
+    enclosing,
     from_scale,
     tails,
     to_scale,
@@ -187,7 +188,7 @@ def mean_over_cohorts(
     return Aggregate(
         metric=metrics[0],
         value=value,
-        interval=(value + float(away[0]), value + float(away[1])),
+        interval=enclosing(value, value + away[0], value + away[1]),
         note=f"Slides of each of {len(sides)} cohorts drawn independently; other cohorts are not covered.",
         confidence=confidence,
         cohorts=len(sides),

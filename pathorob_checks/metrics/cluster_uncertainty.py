@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.cluster_combinations import Chosen
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideValue
@@ -24,7 +25,7 @@ METRIC = "clustering_score"
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 _SLIDES_NAMED = 10
-_TRIALS, _HALVES = "trials", "halves"  # strata of their own
+_TRIALS, _HALVES, _COMBINATIONS = "trials", "halves", "combinations"  # strata of their own
 NOTE = (
     "The interval is about other slides of the same classes and centers, and other seeds of k-means. Slides "
     "are drawn within each center x class, and how the clusters move is estimated from {halves} halves of "
@@ -34,6 +35,10 @@ NOTE_HELD = (
     "The interval is about other slides of the same classes and centers and other seeds, with fixed "
     "clusters, because halves of the slides have too few patches to cluster. New slides would also move the "
     "clusters, so the interval is too narrow."
+)
+SAMPLE_NOTE = (
+    " The score is the mean over {taken:,} of {total:,} combinations of classes and centers, drawn so that "
+    "each takes part about equally often; the interval includes by how much another sample would change it."
 )
 UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter
 UNSTABLE_NOTE = (
@@ -118,6 +123,7 @@ def score_uncertainty(
     slides: Labels | None,
     classes: Labels,
     centers: Labels,
+    chosen: Chosen,
     *,
     confidence: float,
     draws: int,
@@ -130,21 +136,29 @@ def score_uncertainty(
     combinations, without, of_halves : in the same order, the last with the scores of halves of the slides
         (NaN where there is none); without slides (None) the last two are empty.
     slides, classes, centers : of all N patches.
+    chosen : which of how many combinations these are.
     confidence, draws, seed : as in `clustering_score`.
     """
     if slides is None:
         return ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
     measured = _Measured(combinations, without, np.array(of_halves), slides, classes, centers)
     settings = _Settings(confidence, draws, seed)
-    whole = measured.resampling(list(range(len(combinations))))
+    whole = measured.resampling(list(range(len(combinations))), chosen.total)
+    note = measured.note(whole)
+    if note and chosen.is_sample:
+        note += SAMPLE_NOTE.format(taken=len(combinations), total=chosen.total)
     return ScoreUncertainty(
         interval=own_interval(whole, *settings),
-        note=measured.note(whole),
+        note=note,
         resampling=whole,
         slides=measured.worst_slides(),
         groups={
-            "medical_center": measured.groups(centers, [c.centers for c in combinations], settings),
-            "biological_class": measured.groups(classes, [c.classes for c in combinations], settings),
+            "medical_center": measured.groups(
+                centers, [c.centers for c in combinations], chosen.of_center, settings
+            ),
+            "biological_class": measured.groups(
+                classes, [c.classes for c in combinations], chosen.of_class, settings
+            ),
         },
     )
 
@@ -174,10 +188,12 @@ class _Measured:
         for slide, center, cls in there.tolist():
             self._standing[slide].append((centers.names[center], classes.names[cls]))
 
-    def resampling(self, chosen: list[int]) -> Resampling:
-        """Effects on the mean score of these combinations.
+    def resampling(self, chosen: list[int], total: int) -> Resampling:
+        """Effects on the mean score of `total` combinations, of which these were measured.
 
         Of the variance of the halves' scores, what slides alone do not account for is spread over the halves.
+        What another sample of combinations would change is read off the spread of all that were measured,
+        because a center has too few for a spread of its own.
         """
         by_trial = np.mean([self._combinations[n].by_trial for n in chosen], axis=0)
         value = float(by_trial.mean())
@@ -193,6 +209,9 @@ class _Measured:
         beyond = max(0.0, 1 - held / variance) if variance > 0 else 0.0
         of_trials = (by_trial - value) / len(by_trial)
         moved = (away - away.mean()) * np.sqrt(beyond / len(away)) if len(away) else away
+        scores = np.array([each.score for each in self._combinations])
+        others = (scores - scores.mean()) if len(chosen) < total else scores[:0]
+        others = others * np.sqrt((1 / len(chosen) - 1 / total) / len(scores))
         return Resampling(
             metric=METRIC,
             value=value,
@@ -202,17 +221,26 @@ class _Measured:
                 *(self._names[slide] for slide in there),
                 *(f"trial {number}" for number in range(len(of_trials))),
                 *(f"half {number}" for number in range(len(moved))),
+                *(f"combination {number}" for number in range(len(others))),
             ),
-            cells=(*cells, *[(_TRIALS,)] * len(of_trials), *[(_HALVES,)] * len(moved)),
-            effects=tuple(np.concatenate([effects[there], of_trials, moved]).tolist()),
+            cells=(
+                *cells,
+                *[(_TRIALS,)] * len(of_trials),
+                *[(_HALVES,)] * len(moved),
+                *[(_COMBINATIONS,)] * len(others),
+            ),
+            effects=tuple(np.concatenate([effects[there], of_trials, moved, others]).tolist()),
             protocol={"trials": len(by_trial), "patches": self._rows},
-            informative_slides=len(there) if abs(value) == 1 else None,
+            informative_slides=len(there) if abs(value) >= 1 else None,
         )
 
-    def groups(self, column: Labels, taking_part: list[Pair], settings: _Settings) -> tuple[GroupValue, ...]:
+    def groups(
+        self, column: Labels, taking_part: list[Pair], totals: Int64, settings: _Settings
+    ) -> tuple[GroupValue, ...]:
         """Mean score of the combinations in which each center (class) takes part, lowest first."""
         chosen = {name: [n for n, pair in enumerate(taking_part) if name in pair] for name in column.names}
-        resamplings = {name: self.resampling(those) for name, those in chosen.items() if those}
+        counts = dict(zip(column.names, totals.tolist(), strict=True))
+        resamplings = {name: self.resampling(those, counts[name]) for name, those in chosen.items() if those}
         together = settings._replace(confidence=1 - (1 - settings.confidence) / len(resamplings))
         values = [
             GroupValue(
@@ -256,9 +284,9 @@ class _Measured:
             return NOTE_HELD
         variance = Strata(whole.cells).residuals(np.array(whole.effects)) ** 2
         of_halves = variance[[cells == (_HALVES,) for cells in whole.cells]].sum()
-        of_trials = variance[[cells == (_TRIALS,) for cells in whole.cells]].sum()
+        other = variance[[cells in ((_TRIALS,), (_COMBINATIONS,)) for cells in whole.cells]].sum()
         text = NOTE.format(halves=HALVES)
-        if of_halves > UNSTABLE * (variance.sum() - of_halves - of_trials):
+        if of_halves > UNSTABLE * (variance.sum() - of_halves - other):
             text += UNSTABLE_NOTE.format(lowest=scores.min(), highest=scores.max())
         return text
 

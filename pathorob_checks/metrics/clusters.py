@@ -1,8 +1,8 @@
 """Clustering score: do clusters of embeddings follow biology or medical centers?
 
-Source: PathoROB, Nature Communications 17, 5218 (2026). For every pair of
-classes x pair of centers, k-means (K by
-the best cosine silhouette) is compared with both labels: score = ARI(class) - ARI(center).
+Source: PathoROB, Nature Communications 17, 5218 (2026). For every pair of classes x pair of centers (of many
+for a sample), k-means (K by the best cosine silhouette) is compared with both labels: score = ARI(class) -
+ARI(center).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
 from pathorob_checks.metrics.cluster_uncertainty import (
     Combination,
     Pair,
@@ -71,7 +72,9 @@ class ClusteringScore:
     deviation : float
         Sample standard deviation over trials of the mean over combinations; 0 for one trial.
     combinations : tuple of Combination
-        One for each pair of classes x pair of centers.
+        One for each pair of classes x pair of centers, or for each of a sample of them.
+    all_combinations : int
+        How many there are; more than in `combinations` where those are a sample.
     trials : int
         Number of k-means runs at the chosen K.
     rows : int
@@ -114,6 +117,7 @@ class ClusteringScore:
     confidence: float
     deviation: float
     combinations: tuple[Combination, ...]
+    all_combinations: int
     trials: int
     rows: int
     slides: tuple[SlideValue, ...]
@@ -147,6 +151,7 @@ class ClusteringScore:
             protocol={
                 "trials": self.trials,
                 "deviation_over_trials": self.deviation,
+                "all_combinations": self.all_combinations,
                 "combinations": [
                     {
                         "classes": list(c.classes),
@@ -173,6 +178,7 @@ def clustering_score(
     *,
     trials: int = 50,
     clusters: Sequence[int] = range(2, 31),
+    most_combinations: int = MOST,
     confidence: float = CONFIDENCE,
     draws: int = DRAWS,
     seed: int = SEED_OF_DRAWS,
@@ -195,6 +201,9 @@ def clustering_score(
         Number of k-means runs with different seeds at the chosen K.
     clusters : sequence of int, default range(2, 31)
         The K to choose from; the first with the best silhouette wins.
+    most_combinations : int, default 400
+        Where there are more pairs of classes x pairs of centers, so many of them are drawn, at least 2. Every
+        class and center takes part about equally often, and the same table gives the same sample.
     confidence : float, default 0.95
         Of the intervals, between 0 and 1.
     draws : int, default 2000
@@ -215,13 +224,13 @@ def clustering_score(
     ------
     MetricError
         One class or center only, no pair of classes x pair of centers with four filled cells, a combination
-        with too few or identical patches, no trials, a confidence outside 0 to 1, too few draws, embeddings
-        with NaN or infinity, or a table that does not fit them.
+        with too few or identical patches, no trials, fewer than two combinations, a confidence outside 0 to
+        1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
 
     Notes
     -----
-    The interval is about other slides from the same centers and classes, and other seeds. Where clusters are
-    unstable it is too narrow, and its note says so.
+    The interval is about other slides from the same centers and classes, other seeds, and, where combinations
+    are a sample, other samples. Where clusters are unstable it is too narrow, and its note says so.
 
     References
     ----------
@@ -262,13 +271,15 @@ def clustering_score(
             f"{METRIC}: {trials} trials over K in {list(clusters)} measure nothing",
             remedy="ask for at least one trial and for K of 2 or more",
         )
-    filled = set(zip(classes.codes.tolist(), centers.codes.tolist(), strict=True))
+    if most_combinations < 2:
+        raise MetricError(
+            f"{METRIC}: a sample of {most_combinations} combinations has no spread",
+            remedy="allow at least two",
+        )
+    chosen = choose(classes, centers, most_combinations)
     pairs = [
         ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
-        for (a, b), (p, q) in product(
-            combinations(_first_seen(classes), 2), combinations(_first_seen(centers), 2)
-        )
-        if {(a, p), (a, q), (b, p), (b, q)} <= filled
+        for (a, b), (p, q) in chosen.pairs
     ]
     if not pairs:
         raise MetricError(
@@ -300,15 +311,25 @@ def clustering_score(
                 of_halves[-1].append(score)
                 yield
 
-    work: Iterable[object] = steps()
+    ongoing: Iterable[object] = steps()
     if progress is not None:
-        work = progress(work, len(pairs) * (len(clusters) + trials + len(masks)), "clustering")
+        text = f"clustering {chosen.extent}" if len(pairs) > 1 else "clustering"
+        ongoing = progress(ongoing, len(pairs) * (len(clusters) + trials + len(masks)), text)
     with devices.full_precision():
-        for _ in work:
+        for _ in ongoing:
             pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
     uncertainty = score_uncertainty(
-        done, without, of_halves, slides, classes, centers, confidence=confidence, draws=draws, seed=seed
+        done,
+        without,
+        of_halves,
+        slides,
+        classes,
+        centers,
+        chosen,
+        confidence=confidence,
+        draws=draws,
+        seed=seed,
     )
     return ClusteringScore(
         value=float(by_trial.mean()),
@@ -317,6 +338,7 @@ def clustering_score(
         confidence=confidence,
         deviation=float(by_trial.std(ddof=1)) if trials > 1 else 0.0,
         combinations=tuple(done),
+        all_combinations=chosen.total,
         trials=trials,
         rows=len(array),
         slides=uncertainty.slides,
@@ -389,11 +411,6 @@ def _combination(
     }
 
 
-def _first_seen(column: Labels) -> list[int]:
-    """Codes in the order in which their labels first occur."""
-    return list(dict.fromkeys(column.codes.tolist()))
-
-
 def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:
     """Mean score of the combinations in which a center and a class take part, lowest first."""
     taking_part: dict[Pair, list[Combination]] = {}
@@ -439,9 +456,11 @@ METRICS = (
             settings={
                 "trials": 50,
                 "clusters": list(range(2, 31)),
+                "most_combinations": MOST,
                 "draws": DRAWS,
                 "seed": SEED_OF_DRAWS,
             },
+            work=work,
         ),
         lowest=-1.0,
         highest=1.0,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.published import PublishedScore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What a criterion may hold against its bound: the metric's value, its worst value over medical centers or
 # biological classes, its mean over cohorts, or its difference from a baseline's.
@@ -18,6 +21,25 @@ Direction = Literal[">=", "<="]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How much work a metric is on one cohort, known before it is measured.
+
+    Attributes
+    ----------
+    text : str
+        What there is to do, without a verb: `400 of 44,850 combinations`.
+    seconds : float
+        Roughly, on two cores.
+    is_sample : bool
+        Whether the metric reads a sample because all would be too much.
+    """
+
+    text: str
+    seconds: float
+    is_sample: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +67,8 @@ class Computation:
         Whether the function has these parameters.
     version : int
         To be raised when the same settings give another value than before.
+    work : callable or None
+        From the view's table to how much work it is; None where every cohort takes minutes at most.
     protocol : dict
         Version and settings, as a run's digest covers them.
 
@@ -70,6 +94,7 @@ class Computation:
     takes_confidence: bool = True
     takes_progress: bool = True
     version: int = 1
+    work: Callable[[pd.DataFrame], Work] | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:

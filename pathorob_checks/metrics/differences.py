@@ -13,6 +13,7 @@ from pathorob_checks.metrics.intervals import (
     DRAWS,
     SEED,
     check_settings,
+    enclosing,
     from_scale,
     tails,
     to_scale,
@@ -169,7 +170,7 @@ def difference(
         away *= widening(freedom, confidence)
     return Difference(
         value=value,
-        interval=(value + float(away[0]), value + float(away[1])),
+        interval=enclosing(value, value + away[0], value + away[1]),
         note=note,
         confidence=confidence,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pathorob_checks.metrics.intervals import intervals_of
+from pathorob_checks.metrics.intervals import enclosing, intervals_of
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.registry import metric
 from pathorob_checks.metrics.resampling import Resampling
@@ -25,8 +25,8 @@ def end_interval(name: str, value: float, slides: int, confidence: float) -> Int
     p = ((1 - confidence) / 2) ** (1 / max(1, slides))
     reach = definition.guaranteed(p)
     if value >= definition.highest:
-        return (reach, definition.highest)
-    return (definition.lowest, definition.lowest + definition.highest - reach)
+        return enclosing(value, reach, definition.highest)
+    return enclosing(value, definition.lowest, definition.lowest + definition.highest - reach)
 
 
 def own_interval(side: Resampling, confidence: float, draws: int, seed: int) -> Interval | None:

@@ -103,8 +103,17 @@ def intervals_of(
         else:
             low, high = np.quantile(drawn, tails(confidence)) * factor
         ends = from_scale(np.array([place + low, place + high]), resampling.scale)
-        intervals.append((float(ends[0]), float(ends[1])))
+        intervals.append(enclosing(resampling.value, ends[0], ends[1]))
     return intervals
+
+
+def enclosing(value: float, low: float, high: float) -> tuple[float, float]:
+    """The ends, moved to the value where it lies beyond.
+
+    A clustering score can pass 1 by a hair, because agreement by less than chance is below 0, while
+    `bounded` ends at 1.
+    """
+    return min(float(low), value), max(float(high), value)
 
 
 def tails(confidence: float) -> tuple[float, float]:

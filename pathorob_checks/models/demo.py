@@ -1,5 +1,8 @@
 """Two encoders without weights: controls, one that passes the gate and one that fails it.
 
+Both embed every patch by itself, in float64: sums over a batch are made in another order than those over one
+patch, and on flat areas, where stains can hardly be told apart, the difference in rounding would grow.
+
 `demo:stain-invariant` undoes staining and describes nuclei; `demo:color-sensitive` describes color. Both
 are formulas: nothing in them is trained. The formulas were chosen by looking at demo cohorts.
 """
@@ -8,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +30,9 @@ WORKING_SIDE = 112  # pixels; half the resolution of a 224 px patch, where blur 
 _OPENINGS = (5, 7, 9, 13)  # pixels, width of the square that must fit into a nucleus
 _AREAS = (0.3, 0.5, 0.7)  # of the strongest hematoxylin of the patch
 _BLOBS = (1.4, 2.2, 3.4)  # pixels, standard deviation of a Laplacian of Gaussian
+_RIDGE = 1e-8  # added to the squares of two stains, which are equal in a patch of one color
+_CONTRAST = 1e-6  # of a spot's response with the least around it; rounding on flat areas makes no spots
+_ONE_THREAD = threading.Lock()  # the number of threads is the process's
 _BANDS = (2.5, 5.0, 8.0, 11.0, 15.0, 20.0)  # cycles per patch, limits of the spectrum's rings
 
 # Features of the stain-invariant encoder: name -> (middle, spread). The metrics compare directions of
@@ -101,6 +108,21 @@ def _pixels(image: Image.Image, side: int) -> Tensor:
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).to(torch.float32).div_(255)
 
 
+def _one_by_one(batch: Tensor, device: torch.device, describe: Callable[[Tensor], Tensor]) -> Tensor:
+    """(B, D) float32, each row from its image alone, however many there are; see the module's docstring.
+
+    On one thread: an image is too small to share, and where cores are busy threads would wait for each other.
+    """
+    with _ONE_THREAD:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            rows = [describe(image[None].to(device, torch.float64)) for image in batch]
+        finally:
+            torch.set_num_threads(threads)
+    return torch.cat(rows).float().cpu()
+
+
 class StainInvariantEncoder:
     """Separates the stains of each image by itself and describes where its hematoxylin is.
 
@@ -118,8 +140,8 @@ class StainInvariantEncoder:
         self.dimension = len(_SCALES)
         self.batch_size = 32
         self.device = torch.device(device)
-        self._middle = torch.tensor([middle for middle, _ in _SCALES.values()], device=self.device)
-        self._spread = torch.tensor([spread for _, spread in _SCALES.values()], device=self.device)
+        scales = torch.tensor(list(_SCALES.values()), dtype=torch.float64, device=self.device)
+        self._middle, self._spread = scales.unbind(1)
         self._bank = _FilterBank(self.device)
 
     def preprocess(self, image: Image.Image) -> Tensor:
@@ -129,14 +151,17 @@ class StainInvariantEncoder:
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> Tensor:
         """(B, 3, 112, 112) -> (B, dimension) float32, every value in -1..1."""
-        features = self.describe(batch)
+        return _one_by_one(batch, self.device, self._scaled)
+
+    def _scaled(self, image: Tensor) -> Tensor:
+        features = self.describe(image)
         raw = torch.stack([features[name] for name in _SCALES], dim=1)
         # The hyperbolic tangent limits the weight of one extreme feature.
-        return torch.tanh((raw - self._middle) / (2 * self._spread)).cpu()
+        return torch.tanh((raw - self._middle) / (2 * self._spread))
 
     @torch.inference_mode()
     def describe(self, batch: Tensor) -> dict[str, Tensor]:
-        """The features by name, each (B,), before they are centered and scaled."""
+        """The features of (B, 3, 112, 112) float64, each (B,), before they are centered and scaled."""
         hematoxylin, eosin = separate_stains(batch.to(self.device))
         nuclei = torch.sigmoid((hematoxylin - 0.45) * 12)
         features = {
@@ -156,11 +181,11 @@ def separate_stains(batch: Tensor) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    batch : (B, 3, H, W) float32, light in 0..1.
+    batch : (B, 3, H, W) float64, light in 0..1.
 
     Returns
     -------
-    hematoxylin, eosin : (B, H, W) float32, about 0 where there is least and 1 where there is most of it.
+    hematoxylin, eosin : (B, H, W) float64, about 0 where there is least and 1 where there is most of it.
     """
     count, _, height, width = batch.shape
     light = batch.flatten(2)
@@ -177,15 +202,15 @@ def separate_stains(batch: Tensor) -> tuple[Tensor, Tensor]:
     flat = torch.einsum("bcn,bck->bkn", sample, plane)
     angle = torch.atan2(flat[:, 1], flat[:, 0])
     angle = torch.where(stained > 0, angle, torch.nan)
-    ends = torch.nanquantile(angle, torch.tensor([0.01, 0.99], device=batch.device), dim=1).nan_to_num()
+    ends = torch.nanquantile(angle, batch.new_tensor([0.01, 0.99]), dim=1).nan_to_num()
     rays = torch.stack([torch.cos(ends), torch.sin(ends)], dim=0)  # (2 axes, 2 ends, B)
     stains = torch.einsum("bck,keb->bec", plane, rays)  # (B, 2 ends, 3)
     # Hematoxylin is the stain that absorbs more of the red light.
     order = torch.argsort(stains[:, :, 0] / stains.norm(dim=2), dim=1, descending=True)
     stains = torch.gather(stains, 1, order[:, :, None].expand(-1, -1, 3))
-    amounts = torch.linalg.pinv(stains.transpose(1, 2)) @ density  # (B, 2, H * W)
-    levels = torch.tensor([0.10, 0.985], device=batch.device)
-    low, high = torch.quantile(amounts[:, :, ::3], levels, dim=2).unsqueeze(3)
+    squares = stains @ stains.transpose(1, 2) + _RIDGE * torch.eye(2, dtype=batch.dtype, device=batch.device)
+    amounts = torch.linalg.solve(squares, stains @ density)  # (B, 2, H * W)
+    low, high = torch.quantile(amounts[:, :, ::3], batch.new_tensor([0.10, 0.985]), dim=2).unsqueeze(3)
     scaled = ((amounts - low) / (high - low).clamp_min(1e-3)).clamp(-0.2, 1.3)
     hematoxylin, eosin = scaled.reshape(count, 2, height, width).unbind(1)
     return hematoxylin, eosin
@@ -214,22 +239,23 @@ class _FilterBank:
     """Fixed filters on the Fourier transform of a (B, 112, 112) map."""
 
     def __init__(self, device: torch.device) -> None:
-        side = WORKING_SIDE
-        y = torch.fft.fftfreq(side, device=device)[:, None]
-        x = torch.fft.rfftfreq(side, device=device)[None, :]
+        side, exact = WORKING_SIDE, torch.float64
+        y = torch.fft.fftfreq(side, dtype=exact, device=device)[:, None]
+        x = torch.fft.rfftfreq(side, dtype=exact, device=device)[None, :]
         square = (2 * math.pi) ** 2 * (x * x + y * y)  # squared angular frequency
         self._gauss = {s: torch.exp(-square * s * s / 2) for s in (1.0, *_BLOBS, 5.0, 9.0)}
         # Laplacian of Gaussian, scaled by sigma^2 so that its response does not depend on a blob's size.
         self._blob = {s: square * s * s * self._gauss[s] for s in _BLOBS}
-        radius = side * torch.sqrt(x * x + y * y)
+        # Of whole numbers of cycles: rounding must not move a frequency into another ring.
+        radius = torch.sqrt((side * x).round().square() + (side * y).round().square())
         # Columns other than the first hold two conjugate frequencies.
-        twice = torch.where((x > 0) & (x < 0.5), 2.0, 1.0)
+        twice = torch.where((x > 0) & (x < 0.5), 2.0, 1.0).to(exact)
         limits = pairwise(_BANDS)
         rings = [((radius >= low) & (radius < high)) * twice for low, high in limits]
         self._rings = torch.stack(rings).flatten(1)  # (bands, frequencies)
         double = 2 * torch.atan2(y, x)
         self._cos, self._sin = torch.cos(double).flatten(), torch.sin(double).flatten()
-        hann = torch.hann_window(side, periodic=False, device=device)
+        hann = torch.hann_window(side, periodic=False, dtype=exact, device=device)
         self._window = hann[:, None] * hann[None, :]
 
     def blobs(self, nuclei: Tensor) -> dict[str, Tensor]:
@@ -239,7 +265,8 @@ class _FilterBank:
         for sigma, filtered in self._blob.items():
             response = torch.fft.irfft2(transform * filtered, s=nuclei.shape[1:])
             top = _widest(_widest(response, 5, 1), 5, 2)
-            peaks = (response == top) * torch.sigmoid((response - 0.25) * 20)
+            bottom = -_widest(_widest(-response, 5, 1), 5, 2)
+            peaks = (response == top) * (top - bottom > _CONTRAST) * torch.sigmoid((response - 0.25) * 20)
             features[f"blob_count_{sigma}"] = torch.sqrt(peaks.sum((1, 2)))
             square = response * response
             energy = square.mean((1, 2)).sqrt()
@@ -282,8 +309,9 @@ class ColorSensitiveEncoder:
             "color-sensitive", f"RGB, bilinear with antialiasing to {WORKING_SIDE} px, 0..1"
         )
         self.device = torch.device(device)
-        self._levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], device=self.device)
-        self._bins = torch.linspace(0.0625, 0.9375, 8, device=self.device)
+        exact = torch.float64
+        self._levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=exact, device=self.device)
+        self._bins = torch.linspace(0.0625, 0.9375, 8, dtype=exact, device=self.device)
         self.dimension = 3 * (2 + len(self._levels) + len(self._bins))
         self.batch_size = 32
 
@@ -294,7 +322,10 @@ class ColorSensitiveEncoder:
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> Tensor:
         """(B, 3, 112, 112) -> (B, dimension) float32."""
-        light = batch.to(self.device).flatten(2)
+        return _one_by_one(batch, self.device, self._described)
+
+    def _described(self, image: Tensor) -> Tensor:
+        light = image.flatten(2)
         quantiles = torch.quantile(light[:, :, ::4], self._levels, dim=2).permute(1, 2, 0)
         # Bins overlap by half, so that a color at a border does not jump from one bin to the next.
         nearness = 1 - (light[:, :, ::4, None] - self._bins).abs() * 8
@@ -306,7 +337,7 @@ class ColorSensitiveEncoder:
             (4 * (quantiles - 0.65)).flatten(1),
             (2 * (histogram - 0.125)).flatten(1),
         ]
-        return torch.cat(columns, dim=1).cpu()
+        return torch.cat(columns, dim=1)
 
 
 DEMO_MODELS: Mapping[str, type[StainInvariantEncoder] | type[ColorSensitiveEncoder]] = {

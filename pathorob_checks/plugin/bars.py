@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pathorob_checks.wording import printable
+
 _DELAY_S = 2.0  # what is over sooner needs no bar
 _BETWEEN_WAITS_S = 30.0
 
@@ -29,9 +31,13 @@ class Bars:
         from tqdm import tqdm
 
         # Gone when it is done.
-        with tqdm(
-            total=total, desc=text, delay=_DELAY_S, leave=False, dynamic_ncols=True, file=sys.__stderr__
-        ) as bar:
+        shown: dict[str, Any] = {
+            "delay": _DELAY_S,
+            "leave": False,
+            "dynamic_ncols": True,
+            "file": sys.__stderr__,
+        }
+        with tqdm(total=total, desc=printable(text), **shown) as bar:
             for item in items:
                 yield item
                 with _uncaptured(self._config):
@@ -39,6 +45,7 @@ class Bars:
 
     def wait(self, text: str) -> None:
         """Print now and then, also from a worker, what this process waits for."""
+        text = printable(text)
         what = text.partition(":")[0]
         now = time.monotonic()
         if now < self._waits.get(what, 0.0) or sys.__stderr__ is None:
@@ -63,8 +70,12 @@ def show_downloads(config: pytest.Config) -> None:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
+            kwargs["desc"] = printable(kwargs.get("desc") or "")  # a file's name
             shown = {"delay": _DELAY_S, "leave": False, "dynamic_ncols": True, "file": sys.__stderr__}
             super().__init__(*args, **{**kwargs, **shown, "disable": not wanted})
+
+        def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+            super().set_description(printable(desc or ""), refresh)
 
         def update(self, n: float | None = 1) -> bool | None:
             with _uncaptured(config) if wanted else contextlib.nullcontext():

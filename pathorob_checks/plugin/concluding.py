@@ -22,7 +22,7 @@ def conclude(check: Check, inconclusive: Inconclusive, width: int) -> None:
     if check.verdict is Verdict.PASS:
         return
     if check.verdict is Verdict.SKIPPED:
-        pytest.skip(check.reason)
+        pytest.skip(printable(check.reason))
     if check.verdict is Verdict.INCONCLUSIVE and inconclusive == "warn":
         return  # the table and the last line say it
     if check.verdict is Verdict.INCONCLUSIVE and inconclusive == "xfail":
@@ -35,6 +35,6 @@ def conclude_integrity(check: IntegrityCheck) -> None:
     """End the test of an integrity check."""
     __tracebackhide__ = True
     if check.verdict is Verdict.SKIPPED:
-        pytest.skip(check.reason)
+        pytest.skip(printable(check.reason))
     if check.verdict is not Verdict.PASS:
         pytest.fail(printable(check.reason), pytrace=False)

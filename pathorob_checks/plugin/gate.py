@@ -23,6 +23,7 @@ from pathorob_checks.evaluation.judging import not_measured
 from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.evaluation.work import work_ahead
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.selection import Selection
@@ -93,6 +94,16 @@ class Gate:
             raise
         finally:
             self.start()
+
+    def announcements(self) -> list[str]:
+        """What is known before anything is measured and changes what is measured, or for how long."""
+        protocol = self.evaluation.terms.protocol["metrics"]
+        return [
+            f"{name}: the {label} reads a sample, {work.text}"
+            for name, cohort in self.evaluation.inputs.known_cohorts().items()
+            for label, work in work_ahead(cohort, protocol).items()
+            if work.is_sample
+        ]
 
     def hand_over(self) -> str:
         """What workers need of the controller, as JSON."""

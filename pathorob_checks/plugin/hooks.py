@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, ending, parametrizing, selection
+from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import add_options, results_path, settings
@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         gate = Gate(chosen, file, bars.Bars(config), worker, handed_over, partial(_width, config))
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
+    config.pluginmanager.register(interrupting.Interrupting(), "pathorob_checks_interrupting")
     if not _is_worker(config):
         config.pluginmanager.register(Listener(gate), "pathorob_checks_listener")
 
@@ -196,7 +197,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}"
     )
     lines += gate.evaluation.settings.origins.values()
-    return [printable(line) for line in [*lines, f"digest: {terms.digest}"]]
+    return [printable(line) for line in [*lines, f"digest: {terms.digest}", *gate.announcements()]]
 
 
 class Listener:
@@ -244,7 +245,9 @@ class Listener:
             session.exitstatus = self.gate.exit_code()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
         """The table, then one line."""
         results = self.gate.final
         if results is None:
@@ -253,10 +256,10 @@ class Listener:
         from pathorob_checks.results.document import Outcome
 
         terminalreporter.section("robustness of foundation models", sep="=")
-        terminalreporter.write_line(render_results(results, min(terminalreporter._tw.fullwidth, 120)))
+        terminalreporter.write_line(render_results(results, _width(config)))
         passed = results.outcome is Outcome.PASS
         terminalreporter.write_line("")
-        terminalreporter.write_line(results.summary, bold=True, green=passed, red=not passed)
+        terminalreporter.write_line(printable(results.summary), bold=True, green=passed, red=not passed)
         for problem in results.problems:
             terminalreporter.write_line(printable(problem), red=True)
         if self.gate.results_file:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from pathorob_checks.plugin import fixtures
+from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.plan import Key, PlannedCheck
@@ -54,7 +55,7 @@ def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
 
 def _id(case: Case, names: list[str]) -> str:
     subject = "-".join(str(getattr(case, name)) for name in names if name != "criterion")
-    return subject + case.suffix
+    return printable(subject + case.suffix)
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:

@@ -111,7 +111,7 @@ def _row(check: Check, names: Mapping[str, str]) -> _Row:
     return _Row(
         fm=names[_fm(check)],
         cohort=printable(check.cohort),
-        metric=check.label,
+        metric=printable(check.label),
         value=value,
         interval=interval_text(check.interval) if check.interval is not None else "-",
         bound=f"{check.direction} {bound}",

@@ -9,7 +9,7 @@ from pathorob_checks.metrics.definition import Direction, Quantity
 from pathorob_checks.metrics.measurement import CellValue, SlideValue
 from pathorob_checks.results.document import Check, Document, Finite, Suspect
 from pathorob_checks.results.names import fm_and_method
-from pathorob_checks.wording import percent, rounded_percent
+from pathorob_checks.wording import percent, printable, rounded_percent
 
 _CELLS, _SLIDES, _SUSPECTS = 2, 3, 2
 
@@ -111,23 +111,25 @@ class Explanation(Document):
 
 def subject_of(check: Check) -> str:
     """What was measured, of which FM, on what: the subject of a sentence."""
-    return _SUBJECTS[check.quantity].format(
-        metric=check.label.removesuffix(QUANTITY_LABELS[check.quantity]),
-        fm=fm_and_method(check.fm, check.method),
-        cohort=", ".join(check.cohort.split("+")) if check.quantity == "mean" else check.cohort,
-        group=check.group or "unknown",
-        baseline=check.baseline.fm if check.baseline else "the baseline",
-    )
+    names = {
+        "metric": check.label.removesuffix(QUANTITY_LABELS[check.quantity]),
+        "fm": fm_and_method(check.fm, check.method),
+        "cohort": ", ".join(check.cohort.split("+")) if check.quantity == "mean" else check.cohort,
+        "group": check.group or "unknown",
+        "baseline": check.baseline.fm if check.baseline else "the baseline",
+    }
+    return printable(_SUBJECTS[check.quantity].format(**names))
 
 
 def sentence_of(check: Check) -> str:
     """What was measured and how it was judged, in one sentence."""
-    return f"{subject_of(check)} is {check.verdict}: {check.reason}."
+    return printable(f"{subject_of(check)} is {check.verdict}: {check.reason}.")
 
 
 def explain(check: Check) -> Explanation:
     """Explain a check, whatever its verdict; without a value, why there is none."""
-    unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL) or check.drift
+    # Of a value that is too close to its bound the headline has the interval, unless drift widens it.
+    unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE) or check.drift
     return Explanation(
         subject=subject_of(check),
         verdict=check.verdict,
@@ -151,7 +153,7 @@ def _headline(check: Check) -> str:
     subject = subject_of(check)
     if check.value is None:
         what = "skipped" if check.verdict is Verdict.SKIPPED else "not measured"
-        return f"{subject} was {what}: {check.reason}"
+        return printable(f"{subject} was {what}: {check.reason}")
     value, bound = written(check.value, check.bound, check.direction)
     interval = ""
     if check.interval is not None:

@@ -20,4 +20,4 @@ def short_names(checks: Iterable[Check]) -> dict[str, str]:
 
 def fm_and_method(fm: str, method: str) -> str:
     """`virchow2`, or `virchow2 + combat` where a method repairs the embeddings."""
-    return fm if method == NO_METHOD else f"{fm} + {method}"
+    return printable(fm if method == NO_METHOD else f"{fm} + {method}")

@@ -172,11 +172,11 @@ class Results(ResultsDocument):
         """
         parts = [render_explanation(one, width) for one in self.explanations() if one.verdict != "pass"]
         parts += [
-            f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}"
+            printable(f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}")
             for check in self.integrity
             if check.verdict not in ("pass", "skipped")
         ]
-        return "\n\n".join([self.summary, *parts])
+        return "\n\n".join([str(self), *parts])
 
     def to_json(self) -> str:
         """Return the content of a results file: strict JSON.
@@ -296,10 +296,10 @@ class Results(ResultsDocument):
         return html_of(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self.summary}>"
+        return f"<Results: {self}>"
 
     def __str__(self) -> str:
-        return self.summary
+        return printable(self.summary)
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -61,4 +61,5 @@ def _lines(headline: str, sentences: list[tuple[str, str]], width: int) -> str:
         for title, sentence in sentences
         if sentence
     ]
-    return "\n".join([wrapped(headline, width=width), *body])
+    # Indented, so that no line in it looks like the run's own headline.
+    return "\n".join([wrapped(headline, width=width, indent="  "), *body])
