@@ -30,7 +30,7 @@ from pathorob_checks.hub_failures import (
     is_unreachable,
 )
 from pathorob_checks.hub_requests import TIMEOUT_S, Progress, ask, download, token, watched_bar
-from pathorob_checks.wording import shortened
+from pathorob_checks.wording import printable, shortened
 
 __all__ = [
     "AccessError",
@@ -180,7 +180,9 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
             )
             if _is_intact(path):
                 return path
-            logger.warning("%s of %s is damaged%s", filename, repo, "" if last else "; downloading it again")
+            logger.warning(
+                "%s of %s is damaged%s", printable(filename), repo, "" if last else "; downloading it again"
+            )
             for damaged in (path.resolve(), path):
                 damaged.unlink(missing_ok=True)
     except HubError:

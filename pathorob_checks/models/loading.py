@@ -325,7 +325,7 @@ def _prepare_embeddings(resolved: ResolvedModel) -> PreparedModel:
 
 
 def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device: str) -> PreparedModel:
-    from pathorob_checks.models import reachable, user_identity, user_model
+    from pathorob_checks.models import python_objects, reachable, user_identity, user_model
     from pathorob_checks.models.weights import digest_of_files
 
     target = resolved.spec.target
@@ -341,7 +341,9 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
         **theirs,
         "device": device.partition(":")[0],
         "versions": _versions(),
-        "code_sha256": digest_of_files(Path(str(part.__file__)) for part in (user_model, reachable)),
+        "code_sha256": digest_of_files(
+            Path(str(part.__file__)) for part in (user_model, reachable, python_objects)
+        ),
     }
     return PreparedModel(resolved.name, identity, lambda: model, notes=notes, device=device)
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pathorob_checks.models.python_objects import has_hidden_state, names_in, slots
 from pathorob_checks.models.user_sources import is_file_name
 
 _MOST_OBJECTS = 2_000_000
@@ -229,7 +230,7 @@ class _Walk:
         if not own:
             return
         self.add(value.__code__, path)
-        for name in sorted(_names_in(value.__code__)):
+        for name in sorted(names_in(value.__code__)):
             if name in value.__globals__:
                 self._text("global", name)
                 self.add(value.__globals__[name], f"{value.__module__}.{name}")
@@ -328,11 +329,11 @@ class _Walk:
     def _object(self, value: Any, path: str) -> None:
         kind = type(value)
         self.add(kind, path)
-        if _has_hidden_state(cast(Hashable, kind)):
+        if has_hidden_state(cast(Hashable, kind)):
             self._reduced(value, path)
             return
         for base in kind.__mro__:
-            for name in _slots(base):
+            for name in slots(base):
                 if hasattr(value, name):
                     self._text(name)
                     self.add(getattr(value, name), f"{path}.{name}")
@@ -348,43 +349,6 @@ class _Walk:
         for part in parts:
             # Items of a list or a mapping come as iterators.
             self.add(list(part) if hasattr(part, "__next__") else part, path)
-
-
-def _names_in(code: types.CodeType) -> set[str]:
-    """Names of globals and attributes in a function and in the functions that it defines."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _names_in(constant)
-    return names
-
-
-def _slots(kind: type) -> list[str]:
-    """Slots of a class of Python's, under the names that they are read by."""
-    slots: Any = vars(kind).get("__slots__", ())
-    names = [slots] if isinstance(slots, str) else list(slots)
-    hidden = kind.__name__.lstrip("_")
-    return [
-        f"_{hidden}{name}" if name.startswith("__") and not name.endswith("__") else name
-        for name in names
-        if name not in ("__dict__", "__weakref__")
-    ]
-
-
-@functools.cache
-def _has_hidden_state(kind: type) -> bool:
-    """Whether objects are larger than their slots, dictionary and weak references: C code keeps the rest."""
-    for base in kind.__mro__:
-        parent = base.__base__
-        if parent is None:
-            continue
-        seen = len(_slots(base))
-        for offset in ("__dictoffset__", "__weakrefoffset__"):
-            seen += bool(getattr(base, offset)) and not getattr(parent, offset)
-        if base.__basicsize__ - parent.__basicsize__ > 8 * seen:
-            return True
-    # An object of no class of Python's and without a dictionary shows nothing at all.
-    return not kind.__dictoffset__ and not any("__slots__" in vars(base) for base in kind.__mro__)
 
 
 _Read = Callable[[_Walk, Any, str], None]

@@ -96,7 +96,7 @@ def digest_of_sources(modules: dict[str, ModuleType]) -> tuple[str, tuple[str, .
 
 
 def files_named_in(modules: dict[str, ModuleType]) -> set[str]:
-    """Texts in modules' sources that name files, from the working directory or the module's folder."""
+    """Texts in sources that name files, from the working directory or from the module's folder."""
     found: set[str] = set()
     for module in modules.values():
         folder = Path(str(getattr(module, "__file__", None) or "")).parent
