@@ -10,9 +10,8 @@ from pathorob_checks.criteria.criterion import CriterionEntry
 from pathorob_checks.criteria.document import Document, read
 from pathorob_checks.criteria.mistakes import JOINED_BY, CriteriaFileError, Mistake, borrows, checked
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.errors import CriteriaError
-from pathorob_checks.wording import shortened
 
+CHANGED = "changed in Python"
 _SETTINGS = ("inconclusive", "confidence", "require_complete")
 
 
@@ -42,14 +41,12 @@ def load_profiles(names: Sequence[str | Path]) -> Profile:
     return merge([read(name) for name in names])
 
 
-def check_name(profile: Profile) -> None:
-    """Raise CriteriaError where a profile that was made in Python bears the name of one that it is not."""
+def under_own_name(profile: Profile) -> Profile:
+    """The profile; one that was made in Python and is none of this package's does not bear their names."""
     known = borrows(profile.name)
-    if known is not None and profile.digest != load_profile(known).digest:
-        raise CriteriaError(
-            f"the profile {shortened(profile.name)} is not the one of this package that has this name",
-            remedy="give it a name of its own",
-        )
+    if known is None or profile.digest == load_profile(known).digest:
+        return profile
+    return profile.model_copy(update={"name": f"{profile.name} ({CHANGED})"})
 
 
 def merge(documents: Sequence[Document]) -> Profile:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.canonical import digest_of
-from pathorob_checks.criteria.files import check_name, load_profiles
+from pathorob_checks.criteria.files import load_profiles, under_own_name
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.protocol import protocol_of
 from pathorob_checks.errors import CriteriaError, MetricError
@@ -161,7 +161,7 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
     if profile is None:
         chosen = settings.criteria
         profile = chosen if isinstance(chosen, Profile) else load_profiles(chosen)
-        check_name(profile)
+        profile = under_own_name(profile)
     baseline = _baseline(settings, subjects, profile)
     return Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
 
