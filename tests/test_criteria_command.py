@@ -77,7 +77,7 @@ def test_the_digest_follows_bounds_cohorts_and_their_settings(ours, tmp_path, ca
     with_k = shown(f"--fm-cohort={folder}")
     assert with_k != before
     manifest = folder / "manifest.csv"
-    manifest.write_text(manifest.read_text().replace(",ID", ",OOD", 4))
+    manifest.write_text(manifest.read_text().replace("stroma,north", "tumor,north", 1))
     assert shown(f"--fm-cohort={folder}") != with_k
     ours.write_text(OURS.replace("0.7", "0.71"))
     assert shown() != first

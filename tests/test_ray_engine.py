@@ -147,7 +147,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @needs_ray
 @pytest.mark.usefixtures("cluster")
 def test_two_actors_give_the_embeddings_of_one_process_and_load_the_model_once_each(subject: Subject) -> None:
-    (subject.here / "slow").touch()
+    (subject.here / "slow").mkdir()
     counted = []
 
     def progress(items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
@@ -158,7 +158,7 @@ def test_two_actors_give_the_embeddings_of_one_process_and_load_the_model_once_e
 
     ours = subject.on_ray(progress=progress)
     log = subject.actor_log()
-    (subject.here / "slow").unlink()
+    (subject.here / "slow").rmdir()
     assert ours.values.tobytes() == subject.in_this_process().values.tobytes()
     assert len(counted) == PATCHES
     assert Counter(text for _, text in log if text != "loaded") == Counter(subject.names)
@@ -177,7 +177,7 @@ def test_two_actors_give_the_embeddings_of_one_process_and_load_the_model_once_e
 @needs_ray
 @pytest.mark.usefixtures("cluster")
 def test_an_actor_that_is_killed_loses_at_most_one_shard(subject: Subject) -> None:
-    (subject.here / "slow").touch()
+    (subject.here / "slow").mkdir()
     killed = []
 
     def kill() -> None:
@@ -194,7 +194,7 @@ def test_an_actor_that_is_killed_loses_at_most_one_shard(subject: Subject) -> No
     ours = subject.on_ray()
     killer.join()
     log = subject.actor_log()
-    (subject.here / "slow").unlink()
+    (subject.here / "slow").rmdir()
     assert ours.values.tobytes() == subject.in_this_process().values.tobytes()
     assert len({pid for pid, _ in log}) == 3
     assert len([text for _, text in log if text != "loaded"]) <= PATCHES + PER_SHARD

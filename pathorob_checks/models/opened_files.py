@@ -38,10 +38,12 @@ class Opened:
     Attributes
     ----------
     files : paths of files that were opened to be read.
+    written : paths of files that were opened only to be written.
     outside : what else was asked (`a connection`, `another process`).
     """
 
     files: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
 
 
@@ -95,5 +97,4 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
         flags = arguments[2] if len(arguments) > 2 else 0
         writes = isinstance(mode, str) and not set("r+") & set(mode)
         writes |= mode is None and isinstance(flags, int) and flags & os.O_ACCMODE == os.O_WRONLY
-        if not writes:
-            opened.files.add(str(Path(os.fsdecode(arguments[0])).absolute()))
+        (opened.written if writes else opened.files).add(str(Path(os.fsdecode(arguments[0])).absolute()))

@@ -62,12 +62,12 @@ def identity_of(
         *(f"the source of {name}" for name in without_source),
         *(f"{outside} in embed" for outside in sorted(traces.embedding.outside)),
     ]
+    # A file that the code names and only writes, such as a log, decides nothing.
+    named = files_named_in(modules) - traces.making.written - traces.embedding.written
     identity: dict[str, object] = {
         "sources_sha256": sources,
         "weights_sha256": reached.sha256,
-        "files_sha256": digest_of_files(
-            traces.making.files | traces.embedding.files | reached.files | files_named_in(modules)
-        ),
+        "files_sha256": digest_of_files(traces.making.files | traces.embedding.files | reached.files | named),
         "libraries": versions_of(reached.libraries),
     }
     stated = _stated(product, target)

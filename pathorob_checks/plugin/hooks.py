@@ -255,7 +255,7 @@ class Listener:
         from pathorob_checks.report.terminal import render_results
         from pathorob_checks.results.document import Outcome
 
-        terminalreporter.section("robustness of foundation models", sep="=")
+        terminalreporter.write_sep("=", "robustness of foundation models")
         terminalreporter.write_line(render_results(results, _width(config)))
         passed = results.outcome is Outcome.PASS
         terminalreporter.write_line("")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
 
 from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.registry import added_metrics, metrics
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.document import Check, ResultsDocument, builtin
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.wording import named
 
@@ -22,8 +23,9 @@ def contradictions(results: ResultsDocument) -> Iterator[str]:
     """A clause for each contradiction; values are computed again from what they were measured on."""
     yield from _repeated("check", (_key(check) for check in results.checks))
     yield from _repeated("run", ((run.fm.name, run.method, run.cohort.name) for run in results.runs))
+    protocols = results.environment.criteria.protocol.get("metrics")
     for check in results.checks:
-        for problem in _of_check(check):
+        for problem in _of_check(check, protocols if isinstance(protocols, dict) else {}):
             yield f"{check.metric} of {check.fm} on {check.cohort}: {problem}"
     yield from _of_the_run(results)
 
@@ -64,7 +66,7 @@ def _repeated(noun: str, keys: Iterable[Hashable]) -> Iterator[str]:
         yield f"{named(repeated, noun, noun + 's')} stand twice"
 
 
-def _of_check(check: Check) -> Iterator[str]:
+def _of_check(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
     value = check.value
     if value is None:
         return
@@ -76,7 +78,7 @@ def _of_check(check: Check) -> Iterator[str]:
     if check.interval is not None and check.interval[0] > check.interval[1]:
         yield "the interval's ends are in the wrong order"
     if check.resampling is not None:
-        yield from _of_resampling(check)
+        yield from _of_resampling(check, protocols)
     verdict = _judged(check)
     is_skipped = (check.verdict, verdict) == (Verdict.SKIPPED, Verdict.ERROR) and not check.required
     if check.verdict is not verdict and not is_skipped:
@@ -84,7 +86,7 @@ def _of_check(check: Check) -> Iterator[str]:
         yield f"the verdict is {check.verdict}, but {comparison}"
 
 
-def _of_resampling(check: Check) -> Iterator[str]:
+def _of_resampling(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
     """The value and the interval, computed again from the effects of the slides or repetitions."""
     side = check.resampling
     assert side is not None  # noqa: S101 (the caller looked)
@@ -98,6 +100,9 @@ def _of_resampling(check: Check) -> Iterator[str]:
         yield f"the settings of the value differ from those of its {side.drawn}"
     if check.metric not in metrics() or check.metric in added_metrics():
         return  # only the package's own metrics are known to draw their intervals from this alone
+    computation = metrics()[check.metric].computation
+    if protocols and protocols.get(computation.name) != builtin(computation.protocol):
+        return  # another version may draw them in another way; as a baseline it is refused for that
     if not _alike(check.interval, _interval(check)):
         yield f"the interval does not follow from its {side.drawn}"
 

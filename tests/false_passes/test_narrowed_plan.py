@@ -151,6 +151,6 @@ def test_a_cohort_that_changes_while_workers_start(attack: Attack) -> None:
         "def pytest_configure(config):\n"
         "    if hasattr(config, 'workerinput'):\n"
         "        manifest = Path('coh/manifest.csv')\n"
-        "        manifest.write_text(manifest.read_text().replace(',ID', ',OOD', 4))\n",
+        "        manifest.write_text(manifest.read_text().replace('stroma,north', 'tumor,north', 1))\n",
     )
     assert_not_passed(attack.run("-n1", fm="embeddings:good"))

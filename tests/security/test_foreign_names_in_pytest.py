@@ -19,7 +19,7 @@ def test_nothing_that_pytest_writes_shows_a_name_raw(lone_terminal: Terminal, id
     cohort = folder / f"coh{EVIL}"
     (folder / "coh").rename(cohort)
     shutil.move(folder / "bad" / "coh", folder / "bad" / "coh_0_owned_31m")
-    text = INDEX.replace('"index-only"', json.dumps(EVIL)).replace('"A test."', json.dumps(f"{EVIL} so"))
+    text = INDEX.replace('"A test."', json.dumps(f"{EVIL} so"))  # a name with such characters is refused
     (folder / "index.toml").write_text(text)
     if ids == "as they are":
         option = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
