@@ -7,7 +7,7 @@ on the test reports as JSON strings.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ class Gate:
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
         self.final: Results | None = None
+        self._selection: Selection | None = None
 
     @property
     def width(self) -> int:
@@ -167,7 +168,8 @@ class Gate:
 
     def note(self, selection: Selection) -> None:
         """Note what the command line says about the tests of the run."""
-        self.records.collected = Collected(filtered=selection.filtered, named=selection.named)
+        self._selection = selection
+        self.records.collected = Collected(named=selection.named)
 
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Note the tests that pytest is going to run."""
@@ -175,16 +177,21 @@ class Gate:
         selected = {**collected.selected, **self._checks_among(items)}
         self.records.collected = replace(collected, selected=selected)
 
-    def deselect(self, items: Iterable[pytest.Item]) -> None:
-        """Note tests that were left out."""
+    def deselect(self, items: Sequence[pytest.Item]) -> None:
+        """Note tests that were left out, and which of them by the command line."""
         collected = self.records.collected or Collected()
         deselected = {**collected.deselected, **self._checks_among(items)}
-        self.records.collected = replace(collected, deselected=deselected)
+        chosen = self._selection.leaves_out(items) if self._selection else ()
+        self.records.collected = replace(
+            collected,
+            deselected=deselected,
+            chosen=(*collected.chosen, *(item.nodeid for item in chosen)),
+        )
 
     def collected_to_json(self) -> str:
         """For the controller: what this worker collected."""
         collected = self.records.collected or Collected()
-        return json.dumps({"selected": collected.selected, "deselected": collected.deselected})
+        return json.dumps({name: getattr(collected, name) for name in ("selected", "deselected", "chosen")})
 
     def receive_collected(self, text: str) -> None:
         """Undo `collected_to_json`; every worker collects the same."""

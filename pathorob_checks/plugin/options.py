@@ -321,8 +321,14 @@ JSON_FILE = "json"
 
 
 def is_requested(config: pytest.Config) -> bool:
-    """Whether the run has an FM to check."""
-    return bool(_value(config, BY_NAME["fms"])[0])
+    """Whether the run has an FM to check, as first read: no plugin takes the request back."""
+    given = [
+        getattr(options, "pathorob_fm", None) for options in (config.known_args_namespace, config.option)
+    ]
+    try:
+        return any(given) or bool(config.getini("fm"))
+    except (TypeError, ValueError):
+        return True  # `settings` says what is wrong with it
 
 
 def settings(config: pytest.Config) -> Settings:
