@@ -26,6 +26,7 @@ from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
+from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
@@ -231,9 +232,7 @@ class Gate:
     def _checks_among(self, items: Iterable[pytest.Item]) -> dict[str, str | None]:
         """Tests that make a planned check, or that a user wrote with the fixture `check`."""
         return {
-            item.nodeid: planned
-            for item in items
-            if (planned := self.planned(item)) or "check" in getattr(item, "fixturenames", ())
+            item.nodeid: planned for item in items if (planned := self.planned(item)) or uses(item, "check")
         }
 
 

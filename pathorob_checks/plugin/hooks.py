@@ -225,9 +225,10 @@ class Listener:
         """A run in which pytest itself broke is no pass."""
         self.gate.records.problems.append("pytest stopped with an internal error")
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Neither is one that was interrupted, by a key or by `pytest.exit`."""
-        self.gate.records.problems.append("the run was interrupted")
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Neither is one that was interrupted, by a key, by `pytest.exit` or by tests that cannot be read."""
+        reason = str(excinfo.value)
+        self.gate.records.problems.append("the run was interrupted" + (f" ({reason})" if reason else ""))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

@@ -174,8 +174,8 @@ OWN_TESTS = {
     "the verdict of a registered criterion": (SWALLOWED, "embeddings:bad"),
     "the verdict of a bound of its own": (OWN_SWALLOWED, "embeddings:bad"),
     "a verdict, and makes a second one": (HIDDEN, "embeddings:bad"),
-    "a verdict of its own where all else passes": (OWN_SWALLOWED.replace("0.99", "1.0"), "embeddings:good"),
-    "a failure by a mark": (XFAILS_ITSELF.replace("0.99", "1.0"), "embeddings:good"),
+    "a verdict of its own where all else passes": (OWN_SWALLOWED.replace("0.99", "1.1"), "embeddings:good"),
+    "a failure by a mark": (XFAILS_ITSELF.replace("0.99", "1.1"), "embeddings:good"),
     "a failure after the check": (XFAILS_LATER, "embeddings:good"),
     "a strict mark": (PASSES_STRICTLY, "embeddings:good"),
     "by never checking": (NEVER_CHECKS, "embeddings:good"),
@@ -186,7 +186,6 @@ OWN_TESTS = {
 def test_a_users_test_swallows(way: str, attack: Attack) -> None:
     text, fm = OWN_TESTS[way]
     attack.write("test_mine.py", text)
-    attack.write("coh/cohort.toml", "k = 9\n")
     assert_not_passed(attack.run("test_mine.py", fm=fm))
 
 
@@ -204,9 +203,8 @@ def test_a_test_is_repeated_until_it_passes(attack: Attack) -> None:
         "import pytest\n"
         "@pytest.mark.parametrize('attempt', range(2))\n"
         "def test_mine(measure, check, attempt):\n"
-        "    check(measure('robustness_index'), at_least=1.0 - attempt, rule='point')\n",
+        "    check(measure('robustness_index'), at_least=1.1 - attempt, rule='point')\n",
     )
-    attack.write("coh/cohort.toml", "k = 9\n")
     outcome = attack.run("test_mine.py", fm="embeddings:good")
     assert_not_passed(outcome)
 
