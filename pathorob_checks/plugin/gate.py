@@ -7,9 +7,11 @@ on the test reports as JSON strings.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +78,8 @@ class Gate:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
         self.results_file = results_file
+        self._results_path = Path(results_file or "").absolute()  # wherever a test changes to
+        self._process = os.getpid()  # a test may start another one, which runs on as this one does
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
@@ -206,14 +210,14 @@ class Gate:
         ResultsError : it cannot be written.
         """
         if self.results_file:
-            results_of(self.evaluation, self.records, finished=False).save(self.results_file)
+            results_of(self.evaluation, self.records, finished=False).save(self._results_path)
 
     def finish(self) -> Results:
         """The results of the whole run; the results file is written last."""
         self.final = results_of(self.evaluation, self.records)
-        if self.results_file:
+        if self.results_file and os.getpid() == self._process:
             try:
-                self.final.save(self.results_file)
+                self.final.save(self._results_path)
             except PathorobChecksError as error:
                 if str(error) not in self.records.problems:
                     self.records.problems.append(str(error))

@@ -359,7 +359,10 @@ def settings(config: pytest.Config) -> Settings:
 def results_path(config: pytest.Config) -> str | None:
     """The value of `--fm-json`."""
     path: str | None = _value(config, BY_NAME[JSON_FILE])[0]
-    return path
+    try:
+        return str(Path(path).expanduser()) if path else None  # no shell does so after `--fm-json=`
+    except RuntimeError:
+        raise pytest.UsageError(f"--fm-json={path}: there is no such user; name another file.") from None
 
 
 def _written(value: object) -> str:

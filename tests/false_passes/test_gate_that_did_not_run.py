@@ -131,6 +131,20 @@ def test_a_value_is_empty(option: Option, value: str, attack: Attack) -> None:
     assert option.flag in outcome.output or option.name in outcome.output
 
 
+def test_the_results_file_is_where_it_was_named_wherever_a_test_changes_to(attack: Attack) -> None:
+    attack.write("sub/test_mine.py", "import os\ndef test_mine():\n    os.chdir('sub')\n")
+    outcome = attack.run("sub/test_mine.py", results="first.json")
+    assert not (attack.folder / "sub" / "first.json").exists()
+    assert outcome.results is not None
+    assert outcome.results["outcome"] != "pass"
+    assert outcome.results["problems"] != ["the run did not finish"]
+
+
+def test_the_results_file_in_the_users_folder(attack: Attack) -> None:
+    outcome = attack.run(results="~/results.json", HOME=str(attack.folder / "home"))
+    assert (attack.folder / "home" / "results.json").is_file(), outcome.output
+
+
 UNUSABLE = {
     "an FM that does not exist": {"fm": "embeddings:nowhere"},
     "an FM without a kind": {"fm": "nonsense"},
@@ -263,6 +277,14 @@ def test_the_process_ends_by_itself_after_the_run(way: str, attack: Attack) -> N
     attack.write("encoder.py", MODEL.format(f"import atexit\n        {LATE[way]}"))
     outcome = attack.run(fm="python:encoder:build", subprocess=True)
     assert outcome.code & 0xFF != 0, outcome.output
+
+
+def test_another_process_goes_on_with_the_run(attack: Attack) -> None:
+    attack.write("test_mine.py", "import os\ndef test_mine():\n    if os.fork():\n        os._exit(0)\n")
+    outcome = attack.run("test_mine.py", fm="embeddings:good", subprocess=True)
+    assert outcome.code != 0
+    assert outcome.results is not None
+    assert outcome.results["outcome"] == "error"
 
 
 def test_a_program_that_calls_pytest_ends_as_it_likes(attack: Attack) -> None:

@@ -77,6 +77,15 @@ def test_a_fixture_of_the_project_that_is_called_check_needs_no_record(attack: A
     assert attack.run("test_mine.py", fm="embeddings:good").code == 0
 
 
+@pytest.mark.parametrize("folder", ["tests", "suites"])
+def test_a_users_file_that_is_called_like_a_packaged_one(folder: str, attack: Attack) -> None:
+    name = f"{folder}/test_robustness_index.py"
+    attack.write(name, TEST.format(mark="fm_metric('robustness_index')") + "    assert not 'mine'\n")
+    outcome = attack.run(name, fm="embeddings:good")
+    assert_not_passed(outcome)
+    assert "test_mine[good-coh] failed; 1 of 1 criterion met" in outcome.headline
+
+
 def test_tests_that_cannot_be_read_are_told(attack: Attack) -> None:
     attack.write("test_mine.py", "import nowhere_to_be_found\n")
     outcome = attack.run("test_mine.py", fm="embeddings:good")
