@@ -47,7 +47,7 @@ SOUND = [sound(name) for name in INTEGRITY_CHECKS]
 
 
 def counted(checks=EVERY, selected=IDS, deselected=None, *, integrity=SOUND, plan=PLAN, **more):
-    how = {name: more.pop(name) for name in ("filtered", "named") if name in more}
+    how = {name: more.pop(name) for name in ("chosen", "named") if name in more}
     collected = None
     if selected is not None:
         collected = Collected(selected=selected, deselected=deselected or {}, **how)
@@ -98,7 +98,9 @@ GONE = {CHECKS[3].id: CHECKS[3].id}
 
 
 @pytest.mark.parametrize(
-    "how", [{"deselected": GONE, "filtered": True}, {"named": True}], ids=lambda how: [*how][-1]
+    "how",
+    [{"deselected": GONE, "chosen": tuple(GONE)}, {"named": tuple(without(3))}],
+    ids=lambda how: [*how][-1],
 )
 def test_what_the_command_line_leaves_out_is_partial_and_fails_only_where_all_is_required(how):
     counts = counted(EVERY[:3], without(3), **how)
@@ -114,8 +116,20 @@ def test_what_something_else_deselects_is_missing():
     assert ends(counts, EVERY[:3]) == (Outcome.ERROR, 1)
 
 
+@pytest.mark.parametrize("named", [CHECKS[3].id, CHECKS[3].id.partition("[")[0]])
+def test_what_the_command_line_names_and_something_else_drops_is_missing(named):
+    counts = counted(EVERY[:3], without(3), deselected=GONE, named=(named,))
+    assert counts.missing == 1
+    assert ends(counts, EVERY[:3]) == (Outcome.ERROR, 1)
+
+
+def test_a_file_that_begins_like_a_named_one_is_left_out_on_purpose():
+    counts = counted(EVERY[:3], without(3), named=("suites/test_robustness",))
+    assert (counts.deselected, counts.missing) == (1, 0)
+
+
 def test_a_record_counts_whatever_was_deselected():
-    assert counted(EVERY, without(3), deselected=GONE, filtered=True).complete
+    assert counted(EVERY, without(3), deselected=GONE, chosen=tuple(GONE)).complete
 
 
 def test_an_integrity_check_without_a_record_is_no_pass():
@@ -127,7 +141,7 @@ def test_an_integrity_check_without_a_record_is_no_pass():
 def test_integrity_that_the_command_line_leaves_out_is_partial():
     gone = {one.id: one.id for one in INTEGRITY}
     selected = {name: name for name in IDS if name not in gone}
-    counts = counted(EVERY, selected, gone, integrity=[], filtered=True)
+    counts = counted(EVERY, selected, gone, integrity=[], chosen=tuple(gone))
     assert (counts.integrity_left_out, counts.integrity_missing, counts.complete) == (11, 0, False)
     assert ends(counts, integrity=[]) == (Outcome.PARTIAL, 0)
     assert ends(counts, integrity=[], required=True) == (Outcome.ERROR, 1)
@@ -228,9 +242,9 @@ def test_what_an_inconclusive_run_ends_with_is_the_profiles_choice(inconclusive,
 def test_integrity_alone_is_partial_and_nothing_at_all_is_an_error():
     selected = {one.id: one.id for one in INTEGRITY}
     gone = {one.id: one.id for one in CHECKS}
-    counts = counted([], selected, gone, filtered=True)
+    counts = counted([], selected, gone, chosen=tuple(gone))
     assert summarize([], counts, integrity=SOUND).sentence == (
         "PARTIAL: 0 of 4 criteria measured; 4 deselected"
     )
-    counts = counted([], {}, {name: name for name in IDS}, integrity=[], filtered=True)
+    counts = counted([], {}, {name: name for name in IDS}, integrity=[], chosen=tuple(IDS))
     assert ends(counts, [], []) == (Outcome.ERROR, 1)

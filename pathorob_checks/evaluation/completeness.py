@@ -19,22 +19,26 @@ class Collected:
     selected : tests that run: by their id, that of the planned check that each makes; None for a user's own
         check.
     deselected : the same for tests that some part of pytest deselected.
-    filtered : whether the command line has `-k`, `-m`, `--deselect` or the like: then tests are deselected on
-        purpose.
-    named : whether the command line names packaged tests: then the others are left out on purpose.
+    chosen : the deselected tests that the command line itself leaves out (`-k`, `-m`, `--deselect`).
+    named : the packaged tests that the command line names; the others are left out on purpose. Empty where it
+        names none and all shall run.
     """
 
     selected: Mapping[str, str | None] = field(default_factory=dict)
     deselected: Mapping[str, str | None] = field(default_factory=dict)
-    filtered: bool = False
-    named: bool = False
+    chosen: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     def left_out(self, planned: Iterable[str]) -> set[str]:
         """The planned checks that the command line leaves out on purpose."""
-        rest = set(planned) - set(self.selected.values())
-        if self.named:
-            return rest
-        return rest & set(self.deselected.values()) if self.filtered else set()
+        chosen = {self.deselected.get(test) for test in self.chosen}
+        return {one for one in planned if one in chosen or not self._is_named(one)} - set(
+            self.selected.values()
+        )
+
+    def _is_named(self, planned: str) -> bool:
+        parts = tuple(f"{name}{end}" for name in self.named for end in ("::", "["))
+        return not self.named or planned in self.named or planned.startswith(parts)
 
 
 def completeness(

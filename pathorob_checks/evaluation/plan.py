@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.errors import CriteriaError
+from pathorob_checks.errors import CriteriaError, SpecError
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS, integrity_id
 from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects, subject_id
 from pathorob_checks.metrics.registry import added_metrics, metric
@@ -133,9 +133,11 @@ def plan_of(
 
     Raises
     ------
+    SpecError : two FMs on two cohorts have one id.
     CriteriaError : a bound refers to published values that do not exist, a cohort has no criterion, a
         criterion is about a cohort that nobody knows, or two criteria cannot be told apart.
     """
+    _check_ids(subjects)
     _check_names(profile, subjects)
     absent = LeftOut(ABSENT_COHORT, cohorts_chosen)
     checks = _with_ids(
@@ -155,6 +157,19 @@ def plan_of(
         for name in INTEGRITY_CHECKS
     ]
     return Plan({check.key: check for check in checks}, {check.id: check for check in integrity})
+
+
+def _check_ids(subjects: Subjects) -> None:
+    """Refuse subjects that test ids do not tell apart: FM `a` on cohort `b-c`, FM `a-b` on cohort `c`."""
+    known: dict[str, Subject] = {}
+    for subject in subjects.wanted:
+        other = known.setdefault(subject.id, subject)
+        if other != subject:
+            one, two = (f"FM {shortened(it.fm)} on cohort {shortened(it.cohort)}" for it in (other, subject))
+            raise SpecError(
+                f"{one} and {two} have the same id {shortened(subject.id)}",
+                remedy="rename a folder, or check them in runs of their own",
+            )
 
 
 def _check_names(profile: Profile, subjects: Subjects) -> None:

@@ -74,10 +74,13 @@ class Checking:
     ) -> None:
         """Hold a result against a criterion or a bound, record the verdict, end the test as it requires."""
         __tracebackhide__ = True
+        from pathorob_checks.criteria.criterion import Criterion
         from pathorob_checks.evaluation.judging import own_criterion
         from pathorob_checks.metrics.measurement import one_measurement
         from pathorob_checks.plugin.concluding import conclude
 
+        if criterion is not None and not isinstance(criterion, Criterion):
+            raise TypeError(f"check() needs what the fixture criterion gives, not {criterion!r}")
         measurement = one_measurement(result, metric or (criterion.metric if criterion else None))
         profile = self.gate.evaluation.terms.profile
         if criterion is None:

@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import is_requested
-from pathorob_checks.plugin.process_end import fails, guarded
+from pathorob_checks.plugin.process_end import fails, guard
+from pathorob_checks.plugin.selection import typed
 
 # Options with which pytest shows something and runs no test.
-_SHOWS_ONLY = ("help", "version", "showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
+_SHOWS_ONLY = (
+    "help",
+    "version",
+    "collectonly",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "markers",
+    "cacheshow",
+)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -24,18 +35,73 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """Return 0 only for a run that earned it."""
     if hasattr(config, "workerinput") or not is_requested(config):
         return (yield)
-    with guarded(lambda: _show_output(config)):
-        code = yield
-    shows_only = any(getattr(config.option, name, None) for name in _SHOWS_ONLY)
-    if shows_only or (code is not None and fails(int(code))):
+    unguard = guard(lambda: _show_output(config))
+    code: Any = pytest.ExitCode.TESTS_FAILED
+    try:
+        try:
+            code = yield
+        except (SystemExit, pytest.exit.Exception) as end:
+            code = end.code if isinstance(end, SystemExit) else end.returncode
+        code = _earned(config, code)
+        return code
+    finally:
+        if not (fails(code) and _is_the_command()):
+            unguard()  # else what still runs in this process must not make the failure a success
+
+
+@contextlib.contextmanager
+def loading(config: pytest.Config) -> Iterator[None]:
+    """While conftests and plugins of a gated run are loaded, none of them ends the process with 0.
+
+    Raises
+    ------
+    pytest.UsageError : one tried.
+    """
+    if not is_requested(config):
+        yield
+        return
+    unguard = guard(lambda: _show_output(config))
+    try:
+        yield
+    except SystemExit as end:
+        raise pytest.UsageError(
+            f"a conftest.py or a plugin ended pytest while it was loaded (sys.exit({end.code or 0})); the "
+            "checks of --fm did not run."
+        ) from None
+    finally:
+        unguard()
+
+
+def _earned(config: pytest.Config, code: Any) -> Any:
+    """The exit code of a run that pytest ended with another one."""
+    if code is not None and fails(code):
+        return code if isinstance(code, int) else pytest.ExitCode.TESTS_FAILED
+    if shows_only(config):
         return code
     gate = config.stash.get(GATE, None)
-    if gate is None:
+    if gate is None or gate.final is None:
         sys.stderr.write("ERROR: pytest ended without running the checks of --fm\n")
         return pytest.ExitCode.TESTS_FAILED
-    if config.option.collectonly:
-        return code
     return pytest.ExitCode(gate.exit_code())
+
+
+def shows_only(config: pytest.Config) -> bool:
+    """Whether the command line itself asks pytest to show something, and to run no test."""
+    options = typed(config)
+    return any(getattr(options, name, None) for name in _SHOWS_ONLY)
+
+
+def _is_the_command() -> bool:
+    """Whether this process is `pytest`, not a program that calls `pytest.main`."""
+    home = pytest.console_main.__module__
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals["__name__"] != home:
+        frame = frame.f_back
+    while frame is not None and frame.f_globals["__name__"] == home:
+        if frame.f_code.co_name.endswith(pytest.console_main.__name__):  # or `_console_main`, since 9.1
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _show_output(config: pytest.Config) -> None:

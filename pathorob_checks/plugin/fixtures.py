@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pathorob_checks.errors import CohortError
+from pathorob_checks.wording import shortened
+
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.criteria.criterion import Criterion
@@ -100,7 +103,14 @@ def _checking(request: pytest.FixtureRequest, fm: PreparedModel) -> Checking:
     from pathorob_checks.plugin.gate import parameter
 
     gate = _gate(request)
-    subject = gate.subject(fm.name, parameter(request.node, "cohort"))
+    name = parameter(request.node, "cohort")
+    planned = {check.criterion.cohort for check in gate.evaluation.terms.checks.values()}
+    if name not in {*gate.evaluation.subjects.cohorts, *planned}:
+        raise CohortError(
+            f"{request.node.nodeid} is about {shortened(name)}, which this run does not have",
+            remedy="use the fixture cohort of this plugin, and let it choose the cohorts",
+        )
+    subject = gate.subject(fm.name, name)
     uses_criterion = "criterion" in request.fixturenames
     return Checking(
         gate,

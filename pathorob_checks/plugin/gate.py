@@ -7,9 +7,11 @@ on the test reports as JSON strings.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +28,7 @@ from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
+from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
@@ -75,10 +78,13 @@ class Gate:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
         self.results_file = results_file
+        self._results_path = Path(results_file or "").absolute()  # wherever a test changes to
+        self._process = os.getpid()  # a test may start another one, which runs on as this one does
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
         self.final: Results | None = None
+        self._selection: Selection | None = None
 
     @property
     def width(self) -> int:
@@ -167,7 +173,8 @@ class Gate:
 
     def note(self, selection: Selection) -> None:
         """Note what the command line says about the tests of the run."""
-        self.records.collected = Collected(filtered=selection.filtered, named=selection.named)
+        self._selection = selection
+        self.records.collected = Collected(named=selection.named)
 
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Note the tests that pytest is going to run."""
@@ -175,16 +182,21 @@ class Gate:
         selected = {**collected.selected, **self._checks_among(items)}
         self.records.collected = replace(collected, selected=selected)
 
-    def deselect(self, items: Iterable[pytest.Item]) -> None:
-        """Note tests that were left out."""
+    def deselect(self, items: Sequence[pytest.Item]) -> None:
+        """Note tests that were left out, and which of them by the command line."""
         collected = self.records.collected or Collected()
         deselected = {**collected.deselected, **self._checks_among(items)}
-        self.records.collected = replace(collected, deselected=deselected)
+        chosen = self._selection.leaves_out(items) if self._selection else ()
+        self.records.collected = replace(
+            collected,
+            deselected=deselected,
+            chosen=(*collected.chosen, *(item.nodeid for item in chosen)),
+        )
 
     def collected_to_json(self) -> str:
         """For the controller: what this worker collected."""
         collected = self.records.collected or Collected()
-        return json.dumps({"selected": collected.selected, "deselected": collected.deselected})
+        return json.dumps({name: getattr(collected, name) for name in ("selected", "deselected", "chosen")})
 
     def receive_collected(self, text: str) -> None:
         """Undo `collected_to_json`; every worker collects the same."""
@@ -198,14 +210,14 @@ class Gate:
         ResultsError : it cannot be written.
         """
         if self.results_file:
-            results_of(self.evaluation, self.records, finished=False).save(self.results_file)
+            results_of(self.evaluation, self.records, finished=False).save(self._results_path)
 
     def finish(self) -> Results:
         """The results of the whole run; the results file is written last."""
         self.final = results_of(self.evaluation, self.records)
-        if self.results_file:
+        if self.results_file and os.getpid() == self._process:
             try:
-                self.final.save(self.results_file)
+                self.final.save(self._results_path)
             except PathorobChecksError as error:
                 if str(error) not in self.records.problems:
                     self.records.problems.append(str(error))
@@ -224,9 +236,7 @@ class Gate:
     def _checks_among(self, items: Iterable[pytest.Item]) -> dict[str, str | None]:
         """Tests that make a planned check, or that a user wrote with the fixture `check`."""
         return {
-            item.nodeid: planned
-            for item in items
-            if (planned := self.planned(item)) or "check" in getattr(item, "fixturenames", ())
+            item.nodeid: planned for item in items if (planned := self.planned(item)) or uses(item, "check")
         }
 
 

@@ -6,7 +6,7 @@ pytest loads this module in every run of its users, so nothing heavy is imported
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
-from pathorob_checks.plugin.options import add_options, results_path, settings
+from pathorob_checks.plugin.options import add_options, is_requested, results_path, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
 from pathorob_checks.wording import counted, printable
 
@@ -38,21 +38,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """After every other plugin, register the hook that decides how the process ends."""
-    yield
-    early_config.pluginmanager.register(ending, "pathorob_checks_ending")
+    with ending.loading(early_config):
+        yield
+    _register(early_config, ending, "ending")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options; with `--fm`, have the packaged suites run."""
-    config.pluginmanager.register(_fixtures, "pathorob_checks_fixtures")
+    _register(config, _fixtures, "fixtures")
     for marker in parametrizing.MARKERS:
         config.addinivalue_line("markers", marker)
+    if is_requested(config) and not _is_worker(config):
+        selection.refuse_misread_values(config)
+        selection.refuse_empty_values(config)
     chosen = settings(config)
     if not chosen.fms:
         return
-    if not _is_worker(config):
-        selection.refuse_misread_values(config)
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
     from pathorob_checks.plugin.results_file import results_file
@@ -63,9 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
         gate = Gate(chosen, file, bars.Bars(config), worker, handed_over, partial(_width, config))
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
-    config.pluginmanager.register(interrupting.Interrupting(), "pathorob_checks_interrupting")
+    _register(config, interrupting.Interrupting(), "interrupting")
     if not _is_worker(config):
-        config.pluginmanager.register(Listener(gate), "pathorob_checks_listener")
+        _register(config, Listener(gate), "listener")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,7 +83,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     with as_usage_error():
         gate.start()
-        if not session.config.option.collectonly:
+        if not ending.shows_only(session.config):
             gate.preflight()
 
 
@@ -175,12 +177,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gate.select(session.items)
 
 
-def pytest_deselected(items: Iterable[pytest.Item]) -> None:
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Checks deselected by `-k` or `-m` were planned all the same."""
-    for item in items:
-        gate = item.config.stash.get(GATE, None)
-        if gate is not None:
-            gate.deselect([item])
+    gate = items[0].config.stash.get(GATE, None) if items else None
+    if gate is not None:
+        gate.deselect(items)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -208,9 +209,11 @@ class Listener:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a record off a report, from this process or a worker."""
+        from pathorob_checks.plugin.gate import all_passed
+
         messages = getattr(report, REPORT_ATTRIBUTE, [])
         self.gate.receive(messages)
-        if getattr(report, FAILURE_ATTRIBUTE, False) or (report.failed and not messages):
+        if getattr(report, FAILURE_ATTRIBUTE, False) or (report.failed and all_passed(messages)):
             self.gate.records.other_failures.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -222,9 +225,10 @@ class Listener:
         """A run in which pytest itself broke is no pass."""
         self.gate.records.problems.append("pytest stopped with an internal error")
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Neither is one that was interrupted, by a key or by `pytest.exit`."""
-        self.gate.records.problems.append("the run was interrupted")
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Neither is one that was interrupted, by a key, by `pytest.exit` or by tests that cannot be read."""
+        reason = str(excinfo.value)
+        self.gate.records.problems.append("the run was interrupted" + (f" ({reason})" if reason else ""))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -238,7 +242,7 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results file; what was lost or not measured does not end with 0."""
-        if session.config.option.collectonly:
+        if ending.shows_only(session.config):
             return
         self.gate.finish()
         if session.exitstatus == pytest.ExitCode.OK:
@@ -272,6 +276,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if gate is not None and _is_worker(session.config):
         gate.worker.leave()
         session.config.workeroutput[WORKER_KEY] = gate.collected_to_json()  # type: ignore[attr-defined]
+
+
+def _register(config: pytest.Config, part: object, name: str) -> None:
+    """Register a part of the gate.
+
+    Raises
+    ------
+    pytest.UsageError : a run with `--fm` is told to do without it.
+    """
+    name = f"pathorob_checks_{name}"
+    config.pluginmanager.register(part, name)
+    if is_requested(config) and not config.pluginmanager.is_registered(part):
+        raise pytest.UsageError(
+            f"-p no:{name} takes a part of the gate away; leave it out, or leave out --fm."
+        )
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -321,8 +321,14 @@ JSON_FILE = "json"
 
 
 def is_requested(config: pytest.Config) -> bool:
-    """Whether the run has an FM to check."""
-    return bool(_value(config, BY_NAME["fms"])[0])
+    """Whether the run has an FM to check, as first read: no plugin takes the request back."""
+    given = [
+        getattr(options, "pathorob_fm", None) for options in (config.known_args_namespace, config.option)
+    ]
+    try:
+        return any(given) or bool(config.getini("fm"))
+    except (TypeError, ValueError):
+        return True  # `settings` says what is wrong with it
 
 
 def settings(config: pytest.Config) -> Settings:
@@ -353,7 +359,10 @@ def settings(config: pytest.Config) -> Settings:
 def results_path(config: pytest.Config) -> str | None:
     """The value of `--fm-json`."""
     path: str | None = _value(config, BY_NAME[JSON_FILE])[0]
-    return path
+    try:
+        return str(Path(path).expanduser()) if path else None  # no shell does so after `--fm-json=`
+    except RuntimeError:
+        raise pytest.UsageError(f"--fm-json={path}: there is no such user; name another file.") from None
 
 
 def _written(value: object) -> str:

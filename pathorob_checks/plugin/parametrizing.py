@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pathorob_checks.plugin import fixtures
-from pathorob_checks.wording import printable
+from pathorob_checks.wording import hint, printable, shortened
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.plan import Key, PlannedCheck
@@ -21,6 +21,7 @@ MARKERS = (
     "from the baseline",
 )
 _NAMES = ("fm", "cohort", "criterion")
+_MARKS, _QUANTITIES = ("fm_metric", "fm_criteria"), ("mean", "difference")
 
 
 class Case(NamedTuple):
@@ -64,7 +65,13 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
         argnames = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if name in (argnames.replace(" ", "").split(",") if isinstance(argnames, str) else argnames):
             return False
-    definitions = metafunc._arg2fixturedefs.get(name, ())
+    return uses(metafunc.definition, name)
+
+
+def uses(item: pytest.Item, name: str) -> bool:
+    """Whether a test uses this plugin's fixture of that name; a project may have one of that name too."""
+    known: Any = getattr(item, "_fixtureinfo", None)
+    definitions: Any = known.name2fixturedefs.get(name) if known is not None else None
     return bool(definitions) and definitions[-1].func.__module__ == fixtures.__name__
 
 
@@ -82,19 +89,26 @@ def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]
     marks : of the test, the closest first.
     test : its id, for messages.
     """
-    terms = gate.evaluation.terms
-    quantity = _argument(marks, "fm_criteria")
-    if quantity is not None:
-        for check in terms.of_quantity(quantity):
-            yield _case(check, always=True)
-        return
-    if not any(mark.name == "fm_metric" for mark in marks):
+    from pathorob_checks.metrics.registry import added_metrics, metrics
+
+    terms, ours = gate.evaluation.terms, [mark for mark in marks if mark.name in _MARKS]
+    if not ours:
         raise pytest.UsageError(
             f"{test} uses the fixture criterion; mark it with "
             "@pytest.mark.fm_metric('robustness_index') or another metric."
         )
-    name = _argument(marks, "fm_metric")
-    from pathorob_checks.metrics.registry import added_metrics
+    mark = ours[0]
+    known = tuple(metrics()) if mark.name == "fm_metric" else _QUANTITIES
+    if mark.kwargs or len(mark.args) > 1 or not (mark.args or mark.name == "fm_metric"):
+        raise pytest.UsageError(f"{test} is marked with {mark.name}, which takes one of {', '.join(known)}.")
+    name = mark.args[0] if mark.args else None
+    if name is not None and name not in known:
+        remedy = hint(name, known, "name one of {known}")
+        raise pytest.UsageError(f"{test} is marked with {mark.name}({shortened(name)}); {remedy}.")
+    if mark.name == "fm_criteria":
+        for check in terms.of_quantity(str(name)):
+            yield _case(check, always=True)
+        return
 
     for subject in gate.evaluation.subjects.subjects:
         for metric in (name,) if name else added_metrics():
@@ -107,9 +121,3 @@ def _case(check: PlannedCheck, *, always: bool) -> Case:
     """`always` puts the criterion into the id even where the metric has only one."""
     suffix = f"-{check.criterion.id}" if always else ""
     return Case(check.fm, check.criterion.cohort, check.key, suffix)
-
-
-def _argument(marks: Sequence[pytest.Mark], name: str) -> str | None:
-    """The one word that a marker of ours has."""
-    mark = next((mark for mark in marks if mark.name == name), None)
-    return str(mark.args[0]) if mark is not None and len(mark.args) == 1 else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _ENDING = ("_exit", "execv", "execve")  # all of os.exec* call the last two
@@ -23,15 +24,15 @@ def fails(status: object) -> bool:
     return not isinstance(status, int) or status & 0xFF != 0
 
 
-@contextlib.contextmanager
-def guarded(before: Callable[[], None]) -> Iterator[None]:
-    """Within the block this process ends with 1 where it would end by itself with 0.
+def guard(before: Callable[[], None]) -> Callable[[], None]:
+    """From now on this process ends with 1 where it would end by itself with 0; gives what undoes it.
 
     Parameters
     ----------
     before : called before it ends: what lets its last sentence be seen.
     """
-    process, real = os.getpid(), {name: getattr(os, name) for name in _ENDING}
+    process, modules = os.getpid(), (os, sys.modules[os.name])  # `os` has them of `posix` or `nt`
+    real = {name: getattr(os, name) for name in _ENDING}
 
     def end(name: str) -> Callable[..., Any]:
         def ended(*arguments: Any, **named: Any) -> Any:
@@ -47,10 +48,10 @@ def guarded(before: Callable[[], None]) -> Iterator[None]:
 
         return ended
 
-    for name in _ENDING:
-        setattr(os, name, end(name))
-    try:
-        yield
-    finally:
-        for name in _ENDING:
-            setattr(os, name, real[name])
+    def put(functions: Mapping[str, Callable[..., Any]]) -> None:
+        for module in modules:
+            for name, function in functions.items():
+                setattr(module, name, function)
+
+    put({name: end(name) for name in _ENDING})
+    return lambda: put(real)

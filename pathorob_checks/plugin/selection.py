@@ -5,26 +5,60 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pathorob_checks.plugin.options import OPTIONS
 
 SUITES = "suites"
-# Options of pytest with which a user says that some tests shall not run.
-_FILTERS = ("keyword", "markexpr", "deselect", "lf", "stepwise")
+# Options of pytest that leave out what passed before: which tests that is cannot be worked out again.
+_BY_THE_LAST_RUN = ("lf", "stepwise")
+_FILTERS = ("main", "mark")  # the parts of pytest that leave tests out by `--deselect`, `-k` and `-m`
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the command line says about the tests of a run; see `completeness.Collected`."""
+    """What the command line says about the tests of a run.
 
-    filtered: bool = False
-    named: bool = False
+    Attributes
+    ----------
+    options : those that were typed.
+    named : the packaged tests that it names, as the report prints them.
+    """
+
+    options: argparse.Namespace
+    named: tuple[str, ...] = ()
+
+    def leaves_out(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Those of some tests that the command line itself leaves out, whatever else does so too."""
+        if not items or any(getattr(self.options, name, None) for name in _BY_THE_LAST_RUN):
+            return list(items)
+        kept, config = list(items), items[0].config
+        for name in _FILTERS:
+            part: Any = config.pluginmanager.get_plugin(name)
+            part.pytest_collection_modifyitems(kept, _Typed(config, self.options))
+        return [item for item in items if item not in kept]
+
+
+class _Typed:
+    """pytest's configuration as if nothing but some options were given; tests left out are told to nobody."""
+
+    def __init__(self, config: pytest.Config, options: argparse.Namespace) -> None:
+        self._config, self.option = config, options
+        self.hook = SimpleNamespace(pytest_deselected=lambda items: None)  # noqa: ARG005
+
+    def getoption(self, name: str) -> Any:
+        """The value of an option."""
+        return getattr(self.option, name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
 
 
 def typed(config: pytest.Config) -> argparse.Namespace:
@@ -46,10 +80,7 @@ def arrange(config: pytest.Config) -> Selection:
         others = []  # the tests of the project are not what `pytest --fm=SPEC` asks for
     packaged = [one for argument in named for one in _paths(argument)] or [str(path) for path in suites()]
     config.args = [*others, *packaged]
-    return Selection(
-        filtered=any(getattr(options, name, None) for name in _FILTERS),
-        named=bool(named),
-    )
+    return Selection(options, tuple(map(_id, packaged)) if named else ())
 
 
 def folder() -> Path:
@@ -82,6 +113,12 @@ def _paths(argument: str) -> list[str]:
     return ["::".join([str(target), *rest])] if target.exists() else []
 
 
+def _id(argument: str) -> str:
+    """The path of a packaged test as the report prints it."""
+    path, *rest = argument.split("::")
+    return "::".join([f"{SUITES}/{Path(path).name}", *rest])
+
+
 def refuse_misread_values(config: pytest.Config) -> None:
     """Refuse a path after `--fm-json` and a blank: pytest takes it for tests before this plugin is loaded.
 
@@ -100,10 +137,33 @@ def refuse_misread_values(config: pytest.Config) -> None:
             )
 
 
+def refuse_empty_values(config: pytest.Config) -> None:
+    """Refuse an option without its value: `--fm-baseline=$BASELINE` must not mean that there is none.
+
+    Raises
+    ------
+    pytest.UsageError : an option of this plugin has an empty value.
+    """
+    for option in OPTIONS:
+        given = config.getoption("pathorob_" + option.ini)
+        values = given if isinstance(given, list) else [given]
+        if not all(str(value).strip() for value in values):
+            raise pytest.UsageError(f"{option.flag} has no value; give it one, or leave the option out.")
+
+
 def _pairs(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Options of this plugin and the values that follow them after a blank."""
     takes_value = {option.flag for option in OPTIONS if not option.switch}
-    rest = iter(arguments)
+    rest = _with_files(arguments)
     for argument in rest:
         if argument in takes_value:
             yield argument, next(rest, "")
+
+
+def _with_files(arguments: Iterable[str]) -> Iterator[str]:
+    """Arguments, those in a file, `@FILE`, in its place, as pytest reads them."""
+    for argument in arguments:
+        if argument.startswith("@") and Path(argument[1:]).is_file():
+            yield from _with_files(Path(argument[1:]).read_text().splitlines())
+        else:
+            yield argument

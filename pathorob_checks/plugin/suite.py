@@ -6,8 +6,10 @@ like are a project's means to change its own tests, and must not change what the
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 class Suite(pytest.Module):
     """One packaged file of tests."""
+
+    def _getobj(self) -> ModuleType:
+        """The module under its full name: a project may have a file of tests that is called the same."""
+        return importlib.import_module(f"pathorob_checks.suites.{self.path.stem}")
 
     def collect(self) -> Iterable[pytest.Item]:
         """A test for each FM, cohort and criterion of each function."""

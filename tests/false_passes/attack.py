@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess as processes
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +133,12 @@ class Attack:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
+
+    def program(self, name: str) -> int:
+        """The exit code of a program of the folder."""
+        environment = self.terminal.process_environment({})
+        done = processes.run([sys.executable, name], cwd=self.folder, env=environment, check=False)
+        return done.returncode
 
     def run(
         self,

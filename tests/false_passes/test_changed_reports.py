@@ -81,6 +81,13 @@ def pytest_runtest_logreport(report):
     "an early end with 0 at the end": "import pytest\ndef pytest_sessionfinish(session):\n"
     "    pytest.exit('enough', returncode=0)\n",
     "a system exit": "def pytest_runtest_setup(item):\n    raise SystemExit(0)\n",
+    "a system exit at the end": "def pytest_sessionfinish(session):\n    raise SystemExit(0)\n",
+    "a system exit in the summary": "def pytest_terminal_summary():\n    raise SystemExit(0)\n",
+    "a system exit when all is over": "def pytest_unconfigure():\n    raise SystemExit(0)\n",
+    "pytest's exit when all is over": "import pytest\ndef pytest_unconfigure():\n"
+    "    pytest.exit('enough', returncode=0)\n",
+    "a system exit of a cleanup": "import sys\n"
+    "def pytest_configure(config):\n    config.add_cleanup(sys.exit)\n",
     "should_stop": "def pytest_runtest_logfinish(nodeid):\n    pass\n"
     "def pytest_runtest_setup(item):\n    item.session.shouldstop = 'enough'\n",
 }
@@ -94,6 +101,7 @@ def test_a_conftest_or_plugin_changes_what_becomes_of_a_failure(way: str, attack
     changes_pytest = "_pytest" in CONFTESTS[way]
     outcome = attack.run(*(["-p", "attack_plugin"] if is_plugin else []), subprocess=changes_pytest)
     assert outcome.code & 0xFF != 0, outcome.output
+    assert outcome.is_clean, outcome.output
     assert not outcome.headline.startswith("PASS"), outcome.output
     assert outcome.results is None or outcome.results["outcome"] in ("fail", "error"), outcome.output
 
@@ -142,16 +150,34 @@ def test_mine(measure, check):
     check(measure("robustness_index"), at_least=0.0)
     assert False
 """
+SOFT_FAILURE = """
+import pytest
+@pytest.fixture
+def soft(request):
+    failures = request.node.stash.setdefault("soft", [])
+    return lambda holds: holds or failures.append(1)
+def test_mine(measure, check, soft):
+    soft(False)
+    check(measure("robustness_index"), at_least=0.0)
+"""
+SOFT = """
+import pytest
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if item.stash.get("soft", None):
+        report.outcome = "failed"
+    return report
+"""
+PASSES_STRICTLY = XFAILS_ITSELF.replace('reason="known"', "strict=True").replace("0.99", "0.0")
 OWN_TESTS = {
     "the verdict of a registered criterion": (SWALLOWED, "embeddings:bad"),
     "the verdict of a bound of its own": (OWN_SWALLOWED, "embeddings:bad"),
     "a verdict, and makes a second one": (HIDDEN, "embeddings:bad"),
-    "a verdict of its own where all else passes": (
-        OWN_SWALLOWED.replace("at_least=0.99", "at_most=0.0"),
-        "embeddings:good",
-    ),
-    "a failure by a mark": (XFAILS_ITSELF.replace("at_least=0.99", "at_most=0.0"), "embeddings:good"),
+    "a verdict of its own where all else passes": (OWN_SWALLOWED.replace("0.99", "1.1"), "embeddings:good"),
+    "a failure by a mark": (XFAILS_ITSELF.replace("0.99", "1.1"), "embeddings:good"),
     "a failure after the check": (XFAILS_LATER, "embeddings:good"),
+    "a strict mark": (PASSES_STRICTLY, "embeddings:good"),
     "by never checking": (NEVER_CHECKS, "embeddings:good"),
 }
 
@@ -163,13 +189,21 @@ def test_a_users_test_swallows(way: str, attack: Attack) -> None:
     assert_not_passed(attack.run("test_mine.py", fm=fm))
 
 
+def test_a_plugin_fails_a_test_after_its_check_passed(attack: Attack) -> None:
+    attack.write("soft.py", SOFT)
+    attack.write("test_mine.py", SOFT_FAILURE)
+    outcome = attack.run("-p", "soft", "test_mine.py", fm="embeddings:good")
+    assert_not_passed(outcome)
+    assert "test_mine[good-coh] failed" in outcome.headline
+
+
 def test_a_test_is_repeated_until_it_passes(attack: Attack) -> None:
     attack.write(
         "test_mine.py",
         "import pytest\n"
         "@pytest.mark.parametrize('attempt', range(2))\n"
         "def test_mine(measure, check, attempt):\n"
-        "    check(measure('robustness_index'), at_most=1.0 * attempt, rule='point')\n",
+        "    check(measure('robustness_index'), at_least=1.1 - attempt, rule='point')\n",
     )
     outcome = attack.run("test_mine.py", fm="embeddings:good")
     assert_not_passed(outcome)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from attack import INDEX, Attack, assert_not_passed
 
+from pathorob_checks.plugin.options import OPTIONS, Option
+
 TRIVIAL = "def test_trivial():\n    pass\n"
 
 
@@ -64,6 +66,85 @@ def test_collecting_only_leaves_no_older_pass(attack: Attack) -> None:
     assert outcome.results["problems"] == ["the run did not finish"]
 
 
+SHOWS = ["--co", "--fixtures", "--fixtures-per-test", "--markers", "--help", "-VV", "--setup-plan"]
+
+
+@pytest.mark.parametrize("option", SHOWS)
+@pytest.mark.parametrize("where", ["pytest.ini", "PYTEST_ADDOPTS"])
+def test_an_option_that_shows_something_is_not_typed(where: str, option: str, attack: Attack) -> None:
+    environment = {where: option} if where == "PYTEST_ADDOPTS" else {}
+    if not environment:
+        attack.write(where, f"[pytest]\naddopts = {option}\n")
+    assert_not_passed(attack.run(fm="embeddings:good", **environment))
+
+
+@pytest.mark.parametrize("option", SHOWS[:-1])
+def test_an_option_that_shows_something_is_typed(option: str, attack: Attack) -> None:
+    outcome = attack.run(option)
+    assert (outcome.code, outcome.headline[:5]) == (0, ""), outcome.output
+
+
+@pytest.mark.parametrize("name", ["collectonly", "showfixtures", "markers"])
+def test_a_conftest_chooses_what_pytest_does(name: str, attack: Attack) -> None:
+    attack.write(
+        "conftest.py",
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        f"def pytest_cmdline_main(config):\n    config.option.{name} = True\n",
+    )
+    outcome = attack.run(fm="embeddings:good")
+    assert_not_passed(outcome)
+
+
+@pytest.mark.parametrize("hook", ["pytest_cmdline_main", "pytest_configure"])
+def test_a_conftest_removes_the_fm(hook: str, attack: Attack) -> None:
+    attack.write(
+        "conftest.py",
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        f"def {hook}(config):\n    config.option.pathorob_fm = None\n",
+    )
+    attack.write("test_trivial.py", TRIVIAL)
+    outcome = attack.run(fm="demo:color-sensitive", cohort=None, criteria=None, results=None)
+    assert outcome.code == 1
+    assert "pytest ended without running the checks of --fm" in outcome.output
+
+
+@pytest.mark.parametrize("part", ["ending", "fixtures", "interrupting", "listener"])
+def test_a_part_of_the_gate_is_blocked(part: str, attack: Attack) -> None:
+    attack.write("pytest.ini", f"[pytest]\naddopts = -p no:pathorob_checks_{part}\n")
+    outcome = attack.run(fm="embeddings:good")
+    assert outcome.code == 4
+    assert f"-p no:pathorob_checks_{part} takes a part of the gate away" in outcome.output
+
+
+WITH_VALUE = [option for option in OPTIONS if not option.switch]
+
+
+@pytest.mark.parametrize("value", ["", " "])
+@pytest.mark.parametrize("option", WITH_VALUE, ids=[option.flag for option in WITH_VALUE])
+def test_a_value_is_empty(option: Option, value: str, attack: Attack) -> None:
+    """`--fm-baseline=$BASELINE` with a variable that nobody set."""
+    given = {"--fm": "fm", "--fm-json": "results"}.get(option.flag)
+    outcome = attack.run(f"{option.flag}={value}", **{given: None} if given else {})
+    assert outcome.code == 4
+    assert option.flag in outcome.output or option.name in outcome.output
+
+
+def test_the_results_file_is_where_it_was_named_wherever_a_test_changes_to(attack: Attack) -> None:
+    attack.write("sub/test_mine.py", "import os\ndef test_mine():\n    os.chdir('sub')\n")
+    outcome = attack.run("sub/test_mine.py", results="first.json")
+    assert not (attack.folder / "sub" / "first.json").exists()
+    assert outcome.results is not None
+    assert outcome.results["outcome"] != "pass"
+    assert outcome.results["problems"] != ["the run did not finish"]
+
+
+def test_the_results_file_in_the_users_folder(attack: Attack) -> None:
+    outcome = attack.run(results="~/results.json", HOME=str(attack.folder / "home"))
+    assert (attack.folder / "home" / "results.json").is_file(), outcome.output
+
+
 UNUSABLE = {
     "an FM that does not exist": {"fm": "embeddings:nowhere"},
     "an FM without a kind": {"fm": "nonsense"},
@@ -106,6 +187,15 @@ def test_a_path_after_a_blank_in_the_environment(attack: Attack, tmp_path: Path)
     (tmp_path / "outside.json").write_text("")
     outcome = attack.run(PYTEST_ADDOPTS=f"--fm-json {tmp_path / 'outside.json'}")
     assert outcome.code == 4
+
+
+def test_a_path_after_a_blank_in_a_file_of_arguments(attack: Attack, tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text("")
+    attack.write("more.txt", f"--fm-json\n{tmp_path / 'outside.json'}\n")
+    attack.write("arguments.txt", "@more.txt\n")
+    outcome = attack.run("@arguments.txt", results=None)
+    assert outcome.code == 4
+    assert "write --fm-json=" in outcome.output
 
 
 def test_a_path_after_a_blank_that_does_not_exist_is_a_value(attack: Attack) -> None:
@@ -154,6 +244,57 @@ def test_a_model_ends_the_process(way: str, attack: Attack) -> None:
     assert outcome.code & 0xFF != 0, outcome.output
     assert outcome.results is not None
     assert (outcome.results["outcome"], outcome.results["complete"]) == ("error", False)
+
+
+LOADED = {
+    "a system exit": "import sys; sys.exit()",
+    "a system exit with 256": "import sys; sys.exit(256)",
+    "os._exit": "import os; os._exit(0)",
+    "another program": "import os; os.execv('/bin/true', ['true'])",
+    "a hook that exits": "import sys\ndef pytest_addoption():\n    sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("way", LOADED)
+def test_a_conftest_ends_the_process_while_it_is_loaded(way: str, attack: Attack) -> None:
+    attack.write("conftest.py", LOADED[way] + "\n")
+    outcome = attack.run(fm="embeddings:good", subprocess=not way.startswith("a "))
+    assert outcome.code & 0xFF != 0, outcome.output
+    assert "ended pytest while" in outcome.output or "tried to end the process" in outcome.output
+
+
+LATE = {
+    "os._exit": "atexit.register(os._exit, 0)",
+    "os._exit by name": "atexit.register(lambda: os._exit(0))",
+    "its other name": "import posix; atexit.register(lambda: posix._exit(0))",
+    "another program": "atexit.register(os.execv, '/bin/true', ['true'])",
+    "a thread": "threading.Thread(target=lambda: (threading.main_thread().join(), os._exit(0))).start()",
+}
+
+
+@pytest.mark.parametrize("way", [*LATE][1:])
+def test_the_process_ends_by_itself_after_the_run(way: str, attack: Attack) -> None:
+    attack.write("encoder.py", MODEL.format(f"import atexit\n        {LATE[way]}"))
+    outcome = attack.run(fm="python:encoder:build", subprocess=True)
+    assert outcome.code & 0xFF != 0, outcome.output
+
+
+def test_another_process_goes_on_with_the_run(attack: Attack) -> None:
+    attack.write("test_mine.py", "import os\ndef test_mine():\n    if os.fork():\n        os._exit(0)\n")
+    outcome = attack.run("test_mine.py", fm="embeddings:good", subprocess=True)
+    assert outcome.code != 0
+    assert outcome.results is not None
+    assert outcome.results["outcome"] == "error"
+
+
+def test_a_program_that_calls_pytest_ends_as_it_likes(attack: Attack) -> None:
+    attack.write(
+        "program.py",
+        "import os, pytest\n"
+        "code = pytest.main(['--fm=embeddings:nowhere', '--fm-cohort=coh'])\n"
+        "os._exit(0 if code == 4 else 9)\n",
+    )
+    assert attack.program("program.py") == 0
 
 
 def test_the_sentence_of_an_ended_process_is_seen(attack: Attack) -> None:

@@ -100,3 +100,36 @@ def test_the_command_line_makes_it_partial_and_never_complete(way: str, line: At
     assert outcome.results is not None
     assert (outcome.results["outcome"], outcome.results["complete"]) == ("partial", False)
     assert_not_passed(line.run(*COMMANDS[way], "--fm-require-complete", fm="embeddings:line"))
+
+
+TYPED = {
+    "all of them": ("suites",),
+    "two files": ("suites/test_robustness_index.py", "suites/test_embedding_integrity.py"),
+    "two tests": (
+        "suites/test_robustness_index.py",
+        "suites/test_embedding_integrity.py::test_not_collapsed",
+    ),
+    "a keyword that all have": ("-k", "test"),
+    "another test": ("--deselect", "test_other.py"),
+}
+DESELECTS = CONFTESTS["deselects them"]
+
+
+@pytest.mark.parametrize("way", TYPED)
+@pytest.mark.parametrize("who", ["conftest.py", "pytest.ini"])
+def test_what_is_typed_is_no_excuse_for_what_something_else_leaves_out(
+    who: str, way: str, line: Attack
+) -> None:
+    line.write(who, DESELECTS if who == "conftest.py" else FILES["addopts with --deselect"])
+    if who == "pytest.ini" and "--deselect" in TYPED[way]:
+        line.write(who, "[pytest]\naddopts = -m fm_metric\n")
+    outcome = line.run(*TYPED[way], fm="embeddings:line")
+    assert_not_passed(outcome)
+    assert "never ran" in outcome.headline
+
+
+def test_workers_do_not_excuse_it_either(line: Attack) -> None:
+    line.write("pytest.ini", "[pytest]\naddopts = -m fm_metric\n")
+    assert_not_passed(line.run("-n1", "-k", "test", fm="embeddings:line"))
+    outcome = line.run("-n1", "-k", "not integrity", "-o", "addopts=", fm="embeddings:line")
+    assert (outcome.code, outcome.headline.split(":")[0]) == (0, "PARTIAL"), outcome.output

@@ -154,3 +154,14 @@ def test_a_cohort_that_changes_while_workers_start(attack: Attack) -> None:
         "        manifest.write_text(manifest.read_text().replace('stroma,north', 'tumor,north', 1))\n",
     )
     assert_not_passed(attack.run("-n1", fm="embeddings:good"))
+
+
+def test_two_fms_on_two_cohorts_that_have_one_id(attack: Attack) -> None:
+    """FM `a` on cohort `b-c` and FM `a-b` on cohort `c`: one record would count for both."""
+    for cohort in ("c", "b-c"):
+        shutil.copytree(attack.folder / "coh", attack.folder / cohort)
+        for fm in ("a", "a-b"):
+            shutil.copytree(attack.folder / "good" / "coh", attack.folder / fm / cohort)
+    outcome = attack.run("--fm=embeddings:a-b", "--fm-cohort=b-c", fm="embeddings:a", cohort="c")
+    assert outcome.code == 4
+    assert "have the same id 'a-b-c'" in outcome.output
