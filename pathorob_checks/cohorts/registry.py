@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.lookalikes import skeleton
+from pathorob_checks.cohorts.lookalikes import readings
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames
 from pathorob_checks.errors import CohortError
 from pathorob_checks.wording import printable
@@ -108,9 +108,9 @@ def _check_own_name(text: str, path: Path) -> None:
     """Refuse a user's cohort under the name of another one: published bounds and schedules are by name."""
     last = Path(os.path.normpath(Path.cwd() / path)).name
     for name in (cohort_name(text), last, Path(os.path.realpath(path)).name):
-        plain = skeleton(name.removesuffix(".parquet").partition("@")[0])
+        own = readings(name.removesuffix(".parquet").partition("@")[0])
         for known in (*BUILT_IN, *BENCHMARK):
-            if plain == skeleton(known):
+            if own & readings(known):
                 raise CohortError(
                     f"the cohort '{_shown(text)}' is yours but is called like the cohort {known} of "
                     + ("this package" if known in BUILT_IN else "the benchmark"),
