@@ -89,6 +89,17 @@ def test_what_belongs_to_another_user_is_refused(
         obtain(NeverLoaded(tmp_path / "loads"), cohort, store)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, file_name(0), "patches.parquet"])
+def test_a_pipe_in_the_place_of_a_file_is_refused(
+    name: str, store: EmbeddingStore, cohort: Cohort, tmp_path: Path
+) -> None:
+    path = entry(store) / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CacheError, match=f"{name}' of the cache folder is neither a file nor a folder"):
+        obtain(NeverLoaded(tmp_path / "loads"), cohort, store)
+
+
 def test_shards_of_an_interrupted_extraction_are_refused_too(
     store: EmbeddingStore, cohort: Cohort, tmp_path: Path
 ) -> None:
