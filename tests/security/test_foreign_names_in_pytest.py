@@ -1,4 +1,4 @@
-"""Names of a profile and of folders reach nothing that pytest writes raw: terminal, test ids, JUnit file."""
+"""Texts of criteria and names of folders reach nothing that pytest writes raw: terminal, test ids, JUnit file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_nothing_that_pytest_writes_shows_a_name_raw(lone_terminal: Terminal, id
     (folder / "coh").rename(cohort)
     shutil.move(folder / "bad" / "coh", folder / "bad" / "coh_0_owned_31m")
     fm = (folder / "bad").rename(folder / f"bad{EVIL}").name
-    text = INDEX.replace('"index-only"', json.dumps(EVIL)).replace('"A test."', json.dumps(f"{EVIL} so"))
+    text = INDEX.replace('"A test."', json.dumps(f"{EVIL} so"))
     (folder / "index.toml").write_text(text)
     if ids == "as they are":
         option = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
