@@ -1,4 +1,4 @@
-"""Texts of criteria and names of folders reach nothing that pytest writes raw: terminal, test ids, JUnit file."""
+"""Texts of criteria and names of folders reach nothing that pytest writes raw: terminal, test ids, JUnit."""
 
 from __future__ import annotations
 
