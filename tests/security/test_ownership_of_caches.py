@@ -165,3 +165,12 @@ def test_a_read_only_cache_fails_when_something_has_to_be_written(
     empty.root.mkdir()
     with pytest.raises(CacheError, match="Read-only file system"):
         empty.check_usable()
+
+
+def test_the_home_of_an_unknown_user_stays_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATHOROB_CHECKS_CACHE", "~nobody-of-this-name/cache")
+    EmbeddingStore().check_writable()
+    assert (tmp_path / "~nobody-of-this-name" / "cache").is_dir()
