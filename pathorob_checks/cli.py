@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pathorob_checks import console
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
+from pathorob_checks.files import expanded
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _prefetch(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import prefetch
 
-    carried: Path | None = options.to.expanduser().absolute() if options.to else None
+    carried: Path | None = expanded(options.to).absolute() if options.to else None
     cache: str | None = options.fm_cache
     if carried is not None:
         cache = str(prefetch.use_folder(carried))

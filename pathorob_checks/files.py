@@ -14,6 +14,17 @@ from typing import BinaryIO
 TEMPORARY = ".*.tmp"  # what a process that was killed may leave behind
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path whose ~ is a home folder; shells do not expand that of `--fm-cohort=~/data`.
+
+    As in a shell, the ~ of a user whom this machine does not know stays as it is.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A stream whose content replaces `path` in one step when the block ends without an error.

@@ -25,6 +25,8 @@ from pathorob_checks.hub_failures import (
     MissingFileError,
     OfflineError,
     at,
+    check_addresses,
+    host_of,
     hub_error,
     is_offline,
     is_unreachable,
@@ -39,9 +41,11 @@ __all__ = [
     "OfflineError",
     "RemoteFile",
     "cache_folder",
+    "check_addresses",
     "fetch",
     "git_blob_sha1",
     "has_token",
+    "host_of",
     "is_offline",
     "list_files",
     "refuse_a_full_disk",
@@ -94,6 +98,7 @@ def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> s
     HubError : when the repository or revision does not exist, access is refused, or the hub cannot be
         reached and nothing is cached.
     """
+    check_addresses()  # the library cannot be imported with a wrong one
     from huggingface_hub import HfApi
 
     if revision is not None and _COMMIT.fullmatch(revision):
@@ -128,6 +133,7 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
     ------
     HubError : as `resolve_revision`.
     """
+    check_addresses()  # the library cannot be imported with a wrong one
     from huggingface_hub import HfApi
 
     def request() -> list[RemoteFile]:
@@ -164,6 +170,7 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
     MissingFileError : when the repository has no such file at this commit.
     HubError : when it cannot be downloaded for another reason, such as a full disk.
     """
+    check_addresses()  # the library cannot be imported with a wrong one
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     _refuse_a_path_outside(filename, repo)
@@ -202,6 +209,7 @@ def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -
     ------
     HubError : as `fetch`, without downloading the file.
     """
+    check_addresses()  # the library cannot be imported with a wrong one
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     # As in `fetch`, a file in the cache needs no request, so that this works offline too.

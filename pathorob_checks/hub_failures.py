@@ -17,6 +17,7 @@ from pathorob_checks.wording import printable
 
 Kind = Literal["model", "dataset"]
 
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _SECRETS = (
     (re.compile(r"(?<=//)[^/\s@]*@"), ""),  # user and password before a host
     (re.compile(r"(?<=[?&])[^\s'\"<>)]+"), "..."),  # what signs a link
@@ -49,6 +50,45 @@ def redacted(text: str) -> str:
     for secret, replacement in _SECRETS:
         text = secret.sub(replacement, text)
     return printable(text)
+
+
+def host_of(address: str) -> str | None:
+    """The host of an address of the web, with its port, without user and password; None if it is no address.
+
+    >>> host_of("http://user:secret@hub.org:80/a"), host_of("http://[::1"), host_of("hub.org")
+    ('hub.org:80', None, None)
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:  # brackets that do not match, a port that is no number
+        return None
+    if not parts.scheme or not parts.hostname or re.search(r"[\s\x00-\x1f]", parts.netloc):
+        return None
+    return parts.hostname if port is None else f"{parts.hostname}:{port}"
+
+
+def check_addresses() -> None:
+    """Refuse an address of the hub, or of a proxy, that is none.
+
+    Raises
+    ------
+    HubError : it names the variable; its value may hold a password.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")  # its library may not even be imported
+    if not endpoint.startswith(("http://", "https://")) or host_of(endpoint) is None:
+        raise HubError(
+            "the address of the hub, HF_ENDPOINT, is not one of the web",
+            remedy="set it to an address such as https://huggingface.co, or unset it",
+        )
+    for name in _PROXIES:
+        for variable in (name, name.lower()):
+            value = os.environ.get(variable)
+            if value and host_of(value if "://" in value else f"http://{value}") is None:
+                raise HubError(
+                    f"the address of the proxy, {variable}, is not one",
+                    remedy="set it to an address such as http://proxy:3128, or unset it",
+                )
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -149,7 +189,7 @@ def hub_error(
             remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
         )
     if is_unreachable(error):
-        host = urlsplit(constants.ENDPOINT).hostname or "the hub"
+        host = host_of(constants.ENDPOINT) or "the hub"
         return OfflineError(
             f"{host} cannot be reached for {what}, which is not in this machine's cache",
             remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
@@ -168,6 +208,11 @@ def hub_error(
         return HubError(
             f"the response for {what} is not that of a Hugging Face Hub but perhaps a login page",
             remedy="check the proxy and HF_ENDPOINT",
+        )
+    if isinstance(error, ImportError):  # httpx imports what a SOCKS proxy needs only then
+        return HubError(
+            f"{what} cannot be requested, as a package for the proxy or the hub is not installed",
+            remedy="for a SOCKS proxy, pip install 'httpx[socks]'",
         )
     if isinstance(error, ValueError):
         return HubError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -284,6 +286,17 @@ def test_a_symbolic_link_out_of_the_folder_is_refused(folder: Path, table: Table
     (folder / table[1][0]).rename(target)
     (folder / table[1][0]).symlink_to(target)
     assert_mentions(problem(folder), "line 2", "outside the cohort folder")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_an_image_that_is_no_file_is_not_called_missing(
+    folder: Path, table: Table, make: Callable[[Path], None]
+) -> None:
+    path = folder / table[1][0]
+    path.unlink()
+    make(path)
+    assert_mentions(problem(folder), f"the image of manifest.csv line 2 is not a file: '{table[1][0]}'")
 
 
 def test_a_loop_of_symbolic_links_is_a_missing_image(folder: Path, table: Table) -> None:

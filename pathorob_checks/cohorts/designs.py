@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN
 from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.files import expanded
 
 
 def view_designs(text: str) -> dict[str, Any]:
@@ -30,6 +30,6 @@ def view_designs(text: str) -> dict[str, Any]:
         from pathorob_checks.cohorts.demo import recipe_bytes
 
         return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
-    path = Path(text).expanduser()
+    path = expanded(text)
     file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
     return {"robustness_index": {"k": read_settings(file).k}}

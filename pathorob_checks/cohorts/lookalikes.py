@@ -39,18 +39,63 @@ _LATIN_OF_LETTERS = (
     ("ՍՕոսօհցզյ", "UOnuohgqj"),
     # Cherokee
     ("ᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᏔᏃᎡᎳ", "ABCDEGHJKLMPRSTVWZRW"),
-    # Letters of phonetic writing, Lisu
+    # Letters of phonetic writing, other Latin ones, Lisu
     ("ɑɩƖɪǀꓲꓮꓐꓚꓓꓰꓕ", "aiIIllABCDET"),
+    ("ðþÞŋŊĸ", "dpPnNk"),
+    # Hebrew, Arabic, Hangul, Chinese, Malayalam, Burmese, Ethiopic
+    ("וסاهᅵᄋ〇ഠဝሀ", "lololooooU"),
+    # Arabic letters that are one in some of its languages
+    ("یىېےکہھەۂۀةۃ", "ييييكooooooo"),
+    # Katakana and the Chinese characters that they look like
+    ("カロニエハトタチーミオヒムセリ", "力口二工八卜夕千一三才匕厶七刂"),
+    # Small Katakana
+    ("ァィゥェォッャュョヮヵヶ", "アイウエオツヤユヨワカケ"),
+    # Hiragana, which writes the same words as Katakana
+    ("".join(map(chr, range(0x3041, 0x3097))), "".join(map(chr, range(0x30A1, 0x30F7)))),
 )
-_LATIN_OF = {
-    ord(letter): latin
-    for letters, latins in _LATIN_OF_LETTERS
-    for letter, latin in zip(letters, latins, strict=True)
-}
+
+
+def _table() -> dict[int, str]:
+    """Each letter's replacement; a replacement that has one itself, in a row above, is replaced too."""
+    table: dict[int, str] = {}
+    for letters, others in _LATIN_OF_LETTERS:
+        for letter, other in zip(letters, others, strict=True):
+            table[ord(letter)] = table.get(ord(other), other)
+    return table
+
+
+_LATIN_OF = _table()
 _SPECIAL_FORM = re.compile("LETTER (?:DOTLESS|SCRIPT|INSULAR|BLACKLETTER|LONG|FINAL) ")
-_WITHOUT_VOWEL_SIGNS = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE"})
-_ALIKE_IN_LATIN = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
-_ALIKE_PAIRS = (("rn", "m"), ("vv", "w"))
+_FRAMED = re.compile("^(?:NEGATIVE |CROSSED )*(?:SQUARED|CIRCLED) |^REGIONAL INDICATOR SYMBOL ")
+# Letters that are drawn as an apostrophe, an exclamation mark or a question mark.
+_PUNCTUATION_LETTERS = frozenset("\u01c3\u0294\u0241\ua78b\ua78c")
+# In these scripts marks on a letter are accents, or vowels that are mostly not written.
+_MARKS_ARE_OPTIONAL = frozenset(
+    {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "HEBREW", "ARABIC", "SYRIAC"}
+)
+# Scripts that names are written in today (the recommended ones of Unicode's annex 31), by the first word of
+# the names of their letters. Of others, hardly anybody sees which letters are alike, or Latin ones.
+_SCRIPTS_IN_USE = frozenset(
+    (
+        *("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "HEBREW", "ARABIC", "THAANA", "ETHIOPIC"),
+        *("DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU", "KANNADA"),
+        *("MALAYALAM", "SINHALA", "THAI", "LAO", "TIBETAN", "MYANMAR", "KHMER"),
+        *("CJK", "IDEOGRAPHIC", "BOPOMOFO", "HIRAGANA", "KATAKANA", "HANGUL"),
+    )
+)
+_RARE_LETTERS = ("GEORGIAN SMALL ", "GEORGIAN CAPITAL ", "CJK RADICAL ", "CJK STROKE ")
+_MICRO = re.compile("(?<![^\\W_])[0-9.,]*\u03bc(?=[glmLM]\\b)")  # of a unit: \u03bcm
+
+_ZERO_AND_O = str.maketrans("0", "o")
+# As upper and lower case are drawn: an I is an l. An L is not, so it stays one, under a letter of its own.
+_AS_DRAWN = str.maketrans("I1|L", "lll\u029f")
+# As a keyboard without these letters has them.
+_WRITTEN_OUT = str.maketrans(
+    {"ä": "ae", "æ": "ae", "ö": "oe", "ø": "oe", "œ": "oe", "ü": "ue", "å": "aa", "þ": "th", "&": "and"}
+)
+_SYMBOLS = str.maketrans({**dict(zip("|!$€£¢©@×∪∨∫∈∀➕", "llSELccaxUvSEA+", strict=True)), "‖": "ll"})
+_LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+_ALIKE_PAIRS = (("rn", "m"), ("vv", "w"), ("เเ", "แ"))
 _BETWEEN_DIGITS = re.compile(rf"(?<=\d)(?:[^\w{_TELLING}]|_)+(?=\d)")
 
 
@@ -72,13 +117,26 @@ def _is_in(character: str, ranges: Sequence[tuple[int, int]]) -> bool:
 
 
 def mixed_word(text: str) -> str | None:
-    """The first word with letters of scripts that no language writes together."""
+    """The first word with letters of scripts that no language writes together; units may have a micro."""
     letters = "".join(character for character in text if not _is_in(character, _LOOSE_MARKS))
+    letters = _MICRO.sub("", letters)
     for word in re.findall(r"[^\W\d_]+", letters):
         scripts = {_script(letter) for letter in word} - {""}
         if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
             return str(word)
     return None
+
+
+def rare_letters(text: str) -> list[str]:
+    """Letters of scripts that hardly any name is written in."""
+    return [character for character in text if _is_rare(character)]
+
+
+def _is_rare(character: str) -> bool:
+    name = unicodedata.name(character, "")
+    if name.startswith(_RARE_LETTERS):
+        return True
+    return character.isalpha() and (_script(character) or "LATIN") not in _SCRIPTS_IN_USE
 
 
 def _script(letter: str) -> str:
@@ -95,16 +153,29 @@ def in_latin(text: str) -> str:
 
     Letters are compared before and after their case is changed: some are alike in one case only.
     """
+    return _lowered(_replaced(text))
+
+
+def _replaced(text: str) -> str:
     plain = text if text.isascii() else "".join(map(_without_addition, text))
-    return plain.translate(_LATIN_OF).casefold().translate(_LATIN_OF).casefold()
+    return plain.translate(_LATIN_OF)
+
+
+def _lowered(text: str) -> str:
+    return text.casefold().translate(_LATIN_OF).casefold()
 
 
 @cache
 def _without_addition(letter: str) -> str:
-    """A letter without the stroke, hook or tail that its name in Unicode has, and as no special form."""
+    """A letter without the stroke, hook or frame that its name in Unicode has; digits of scripts as ASCII."""
+    if (digit := unicodedata.decimal(letter, None)) is not None:
+        return str(digit)
     name = unicodedata.name(letter, "").partition(" WITH ")[0]
-    name = name.replace("LETTER SMALL CAPITAL ", "CAPITAL LETTER ")
+    name = name.replace("CAPITAL LETTER SMALL", "LETTER SMALL").replace(
+        "LETTER SMALL CAPITAL ", "CAPITAL LETTER "
+    )
     name = _SPECIAL_FORM.sub("LETTER ", name)
+    name = _FRAMED.sub("LATIN CAPITAL " if name.startswith("REGIONAL") else "", name)
     try:
         return unicodedata.lookup(name)
     except KeyError:
@@ -113,22 +184,45 @@ def _without_addition(letter: str) -> str:
 
 def _is_vowel_sign(text: str, place: int) -> bool:
     """Whether a character is a mark on a letter of a script that writes such marks as part of its words."""
+    if place and text[place] == text[place - 1]:  # drawn over itself
+        return False
     while unicodedata.category(text[place])[0] == "M" and place:
         place -= 1
         if text[place].isalpha():
-            return _script(text[place]) not in _WITHOUT_VOWEL_SIGNS
+            return _script(text[place]) not in _MARKS_ARE_OPTIONAL
     return False
 
 
 def _is_punctuation_letter(character: str) -> bool:
     """Whether a letter is drawn as an apostrophe, a dash or a stroke: those of no script, and the tatweel."""
-    return unicodedata.category(character) == "Lm" and (
-        character == "\u0640" or unicodedata.name(character, "").startswith("MODIFIER")
+    return character in _PUNCTUATION_LETTERS or (
+        unicodedata.category(character) == "Lm"
+        and (character == "\u0640" or unicodedata.name(character, "").startswith("MODIFIER"))
     )
 
 
+def readings(text: str) -> frozenset[str]:
+    """What a reader may take a name for: two names are alike if they have one of these in common.
+
+    Upper and lower case are one in the first, letters that are drawn alike (`I`, `l`, `1`) in the second. The
+    others are of a name with its umlauts written out, numbers without leading zeros, symbols as letters.
+
+    >>> readings("A1") & readings("Al") != set(), readings("AI") & readings("AL")
+    (True, frozenset())
+    """
+    plain = unicodedata.normalize("NFKC", text)
+    written = (
+        plain,
+        plain.casefold().translate(_WRITTEN_OUT),
+        _LEADING_ZEROS.sub("", plain if plain.isascii() else "".join(map(_without_addition, plain))),
+        plain.translate(_SYMBOLS),
+    )
+    drawn = "drawn " + _skeleton(plain, as_drawn=True)  # compared with readings of its kind only
+    return frozenset({*map(skeleton, written), drawn})
+
+
 def skeleton(text: str) -> str:
-    """What is the same for two names that a reader could take for one.
+    """What is the same for two names that differ only in how they are written.
 
     Case, white space, punctuation and accents are left out, and letters of other scripts are replaced by the
     Latin ones that they look like. A mark between two digits stays: `1-12` is not `11-2`.
@@ -136,13 +230,17 @@ def skeleton(text: str) -> str:
     >>> skeleton("U Hospital") == skeleton("U_Hospital."), skeleton("A-1") == skeleton("A-11")
     (True, False)
     """
+    return _skeleton(text, as_drawn=False)
+
+
+def _skeleton(text: str, *, as_drawn: bool) -> str:
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
     plain = "".join(
         character
         for character in decomposed
         if not _is_in(character, _LOOSE_MARKS) and not _is_unseen(character)
     )
-    plain = _BETWEEN_DIGITS.sub(".", in_latin(plain))
+    plain = _BETWEEN_DIGITS.sub(".", _replaced(plain))
     kept = "".join(
         character
         for place, character in enumerate(plain)
@@ -150,7 +248,8 @@ def skeleton(text: str) -> str:
         or _is_vowel_sign(plain, place)
         or character in _TELLING
         or (character == "." and plain[place - 1 : place].isdigit() and plain[place + 1 :][:1].isdigit())
-    ).translate(_ALIKE_IN_LATIN)
+    )
+    kept = _lowered(kept.translate(_AS_DRAWN) if as_drawn else kept).translate(_ZERO_AND_O)
     for pair, one in _ALIKE_PAIRS:
         kept = kept.replace(pair, one)
     return kept

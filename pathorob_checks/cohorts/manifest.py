@@ -125,6 +125,11 @@ def _actual_paths(folder: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
             path = files.file(row.image_path)
         except OSError as error:
             raise unreadable(f"the image of {line}", error) from error
+        if path is None and (root / row.image_path).exists():
+            raise CohortError(
+                f"the image of {line} is not a file: '{row.image_path}'",
+                remedy="put the file of an image there",
+            )
         first = by_path.setdefault(os.path.normpath(path or row.image_path), row)
         if first is not row:
             raise CohortError(

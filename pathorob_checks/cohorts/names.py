@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pathorob_checks.cohorts.lookalikes import in_latin, mixed_word, skeleton, unseen
+from pathorob_checks.cohorts.lookalikes import in_latin, mixed_word, rare_letters, readings, unseen
 from pathorob_checks.cohorts.reading import read_file
 from pathorob_checks.errors import CohortError
 from pathorob_checks.wording import printable
@@ -107,6 +107,12 @@ class Names:
                 f"{where} has letters of different scripts within a word of its {column}: {described(name)}",
                 remedy=f"write the word in one script, or {_AFTER_A_REVIEW.format('the name')}",
             )
+        if (rare := rare_letters(name)) and not self._accepts(name):
+            raise CohortError(
+                f"{where} has letters of a script that is rarely used in its {column}: {quoted_name(name)} "
+                f"({_code_points(dict.fromkeys(rare))})",
+                remedy=f"write the name in a common script, or {_AFTER_A_REVIEW.format('the name')}",
+            )
         first, first_where = self._first.setdefault(column, {}).setdefault(name, (text, where))
         if first != text and not self._accepts(name):
             raise _alike(LABELS[column], (first, first_where), (text, where))
@@ -117,14 +123,15 @@ class Names:
 
         Raises
         ------
-        CohortError : two names of a column have one skeleton; the message shows how they differ.
+        CohortError : two names of a column have a reading in common; the message shows how they differ.
         """
         for column, first in self._first.items():
             alike: dict[str, tuple[str, str]] = {}
             for name, (_, where) in first.items():
-                other = alike.setdefault(skeleton(name), (name, where))
-                if other[0] != name and not self._accepts(other[0], name):
-                    raise _alike(LABELS[column], other, (name, where))
+                for reading in sorted(readings(name)):
+                    other = alike.setdefault(reading, (name, where))
+                    if other[0] != name and not self._accepts(other[0], name):
+                        raise _alike(LABELS[column], other, (name, where))
 
     @property
     def notes(self) -> tuple[str, ...]:

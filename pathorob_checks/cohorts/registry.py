@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathorob_checks.cohorts.cohort import Cohort
-from pathorob_checks.cohorts.lookalikes import skeleton
+from pathorob_checks.cohorts.lookalikes import readings
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames
 from pathorob_checks.errors import CohortError
+from pathorob_checks.files import expanded
 from pathorob_checks.wording import printable
 
 BUILT_IN = ("demo",)
@@ -50,7 +51,7 @@ def cohort_name(text: str) -> str:
     if (published := _published(text)) is not None:
         return published[0]
     # normpath and not Path.resolve, which would look at the disk; Path.cwd() gives '.' a name.
-    last = Path(os.path.normpath(Path.cwd() / _path(text))).name
+    last = Path(os.path.normpath(Path.cwd() / expanded(text))).name
     last = last.removesuffix(".parquet")
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", last).strip("_") or "cohort"
 
@@ -79,7 +80,7 @@ def check_cohort_text(text: str) -> None:
                 remedy="give a branch, a tag or a commit, or leave the @ out",
             )
         return
-    path = _path(text)
+    path = expanded(text)
     if not text.strip():
         raise CohortError("the name of the cohort is empty", remedy=choices)
     try:
@@ -108,9 +109,9 @@ def _check_own_name(text: str, path: Path) -> None:
     """Refuse a user's cohort under the name of another one: published bounds and schedules are by name."""
     last = Path(os.path.normpath(Path.cwd() / path)).name
     for name in (cohort_name(text), last, Path(os.path.realpath(path)).name):
-        plain = skeleton(name.removesuffix(".parquet").partition("@")[0])
+        own = readings(name.removesuffix(".parquet").partition("@")[0])
         for known in (*BUILT_IN, *BENCHMARK):
-            if plain == skeleton(known):
+            if own & readings(known):
                 raise CohortError(
                     f"the cohort '{_shown(text)}' is yours but is called like the cohort {known} of "
                     + ("this package" if known in BUILT_IN else "the benchmark"),
@@ -173,7 +174,7 @@ def load_cohort(text: str, sources: CohortSources, commit: str | None = None) ->
 
         tables = benchmark.tables(sources.metadata, sources.cache)
         return benchmark.load(published[0], commit, tables, sources.accepted_names)
-    return _load_own(_path(text), sources.accepted_names)
+    return _load_own(expanded(text), sources.accepted_names)
 
 
 def _load_own(path: Path, accepted: AcceptedNames) -> Cohort:
@@ -196,11 +197,3 @@ def _published(text: str) -> tuple[str, str | None] | None:
 
 def _shown(text: str) -> str:
     return printable(text if len(text) <= 200 else text[:200] + "...")
-
-
-def _path(text: str) -> Path:
-    """The path in a text; shells do not expand the ~ of `--fm-cohort=~/data`."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~name of an unknown user
-        return Path(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pathorob_checks.embeddings import upkeep
 from pathorob_checks.embeddings.store import EmbeddingStore
+from pathorob_checks.files import expanded
 from pathorob_checks.sizes import written_size
 from pathorob_checks.wording import printable
 
@@ -15,7 +16,7 @@ _SHOWN = 12  # digits of a key
 
 def store_at(folder: str | None) -> EmbeddingStore:
     """The store in a folder, or the user's own."""
-    return EmbeddingStore(Path(folder).expanduser() if folder else None)
+    return EmbeddingStore(expanded(folder) if folder else None)
 
 
 def listing(store: EmbeddingStore) -> Iterator[str]:
@@ -68,7 +69,7 @@ def export(
     if cohort is not None:
         from pathorob_checks.cohorts.registry import CohortSources, cohort_name, load_cohort
 
-        place = Path(metadata).expanduser() if metadata else None
+        place = expanded(metadata) if metadata else None
         sources = CohortSources(metadata=place, cache=store.root)
         table = (cohort_name(cohort), load_cohort(cohort, sources, None).patches)
     for path in upkeep.export(store, upkeep.find(store, key), folder, table):

@@ -53,7 +53,7 @@ class _Ahead:
 def examine(inputs: Inputs) -> Iterator[Finding]:
     """Examine everything that a run of these FMs on these cohorts needs."""
     ahead = _Ahead()
-    yield from _hub()
+    yield from _attempt("hub", _hub)
     subjects = inputs.subjects
     reached = [
         *(_attempt(f"FM {name}", partial(_model, inputs, name, ahead)) for name in subjects.specs),
@@ -77,13 +77,11 @@ def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fi
 
 
 def _hub() -> Iterator[Finding]:
-    from urllib.parse import urlsplit
-
-    from huggingface_hub import constants
-
     from pathorob_checks import hub
 
-    host = urlsplit(constants.ENDPOINT).hostname or "the hub"
+    hub.check_addresses()
+    from huggingface_hub import constants
+
     if hub.is_offline():
         yield Finding(
             WARN,
@@ -92,7 +90,7 @@ def _hub() -> Iterator[Finding]:
             "unset it to look for newer revisions",
         )
     else:
-        yield Finding(PASS, "hub", f"{host} will be used")
+        yield Finding(PASS, "hub", f"{hub.host_of(constants.ENDPOINT)} will be used")
     if hub.has_token():
         yield Finding(PASS, "token", "a token is set")
     else:

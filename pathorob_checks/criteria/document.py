@@ -13,7 +13,7 @@ from typing import Any
 from pathorob_checks.criteria.toml_text import KeyPath, TomlTextError, read_toml, toml_lines
 from pathorob_checks.criteria.yaml_text import YamlTextError, read_yaml
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.files import read_limited
+from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.wording import hint, shortened
 
 BUILT_IN = ("floor", "median", "frontier", "release")
@@ -81,7 +81,7 @@ def read(name_or_path: str | Path) -> Document:
         )
     try:
         # Editors on Windows put a byte order mark in front, which TOML does not know.
-        text = read_limited(path.expanduser(), LARGEST).decode("utf-8-sig")
+        text = read_limited(expanded(path), LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CriteriaError(
             f"the criteria file {name} is not UTF-8 text", remedy="save it as UTF-8"

@@ -76,7 +76,10 @@ def npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     if version not in _READERS:
         raise ValueError(f"version {version[0]}.{version[1]} of .npy files holds no embeddings")
-    shape, _, dtype = _READERS[version](stream)
+    try:
+        shape, _, dtype = _READERS[version](stream)
+    except Exception as error:  # NumPy's and Python's parsers raise many kinds, some with the whole header
+        raise ValueError(f"its header is not one of an .npy file ({type(error).__name__})") from error
     if dtype.hasobject:
         raise ValueError("it declares Python objects")
     if any(length < 0 for length in shape):

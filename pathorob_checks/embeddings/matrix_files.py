@@ -23,7 +23,7 @@ from pathorob_checks.embeddings import declared, key_tables
 from pathorob_checks.embeddings.files import cache_errors
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError
 from pathorob_checks.files import write_atomically
-from pathorob_checks.wording import named, quoted, shortened
+from pathorob_checks.wording import brief, named, quoted, shortened
 
 PRECISIONS = ("float32", "float16", "bfloat16", "float64")
 BLOCK = 4096  # rows in memory beside the result: 25 MB at D = 1,536
@@ -76,9 +76,7 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
                     remedy="delete the one that is wrong",
                 )
             declared.check_text(math.prod(file.get_slice("keys").get_shape()), f"tensor 'keys' of '{where}'")
-            keys = json.loads(file.get_tensor("keys").tobytes())
-            if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-                raise ValueError("tensor 'keys' is not a JSON list of strings")
+            keys = _listed_keys(file.get_tensor("keys").tobytes())
         header = file.get_slice("embeddings")
         shape, code = tuple(header.get_shape()), header.get_dtype()
     dtype = _TENSOR_DTYPES.get(code, code)
@@ -90,6 +88,16 @@ def tensors(path: Path, where: str, keys: list[str] | None) -> Matrix:
         return np.asarray(block.float() if dtype == "bfloat16" else block)
 
     return _sliced(part, shape, dtype, where, keys)
+
+
+def _listed_keys(content: bytes) -> list[str]:
+    try:
+        keys = json.loads(content)
+    except (ValueError, RecursionError):
+        keys = None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("tensor 'keys' is not a JSON list of strings")
+    return keys
 
 
 def write_tensors(path: Path, keys: Sequence[str], values: npt.NDArray[np.float32]) -> None:
@@ -211,7 +219,7 @@ def no_objects(where: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if "object" not in str(error).lower():
+        if not any(words in str(error).lower() for words in ("python objects", "object array")):
             raise
         raise EmbeddingError(
             f"{where} holds pickled Python objects, which are never loaded",
@@ -239,7 +247,7 @@ def reading_errors(where: str, kind: type[Exception] = Exception) -> Iterator[No
     except PathorobChecksError:
         raise
     except kind as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = brief(" ".join(str(error).split())) or type(error).__name__
         raise EmbeddingError(
             f"'{where}' cannot be read: {reason}",
             remedy="write it again, or copy it again if the copy was interrupted",

@@ -21,7 +21,7 @@ FOLDER_MODE, FILE_MODE = 0o755, 0o644  # of what the store makes, whatever the u
 
 
 def check_private(root: Path, paths: Iterable[Path]) -> None:
-    """Refuse folders and files that another user owns or can write to; those that do not exist are left out.
+    """Refuse paths that another user owns or can write to, or that are no files; absent ones are left out.
 
     Parameters
     ----------
@@ -42,6 +42,11 @@ def check_private(root: Path, paths: Iterable[Path]) -> None:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 continue  # what cannot be there is refused by those who need it
             raise
+        if not (stat.S_ISDIR(target.st_mode) or stat.S_ISREG(target.st_mode)):  # reading a pipe never ends
+            raise CacheError(
+                f"'{path}' of the cache folder is neither a file nor a folder",
+                remedy="delete it, or give another folder with --fm-cache=DIR",
+            )
         strangers = {link.st_uid, target.st_uid} - trusted
         if strangers:
             raise CacheError(

@@ -46,7 +46,7 @@ from pathorob_checks.embeddings.shards import (
     unpack,
 )
 from pathorob_checks.errors import CacheError
-from pathorob_checks.files import TEMPORARY, write_atomically
+from pathorob_checks.files import TEMPORARY, expanded, write_atomically
 
 SCHEMA = "pathorob-checks/embeddings/2"
 MANIFEST = "manifest.json"
@@ -76,7 +76,7 @@ def default_root() -> Path:
     """`PATHOROB_CHECKS_CACHE`, or the user's cache folder where the operating system expects it."""
     chosen = os.environ.get("PATHOROB_CHECKS_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return Path(platformdirs.user_cache_dir("pathorob-checks", appauthor=False))
 
 

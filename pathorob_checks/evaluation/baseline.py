@@ -13,7 +13,7 @@ from pathorob_checks.criteria.criterion import DIFFERENCE_IDS, Criterion
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import CriteriaError, ResultsError
-from pathorob_checks.files import read_limited
+from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.results.consistency import contradictions
@@ -161,7 +161,7 @@ def read_baseline(path: str | Path, fm: str | None = None) -> Baseline:
         no such FM.
     """
     try:
-        content = read_limited(Path(path).expanduser(), LARGEST)
+        content = read_limited(expanded(path), LARGEST)
         results = Results.from_json(content, f"the baseline {path}")
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

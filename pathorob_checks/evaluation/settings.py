@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import SettingsError
+from pathorob_checks.files import expanded
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 
@@ -106,7 +107,7 @@ class Settings:
         """Where embeddings are kept."""
         from pathorob_checks.embeddings.store import EmbeddingStore
 
-        return EmbeddingStore(Path(self.cache).expanduser() if self.cache else None)
+        return EmbeddingStore(expanded(self.cache) if self.cache else None)
 
     def sources(self) -> CohortSources:
         """Where the benchmark's tables come from, and the names that were reviewed.
@@ -118,9 +119,9 @@ class Settings:
         from pathorob_checks.cohorts.names import NONE_ACCEPTED, read_accepted_names
         from pathorob_checks.cohorts.registry import CohortSources
 
-        folder = Path(self.metadata).expanduser() if self.metadata else None
+        folder = expanded(self.metadata) if self.metadata else None
         names = self.accepted_names
-        accepted = read_accepted_names(Path(names).expanduser()) if names else NONE_ACCEPTED
+        accepted = read_accepted_names(expanded(names)) if names else NONE_ACCEPTED
         return CohortSources(metadata=folder, cache=self.store().root, accepted_names=accepted)
 
     def model_settings(self, device: str) -> ModelSettings:

@@ -16,6 +16,7 @@ from pathorob_checks.evaluation.baseline import Baseline, baseline_of_this_run, 
 from pathorob_checks.evaluation.plan import Key, PlannedCheck, plan_of
 from pathorob_checks.evaluation.subjects import Subject, Subjects
 from pathorob_checks.metrics.registry import metric
+from pathorob_checks.wording import brief, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
@@ -163,7 +164,14 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
         profile = chosen if isinstance(chosen, Profile) else load_profiles(chosen)
         profile = under_own_name(profile)
     baseline = _baseline(settings, subjects, profile)
-    return Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
+    terms = Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
+    if baseline is not None and not terms.of_quantity("difference"):
+        raise CriteriaError(
+            f"nothing of this run is compared with the baseline {brief(printable(baseline.fm))} "
+            f"({printable(baseline.source)})",
+            remedy="name another FM beside it, and a cohort and a metric of it, or leave the baseline out",
+        )
+    return terms
 
 
 def _baseline(settings: Settings, subjects: Subjects, profile: Profile) -> Baseline | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
+from pathorob_checks.files import expanded
 from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.failures import in_a_sentence
 from pathorob_checks.models.spec import ModelSpec
@@ -139,7 +140,7 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
     if spec.kind in ("recipe", "hf-hub"):
         revision = _resolve_on_hub(spec)
     elif spec.kind in ("local-dir", "embeddings"):
-        folder = Path(spec.target).expanduser().absolute()
+        folder = expanded(spec.target).absolute()
         if not folder.is_dir():
             what = "embeddings" if spec.kind == "embeddings" else "config.json and model.safetensors"
             raise ModelError(f"{spec.text} is not a folder", remedy=f"check the path, or save {what} there")

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from pathorob_checks.errors import SpecError
+from pathorob_checks.files import expanded
 
 DEMO_NAMES = ("stain-invariant", "color-sensitive")
 """Names after `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
@@ -117,7 +118,7 @@ def short_names(specs: Sequence[ModelSpec]) -> list[str]:
 def _model_key(spec: ModelSpec) -> tuple[str, str, str | None]:
     """Equal for specs that name the same model: a recipe and its repository, two paths to a folder."""
     if spec.kind in _FOLDERS:
-        return spec.kind, str(Path(spec.target).expanduser().resolve()), None
+        return spec.kind, str(expanded(spec.target).resolve()), None
     recipes = recipe_repositories()
     if spec.kind == "recipe":
         repo, pinned = recipes[spec.target]
@@ -140,7 +141,7 @@ def _name_forms(spec: ModelSpec) -> list[str]:
         return [spec.target, spec.target if spec.revision is None else f"{spec.target}@{spec.revision}"]
     if spec.kind in _FOLDERS:
         # A link is not resolved: the user knows its own name.
-        path = Path(os.path.normpath(Path(spec.target).expanduser().absolute())).as_posix()
+        path = Path(os.path.normpath(expanded(spec.target).absolute())).as_posix()
         parts = [part for part in path.split("/") if part]
         forms = ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)]
         return [*forms, path, f"{spec.kind}:{path}"]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from pathorob_checks.errors import SettingsError
+from pathorob_checks.errors import HubError, SettingsError
 from pathorob_checks.evaluation.settings import ENGINES, Settings
+from pathorob_checks.hub_failures import check_addresses, host_of
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.sizes import parse_size
@@ -374,7 +374,13 @@ def _written(value: object) -> str:
 def _hub() -> dict[str, str]:
     """Another hub than the usual one decides which weights a name means."""
     endpoint = os.environ.get("HF_ENDPOINT")
-    return {"hub": f"hub: {urlsplit(endpoint).netloc.rpartition('@')[2]} (HF_ENDPOINT)"} if endpoint else {}
+    if not endpoint:
+        return {}
+    try:
+        check_addresses()
+    except HubError as error:
+        raise SettingsError(error.problem, remedy=error.remedy) from None
+    return {"hub": f"hub: {host_of(endpoint)} (HF_ENDPOINT)"}
 
 
 def _value(config: pytest.Config, option: Option) -> tuple[Any, str | None]:

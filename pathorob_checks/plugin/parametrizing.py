@@ -35,7 +35,7 @@ class Case(NamedTuple):
     @property
     def id(self) -> str:
         """The part of the test's id in brackets."""
-        return f"{self.fm}-{self.cohort}{self.suffix}"
+        return printable(f"{self.fm}-{self.cohort}{self.suffix}")
 
 
 def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pathorob_checks.errors import ResultsError
-from pathorob_checks.files import read_limited, write_atomically
+from pathorob_checks.files import expanded, read_limited, write_atomically
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
@@ -234,7 +234,7 @@ class Results(ResultsDocument):
             It cannot be read, or is not a results file of this version.
         """
         try:
-            content = read_limited(Path(path).expanduser(), LARGEST)
+            content = read_limited(expanded(path), LARGEST)
         except (OSError, ValueError, RuntimeError) as error:
             raise ResultsError(
                 f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",

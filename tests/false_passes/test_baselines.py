@@ -196,6 +196,13 @@ def test_an_fm_of_the_run_under_two_names(attack: Attack) -> None:
     assert "has the same embeddings of coh as the FM that is compared" in " ".join(outcome.output.split())
 
 
+def test_the_only_fm_of_the_run_as_its_baseline(attack: Attack) -> None:
+    attack.write("index.toml", INDEX.replace("at_least = 0.5", "at_least = 0.0"))
+    outcome = attack.run("--fm-baseline=bad")
+    assert_not_passed(outcome)
+    assert "nothing of this run is compared with the baseline bad (this run)" in outcome.headline
+
+
 def test_a_baseline_whose_cohort_was_relabeled(attack: Attack) -> None:
     attack.run(fm="embeddings:good", results="old.json")
     content = json.loads((attack.folder / "old.json").read_text())

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
 from embedding_folders import COHORT, KEYS, PATCHES, VALUES, WRITERS, Writer, npy, pathorob, refusal, tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,11 @@ def header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
     return stream.getvalue()
+
+
+def text_header(text: str) -> bytes:
+    """A header that NumPy would not write."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
 
 
 def with_npy(folder: Path, content: bytes) -> Path:
@@ -68,10 +74,28 @@ def with_parquet(folder: Path, rows: list[Any], **options: Any) -> Path:
         (b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + b"{", "cannot be read"),
         (b"\x93NUMPY\x01\x00\xff\xff{'descr': '<f4', 'shape': (" + b"9" * 5000, "cannot be read"),
         (b"\x93NUMPY\x09\x00\x10\x00" + b" " * 16, "cannot be read"),
+        (
+            text_header("{'descr': '<f4', 'fortran_order': False, 'shape': (10**9, 5)}"),
+            "its header is not one",
+        ),
+        (text_header("__import__('os').system('exit')"), "its header is not one"),
+        (
+            text_header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000),
+            "its header is not one",
+        ),
     ],
 )
 def test_headers_of_npy_files_that_lie(tmp_path: Path, content: bytes, words: str) -> None:
-    assert words in refusal(with_npy(tmp_path, content))
+    message = refusal(with_npy(tmp_path, content))
+    assert words in message
+    assert len(message) < 1_000
+
+
+@pytest.mark.parametrize("keys", [b"[" * 100_000, b"\xff\xfe", b"[" + b"9" * 5000 + b"]", b"{}", b"[1]"])
+def test_keys_of_a_tensor_file_that_are_none(tmp_path: Path, keys: bytes) -> None:
+    content = {"embeddings": VALUES, "keys": np.frombuffer(keys, dtype=np.uint8)}
+    safetensors.numpy.save_file(content, tmp_path / f"{COHORT}.safetensors")
+    assert "tensor 'keys' is not a JSON list of strings" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

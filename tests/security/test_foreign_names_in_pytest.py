@@ -1,4 +1,4 @@
-"""Names of a profile and of folders reach nothing that pytest writes raw: terminal, test ids, JUnit file."""
+"""Texts of criteria and names of folders reach nothing that pytest writes raw: terminal, test ids, JUnit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def test_nothing_that_pytest_writes_shows_a_name_raw(lone_terminal: Terminal, id
     cohort = folder / f"coh{EVIL}"
     (folder / "coh").rename(cohort)
     shutil.move(folder / "bad" / "coh", folder / "bad" / "coh_0_owned_31m")
-    text = INDEX.replace('"A test."', json.dumps(f"{EVIL} so"))  # a name with such characters is refused
+    fm = (folder / "bad").rename(folder / f"bad{EVIL}").name
+    text = INDEX.replace('"A test."', json.dumps(f"{EVIL} so"))
     (folder / "index.toml").write_text(text)
     if ids == "as they are":
         option = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
         (folder / "pytest.ini").write_text(f"[pytest]\n{option} = true\n")
     run = lone_terminal.pytest(
-        "--fm=embeddings:bad",
+        f"--fm=embeddings:{fm}",
         f"--fm-cohort={cohort.name}",
         "--fm-criteria=index.toml",
         "--junitxml=junit.xml",

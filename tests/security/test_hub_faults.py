@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from loopback_hub import LoopbackHub, loopback_hub
-from terminal import surroundings
+from terminal import Terminal, surroundings
 
 from pathorob_checks import hub, hub_requests
 from pathorob_checks.errors import HubError
@@ -271,3 +271,60 @@ def test_what_holds_a_secret_is_redacted() -> None:
         redacted(f"Authorization: Bearer {PASSWORD}, {TOKEN}\x1b[2J")
         == "Authorization: Bearer ... ...\\x1b[2J"
     )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://hub:99999",
+        f"http://user:{PASSWORD}@hub:port",
+        "hub.org",
+        "file:///etc",
+        "ftp://hub.org",
+        "http://",
+        "http://a b",
+        "",
+    ],
+)
+def test_an_address_of_the_hub_that_is_none(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    commit = "0" * 40
+    for action in (
+        resolve,
+        lambda: hub.list_files(REPO, commit),
+        lambda: hub.fetch(REPO, commit, "config.json"),
+        lambda: hub.size_to_fetch(REPO, commit, "config.json"),
+    ):
+        with pytest.raises(
+            HubError, match="HF_ENDPOINT, is not one of the web; set it to an address"
+        ) as caught:
+            action()
+        assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "address", [f"http://user:{PASSWORD}@[::1", f"http://u:{PASSWORD}@proxy:x", "http://"]
+)
+def test_an_address_of_a_proxy_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(HubError, match=f"the proxy, {variable}, is not one") as caught:
+        resolve()
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["proxy:3128", "http://user:word@proxy:3128", "socks5h://[::1]:1080"])
+def test_usual_addresses_of_a_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    hub.check_addresses()
+
+
+def test_a_run_and_the_doctor_with_a_wrong_address(terminal: Terminal) -> None:
+    for address in ("http://[::1", "http://hub:99999"):
+        run = terminal.pytest("--fm=hf-hub:lab/fm", "--fm-cohort=demo", subprocess=True, HF_ENDPOINT=address)
+        assert run.code == 4
+        assert "ERROR: the address of the hub, HF_ENDPOINT, is not one of the web" in run.output
+        assert "Traceback" not in run.output

@@ -89,6 +89,17 @@ def test_what_belongs_to_another_user_is_refused(
         obtain(NeverLoaded(tmp_path / "loads"), cohort, store)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, file_name(0), "patches.parquet"])
+def test_a_pipe_in_the_place_of_a_file_is_refused(
+    name: str, store: EmbeddingStore, cohort: Cohort, tmp_path: Path
+) -> None:
+    path = entry(store) / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CacheError, match=f"{name}' of the cache folder is neither a file nor a folder"):
+        obtain(NeverLoaded(tmp_path / "loads"), cohort, store)
+
+
 def test_shards_of_an_interrupted_extraction_are_refused_too(
     store: EmbeddingStore, cohort: Cohort, tmp_path: Path
 ) -> None:
@@ -154,3 +165,12 @@ def test_a_read_only_cache_fails_when_something_has_to_be_written(
     empty.root.mkdir()
     with pytest.raises(CacheError, match="Read-only file system"):
         empty.check_usable()
+
+
+def test_the_home_of_an_unknown_user_stays_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATHOROB_CHECKS_CACHE", "~nobody-of-this-name/cache")
+    EmbeddingStore().check_writable()
+    assert (tmp_path / "~nobody-of-this-name" / "cache").is_dir()

@@ -70,7 +70,7 @@ def test_an_image_that_is_a_pipe_is_not_waited_for(
     tmp_path: Path, folder: Path, patches: list[Given]
 ) -> None:
     as_pipe(folder / "images" / "3.png")
-    assert_mentions(problem(folder), "'images/3.png' (line 5)", "missing")
+    assert_mentions(problem(folder), "line 5 is not a file: 'images/3.png'")
     tree = write_tree(tmp_path / "tree", patches)
     as_pipe(tree / "ID" / "NA" / "B" / "BNA" / "1.0.png")
     assert_mentions(problem(tree), "BNA/1.0.png", "not a regular file")
