@@ -156,7 +156,21 @@ def plan_of(
         for subject in subjects.wanted
         for name in INTEGRITY_CHECKS
     ]
+    _check_ids([(check.id, *check.key) for check in checks])
+    _check_ids([(check.id, *check.subject, check.name) for check in integrity])
     return Plan({check.key: check for check in checks}, {check.id: check for check in integrity})
+
+
+def _check_ids(named: Iterable[tuple[str, ...]]) -> None:
+    """Refuse two checks with one test id, of which one record would hide the other."""
+    seen: dict[str, tuple[str, ...]] = {}
+    for test, *parts in named:
+        first = seen.setdefault(test, tuple(parts))
+        if first != tuple(parts):
+            raise CriteriaError(
+                f"two checks have the test id {test}: {quoted(first)} and {quoted(parts)}",
+                remedy="rename an FM's folder, a cohort or a criterion, or check them in two runs",
+            )
 
 
 def _check_ids(subjects: Subjects) -> None:

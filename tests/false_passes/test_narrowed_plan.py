@@ -165,3 +165,15 @@ def test_two_fms_on_two_cohorts_that_have_one_id(attack: Attack) -> None:
     outcome = attack.run("--fm=embeddings:a-b", "--fm-cohort=b-c", fm="embeddings:a", cohort="c")
     assert outcome.code == 4
     assert "have the same id 'a-b-c'" in outcome.output
+
+
+def test_two_subjects_with_one_test_id(attack: Attack) -> None:
+    """FM `a` on cohort `b-c` and FM `a-b` on cohort `c`: one record would hide the other."""
+    for cohort in ("b-c", "c"):
+        shutil.copytree(attack.folder / "coh", attack.folder / cohort)
+    for fm, kind in (("a", "bad"), ("a-b", "good")):
+        for cohort in ("b-c", "c"):
+            shutil.copytree(attack.folder / kind / "coh", attack.folder / fm / cohort)
+    outcome = attack.run("--fm=embeddings:a-b", "--fm-cohort=c", fm="embeddings:a", cohort="b-c")
+    assert outcome.code == 4
+    assert "two checks have the test id" in outcome.output
