@@ -7,10 +7,12 @@ from made_checks import made, unmeasured
 
 from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.errors import CriteriaError
 from pathorob_checks.evaluation.completeness import Collected, completeness
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.plan import Plan, PlannedCheck, PlannedIntegrity
-from pathorob_checks.evaluation.subjects import LeftOut, Subject
+from pathorob_checks.evaluation.plan import plan_of as plan_of_run
+from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects
 from pathorob_checks.results.document import IntegrityCheck, Outcome
 from pathorob_checks.results.outcome import exit_code, summarize
 
@@ -248,3 +250,18 @@ def test_integrity_alone_is_partial_and_nothing_at_all_is_an_error():
     )
     counts = counted([], {}, {name: name for name in IDS}, integrity=[], chosen=tuple(IDS))
     assert ends(counts, [], []) == (Outcome.ERROR, 1)
+
+
+def test_two_checks_with_one_test_id_are_refused():
+    """Criterion `c` of cohort `b` among several, and the only criterion of cohort `b-c`."""
+    entry = load_profile("floor").criteria[0]
+    entries = [
+        entry.model_copy(update={"id": name, "cohorts": (cohort,)})
+        for name, cohort in (("x", "b"), ("c", "b"), ("only", "b-c"))
+    ]
+    profile = load_profile("floor").model_copy(update={"criteria": tuple(entries)})
+    subjects = Subjects(
+        specs={}, cohorts={}, wanted=tuple(Subject("a", "none", cohort) for cohort in ("b", "b-c"))
+    )
+    with pytest.raises(CriteriaError, match="two checks have the test id"):
+        plan_of_run(profile, subjects, None)

@@ -164,11 +164,11 @@ def plan_of(
 def _check_ids(named: Iterable[tuple[str, ...]]) -> None:
     """Refuse two checks with one test id, of which one record would hide the other."""
     seen: dict[str, tuple[str, ...]] = {}
-    for test, *parts in named:
-        first = seen.setdefault(test, tuple(parts))
-        if first != tuple(parts):
+    for name in named:
+        first = seen.setdefault(name[0], name)
+        if first != name:
             raise CriteriaError(
-                f"two checks have the test id {test}: {quoted(first)} and {quoted(parts)}",
+                f"two checks have the test id {name[0]}: {quoted(first[1:])} and {quoted(name[1:])}",
                 remedy="rename an FM's folder, a cohort or a criterion, or check them in two runs",
             )
 

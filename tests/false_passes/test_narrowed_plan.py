@@ -176,4 +176,4 @@ def test_two_subjects_with_one_test_id(attack: Attack) -> None:
             shutil.copytree(attack.folder / kind / "coh", attack.folder / fm / cohort)
     outcome = attack.run("--fm=embeddings:a-b", "--fm-cohort=c", fm="embeddings:a", cohort="b-c")
     assert outcome.code == 4
-    assert "two checks have the test id" in outcome.output
+    assert "have the same id" in outcome.output
