@@ -156,12 +156,11 @@ def plan_of(
         for subject in subjects.wanted
         for name in INTEGRITY_CHECKS
     ]
-    _check_ids([(check.id, *check.key) for check in checks])
-    _check_ids([(check.id, *check.subject, check.name) for check in integrity])
+    _check_tests((check.id, *check.key) for check in checks)
     return Plan({check.key: check for check in checks}, {check.id: check for check in integrity})
 
 
-def _check_ids(named: Iterable[tuple[str, ...]]) -> None:
+def _check_tests(named: Iterable[tuple[str, ...]]) -> None:
     """Refuse two checks with one test id, of which one record would hide the other."""
     seen: dict[str, tuple[str, ...]] = {}
     for name in named:
