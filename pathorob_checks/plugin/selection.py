@@ -137,6 +137,22 @@ def refuse_misread_values(config: pytest.Config) -> None:
             )
 
 
+def refuse_changed_values(config: pytest.Config) -> None:
+    """Refuse options that a `conftest.py` or a plugin changed after the command line was read.
+
+    Raises
+    ------
+    pytest.UsageError : an option of this plugin has another value now.
+    """
+    for option in OPTIONS:
+        name = "pathorob_" + option.ini
+        if getattr(config.option, name, None) != getattr(config.known_args_namespace, name, None):
+            raise pytest.UsageError(
+                f"a conftest.py or a plugin changed {option.flag} after it was read; give it on the command "
+                "line or in a configuration file."
+            )
+
+
 def refuse_empty_values(config: pytest.Config) -> None:
     """Refuse an option without its value: `--fm-baseline=$BASELINE` must not mean that there is none.
 
