@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pathorob_checks.plugin.options import OPTIONS
+from pathorob_checks.plugin.typed import typed
 
 SUITES = "suites"
 # Options of pytest that leave out what passed before: which tests that is cannot be worked out again.
@@ -59,12 +60,6 @@ class _Typed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._config, name)
-
-
-def typed(config: pytest.Config) -> argparse.Namespace:
-    """The options that were typed, without those of `PYTEST_ADDOPTS` and of configuration files."""
-    arguments = [str(argument) for argument in config.invocation_params.args]
-    return config._parser.parse_known_args(arguments)
 
 
 def arrange(config: pytest.Config) -> Selection:
