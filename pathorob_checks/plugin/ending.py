@@ -16,7 +16,7 @@ import pytest
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import is_requested
 from pathorob_checks.plugin.process_end import fails, guard
-from pathorob_checks.plugin.selection import typed
+from pathorob_checks.plugin.typed import typed
 
 # Options with which pytest shows something and runs no test.
 _SHOWS_ONLY = (

@@ -51,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if is_requested(config) and not _is_worker(config):
         selection.refuse_misread_values(config)
+        selection.refuse_changed_values(config)
         selection.refuse_empty_values(config)
     chosen = settings(config)
     if not chosen.fms:

@@ -15,6 +15,7 @@ from pathorob_checks.evaluation.settings import ENGINES, Settings
 from pathorob_checks.hub_failures import check_addresses, host_of
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
+from pathorob_checks.plugin.typed import ADDED, typed
 from pathorob_checks.sizes import parse_size
 
 
@@ -385,8 +386,9 @@ def _hub() -> dict[str, str]:
 
 def _value(config: pytest.Config, option: Option) -> tuple[Any, str | None]:
     """An option's value, and where it is from if it is neither from the command line nor the default."""
-    given = config.getoption("pathorob_" + option.ini)
-    origin: str | None = None
+    dest = "pathorob_" + option.ini
+    given = config.getoption(dest)
+    origin = None if given == getattr(typed(config), dest, None) else ADDED
     if given is None and option.environment and os.environ.get(option.environment):
         variable = os.environ[option.environment]
         given = variable.split(os.pathsep) if option.repeatable else variable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import unstarted
+from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
@@ -28,7 +29,13 @@ def results_file(settings: Settings, path: str | None) -> Iterator[str | None]:
     if path is None:
         yield None
         return
-    _check(Path(path), settings)
+    try:
+        _check(Path(path), settings)
+    except OSError as error:
+        raise SettingsError(
+            f"the results file {shortened(path)} cannot be written ({error.strerror})",
+            remedy="name another file with --fm-json",
+        ) from None
     try:
         yield path
     except PathorobChecksError as error:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pathorob_checks.plugin.options import OPTIONS
+from pathorob_checks.plugin.typed import typed
 
 SUITES = "suites"
 # Options of pytest that leave out what passed before: which tests that is cannot be worked out again.
@@ -59,12 +60,6 @@ class _Typed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._config, name)
-
-
-def typed(config: pytest.Config) -> argparse.Namespace:
-    """The options that were typed, without those of `PYTEST_ADDOPTS` and of configuration files."""
-    arguments = [str(argument) for argument in config.invocation_params.args]
-    return config._parser.parse_known_args(arguments)
 
 
 def arrange(config: pytest.Config) -> Selection:
@@ -134,6 +129,22 @@ def refuse_misread_values(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"{flag} {value}: pytest reads a path after a blank as a path of tests and may use another "
                 f"configuration file because of it; write {flag}={value}."
+            )
+
+
+def refuse_changed_values(config: pytest.Config) -> None:
+    """Refuse options that a `conftest.py` or a plugin changed after the command line was read.
+
+    Raises
+    ------
+    pytest.UsageError : an option of this plugin has another value now.
+    """
+    for option in OPTIONS:
+        name = "pathorob_" + option.ini
+        if getattr(config.option, name, None) != getattr(config.known_args_namespace, name, None):
+            raise pytest.UsageError(
+                f"a conftest.py or a plugin changed {option.flag} after it was read; give it on the command "
+                "line or in a configuration file."
             )
 
 

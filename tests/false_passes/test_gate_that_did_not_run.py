@@ -96,18 +96,28 @@ def test_a_conftest_chooses_what_pytest_does(name: str, attack: Attack) -> None:
     assert_not_passed(outcome)
 
 
+CHANGES = {"fm": "None", "fm_criteria": "['lax.toml']", "fm_cohort": "['demo']", "fm_commercial": "'true'"}
+
+
 @pytest.mark.parametrize("hook", ["pytest_cmdline_main", "pytest_configure"])
-def test_a_conftest_removes_the_fm(hook: str, attack: Attack) -> None:
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_conftest_changes_an_option(name: str, hook: str, attack: Attack) -> None:
     attack.write(
         "conftest.py",
         "import pytest\n"
         "@pytest.hookimpl(tryfirst=True)\n"
-        f"def {hook}(config):\n    config.option.pathorob_fm = None\n",
+        f"def {hook}(config):\n    config.option.pathorob_{name} = {CHANGES[name]}\n",
     )
-    attack.write("test_trivial.py", TRIVIAL)
-    outcome = attack.run(fm="demo:color-sensitive", cohort=None, criteria=None, results=None)
-    assert outcome.code == 1
-    assert "pytest ended without running the checks of --fm" in outcome.output
+    attack.write("lax.toml", INDEX.replace("0.5", "0.0"))
+    outcome = attack.run()
+    assert outcome.code == 4
+    assert f"changed --{name.replace('_', '-')} after it was read" in outcome.output
+
+
+def test_a_results_file_whose_name_is_too_long(attack: Attack) -> None:
+    outcome = attack.run(results="x" * 300, fm="embeddings:good")
+    assert_not_passed(outcome)
+    assert "cannot be written (File name too long)" in outcome.output
 
 
 @pytest.mark.parametrize("part", ["ending", "fixtures", "interrupting", "listener"])

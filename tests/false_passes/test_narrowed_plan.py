@@ -49,6 +49,17 @@ def test_a_cohort_that_a_configuration_file_leaves_out(attack: Attack) -> None:
     assert "fm_cohort in pytest.ini" in outcome.output
 
 
+@pytest.mark.parametrize("where", ["pytest.ini", "PYTEST_ADDOPTS"])
+def test_a_cohort_that_added_options_leave_out(where: str, attack: Attack) -> None:
+    attack.write("two.toml", criteria("camelyon", None))
+    environment = {where: "--fm-cohort=coh"} if where == "PYTEST_ADDOPTS" else {}
+    if not environment:
+        attack.write(where, "[pytest]\naddopts = --fm-cohort=coh\n")
+    outcome = attack.run(criteria="two.toml", fm="embeddings:good", cohort=None, **environment)
+    assert_not_passed(outcome)
+    assert "--fm-cohort=coh (from addopts or PYTEST_ADDOPTS)" in outcome.output
+
+
 @pytest.mark.parametrize("cohorts", ['["camelyon", "tcga"]', '["coh", "tcga"]'])
 def test_a_mean_over_cohorts_that_are_not_there(cohorts: str, attack: Attack) -> None:
     mean = CRITERION.replace('"index"', '"mean"') + f'aggregate = "mean"\ncohorts = {cohorts}\n'
@@ -91,7 +102,9 @@ def test_a_license_forbids_what_the_command_names(licensed: Attack) -> None:
 TWO_FMS = ("--fm=demo:color-sensitive", "--fm-commercial")
 
 
-@pytest.mark.parametrize("how", ["command line", "environment", "configuration file"])
+@pytest.mark.parametrize(
+    "how", ["command line", "environment", "configuration file", "addopts", "PYTEST_ADDOPTS"]
+)
 def test_an_fm_is_dropped_for_its_license(how: str, attack: Attack) -> None:
     """virchow2 may not be used commercially: it is left out, and the run is not complete."""
     environment, arguments = {}, ["--fm=virchow2"]
@@ -99,6 +112,10 @@ def test_an_fm_is_dropped_for_its_license(how: str, attack: Attack) -> None:
         arguments.append("--fm-commercial")
     elif how == "environment":
         environment["PATHOROB_CHECKS_COMMERCIAL"] = "true"
+    elif how == "addopts":
+        attack.write("pytest.ini", "[pytest]\naddopts = --fm-commercial\n")
+    elif how == "PYTEST_ADDOPTS":
+        environment[how] = "--fm-commercial"
     else:
         attack.write("pytest.ini", "[pytest]\nfm_commercial = true\n")
     outcome = attack.run(*arguments, fm="embeddings:good", **environment)
