@@ -246,7 +246,6 @@ BROKEN = {
     "empty criteria": (GOOD[: GOOD.index("[[")] + "criteria = []\n", "must hold at least one criterion"),
     "no name": (GOOD.replace('name = "mine"', ""), "has no 'name'"),
     "margin is no table": (GOOD + "[baseline]\nmargin = 1.0\n", "'margin' must be a table, not 1.0"),
-    "rule is a number": (GOOD.replace("[[", "rule = 5\n[[", 1), "'rule' must be 'point', "),
     "not text": (b"\xff\xfe\x00", "not UTF-8"),
 }  # fmt: skip
 
