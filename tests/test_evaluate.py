@@ -123,6 +123,8 @@ def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal
         ({"baseline": "none.json"}, "cannot be read"),
         ({"baseline_fm": "old"}, "there is no baseline"),
         ({"criteria": []}, "there are no criteria"),
+        ({"criteria": [""]}, "the name of a criteria file or of the baseline is empty"),
+        ({"baseline": ""}, "the name of a criteria file or of the baseline is empty"),
         ({"fm": []}, "there is no FM to check"),
         ({"engine": "slurm"}, "engine is 'slurm'; choose one of local, ray"),
         ({"precision": "fp8"}, "precision is 'fp8'; choose one of fp32, bf16, fp16"),

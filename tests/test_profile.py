@@ -245,6 +245,7 @@ BROKEN = {
     "no criteria": (GOOD[: GOOD.index("[[")], "has no 'criteria'"),
     "empty criteria": (GOOD[: GOOD.index("[[")] + "criteria = []\n", "must hold at least one criterion"),
     "no name": (GOOD.replace('name = "mine"', ""), "has no 'name'"),
+    "margin is no table": (GOOD + "[baseline]\nmargin = 1.0\n", "'margin' must be a table, not 1.0"),
     "not text": (b"\xff\xfe\x00", "not UTF-8"),
 }  # fmt: skip
 
@@ -259,6 +260,7 @@ def test_a_broken_criteria_file_is_refused_in_one_sentence(fault, criteria_file)
     assert str(path) in sentence
     assert "\n" not in sentence
     assert "pydantic" not in sentence
+    assert "Input should" not in sentence
     assert caught.value.remedy
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.timm_config import unstated
 
 
 @pytest.fixture
@@ -136,3 +137,9 @@ def test_settings_that_do_not_exist_are_refused_before_anything_is_built(
 ) -> None:
     with pytest.raises(ModelError, match="choose"):
         prepare_folder(vit, **settings)
+
+
+def test_a_zero_leaves_a_value_to_timm_as_nothing_does() -> None:
+    given = {"interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0}
+    assert unstated({"pretrained_cfg": given}) == ("crop_pct",)
+    assert unstated({"pretrained_cfg": {**given, "crop_pct": 0.9}}) == ()

@@ -298,7 +298,7 @@ def test_names_of_tensors_cannot_steer_a_terminal() -> None:
 
 def test_whole_numbers_are_no_weights() -> None:
     network, quantized = {"w": torch.ones(2)}, {"w": torch.ones(2, dtype=torch.int8)}
-    assert misfits(network, quantized) == "has whole numbers for w"
+    assert misfits(network, quantized) == "has no floating-point numbers for w"
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b"PK\x03\x04 cut"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN
+from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text
 from pathorob_checks.cohorts.settings import SETTINGS, read_settings
 from pathorob_checks.files import expanded
 
@@ -15,7 +15,7 @@ def view_designs(text: str) -> dict[str, Any]:
 
     Raises
     ------
-    CohortError : the settings file of a cohort of the user's cannot be used.
+    CohortError : it is no cohort, or the settings file of the user's own cannot be used.
     """
     name = text.partition("@")[0]
     if name in BENCHMARK:
@@ -30,6 +30,7 @@ def view_designs(text: str) -> dict[str, Any]:
         from pathorob_checks.cohorts.demo import recipe_bytes
 
         return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
+    check_cohort_text(text)
     path = expanded(text)
     file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
     return {"robustness_index": {"k": read_settings(file).k}}

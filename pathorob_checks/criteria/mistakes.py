@@ -119,6 +119,8 @@ _TYPE_WORDS: Mapping[str, str] = {
     "string_type": "text",
     "bool_type": "true or false",
     "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
     "model_type": "a table",
     "model_attributes_type": "a table",
     "invalid_key": "named by text",
@@ -145,8 +147,9 @@ def _mistake(detail: ErrorDetails, document: Document) -> Mistake:
             lead = of_key if key and place[-1] != _MAPPING_KEY else subject
             return mistake(f"{lead} {problem}", advice or "correct it")
         case kind:
-            expected = f"must be {_TYPE_WORDS.get(kind, detail['msg'])}, not {shortened(detail['input'])}"
-            return mistake(f"{of_key if key else subject} {expected}", "correct it")
+            expected = _TYPE_WORDS.get(kind) or detail["msg"].removeprefix("Input should be ")
+            given = "nothing" if detail["input"] is None else shortened(detail["input"])
+            return mistake(f"{of_key if key else subject} must be {expected}, not {given}", "correct it")
 
 
 def _subject(place: tuple[int | str, ...], document: Document) -> tuple[str, str, type[BaseModel]]:

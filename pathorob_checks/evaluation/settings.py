@@ -93,6 +93,11 @@ class Settings:
             raise SettingsError(f"batch_size is {self.batch_size}", remedy="give a positive whole number")
         if not self.criteria:
             raise SettingsError("there are no criteria", remedy="name a profile, such as floor, or a file")
+        if "" in (self.baseline, *(self.criteria if isinstance(self.criteria, tuple) else ())):
+            raise SettingsError(
+                "the name of a criteria file or of the baseline is empty",
+                remedy="give the name, or leave the option out",
+            )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(
                 f"{self.baseline_fm!r} is to be the baseline's FM, but there is no baseline",

@@ -96,9 +96,9 @@ def checked_preprocessing(data_config: Mapping[str, Any], origin: str) -> None:
 
 
 def unstated(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values of the preprocessing that a config leaves to timm's defaults."""
+    """The values of the preprocessing that a config leaves to timm's defaults, as timm does for 0 too."""
     given = config.get("pretrained_cfg") or config
-    return tuple(key for key in _PREPROCESSING[1:5] if given.get(key) is None)
+    return tuple(key for key in _PREPROCESSING[1:5] if not given.get(key))
 
 
 def _checked(arguments: object, architecture: str, origin: str) -> dict[str, Any]:

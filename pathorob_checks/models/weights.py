@@ -138,7 +138,7 @@ def misfits(
 
 
 def of_other_types(expected: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of whole numbers where the network has fractions: quantized weights without their scale."""
+    """Names of other numbers where the network has floating-point ones, as in quantized weights."""
     common = expected.keys() & weights.keys()
     return [
         key for key in common if expected[key].is_floating_point() and not weights[key].is_floating_point()
@@ -153,7 +153,7 @@ def describe_misfits(
         "lacks": missing,
         "has unexpected": unexpected,
         "has other shapes for": shapes,
-        "has whole numbers for": types,
+        "has no floating-point numbers for": types,
     }
     parts = [f"{verb} {first_few(sorted(keys))}" for verb, names in kinds.items() if (keys := list(names))]
     return " and ".join(parts) or None

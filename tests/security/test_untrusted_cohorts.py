@@ -26,6 +26,7 @@ from own_forms import (
 )
 
 from pathorob_checks.cohorts import csv_tables, images, registry
+from pathorob_checks.cohorts.designs import view_designs
 from pathorob_checks.cohorts.images import decode
 from pathorob_checks.cohorts.tables import Tables, parse
 from pathorob_checks.errors import CohortError
@@ -74,6 +75,13 @@ def test_an_image_that_is_a_pipe_is_not_waited_for(
     tree = write_tree(tmp_path / "tree", patches)
     as_pipe(tree / "ID" / "NA" / "B" / "BNA" / "1.0.png")
     assert_mentions(problem(tree), "BNA/1.0.png", "not a regular file")
+
+
+def test_a_cohort_that_is_no_folder_is_said_to_be_that(tmp_path: Path, folder: Path) -> None:
+    as_pipe(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", folder / "manifest.csv"):
+        with pytest.raises(CohortError, match="is a file, neither a folder nor parquet"):
+            view_designs(str(place))
 
 
 def test_an_image_that_became_a_pipe_is_not_waited_for(folder: Path) -> None:
