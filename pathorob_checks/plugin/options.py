@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,8 +106,10 @@ class Option:
     def beside(self, folder: Path, value: Any) -> Any:
         """A value of a configuration file in this folder, its path relative to where pytest runs."""
         path = self.path_in(value) if isinstance(value, str) else None
-        if not path or path.startswith("~"):
+        if not path or path.startswith("~") or Path(path).is_absolute():
             return value
+        with contextlib.suppress(ValueError):  # another drive
+            folder = Path(os.path.relpath(folder))
         return value.removesuffix(path) + str(folder / path)
 
     @property
