@@ -10,6 +10,7 @@ from planted_slides import Design
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import masson_loftus, robustness_index
+from pathorob_checks.metrics.cluster_combinations import Chosen
 from pathorob_checks.metrics.cluster_uncertainty import Combination, score_uncertainty, slide_scores
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.inputs import Labels
@@ -62,6 +63,7 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
             Labels(slide, tuple(map(str, range(cells * slides)))),
             Labels(cls, ("0", "1")),
             Labels(center, ("0", "1")),
+            Chosen([((0, 1), (0, 1))], 1, np.ones(2, np.int64), np.ones(2, np.int64)),
             confidence=0.95,
             draws=2000,
             seed=1,

@@ -18,8 +18,8 @@ from pathorob_checks.plugin.options import OPTIONS
 from pathorob_checks.plugin.typed import typed
 
 SUITES = "suites"
-# Options of pytest that leave out what passed before: which tests that is cannot be worked out again.
-_BY_THE_LAST_RUN = ("lf", "stepwise")
+# Options of pytest that leave out what passed in the last run, if anything failed then; and what does so.
+_BY_THE_LAST_RUN = {"lf": "lfplugin", "stepwise": "stepwiseplugin"}
 _FILTERS = ("main", "mark")  # the parts of pytest that leave tests out by `--deselect`, `-k` and `-m`
 
 
@@ -38,13 +38,23 @@ class Selection:
 
     def leaves_out(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         """Those of some tests that the command line itself leaves out, whatever else does so too."""
-        if not items or any(getattr(self.options, name, None) for name in _BY_THE_LAST_RUN):
-            return list(items)
+        if not items:
+            return []
         kept, config = list(items), items[0].config
+        for option, plugin in _BY_THE_LAST_RUN.items():
+            if getattr(self.options, option, None) and _something_failed(config, plugin):
+                return kept
         for name in _FILTERS:
             part: Any = config.pluginmanager.get_plugin(name)
             part.pytest_collection_modifyitems(kept, _Typed(config, self.options))
         return [item for item in items if item not in kept]
+
+
+def _something_failed(config: pytest.Config, name: str) -> bool:
+    """Whether a plugin of pytest knows tests that failed in the last run."""
+    plugin = config.pluginmanager.get_plugin(name)
+    cached = getattr(plugin, "cached_info", None)  # of `--stepwise` since pytest 8.4
+    return bool(getattr(plugin, "lastfailed", None) or getattr(cached, "last_failed", None))
 
 
 class _Typed:

@@ -111,6 +111,8 @@ TYPED = {
     ),
     "a keyword that all have": ("-k", "test"),
     "another test": ("--deselect", "test_other.py"),
+    "what failed": ("-p", "cacheprovider", "--lf"),
+    "from what failed on": ("-p", "cacheprovider", "-p", "stepwise", "--sw"),
 }
 DESELECTS = CONFTESTS["deselects them"]
 
