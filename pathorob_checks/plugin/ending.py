@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pathorob_checks.plugin.fixtures import GATE
-from pathorob_checks.plugin.options import is_requested
 from pathorob_checks.plugin.process_end import fails, guard
 from pathorob_checks.plugin.typed import typed
+from pathorob_checks.plugin.values import is_requested
 
 # Options with which pytest shows something and runs no test.
 _SHOWS_ONLY = (

@@ -17,7 +17,8 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
-from pathorob_checks.plugin.options import add_options, is_requested, results_path, settings
+from pathorob_checks.plugin.options import add_options
+from pathorob_checks.plugin.values import is_requested, results_path, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
 from pathorob_checks.wording import counted, printable
 

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from pathorob_checks.errors import HubError, SettingsError
-from pathorob_checks.evaluation.settings import ENGINES, Settings
-from pathorob_checks.hub_failures import check_addresses, host_of
+from pathorob_checks.evaluation.settings import ENGINES
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
-from pathorob_checks.plugin.typed import ADDED, typed
 from pathorob_checks.sizes import parse_size
 
 
@@ -318,106 +315,3 @@ def _ini_type(option: Option) -> Any:
     # pytest knows numbers in configuration files since 8.4; before, all of them are text.
     is_number = option.parse is batch_size and pytest.version_tuple >= (8, 4)
     return "int" if is_number else "string"
-
-
-BY_NAME = {option.name: option for option in OPTIONS}
-JSON_FILE = "json"
-
-
-def is_requested(config: pytest.Config) -> bool:
-    """Whether the run has an FM to check, as first read: no plugin takes the request back."""
-    given = [
-        getattr(options, "pathorob_fm", None) for options in (config.known_args_namespace, config.option)
-    ]
-    try:
-        return any(given) or bool(config.getini("fm"))
-    except (TypeError, ValueError):
-        return True  # `settings` says what is wrong with it
-
-
-def settings(config: pytest.Config) -> Settings:
-    """Command line, then environment, then ini file, then default; without FMs the plugin has nothing to do.
-
-    Raises
-    ------
-    pytest.UsageError
-        A value that its option does not take, or an option without an FM that it could be for.
-    """
-    if not is_requested(config):
-        for option in OPTIONS:
-            if config.getoption("pathorob_" + option.ini) is not None:
-                raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
-        return Settings(fms=())  # values of the environment and of files are of no concern without an FM
-    values = {name: _value(config, option) for name, option in BY_NAME.items() if name != JSON_FILE}
-    origins = {
-        name: f"{BY_NAME[name].flag}={_written(value)} (from {origin})"
-        for name, (value, origin) in values.items()
-        if origin is not None and BY_NAME[name].decides
-    }
-    try:
-        return Settings(**{name: value for name, (value, _) in values.items()}, origins=origins | _hub())
-    except SettingsError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def results_path(config: pytest.Config) -> str | None:
-    """The value of `--fm-json`."""
-    path: str | None = _value(config, BY_NAME[JSON_FILE])[0]
-    try:
-        return str(Path(path).expanduser()) if path else None  # no shell does so after `--fm-json=`
-    except RuntimeError:
-        raise pytest.UsageError(f"--fm-json={path}: there is no such user; name another file.") from None
-
-
-def _written(value: object) -> str:
-    """A value as on a command line, without what may be a secret."""
-    parts = value if isinstance(value, tuple) else (value,)
-    return ", ".join(str(part).rpartition("@")[2] if "://" in str(part) else str(part) for part in parts)
-
-
-def _hub() -> dict[str, str]:
-    """Another hub than the usual one decides which weights a name means."""
-    endpoint = os.environ.get("HF_ENDPOINT")
-    if not endpoint:
-        return {}
-    try:
-        check_addresses()
-    except HubError as error:
-        raise SettingsError(error.problem, remedy=error.remedy) from None
-    return {"hub": f"hub: {host_of(endpoint)} (HF_ENDPOINT)"}
-
-
-def _value(config: pytest.Config, option: Option) -> tuple[Any, str | None]:
-    """An option's value, and where it is from if it is neither from the command line nor the default."""
-    dest = "pathorob_" + option.ini
-    given = config.getoption(dest)
-    origin = None if given == getattr(typed(config), dest, None) else ADDED
-    if given is None and option.environment and os.environ.get(option.environment):
-        variable = os.environ[option.environment]
-        given = variable.split(os.pathsep) if option.repeatable else variable
-        origin = option.environment
-    if given is None:
-        given = _ini_value(config, option)
-        origin = f"{option.ini} in {config.inipath.name if config.inipath else 'a configuration file'}"
-    if given is None or given == []:
-        return option.default or (() if option.repeatable else option.default), None
-    if option.repeatable:
-        return tuple(given), origin
-    try:
-        return option.parse(str(given)), origin
-    except ValueError as error:
-        raise pytest.UsageError(f"{origin or option.flag}: {error}.") from None
-
-
-def _ini_value(config: pytest.Config, option: Option) -> Any:
-    """The value in the configuration file; a relative path in it starts at the file's folder."""
-    try:
-        value = config.getini(option.ini)
-    except (TypeError, ValueError) as error:
-        raise pytest.UsageError(f"{option.ini}: {error}.") from None
-    if value is None or value == "" or config.inipath is None:
-        return value or None
-    folder = config.inipath.parent
-    return (
-        [option.beside(folder, one) for one in value] if option.repeatable else option.beside(folder, value)
-    )
