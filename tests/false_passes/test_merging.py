@@ -138,7 +138,9 @@ def made(profile: Profile, values: Mapping[str, Any], left_out: set[str]) -> lis
     for one in [*criteria, difference]:
         if one.id in left_out:
             continue
-        given = values[f"{one.metric} {one.quantity} of {one.cohort}"]
+        # A mean has one value, in whichever order its cohorts are named.
+        place = one.cohort if one.id == "difference" else "+".join(sorted(one.cohorts))
+        given = values[f"{one.metric} {one.quantity} of {place}"]
         reach = [width * norm.ppf((1 + profile.confidence) / 2) for width in given["widths"] or ()]
         interval = (given["value"] - reach[0], given["value"] + reach[1]) if reach else None
         measurement = Measurement(
