@@ -102,13 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     verdict = commands.add_parser(
         "verdict",
         help="say what a results file has come to; exit code 0 only if the run passed and had ended",
-        description="Read a results file and end as its run did: 0 if it passed. A file of a run that was "
-        "killed, that did not finish or that contradicts itself ends with 1. For CI: a run's own exit code "
-        "cannot tell of a process that was ended from within.",
+        description="Read a results file and end as its run did: 0 if it passed, was PARTIAL by your choice, "
+        "or is INCONCLUSIVE by a profile that lets that pass. A file of a run that was killed, that did not "
+        "finish or that contradicts itself ends with 1. For CI: a run's own exit code cannot tell of a "
+        "process that was ended from within.",
     )
     verdict.add_argument("file", type=Path, help="what --fm-json wrote")
     verdict.add_argument(
-        "--complete", action="store_true", help="end with 1 also where something was left out on purpose"
+        "--complete",
+        action="store_true",
+        help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
     schema = commands.add_parser(

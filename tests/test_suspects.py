@@ -74,7 +74,7 @@ def test_a_clear_failure_on_a_sound_cohort_is_the_embeddings():
 def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_says_how_many_slides_suffice():
     [suspect] = suspected(measured(0.48, (0.44, 0.52)))
     assert (suspect.kind, suspect.sentence) == (
-        "cohort", "too few slides to decide; about 4 times as many slides would suffice at this value.",
+        "cohort", "too few slides to decide; about 4 times as many would suffice at this value.",
     )  # fmt: skip
     assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0].sentence
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attack import Attack, write_inputs
+from attack import INDEX, Attack, write_inputs
 from terminal import Terminal
 
 Changes = Callable[[dict[str, Any]], object]
@@ -82,3 +82,12 @@ def test_what_is_no_results_file_is_a_sentence(attack: Attack) -> None:
         assert code == 1
         assert text.count("\n") == 0
         assert "Traceback" not in text
+
+
+def test_an_optional_criterion_without_a_value_is_complete_enough(attack: Attack) -> None:
+    optional = INDEX.partition("[[criteria]]")[2].replace('"index"', '"more"')
+    optional += "required = false\nminimum_support = 1.0\n"
+    attack.write("two.toml", f"{INDEX}[[criteria]]{optional}")
+    outcome = attack.run("--fm-require-complete", criteria="two.toml", fm="embeddings:good")
+    assert outcome.code == 0, outcome.output
+    assert verdict(attack, "--complete")[0] == 0

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.results import Results
 from pathorob_checks.wording import printable
@@ -17,7 +16,7 @@ def verdict(path: Path, *, complete: bool = False) -> tuple[str, int]:
 
     Parameters
     ----------
-    complete : whether a run that left something out on purpose ends with 1.
+    complete : whether a run that left out a required criterion or an integrity check on purpose ends with 1.
 
     Raises
     ------
@@ -29,7 +28,10 @@ def verdict(path: Path, *, complete: bool = False) -> tuple[str, int]:
             f"the results file {path} contradicts itself: {contradiction}",
             remedy="do not use it; run the gate again",
         )
-    if complete and not results.complete and results.outcome is not Outcome.FAIL:
+    terms = results.environment.criteria
+    inconclusive = str(terms.profile.get("inconclusive", "fail"))
+    code = exit_code(results.outcome, inconclusive)
+    counts = terms.completeness
+    if complete and code == 0 and (counts.absent or counts.integrity_left_out):
         return f"{printable(results.summary)} (not complete)", 1
-    inconclusive = str(results.environment.criteria.profile.get("inconclusive", "fail"))
-    return printable(results.summary), exit_code(results.outcome, inconclusive)
+    return printable(results.summary), code

@@ -69,8 +69,12 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     low, high = measurement.interval
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
-    enough = f"about {times:.2g} times as many slides" if times < 100 else "only a far larger cohort"
-    return Suspect(kind="cohort", sentence=f"too few slides to decide; {enough} would suffice at this value.")
+    sentence = "too few slides to decide at this value."
+    if times >= 100:
+        sentence = "the value is so close to the bound that only a far larger cohort could decide."
+    elif times > 1:
+        sentence = f"too few slides to decide; about {times:.2g} times as many would suffice at this value."
+    return Suspect(kind="cohort", sentence=sentence)
 
 
 def _support(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001

@@ -50,11 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
     _register(config, _fixtures, "fixtures")
     for marker in parametrizing.MARKERS:
         config.addinivalue_line("markers", marker)
-    if is_requested(config) and not _is_worker(config):
-        selection.refuse_misread_values(config)
-        selection.refuse_changed_values(config)
-        selection.refuse_empty_values(config)
-    chosen = settings(config)
+    try:
+        if is_requested(config) and not _is_worker(config):
+            selection.refuse_misread_values(config)
+            selection.refuse_changed_values(config)
+            selection.refuse_empty_values(config)
+            selection.refuse_unknown_settings(config)
+        chosen = settings(config)
+    except pytest.UsageError as error:
+        _leave_no_older_pass(config, str(error))
+        raise
     if not chosen.fms:
         return
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
@@ -293,6 +298,15 @@ def _register(config: pytest.Config, part: object, name: str) -> None:
         raise pytest.UsageError(
             f"-p no:{name} takes a part of the gate away; leave it out, or leave out --fm."
         )
+
+
+def _leave_no_older_pass(config: pytest.Config, problem: str) -> None:
+    """An earlier run's results file must not be taken for that of a run that could not start."""
+    path = config.getoption("pathorob_fm_json")
+    if path and not _is_worker(config):
+        from pathorob_checks.plugin.results_file import mark_unstarted
+
+        mark_unstarted(path, problem)
 
 
 def _is_worker(config: pytest.Config) -> bool:

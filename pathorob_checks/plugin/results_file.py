@@ -45,6 +45,16 @@ def results_file(settings: Settings, path: str | None) -> Iterator[str | None]:
         raise
 
 
+def mark_unstarted(path: str, problem: str) -> None:
+    """Replace a results file of an earlier run by one that says why this run did not start."""
+    from pathorob_checks.evaluation.settings import Settings
+
+    file = Path(path)
+    with contextlib.suppress(PathorobChecksError, OSError):
+        if file.is_file() and _holds_results(file):
+            unstarted(Settings(fms=()), problem).save(file)
+
+
 def _check(path: Path, settings: Settings) -> None:
     baseline = settings.baseline
     if baseline is not None and path.exists() and Path(baseline).exists() and path.samefile(baseline):

@@ -16,6 +16,7 @@ import pytest
 
 from pathorob_checks.plugin.options import OPTIONS
 from pathorob_checks.plugin.typed import typed
+from pathorob_checks.wording import hint, shortened
 
 SUITES = "suites"
 # Options of pytest that leave out what passed in the last run, if anything failed then; and what does so.
@@ -156,6 +157,22 @@ def refuse_changed_values(config: pytest.Config) -> None:
                 f"a conftest.py or a plugin changed {option.flag} after it was read; give it on the command "
                 "line or in a configuration file."
             )
+
+
+def refuse_unknown_settings(config: pytest.Config) -> None:
+    """Refuse a misspelled setting: pytest only warns of it, and another gate would run.
+
+    Raises
+    ------
+    pytest.UsageError : the configuration file has a key that begins with `fm` and is none of this plugin's.
+    """
+    known = [option.ini for option in OPTIONS]
+    keys = getattr(config, "_inicfg", None)  # `inicfg` is deprecated since pytest 9
+    for key in config.inicfg if keys is None else keys:
+        if (key == "fm" or key.startswith(("fm_", "fm-"))) and key not in known:
+            file = config.inipath.name if config.inipath else "the configuration file"
+            remedy = hint(key.replace("-", "_"), known, "known settings are {known}")
+            raise pytest.UsageError(f"{file} has the unknown setting {shortened(key)}; {remedy}.")
 
 
 def refuse_empty_values(config: pytest.Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attack import INDEX, Attack, assert_not_passed
@@ -312,3 +313,30 @@ def test_the_sentence_of_an_ended_process_is_seen(attack: Attack) -> None:
     outcome = attack.run(fm="python:encoder:build", subprocess=True)
     assert outcome.code == 1
     assert "tried to end the process before the run had ended" in outcome.output
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fm": None},
+        {"fm": ""},
+        {"arguments": ["--fm-device=gpu"]},
+        {"arguments": ["--fm-batch-size=x"]},
+        {"arguments": ["--fm-criteria-digest=abc"]},
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_be_used_leaves_no_older_pass(change: dict[str, Any], attack: Attack) -> None:
+    assert attack.run(fm="embeddings:good").code == 0
+    outcome = attack.run(*change.get("arguments", ()), fm=change.get("fm", "embeddings:good"))
+    assert outcome.code == 4
+    assert outcome.results is not None
+    assert (outcome.results["outcome"], outcome.results["complete"]) == ("error", False)
+
+
+@pytest.mark.parametrize("key", ["fm-criteria", "fm_criterai", "fm_requirecomplete"])
+def test_a_misspelled_setting_of_a_configuration_file(key: str, attack: Attack) -> None:
+    attack.write("pytest.ini", f"[pytest]\n{key} = release\n")
+    outcome = attack.run(fm="embeddings:good")
+    assert_not_passed(outcome)
+    assert f"pytest.ini has the unknown setting '{key}'; did you mean 'fm_" in outcome.output
