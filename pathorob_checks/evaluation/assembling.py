@@ -111,7 +111,7 @@ def results_of(
         environment=Environment(
             **machine_facts(),
             criteria=_terms(evaluation, counts),
-            left_out=evaluation.left_out,
+            left_out=evaluation.left_out + (records.collected or Collected()).not_chosen(terms.plan.ids),
             settings=tuple(evaluation.settings.origins.values()),
         ),
         metrics={name: MetricFacts.of(one) for name, one in metrics().items() if name in measured},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.plan import Key, Plan
 from pathorob_checks.results.document import Check, Completeness, IntegrityCheck
+from pathorob_checks.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,17 @@ class Collected:
         chosen = {self.deselected.get(test) for test in self.chosen}
         return {one for one in planned if one in chosen or not self._is_named(one)} - set(
             self.selected.values()
+        )
+
+    def not_chosen(self, planned: Iterable[str]) -> tuple[str, ...]:
+        """A sentence about planned checks that were deselected, but not by the command line."""
+        deselected = set(self.deselected.values()) & set(planned)
+        lost = deselected - self.left_out(planned) - set(self.selected.values())
+        if not lost:
+            return ()
+        return (
+            f"{counted(len(lost), 'check was', 'checks were')} deselected by addopts, PYTEST_ADDOPTS, a "
+            "conftest.py or a plugin; only the command line may leave checks out.",
         )
 
     def _is_named(self, planned: str) -> bool:

@@ -92,6 +92,13 @@ def test_a_variable_of_the_environment(arguments: str, line: Attack) -> None:
     assert_not_passed(line.run(fm="embeddings:line", PYTEST_ADDOPTS=arguments))
 
 
+def test_the_report_names_what_left_checks_out(line: Attack) -> None:
+    line.write("pytest.ini", FILES["addopts with -k"])
+    outcome = line.run(fm="embeddings:line")
+    sentence = "11 checks were deselected by addopts, PYTEST_ADDOPTS, a conftest.py or a plugin"
+    assert sentence in " ".join(outcome.output.split())
+
+
 @pytest.mark.parametrize("way", COMMANDS)
 def test_the_command_line_makes_it_partial_and_never_complete(way: str, line: Attack) -> None:
     outcome = line.run(*COMMANDS[way], fm="embeddings:line")
