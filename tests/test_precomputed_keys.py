@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from embedding_folders import (
     COHORT,
@@ -20,10 +22,13 @@ from embedding_folders import (
     npy_directly,
     parquet,
     parquet_fixed_size,
+    parquet_table,
     pathorob,
     refusal,
     tensors,
 )
+
+from pathorob_checks.embeddings.precomputed import read
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -148,3 +153,41 @@ def test_tables_whose_patch_keys_are_not_unique_are_refused(tmp_path: Path) -> N
         in refusal(tmp_path, repeated)
     )
     assert "no patches" in refusal(tmp_path, PATCHES.iloc[:0])
+
+
+LABELED = PATCHES.assign(biological_class=["normal", "tumor", "tumor"] * 3)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("column", ["biological_class", "medical_center"])
+def test_a_label_that_contradicts_the_cohort_is_refused(tmp_path: Path, suffix: str, column: str) -> None:
+    table = LABELED.copy()
+    table.loc[0, column] = next(text for text in table[column] if text != table.loc[0, column])
+    npy(tmp_path, PATCHES, VALUES)
+    manifest = tmp_path / COHORT / "manifest.csv"
+    if suffix == "parquet":
+        manifest.unlink()
+        table.to_parquet(manifest.with_suffix(".parquet"))
+    else:
+        table.to_csv(manifest, index=False)
+    sentence = refusal(tmp_path, LABELED)
+    assert f"{column} of patch 'slide 0-000' is" in sentence
+    assert "in the cohort; find out which label is right" in sentence
+
+
+def test_labels_written_in_another_way_say_nothing(tmp_path: Path) -> None:
+    npy(tmp_path, PATCHES, VALUES)
+    coded = LABELED.assign(biological_class=[0, 1, 1] * 3, medical_center="x")
+    for table in (LABELED, coded):
+        table.to_csv(tmp_path / COHORT / "manifest.csv", index=False)
+        assert len(read(tmp_path, COHORT, LABELED).values) == len(PATCHES)
+
+
+def test_a_label_in_the_table_of_embeddings_that_contradicts_the_cohort_is_refused(tmp_path: Path) -> None:
+    (tmp_path / COHORT).mkdir()
+    table = parquet_table(PATCHES, pa.array(list(VALUES)))
+    swapped = ["tumor", "normal", "tumor"] * 3
+    pq.write_table(
+        table.append_column("biological_class", pa.array(swapped)), tmp_path / COHORT / "embeddings.parquet"
+    )
+    assert "biological_class of patch" in refusal(tmp_path, LABELED)

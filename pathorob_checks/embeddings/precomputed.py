@@ -24,6 +24,7 @@ from pathorob_checks.canonical import canonical_json
 from pathorob_checks.embeddings import key_tables, matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name, unique_patch_keys
+from pathorob_checks.embeddings.label_columns import check_labels
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.wording import quoted
@@ -79,7 +80,7 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
         if layout == PATHOROB:
             read_centers(collected, path, patches)
         else:
-            _read_matrix(collected, path, layout)
+            _read_matrix(collected, path, layout, patches)
     values = collected.values
     if values is None:
         raise EmbeddingError(f"'{collected.name(path)}' has no values", remedy="write one row per patch")
@@ -139,17 +140,18 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
     )
 
 
-def _read_matrix(collected: CollectedRows, path: Path, layout: str) -> None:
+def _read_matrix(collected: CollectedRows, path: Path, layout: str, patches: pd.DataFrame) -> None:
     """Read the values of `collected` from one file with a row per patch."""
     where = collected.name(path)
     with matrix_files.reading_errors(where):
         real = collected.open(path)
         if layout == "parquet":
             matrix = matrix_files.parquet(real, where)
+            check_labels(real, where, matrix.keys, patches)
         elif layout == "npy":
-            matrix = matrix_files.npy(real, where, _manifest(collected, path))
+            matrix = matrix_files.npy(real, where, _manifest(collected, path, patches))
         else:
-            matrix = matrix_files.tensors(real, where, _manifest(collected, path))
+            matrix = matrix_files.tensors(real, where, _manifest(collected, path, patches))
         matrix_files.check_dtype(matrix.dtype, f"'{where}'")
         target = collected.match(matrix.keys, {key: row for row, key in enumerate(collected.keys)}, where)
         collected.check_complete([target])
@@ -160,7 +162,7 @@ def _read_matrix(collected: CollectedRows, path: Path, layout: str) -> None:
             rows = rows[len(block) :]
 
 
-def _manifest(collected: CollectedRows, path: Path) -> list[str] | None:
+def _manifest(collected: CollectedRows, path: Path, patches: pd.DataFrame) -> list[str] | None:
     """Patch keys from the table beside an .npy or .safetensors; None when there is none."""
     stem = "manifest" if path.stem == "embeddings" else path.stem
     tables = [table for suffix in (".csv", ".parquet") if (table := path.with_name(stem + suffix)).exists()]
@@ -179,7 +181,10 @@ def _manifest(collected: CollectedRows, path: Path) -> list[str] | None:
     where = collected.name(tables[0])
     with matrix_files.reading_errors(where):
         real = collected.open(tables[0])
-        return (key_tables.csv_keys if tables[0].suffix == ".csv" else key_tables.parquet_keys)(real, where)
+        read_keys = key_tables.csv_keys if tables[0].suffix == ".csv" else key_tables.parquet_keys
+        keys = read_keys(real, where)
+        check_labels(real, where, keys, patches)
+    return keys
 
 
 def _digest(keys: Sequence[str], values: npt.NDArray[np.float32]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attack import Attack, rows_of, write_rows
+from attack import Attack, assert_not_passed, rows_of, write_rows
 
 
 def facts(attack: Attack) -> dict[str, Any]:
@@ -40,3 +40,22 @@ def test_another_k_shows_in_the_results(attack: Attack) -> None:
     before = facts(attack)
     attack.write("coh/cohort.toml", "k = 7")
     assert facts(attack)["digest"] != before["digest"]
+
+
+def test_embeddings_that_come_with_other_labels(attack: Attack) -> None:
+    """The table beside the embeddings names the other class for every patch of one center."""
+    rows = rows_of(attack.folder / "coh")
+    other = {"stroma": "tumor", "tumor": "stroma"}
+    table = [
+        {
+            **{key: row[key] for key in ("slide_id", "patch_id", "medical_center")},
+            "biological_class": other[row["biological_class"]]
+            if row["medical_center"] == "south"
+            else row["biological_class"],
+        }
+        for row in rows
+    ]
+    write_rows(attack.folder / "good" / "coh", table)
+    outcome = attack.run(fm="embeddings:good")
+    assert_not_passed(outcome)
+    assert "in the cohort; find out which label is right" in " ".join(outcome.output.split())
