@@ -141,6 +141,7 @@ def test_a_digest_that_is_a_path_writes_nothing(
 
     running.fault = answer
     message_of(running, tmp_path, fetch(commit))
+    assert not Path("/tmp/evil").exists()
 
 
 def test_a_file_of_another_commit_is_refused(running: LoopbackHub, tmp_path: Path, files: Path) -> None:
