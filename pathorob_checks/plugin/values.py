@@ -11,6 +11,7 @@ import pytest
 from pathorob_checks.errors import HubError, SettingsError
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.hub import check_addresses, host_of
+from pathorob_checks.hub_failures import redacted
 from pathorob_checks.plugin.options import OPTIONS, Option
 from pathorob_checks.plugin.typed import ADDED, typed
 
@@ -66,7 +67,7 @@ def results_path(config: pytest.Config) -> str | None:
 def _written(value: object) -> str:
     """A value as on a command line, without what may be a secret."""
     parts = value if isinstance(value, tuple) else (value,)
-    return ", ".join(str(part).rpartition("@")[2] if "://" in str(part) else str(part) for part in parts)
+    return redacted(", ".join(map(str, parts)))
 
 
 def _hub() -> dict[str, str]:

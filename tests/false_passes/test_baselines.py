@@ -150,7 +150,8 @@ def test_a_doctored_baseline_is_refused(way: str, read: Callable[[Doctor], objec
 
 
 def test_the_file_as_it_was_is_a_baseline(read: Callable[[Doctor], object]) -> None:
-    read(lambda content: None)
+    baseline: Any = read(lambda content: None)
+    assert set(baseline.measured) == {("coh", "robustness_index"), ("coh", "clustering_score")}
 
 
 def test_an_optional_criterion_without_a_value_takes_nothing_from_the_rest(
