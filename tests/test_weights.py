@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
-from pathorob_checks.models.checkpoints import Checkpoint, read_checkpoint, unwrapped
+from pathorob_checks.models.checkpoints import Checkpoint, read_checkpoint
 from pathorob_checks.models.loading import ModelSettings, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
+from pathorob_checks.models.tensor_names import unwrapped
 from pathorob_checks.models.weights import choose_weights, misfits, shards_of
 
 

@@ -39,6 +39,8 @@ def evaluate(
     accept_names: str | Path | None = None,
     commercial: bool = False,
     trust_remote_code: bool = False,
+    checkpoint_key: str | None = None,
+    checkpoint_prefixes: str | Iterable[str] = (),
     engine: str = "local",
     ray_address: str | None = None,
     progress: bool = True,
@@ -81,6 +83,10 @@ def evaluate(
         Leave out FMs and cohorts whose license forbids commercial use, or may.
     trust_remote_code : bool, default False
         Let a model's repository run code of its own; needs a full commit as `@revision`.
+    checkpoint_key : str, optional
+        Key of the dictionary in a model's checkpoint that holds the tensors, such as `teacher`.
+    checkpoint_prefixes : str or iterable of str, optional
+        What is removed, in this order, from the names of a checkpoint's tensors; others are left out.
     engine : {'local', 'ray'}
         Where to embed; `ray` embeds on a Ray cluster.
     ray_address : str, optional
@@ -166,6 +172,8 @@ def evaluate(
         accepted_names=accept_names,
         commercial=commercial,
         trust_remote_code=trust_remote_code,
+        checkpoint_key=checkpoint_key,
+        checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),
         engine=engine,
         ray_address=ray_address,
     )

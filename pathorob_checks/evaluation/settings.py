@@ -53,6 +53,8 @@ class Settings:
     accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
     commercial : leave out what may not be used commercially.
     trust_remote_code : let a model's repository run code of its own.
+    checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
+        and what is removed from the names of tensors; None and () for the recipe's, or what is found.
     origins : for each setting that the caller of the run did not give, a sentence that says where it is from.
 
     Raises
@@ -79,6 +81,8 @@ class Settings:
     accepted_names: str | Path | None = None
     commercial: bool = False
     trust_remote_code: bool = False
+    checkpoint_key: str | None = None
+    checkpoint_prefixes: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +101,11 @@ class Settings:
             raise SettingsError(
                 "the name of a criteria file or of the baseline is empty",
                 remedy="give the name, or leave the option out",
+            )
+        if "" in (self.checkpoint_key, *self.checkpoint_prefixes):
+            raise SettingsError(
+                "the key or a prefix of the checkpoint is empty",
+                remedy="give what is in the file, or leave the option out",
             )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(
@@ -139,4 +148,6 @@ class Settings:
             pooling=self.pooling,
             batch_size=self.batch_size,
             trust_remote_code=self.trust_remote_code,
+            checkpoint_key=self.checkpoint_key,
+            checkpoint_prefixes=self.checkpoint_prefixes,
         )

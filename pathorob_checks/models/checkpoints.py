@@ -1,28 +1,25 @@
-"""Checkpoints: reading tensors without running code, and finding the network's among them.
+"""Checkpoints: reading tensors without running code; `tensor_names` finds the network's among them.
 
 safetensors files hold tensors alone. Pickles (`*.bin`, `*.pth`) can run code while they are read, so torch
 reads them with `weights_only=True`, which accepts tensors and containers and nothing else.
 
-Two rules find the network. Of several state dicts in one file (`NESTED`) the first in that order counts, so
-that averaged weights come before raw ones, as in timm. Of the names in it, the one prefix is stripped with
-which they hold the network's names; of several such networks, a teacher or an average counts.
+Of several state dicts in one file the stated one counts, else the first in the order of `NESTED`, so that
+averaged weights come before raw ones, as in timm.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import struct
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ModelError
-from pathorob_checks.models.weights import first_few, is_left_over
-from pathorob_checks.wording import printable, quoted
+from pathorob_checks.models.weights import first_few
+from pathorob_checks.wording import quoted, shortened
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +34,30 @@ NESTED = (
     "model_state_dict",
     "model",
 )
-_AVERAGED = re.compile(r"(?:.*[._])?(?:teacher|ema|averaged?)(?:[._].*)?")
-_ANCHORS = 8
 _HEADER_BYTES = 100_000_000  # more is refused by safetensors itself
 _SPARE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StatedNames:
+    """Where a checkpoint holds the network, as its recipe or the user states it.
+
+    Attributes
+    ----------
+    key : of the dictionary in the file that holds the tensors; None where it is to be found (`NESTED`).
+    prefixes : what is removed from the names of the tensors, in this order, so that they are the network's;
+        none where it is to be found (`tensor_names.unwrapped`).
+    """
+
+    key: str | None = None
+    prefixes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-like, for the identity of embeddings."""
+        return {"key": self.key, "prefixes": list(self.prefixes)}
+
+
+NOTHING_STATED = StatedNames()
 
 
 @dataclass(frozen=True)
@@ -51,20 +68,29 @@ class Checkpoint:
     notes: tuple[str, ...] = field(default=())
 
 
-def read_checkpoint(paths: Iterable[Path], origin: str) -> Checkpoint:
+def read_checkpoint(paths: Iterable[Path], origin: str, key: str | None = None) -> Checkpoint:
     """All tensors by name, on the CPU; for a training checkpoint, those of the state dict inside it.
+
+    Parameters
+    ----------
+    paths : one file, or several that hold parts of one network.
+    origin : the model as the user knows it, for messages.
+    key : see `StatedNames`.
 
     Raises
     ------
-    ModelError : when a file is damaged, holds more than tensors, or two files hold the same tensor.
+    ModelError : when a file is damaged, holds more than tensors, or lacks the stated key, or when two files
+        hold the same tensor.
     """
     weights: dict[str, torch.Tensor] = {}
     notes: list[str] = []
     for path in paths:
         if path.suffix == ".safetensors":
+            if key is not None:
+                raise _without_key(key, {}, path, origin)
             part = _read_safetensors(path, origin)
         else:
-            part, more = _read_pickle(path, origin)
+            part, more = _read_pickle(path, origin, key)
             notes += more
         _refuse_other_tensors(part, path, origin)
         if repeated := sorted(weights.keys() & part.keys()):
@@ -74,90 +100,6 @@ def read_checkpoint(paths: Iterable[Path], origin: str) -> Checkpoint:
             )
         weights |= part
     return Checkpoint(weights, tuple(notes))
-
-
-def unwrapped(checkpoint: Checkpoint, expected: Collection[str], origin: str) -> Checkpoint:
-    """Weights without the one prefix that wrappers and training put before the network's names.
-
-    Everything outside of the prefix must be a head of training, or a network that does not count.
-
-    Parameters
-    ----------
-    expected : names of the network; where the weights have them as they are, nothing is stripped.
-    origin : the model as the user knows it, for messages.
-
-    Raises
-    ------
-    ModelError : when several networks are in the checkpoint and none of them is a teacher or an average.
-    """
-    weights, expected = checkpoint.weights, set(expected)
-    held = {
-        prefix: sum(prefix + name in weights for name in expected) for prefix in _prefixes(weights, expected)
-    }
-    most = max(held.values())
-    if 2 * most > len(expected):
-        prefix, others = _chosen(sorted(prefix for prefix in held if held[prefix] == most), origin)
-    else:  # names of an older library, or of another network
-        prefix, others = _common_prefix(weights), []
-    of_others = {other + name for other in others for name in expected}
-    outside = [name for name in weights if not name.startswith(prefix) and name not in of_others]
-    if not prefix or not all(_is_outside_head(name, prefix) for name in outside):
-        return checkpoint
-    note = f"{origin}: {_shown(prefix)} was stripped from the names in the checkpoint."
-    if others:
-        networks = _shown(prefix, *others)
-        note = f"{origin} holds several networks ({networks}): {_shown(prefix)}, an average, is used."
-    inside = {
-        name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
-    }
-    return Checkpoint(inside, (*checkpoint.notes, note))
-
-
-def _common_prefix(weights: Collection[str]) -> str:
-    """What all names but those of heads begin with, up to a dot."""
-    names = [name for name in weights if not any(map(is_left_over, _suffixes(name)))]
-    common = os.path.commonprefix(names)  # noqa: RUF071 - these are no paths
-    return common[: common.rfind(".") + 1]
-
-
-def _suffixes(name: str) -> list[str]:
-    """A name without its first parts, of which wrappers add three or four."""
-    parts = name.split(".")
-    return [".".join(parts[depth:]) for depth in range(min(len(parts), 5))]
-
-
-def _prefixes(weights: Collection[str], expected: Collection[str]) -> set[str]:
-    """What stands before the network's names, by some long ones of these."""
-    prefixes = {""}
-    for anchor in sorted(expected, key=lambda name: (-len(name), name))[:_ANCHORS]:
-        for name in weights:
-            if name.endswith(f".{anchor}"):
-                prefixes.add(name[: -len(anchor)])
-    return prefixes
-
-
-def _chosen(prefixes: list[str], origin: str) -> tuple[str, list[str]]:
-    """The prefix of the network that counts, and those of the others."""
-    if len(prefixes) == 1:
-        return prefixes[0], []
-    averaged = [prefix for prefix in prefixes if _AVERAGED.fullmatch(prefix.removesuffix("."))]
-    if len(averaged) != 1:
-        raise ModelError(
-            f"the weights of {origin} hold several networks ({_shown(*prefixes)})",
-            remedy="save the one that you use, as model.safetensors, and use local-dir:PATH",
-        )
-    return averaged[0], [prefix for prefix in prefixes if prefix != averaged[0]]
-
-
-def _is_outside_head(name: str, prefix: str) -> bool:
-    """Whether a tensor outside of `prefix` is a head, beside the network in one of its wrappers."""
-    parts = prefix.split(".")
-    wrappers = (".".join([*parts[:depth], ""]) if depth else "" for depth in range(len(parts)))
-    return any(name.startswith(wrapper) and is_left_over(name.removeprefix(wrapper)) for wrapper in wrappers)
-
-
-def _shown(*prefixes: str) -> str:
-    return quoted(printable(prefix)[:80] or "no prefix" for prefix in prefixes[:4])
 
 
 def _read_safetensors(path: Path, origin: str) -> dict[str, torch.Tensor]:
@@ -198,7 +140,7 @@ def _refuse_repeated_names(path: Path, origin: str) -> None:
         )
 
 
-def _read_pickle(path: Path, origin: str) -> tuple[dict[str, torch.Tensor], list[str]]:
+def _read_pickle(path: Path, origin: str, key: str | None) -> tuple[dict[str, torch.Tensor], list[str]]:
     import torch
 
     _refuse_inflation(path, origin)
@@ -211,6 +153,12 @@ def _read_pickle(path: Path, origin: str) -> tuple[dict[str, torch.Tensor], list
             "and use local-dir:PATH",
         ) from error
     notes: list[str] = []
+    if key is not None:
+        held = content if isinstance(content, Mapping) else {}
+        if not isinstance(held.get(key), Mapping):
+            raise _without_key(key, held, path, origin)
+        content = held[key]
+        notes.append(f"{path.name} of {origin}: {shortened(key)} is used, as stated.")
     while isinstance(content, Mapping):
         tensors = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
         if len(tensors) == len(content) > 0:
@@ -219,9 +167,21 @@ def _read_pickle(path: Path, origin: str) -> tuple[dict[str, torch.Tensor], list
         if len(dicts) > 1:
             notes.append(f"{path.name} of {origin} holds {quoted(dicts)}: '{dicts[0]}' is used.")
         content = content[dicts[0]] if dicts else None
+    place = path.name if key is None else f"{shortened(key)} in {path.name}"
     raise ModelError(
-        f"{path.name} of {origin} holds no state dict, neither directly nor under {', '.join(NESTED)}",
-        remedy="save the network's state_dict() alone, as model.safetensors, and use local-dir:PATH",
+        f"{place} of {origin} holds no state dict, neither directly nor under {', '.join(NESTED)}",
+        remedy="give the key of the network's as --fm-checkpoint-key, or save its state_dict() alone, as "
+        "model.safetensors, and use local-dir:PATH",
+    )
+
+
+def _without_key(key: str, held: Mapping[Any, Any], path: Path, origin: str) -> ModelError:
+    """The error for a stated key that is not in the file, with those that are."""
+    dicts = [str(name) for name, value in held.items() if isinstance(value, Mapping)]
+    what = f"only {first_few(dicts)}" if dicts else "tensors without any dictionary"
+    return ModelError(
+        f"{path.name} of {origin} has no dictionary {shortened(key)}, {what}",
+        remedy="give one that it has as --fm-checkpoint-key, or leave that out",
     )
 
 

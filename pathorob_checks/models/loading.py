@@ -37,6 +37,7 @@ _ENCODER_CODE = (
     "pooling.py",
     "precision.py",
     "preprocessing.py",
+    "tensor_names.py",
     "timm_config.py",
     "timm_model.py",
     "transformers_config.py",
@@ -95,6 +96,8 @@ class ModelSettings:
     pooling : None (the model's default), `clsmean`, `cls`, `mean` or `pooled`.
     batch_size : None (what suits the device) or patches per batch.
     trust_remote_code : whether the code in a repository may run; it must be pinned to a commit as well.
+    checkpoint_key, checkpoint_prefixes : where the weights hold the network, see `checkpoints.StatedNames`;
+        None and () take the recipe's.
     """
 
     device: str = "auto"
@@ -102,6 +105,8 @@ class ModelSettings:
     pooling: str | None = None
     batch_size: int | None = None
     trust_remote_code: bool = False
+    checkpoint_key: str | None = None
+    checkpoint_prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +265,7 @@ def _refuse_packages(recipe: Recipe | None, spec: ModelSpec) -> None:
 def _prepare_files(
     resolved: ResolvedModel, settings: ModelSettings, device: str, source: Source
 ) -> PreparedModel:
+    from pathorob_checks.models.checkpoints import StatedNames
     from pathorob_checks.models.pooling import POOLINGS
     from pathorob_checks.models.precision import PRECISIONS
     from pathorob_checks.models.repository import gather
@@ -273,7 +279,11 @@ def _prepare_files(
             raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
     recipe = _recipe(resolved.spec)
     _refuse_packages(recipe, resolved.spec)
-    files = gather(source, recipe, trust_remote_code=settings.trust_remote_code)
+    stated = StatedNames(
+        key=settings.checkpoint_key or (recipe.sub_dictionary if recipe else None),
+        prefixes=settings.checkpoint_prefixes or (recipe.prefixes if recipe else ()),
+    )
+    files = gather(source, recipe, trust_remote_code=settings.trust_remote_code, stated=stated)
     # A recipe and its repository are the same model, and share their embeddings.
     kind = "local-dir" if resolved.spec.kind == "local-dir" else "hf-hub"
     identity: dict[str, object] = {"kind": kind, "library": files.library}
@@ -284,6 +294,7 @@ def _prepare_files(
             identity[key] = digest_of_files([path])
     identity |= {
         "weights_sha256": digest_of_files(files.weights),
+        "checkpoint": stated.to_dict(),
         "recipe": recipe.identity() if recipe else None,
         "pooling": settings.pooling or "default",
         "precision": settings.precision,
@@ -371,13 +382,15 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
 
 def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
     """A setting that would be ignored is an error: the values would not be those that the user requested."""
-    for option, is_set in (
-        ("pooling", settings.pooling is not None),
-        ("precision", settings.precision != "fp32"),
+    for option, is_set, reason in (
+        ("pooling", settings.pooling is not None, "has its own pooling"),
+        ("precision", settings.precision != "fp32", "has its own precision"),
+        ("checkpoint-key", settings.checkpoint_key is not None, "is not read from a checkpoint"),
+        ("checkpoint-prefix", bool(settings.checkpoint_prefixes), "is not read from a checkpoint"),
     ):
         if is_set:
             raise ModelError(
-                f"--fm-{option} cannot be applied to {resolved.spec.text}, which has its own {option}",
+                f"--fm-{option} cannot be applied to {resolved.spec.text}, which {reason}",
                 remedy=f"leave --fm-{option} out, or run this model separately",
             )
 

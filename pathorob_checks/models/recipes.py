@@ -52,7 +52,7 @@ class Recipe(_Row):
     repo : `org/model` on the hub.
     revision : commit that the benchmark measured, where that is known.
     library : `timm`, `transformers`, or `package` for a package of its own that this project does not load.
-    architecture : timm's name for it; used where the repository has no timm config.
+    architecture : timm's or open_clip's name for it; used where the repository has no config of theirs.
     model_args : arguments for `timm.create_model`; layer classes by their names in `layers.LAYERS`. They
         override the repository's.
     model_type, config_args : transformers' config, used where the repository has none.
@@ -67,6 +67,8 @@ class Recipe(_Row):
     remote_code : whether the model is code in its repository.
     package : what to install for a model of library `package`.
     weights : name of the weights' file where it is not a standard one.
+    sub_dictionary : key inside a checkpoint that holds the tensors, such as `teacher`.
+    prefixes : prefixes to remove from the names of tensors, in order.
     notes : sentences for the user.
     source : of these values.
     """
@@ -74,7 +76,7 @@ class Recipe(_Row):
     name: str
     repo: str
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
-    library: Literal["timm", "transformers", "package"]
+    library: Literal["timm", "transformers", "open_clip", "package"]
     architecture: str | None = None
     model_args: dict[str, Any] = {}
     model_type: str | None = None
@@ -91,6 +93,8 @@ class Recipe(_Row):
     remote_code: bool = False
     package: str | None = None
     weights: str | None = None
+    sub_dictionary: str | None = None
+    prefixes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     source: str
 
@@ -101,8 +105,8 @@ class Recipe(_Row):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if (self.library == "timm") != (self.architecture is not None):
-            raise ValueError("a timm model needs an architecture, and no other model has one")
+        if (self.library in ("timm", "open_clip")) != (self.architecture is not None):
+            raise ValueError("a timm or open_clip model needs an architecture, and no other model has one")
         if (self.library == "package") != (self.package is not None):
             raise ValueError("a model of library package needs a package, and no other model has one")
         if self.library == "transformers" and (self.model_type is None) != self.remote_code:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import weights as weight_files
+from pathorob_checks.models.checkpoints import NOTHING_STATED, StatedNames
 from pathorob_checks.models.recipes import Recipe
 
 CONFIG = "config.json"
@@ -96,6 +97,7 @@ class ModelFiles:
     weights : paths of the weights.
     remote_code : whether the network is code of the repository, which the user allowed to run.
     notes : sentences for the user on files that are left out.
+    stated : where the weights hold the network, as far as that is stated.
     """
 
     origin: str
@@ -106,9 +108,16 @@ class ModelFiles:
     preprocessor: Path | None = None
     remote_code: bool = False
     notes: tuple[str, ...] = ()
+    stated: StatedNames = NOTHING_STATED
 
 
-def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) -> ModelFiles:
+def gather(
+    source: Source,
+    recipe: Recipe | None,
+    *,
+    trust_remote_code: bool,
+    stated: StatedNames = NOTHING_STATED,
+) -> ModelFiles:
     """Bring a model's files to disk.
 
     Raises
@@ -143,6 +152,7 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
         preprocessor=paths.get(PREPROCESSOR),
         remote_code=remote,
         notes=tuple(notes),
+        stated=stated,
     )
 
 

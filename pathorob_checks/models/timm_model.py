@@ -11,12 +11,13 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
-from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
+from pathorob_checks.models.checkpoints import read_checkpoint
 from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.layers import known_layers, with_layers
 from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
+from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.timm_config import checked_preprocessing, timm_arguments, unstated
 from pathorob_checks.models.weights import misfits
 from pathorob_checks.wording import shortened
@@ -214,7 +215,8 @@ def _load_weights(model: Any, files: ModelFiles) -> tuple[str, ...]:
     """
     expected: dict[str, torch.Tensor] = model.state_dict()
     headless = getattr(model, "num_classes", None) == 0
-    checkpoint = unwrapped(read_checkpoint(files.weights, files.origin), expected.keys(), files.origin)
+    checkpoint = read_checkpoint(files.weights, files.origin, files.stated.key)
+    checkpoint = of_network(checkpoint, expected.keys(), files.stated, files.origin)
     raw = dict(checkpoint.weights)
     weights, difference = raw, misfits(expected, raw, headless=headless)
     if difference:

@@ -14,12 +14,13 @@ import torch
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
-from pathorob_checks.models.checkpoints import read_checkpoint, unwrapped
+from pathorob_checks.models.checkpoints import read_checkpoint
 from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.repository import require_transformers
+from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.transformers_config import transformers_config, unstated
 from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
 from pathorob_checks.wording import shortened
@@ -205,7 +206,7 @@ def _remote_class(files: ModelFiles, folder: Path) -> tuple[Any, Any]:
 
 def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool, tuple[str, ...]]:
     """The network with its weights, whether those of its pooler are missing, and notes for the user."""
-    checkpoint = read_checkpoint(files.weights, files.origin)
+    checkpoint = read_checkpoint(files.weights, files.origin, files.stated.key)
     try:
         with torch.device("meta"), bounded_by(files.weights, files.origin):
             expected: dict[str, torch.Tensor] = model_class(config).state_dict()
@@ -215,8 +216,9 @@ def _loaded(model_class: Any, config: Any, files: ModelFiles) -> tuple[Any, bool
         expected = dict(checkpoint.weights)
     # A prefix that the library strips itself is no news.
     base = f"{getattr(model_class, 'base_model_prefix', None)}."
-    if not all(name.startswith(base) or is_left_over(name) for name in checkpoint.weights):
-        checkpoint = unwrapped(checkpoint, expected.keys(), files.origin)
+    stripped_there = all(name.startswith(base) or is_left_over(name) for name in checkpoint.weights)
+    if files.stated.prefixes or not stripped_there:
+        checkpoint = of_network(checkpoint, expected.keys(), files.stated, files.origin)
     try:
         # The weights and not the folder, so that the library reads no other file there. It translates the
         # names of older versions.

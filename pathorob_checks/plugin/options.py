@@ -280,6 +280,21 @@ OPTIONS = (
         help="allow a model's repository to run its own code; the SPEC must have a full commit as @revision",
     ),
     Option(
+        flag="--fm-checkpoint-key",
+        metavar="KEY",
+        help="key of the dictionary in an FM's checkpoint that holds the network, such as teacher (default: "
+        "the recipe's, else what is found)",
+    ),
+    Option(
+        flag="--fm-checkpoint-prefix",
+        setting="checkpoint_prefixes",
+        metavar="PREFIX",
+        repeatable=True,
+        help="what the names of the network's tensors begin with in an FM's checkpoint, such as encoder.; it "
+        "is removed from them; repeat to remove several, one after the other; other tensors are left "
+        "out (default: the recipe's, else what is found)",
+    ),
+    Option(
         flag="--fm-json",
         path_in=_whole,
         metavar="FILE",
