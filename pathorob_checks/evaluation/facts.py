@@ -18,6 +18,7 @@ _DISTRIBUTIONS = (
     "pathorob-checks",
     "huggingface-hub",
     "numpy",
+    "open-clip-torch",
     "pandas",
     "pillow",
     "pyarrow",

@@ -11,7 +11,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,30 +19,17 @@ from pathorob_checks.errors import ModelError
 from pathorob_checks.files import expanded
 from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.failures import in_a_sentence
+from pathorob_checks.models.provenance import ENCODER_CODE, versions
 from pathorob_checks.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathorob_checks.models.foundation_model import FoundationModel
+    from pathorob_checks.models.open_clip_model import OpenClipModel
     from pathorob_checks.models.recipes import Recipe
     from pathorob_checks.models.repository import FolderSource, HubSource, Source
+    from pathorob_checks.models.timm_model import TimmModel
+    from pathorob_checks.models.transformers_model import TransformersModel
     from pathorob_checks.models.user_identity import Traces
-
-_COMPUTING_LIBRARIES = ("torch", "torchvision", "timm", "pillow")
-# Modules between a file of weights and an embedding: a change in one may change the numbers.
-_ENCODER_CODE = (
-    "checkpoints.py",
-    "encoder.py",
-    "layers.py",
-    "pooling.py",
-    "precision.py",
-    "preprocessing.py",
-    "tensor_names.py",
-    "timm_config.py",
-    "timm_model.py",
-    "transformers_config.py",
-    "transformers_model.py",
-    "weights.py",
-)
 
 # By factory: what is opened and imported by its first call only belongs to every call in this process.
 _TRACES: dict[str, Traces] = {}
@@ -299,17 +285,13 @@ def _prepare_files(
         "pooling": settings.pooling or "default",
         "precision": settings.precision,
         "device": device.partition(":")[0],
-        "versions": _versions(*(["transformers"] if files.library == "transformers" else [])),
-        "code_sha256": digest_of_files(Path(__file__).with_name(name) for name in _ENCODER_CODE),
+        "versions": versions(files.library),
+        "code_sha256": digest_of_files(Path(__file__).with_name(name) for name in ENCODER_CODE),
     }
 
     def load() -> FoundationModel:
-        from pathorob_checks.models.timm_model import TimmModel
-        from pathorob_checks.models.transformers_model import TransformersModel
-
-        encoder = TimmModel if files.library == "timm" else TransformersModel
         with in_a_sentence(files.origin):
-            return encoder(
+            return _encoder_of(files.library)(
                 files,
                 identity=identity,
                 device=device,
@@ -322,6 +304,21 @@ def _prepare_files(
     license_text, commercial = license_of(resolved.spec)
     notes = (*(recipe.notes if recipe else ()), *files.notes)
     return PreparedModel(resolved.name, identity, load, license_text, commercial, notes, device)
+
+
+def _encoder_of(library: str) -> type[TimmModel | TransformersModel | OpenClipModel]:
+    """The class of a library's models; the other libraries are not imported."""
+    if library == "open_clip":
+        from pathorob_checks.models.open_clip_model import OpenClipModel
+
+        return OpenClipModel
+    if library == "transformers":
+        from pathorob_checks.models.transformers_model import TransformersModel
+
+        return TransformersModel
+    from pathorob_checks.models.timm_model import TimmModel
+
+    return TimmModel
 
 
 def _prepare_embeddings(resolved: ResolvedModel) -> PreparedModel:
@@ -352,7 +349,7 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
         "factory": target,
         **theirs,
         "device": device.partition(":")[0],
-        "versions": _versions(),
+        "versions": versions(),
         "code_sha256": digest_of_files(
             Path(str(part.__file__)) for part in (user_model, reachable, python_objects)
         ),
@@ -372,7 +369,7 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
         "name": resolved.spec.target,
         "model": dict(model.identity),
         "device": device.partition(":")[0],
-        "versions": _versions(),
+        "versions": versions(),
         "code_sha256": digest_of_files([Path(demo.__file__)]),
     }
     model.identity = identity
@@ -393,14 +390,3 @@ def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> N
                 f"--fm-{option} cannot be applied to {resolved.spec.text}, which {reason}",
                 remedy=f"leave --fm-{option} out, or run this model separately",
             )
-
-
-def _versions(*more: str) -> dict[str, str]:
-    """Versions of the libraries that turn an image into numbers."""
-    versions: dict[str, str] = {}
-    for library in (*_COMPUTING_LIBRARIES, *more):
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "none"
-    return versions

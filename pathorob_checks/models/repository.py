@@ -17,6 +17,7 @@ from pathorob_checks.models.checkpoints import NOTHING_STATED, StatedNames
 from pathorob_checks.models.recipes import Recipe
 
 CONFIG = "config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 PREPROCESSOR = "preprocessor_config.json"
 _MOST_BYTES = 10_000_000
 
@@ -91,9 +92,10 @@ class ModelFiles:
     Attributes
     ----------
     origin : see `Source`.
-    library : `timm` or `transformers`.
-    config : content of `config.json`; None where a recipe replaces it.
-    config_file, preprocessor : paths of `config.json` and `preprocessor_config.json`, where they exist.
+    library : `timm`, `transformers` or `open_clip`.
+    config : content of the library's config; None where a recipe replaces it.
+    config_file : path of `config.json`, or `open_clip_config.json` for open_clip, where it exists.
+    preprocessor : path of `preprocessor_config.json`, where it exists and is used.
     weights : paths of the weights.
     remote_code : whether the network is code of the repository, which the user allowed to run.
     notes : sentences for the user on files that are left out.
@@ -126,16 +128,15 @@ def gather(
     HubError : when they cannot be downloaded.
     """
     names = set(source.names())
-    config = _config(source, names, recipe)
-    library = _library(config, source.origin, recipe)
+    library, config = _library(source, names, recipe)
     remote = library == "transformers" and _is_remote(config, recipe)
-    if library == "transformers":
-        require_transformers(source.origin)
+    if library in _REQUIRED:
+        _REQUIRED[library](source.origin)
     if remote:
         refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
     needed = _needed(source, names, library, recipe, remote=remote)
     paths = {name: source.path(name) for name in needed}
-    chosen = weight_files.choose_weights(names, source.origin, recipe.weights if recipe else None)
+    chosen = _chosen_weights(names, source.origin, library, recipe)
     shards = (
         weight_files.shards_of(paths[chosen], source.origin) if weight_files.is_index(chosen) else [chosen]
     )
@@ -147,7 +148,7 @@ def gather(
         origin=source.origin,
         library=library,
         config=config,
-        config_file=paths.get(CONFIG),
+        config_file=paths.get(_config_of(library)),
         weights=tuple(paths[name] for name in shards),
         preprocessor=paths.get(PREPROCESSOR),
         remote_code=remote,
@@ -157,25 +158,36 @@ def gather(
 
 
 def needed_files(source: Source, recipe: Recipe | None) -> list[str]:
-    """Names of the files that `gather` downloads; this downloads `config.json` and an index of weights only.
+    """Names of the files that `gather` downloads; this downloads the config and an index of weights only.
 
     Raises
     ------
     ModelError, HubError : as `gather`, except that code in the repository is not refused.
     """
     names = set(source.names())
-    config = _config(source, names, recipe)
-    library = _library(config, source.origin, recipe)
+    library, config = _library(source, names, recipe)
     remote = library == "transformers" and _is_remote(config, recipe)
     return _needed(source, names, library, recipe, remote=remote)
 
 
 def require_transformers(origin: str) -> None:
     """Raise ModelError where the optional library is not installed."""
-    if importlib.util.find_spec("transformers") is None:
+    _require("transformers", "transformers", origin)
+
+
+def require_open_clip(origin: str) -> None:
+    """Raise ModelError where the optional library is not installed."""
+    _require("open_clip", "open-clip", origin)
+
+
+_REQUIRED = {"transformers": require_transformers, "open_clip": require_open_clip}
+
+
+def _require(library: str, extra: str, origin: str) -> None:
+    if importlib.util.find_spec(library) is None:
         raise ModelError(
-            f"{origin} is a transformers model and transformers is not installed",
-            remedy="pip install 'pathorob-checks[transformers]'",
+            f"{origin} is a model of {library}, which is not installed",
+            remedy=f"pip install 'pathorob-checks[{extra}]'",
         )
 
 
@@ -192,7 +204,7 @@ def refuse_remote_code(origin: str, *, trusted: bool, pinned: bool) -> None:
 
 
 def read_config(config: Path, origin: str) -> dict[str, Any]:
-    """A model's `config.json`.
+    """The content of a model's config.
 
     Raises
     ------
@@ -201,37 +213,65 @@ def read_config(config: Path, origin: str) -> dict[str, Any]:
     try:
         if (size := config.stat().st_size) > _MOST_BYTES:
             raise ModelError(
-                f"{CONFIG} of {origin} has {size / 1e6:,.0f} MB", remedy="download or save the model again"
+                f"{config.name} of {origin} has {size / 1e6:,.0f} MB",
+                remedy="download or save the model again",
             )
         content = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         is_page = not isinstance(error, OSError) and config.read_bytes().lstrip()[:1] == b"<"
         problem = "is a web page" if is_page else f"cannot be read ({type(error).__name__})"
         raise ModelError(
-            f"{CONFIG} of {origin} {problem}",
+            f"{config.name} of {origin} {problem}",
             remedy="check for a login page or a proxy, then download the model again"
             if is_page
             else "download or save the model again",
         ) from error
     if not isinstance(content, dict):
         raise ModelError(
-            f"{CONFIG} of {origin} is not a JSON object", remedy="download or save the model again"
+            f"{config.name} of {origin} is not a JSON object", remedy="download or save the model again"
         )
     return content
 
 
-def _config(source: Source, names: set[str], recipe: Recipe | None) -> dict[str, Any] | None:
-    if CONFIG in names:
-        config = read_config(source.path(CONFIG), source.origin)
-        if library_of(config) is not None or recipe is None:
-            return config
-    if recipe is None:
+def _library(source: Source, names: set[str], recipe: Recipe | None) -> tuple[str, dict[str, Any] | None]:
+    """Which library a model belongs to, and its config; None where the recipe replaces that.
+
+    Where a repository has configs of several libraries, `config.json` decides, unless a recipe does.
+    """
+
+    def config_of(library: str) -> dict[str, Any] | None:
+        name = _config_of(library)
+        return read_config(source.path(name), source.origin) if name in names else None
+
+    if recipe is not None and recipe.library == "open_clip":
+        return recipe.library, config_of(recipe.library)
+    config = config_of("timm")
+    library = library_of(config or {})
+    if library is not None:
+        return library, config
+    if recipe is not None:
+        return recipe.library, None
+    if OPEN_CLIP_CONFIG in names:
+        return "open_clip", config_of("open_clip")
+    if config is None:
         raise ModelError(
             f"{source.origin} has no {CONFIG}",
-            remedy="give a model that timm or transformers saved, or load it with your own "
+            remedy="give a model that timm, transformers or open_clip saved, or load it with your own "
             "python:module:factory",
         )
-    return None
+    raise ModelError(
+        f"{CONFIG} of {source.origin} is neither timm's (no architecture) nor transformers' (no model_type)",
+        remedy="load it with your own python:module:factory",
+    )
+
+
+def _config_of(library: str) -> str:
+    """Name of the file with a library's config."""
+    return OPEN_CLIP_CONFIG if library == "open_clip" else CONFIG
+
+
+def _chosen_weights(names: set[str], origin: str, library: str, recipe: Recipe | None) -> str:
+    return weight_files.choose_weights(names, origin, recipe.weights if recipe else None, library)
 
 
 def library_of(config: Mapping[str, Any]) -> str | None:
@@ -239,18 +279,6 @@ def library_of(config: Mapping[str, Any]) -> str | None:
     if isinstance(config.get("architecture"), str):
         return "timm"
     return "transformers" if config.keys() & {"model_type", "architectures", "auto_map"} else None
-
-
-def _library(config: Mapping[str, Any] | None, origin: str, recipe: Recipe | None) -> str:
-    if config is None and recipe is not None:
-        return recipe.library
-    library = library_of(config or {})
-    if library is None:
-        raise ModelError(
-            f"{CONFIG} of {origin} is neither timm's (no architecture) nor transformers' (no model_type)",
-            remedy="load it with your own python:module:factory",
-        )
-    return library
 
 
 def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
@@ -267,7 +295,7 @@ def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
 def _needed(
     source: Source, names: set[str], library: str, recipe: Recipe | None, *, remote: bool
 ) -> list[str]:
-    chosen = weight_files.choose_weights(names, source.origin, recipe.weights if recipe else None)
+    chosen = _chosen_weights(names, source.origin, library, recipe)
     weights = [chosen]
     if weight_files.is_index(chosen):
         shards = weight_files.shards_of(source.path(chosen), source.origin)
@@ -277,6 +305,6 @@ def _needed(
                 remedy="download or save the model again",
             )
         weights += shards
-    optional = [CONFIG, *([PREPROCESSOR] if library == "transformers" else [])]
+    optional = [_config_of(library), *([PREPROCESSOR] if library == "transformers" else [])]
     code = sorted(name for name in names if remote and name.endswith(".py"))
     return [*(name for name in optional if name in names), *weights, *code]

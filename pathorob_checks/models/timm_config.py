@@ -59,7 +59,7 @@ def timm_arguments(
     if "num_classes" in config:
         pretrained_cfg["num_classes"] = config["num_classes"]
     for key, value in pretrained_cfg.items():
-        if not _is_plain(value):
+        if not is_plain(value):
             raise _invalid(key, value, origin)
     if "num_classes" in pretrained_cfg:
         arguments.setdefault("num_classes", pretrained_cfg["num_classes"])
@@ -113,7 +113,7 @@ def _checked(arguments: object, architecture: str, origin: str) -> dict[str, Any
             "python:module:factory",
         )
     for key, value in given.items():
-        if not _is_plain(value):
+        if not is_plain(value):
             raise _invalid(key, value, origin)
     return given
 
@@ -134,7 +134,7 @@ def _parameters(architecture: str) -> frozenset[str]:
     return frozenset(names - _NOT_OURS)
 
 
-def _is_plain(value: object, depth: int = 0) -> bool:
+def is_plain(value: object, depth: int = 0) -> bool:
     """Whether a value is a number, text or flag of sensible size, or a few of these."""
     if value is None or isinstance(value, bool):
         return True
@@ -144,7 +144,7 @@ def _is_plain(value: object, depth: int = 0) -> bool:
         return len(value) <= _LONGEST
     if isinstance(value, list | tuple | dict) and depth < _DEEPEST and len(value) <= _LONGEST:
         items = value.values() if isinstance(value, dict) else value
-        return all(_is_plain(item, depth + 1) for item in items)
+        return all(is_plain(item, depth + 1) for item in items)
     return False
 
 

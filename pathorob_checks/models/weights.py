@@ -21,6 +21,8 @@ _STANDARD = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# Where a library has names of its own, a file with a standard name beside them belongs to another library.
+_STANDARD_OF = {"open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")}
 _OTHERS = (".safetensors", ".pth", ".pt", ".bin")
 _INDEX = ".index.json"
 # What peft and others apply to the weights beside it (LoRA and its like).
@@ -38,7 +40,9 @@ _KEY_LENGTH = 100
 _INDEX_BYTES = 50_000_000
 
 
-def choose_weights(names: Collection[str], origin: str, preferred: str | None = None) -> str:
+def choose_weights(
+    names: Collection[str], origin: str, preferred: str | None = None, library: str | None = None
+) -> str:
     """The file, or the index of files, that holds a model's weights.
 
     Parameters
@@ -46,6 +50,7 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
     names : files of the repository or folder.
     origin : the model as the user knows it, for messages.
     preferred : the recipe's name for it, if any.
+    library : whose model it is; decides on the standard names.
 
     Raises
     ------
@@ -57,7 +62,8 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
             remedy="merge it into the weights (peft: merge_and_unload()), save them as model.safetensors and "
             "use local-dir:PATH, or load the model with your own python:module:factory",
         )
-    for name in (preferred, *_STANDARD):
+    standard: tuple[str, ...] = _STANDARD_OF.get(library or "", _STANDARD)
+    for name in (preferred, *standard):
         if name is not None and name in names:
             return name
     for suffix in _OTHERS:
@@ -71,7 +77,7 @@ def choose_weights(names: Collection[str], origin: str, preferred: str | None = 
                 "local-dir:PATH",
             )
     raise ModelError(
-        f"{origin} has no weights ({', '.join(_STANDARD[:3])} or a single *.pth)",
+        f"{origin} has no weights ({', '.join(standard[:3])} or a single *.pth)",
         remedy="check the name, or load the model with your own python:module:factory",
     )
 
