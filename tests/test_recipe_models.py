@@ -16,6 +16,7 @@ from tiny_models import SMALL, edit_json, hub_of_folders, shard, write_tiny_tran
 from tiny_recipes import write_recipe_model
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models import requirements
 from pathorob_checks.models.loading import (
     ModelSettings,
     ResolvedModel,
@@ -28,6 +29,7 @@ from pathorob_checks.models.recipes import Recipe, recipes
 from pathorob_checks.models.spec import parse_spec
 
 COMMIT = "a" * 40
+OLD_TRANSFORMERS = "4.57.1"
 REMOTE = [recipe for recipe in recipes().values() if recipe.remote_code]
 PACKAGES = [recipe for recipe in recipes().values() if recipe.library == "package"]
 
@@ -85,14 +87,13 @@ def test_without_the_recipe_the_same_files_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(virchow2: list[str]) -> None:
-    model: Any = prepare_spec("virchow2").load()
+    model: Any = prepare_spec(f"virchow2@{COMMIT}").load()
     notes = [note for note in model.description["notes"] if "preprocessing" in note]
     assert [re.search(r"preprocessing has (\w+)", note)[1] for note in notes] == [  # type: ignore[index]
-        "resize",
         "interpolation",
         "mean",
     ]
-    assert "0.5/0.5/0.5; the recipe's 0.485/0.456/0.406 is used" in notes[2]
+    assert "0.5/0.5/0.5; the recipe's 0.485/0.456/0.406 is used" in notes[1]
     tensor = model.preprocess(Image.new("RGB", (256, 256), (255, 255, 255)))
     assert tensor.shape == (3, 224, 224)
     torch.testing.assert_close(
@@ -101,15 +102,20 @@ def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(v
 
 
 def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
-    resolved = resolve(parse_spec("virchow2"), "virchow2")
-    assert resolved.revision is not None
-    assert re.fullmatch(r"[0-9a-f]{40}", resolved.revision)
-    assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved
+    ours = recipes()["virchow2"].revision
+    for text in ("virchow2", "hf-hub:paige-ai/virchow2"):
+        resolved = resolve(parse_spec(text), "virchow2")
+        assert resolved.revision == ours
+        assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved
+    newest = resolve(parse_spec("virchow2@main"), "virchow2").revision
+    assert newest is not None
+    assert re.fullmatch(r"[0-9a-f]{40}", newest)
+    assert newest != ours
     assert resolve(parse_spec(f"virchow2@{COMMIT}"), "virchow2").revision == COMMIT
 
 
 def test_the_files_to_be_downloaded_are_known_before(virchow2: list[str]) -> None:
-    resolved = resolve(parse_spec("virchow2"), "virchow2")
+    resolved = resolve(parse_spec("virchow2@main"), "virchow2")
     names = files_of(resolved)
     assert (names, virchow2) == (["config.json", "model.safetensors"], ["config.json"])
     virchow2.clear()
@@ -125,7 +131,7 @@ def test_the_files_of_a_sharded_transformers_model_are_known_before(
     shard(folder)
     (folder / "modeling_unused.py").write_text("")
     fetched = hub_of_folders(monkeypatch, {"owkin/phikon": folder})
-    resolved = resolve(parse_spec("phikon"), "phikon")
+    resolved = resolve(parse_spec("phikon@main"), "phikon")
     names = files_of(resolved)
     assert set(names) == {path.name for path in folder.iterdir()} - {"modeling_unused.py"}
     fetched.clear()
@@ -144,28 +150,25 @@ def test_a_transformers_recipe_is_loaded_with_its_own_preprocessing(
 ) -> None:
     pytest.importorskip("transformers")
     folder = write_tiny_transformers(
-        tmp_path / "phikon", "vit", **{**SMALL, "image_size": 224, "patch_size": 16}
+        tmp_path / "phikon-v2", "dinov2", **{**SMALL, "image_size": 224, "patch_size": 16}
     )
-    hub_of_folders(monkeypatch, {"owkin/phikon": folder})
-    model: Any = prepare_spec("phikon").load()
+    hub_of_folders(monkeypatch, {"owkin/phikon-v2": folder})
+    model: Any = prepare_spec("phikon-v2@main").load()
     assert (model.dimension, model.description["preprocessing"]["size"]) == (96, [224, 224])
     assert any("has size 56; the recipe's 224 is used" in note for note in model.description["notes"])
     # Where the repository has none, the recipe's is complete.
     (folder / "preprocessor_config.json").unlink()
-    model = prepare_spec("phikon").load()
+    model = prepare_spec("phikon-v2@main").load()
     assert not any("preprocessing" in note for note in model.description["notes"])
     assert model.preprocess(Image.new("RGB", (256, 256))).shape == (3, 224, 224)
 
 
-def test_a_recipe_without_preprocessing_needs_the_repositorys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recipe_without_preprocessing_needs_the_repositorys() -> None:
     from pathorob_checks.models import preprocessing
 
-    with pytest.raises(
-        ModelError, match="give the preprocessing's size, resize, crop, interpolation, mean, std"
-    ):
-        preprocessing.merge(recipes()["phaet"].preprocessing, {}, "wearewaiv/phaet")
+    missing = "neither the files of taejoon89/openpath nor its recipe give the preprocessing's size, resize, "
+    with pytest.raises(ModelError, match=f"{missing}crop, interpolation, mean, std"):
+        preprocessing.merge(recipes()["openpath"].preprocessing, {}, "taejoon89/openpath")
 
 
 @pytest.mark.parametrize("recipe", REMOTE, ids=by_name)
@@ -173,6 +176,7 @@ def test_code_of_a_repository_needs_both_trust_and_a_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
 ) -> None:
     pytest.importorskip("transformers")
+    monkeypatch.setattr(requirements, "version", lambda distribution: OLD_TRANSFORMERS)
     folder = tmp_path / "remote"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}')
@@ -228,7 +232,7 @@ def test_a_hub_repository_without_any_config_is_an_error(
     [
         ("virchow", ("Apache-2.0", True)),
         ("hf-hub:mahmoodlab/uni2-h@v1", ("CC-BY-NC-ND-4.0", False)),
-        ("gpfm", ("disputed", None)),
+        ("gpfm", ("MIT by its card; CC-BY-NC-ND-4.0 by its code", None)),
         ("hf-hub:lab/vit", ("unknown", None)),
         ("demo:stain-invariant", ("Apache-2.0", True)),
         ("local-dir:virchow", ("unknown", None)),
