@@ -12,6 +12,7 @@ import torch
 from loopback_hub import write_tiny_vit
 from PIL import Image
 from prepared_models import prepare_spec
+from safetensors.torch import save_file
 from tiny_models import SMALL, edit_json, hub_of_folders, shard, write_tiny_transformers
 from tiny_recipes import write_recipe_model
 
@@ -191,6 +192,91 @@ def test_code_of_a_repository_needs_both_trust_and_a_commit(
         prepare(resolved, ModelSettings(device="cpu"))
     with pytest.raises(ModelError, match="has no weights"):
         prepare(resolved, ModelSettings(device="cpu", trust_remote_code=True))
+
+
+OWN_CODE = """
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+    def __init__(self, width=8, patch_size=16, **more):
+        self.width, self.patch_size = width, patch_size
+        super().__init__(**more)
+
+class OwnModel(PreTrainedModel):
+    config_class = OwnConfig
+    main_input_name = "pixel_values"
+    def __init__(self, config):
+        super().__init__(config)
+        self.cls_token = torch.nn.Parameter(torch.zeros(1, 1, config.width))
+        self.patches = torch.nn.Conv2d(3, config.width, config.patch_size, config.patch_size)
+        self.post_init()
+    def forward(self, pixel_values):
+        patches = self.patches(pixel_values).flatten(2).mT
+        first = patches.mean(1, keepdim=True) + self.cls_token
+        tokens = torch.cat([first, patches], 1)
+        pooled = torch.nn.functional.normalize(tokens[:, 0], dim=1)
+        return BaseModelOutputWithPooling(last_hidden_state=tokens, pooler_output=pooled)
+"""
+
+
+def write_model_with_own_code(folder: Path, **config: Any) -> Path:
+    """A repository with its network as code, its statistics in config.json and no processor."""
+    torch.manual_seed(0)
+    weights = {
+        "cls_token": torch.randn(1, 1, 8),
+        "patches.weight": torch.randn(8, 3, 16, 16),
+        "patches.bias": torch.randn(8),
+    }
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN_CODE)
+    save_file(weights, folder / "model.safetensors")
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    content = {"model_type": "own", "auto_map": auto_map, "width": 8, "patch_size": 16, **config}
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "mean", "std"), [("mascaret", 0.5, 0.5), ("phaet", 0.4, 0.2)])
+def test_statistics_in_a_config_are_used_where_there_is_no_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mean: float, std: float
+) -> None:
+    pytest.importorskip("transformers")
+    statistics = {"pixel_mean": [mean] * 3, "pixel_std": [std] * 3}
+    folder = write_model_with_own_code(tmp_path / name, **statistics)
+    hub_of_folders(monkeypatch, {recipes()[name].repo: folder})
+    model: Any = prepare_spec(f"{name}@{COMMIT}", trust_remote_code=True).load()
+    tensor = model.preprocess(Image.new("RGB", (256, 256), (255, 255, 255)))
+    torch.testing.assert_close(tensor, torch.full((3, 224, 224), (1 - mean) / std))
+    embeddings = model.embed(torch.randn(2, 3, 224, 224))
+    assert embeddings.shape == (2, 8)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+    both: Any = prepare_spec(f"{name}@{COMMIT}", trust_remote_code=True, pooling="clsmean").load()
+    assert both.dimension == 16
+    assert both.description["prefix_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {},
+        {"pixel_mean": [0.5] * 3},
+        {"pixel_mean": [123.7, 116.3, 103.5], "pixel_std": [58.4, 57.1, 57.4]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": [0.5, 0.5]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": ["a", "b", "c"]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": [0.0] * 3},
+    ],
+)
+def test_statistics_of_no_use_are_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statistics: dict[str, Any]
+) -> None:
+    pytest.importorskip("transformers")
+    folder = write_model_with_own_code(tmp_path / "mascaret", **statistics)
+    hub_of_folders(monkeypatch, {recipes()["mascaret"].repo: folder})
+    with pytest.raises(ModelError, match="nor its recipe give the preprocessing's mean, std"):
+        prepare_spec(f"mascaret@{COMMIT}", trust_remote_code=True).load()
 
 
 def test_code_in_another_repository_is_not_pinned_and_refused(

@@ -262,7 +262,7 @@ def _prepare_files(
     from pathorob_checks.models.pooling import POOLINGS
     from pathorob_checks.models.precision import PRECISIONS
     from pathorob_checks.models.repository import gather
-    from pathorob_checks.models.weights import digest_of_files
+    from pathorob_checks.models.weights import digest_of_files, named_files
 
     for setting, value, choices in (
         ("pooling", settings.pooling, POOLINGS),
@@ -283,7 +283,7 @@ def _prepare_files(
             identity[key] = digest_of_files([path])
     weights_sha256 = digest_of_files(files.weights)
     if recipe is not None and pins.expected_sha256(recipe, resolved.revision) is not None:
-        pins.refuse_other_weights(recipe, files.weights[0].name, weights_sha256, source.origin)
+        pins.refuse_other_weights(recipe, named_files(files.weights), weights_sha256, source.origin)
     identity |= {
         "weights_sha256": weights_sha256,
         "recipe": recipe.identity() if recipe else None,
