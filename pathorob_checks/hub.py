@@ -72,10 +72,12 @@ class RemoteFile:
     ----------
     name : path inside the repository.
     size : bytes; None where it is unknown.
+    sha256 : digest (hex) of the content as the hub states it; None where it does not, as for small files.
     """
 
     name: str
     size: int | None
+    sha256: str | None = None
 
 
 def resolve_revision(repo: str, revision: str | None, kind: Kind = "model") -> str:
@@ -141,7 +143,11 @@ def list_files(repo: str, commit: str, kind: Kind = "model") -> list[RemoteFile]
             repo, revision=commit, repo_type=kind, timeout=TIMEOUT_S, files_metadata=True
         )
         return [
-            RemoteFile(str(file.rfilename), file.size if isinstance(file.size, int) else None)
+            RemoteFile(
+                str(file.rfilename),
+                file.size if isinstance(file.size, int) else None,
+                _stated_sha256(getattr(file.lfs, "sha256", None)),
+            )
             for file in info.siblings or ()
         ]
 
@@ -316,10 +322,17 @@ def _snapshot(repo: str, commit: str, kind: Kind) -> Path:
 def _cached_files(repo: str, commit: str, kind: Kind) -> list[RemoteFile]:
     root = _snapshot(repo, commit, kind)
     return [
-        RemoteFile(path.relative_to(root).as_posix(), path.stat().st_size)
+        # The cache keeps a large file under its digest, and links to it.
+        RemoteFile(
+            path.relative_to(root).as_posix(), path.stat().st_size, _stated_sha256(path.resolve().name)
+        )
         for path in root.rglob("*")
         if path.is_file()
     ]
+
+
+def _stated_sha256(text: object) -> str | None:
+    return text if isinstance(text, str) and _SHA256.fullmatch(text) else None
 
 
 def _ref_file(repo: str, revision: str | None, kind: Kind) -> Path:

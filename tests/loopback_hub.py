@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+WEIGHTS = (".safetensors", ".bin", ".pth")
+"""Ends of the names of large files, whose SHA-256 a hub states."""
+
 
 @dataclass
 class Repository:
@@ -171,7 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
             "downloads": 0,
             "likes": 0,
             "siblings": [
-                {"rfilename": name, "size": len(data), "blobId": _etag(data)[:40]}
+                {
+                    "rfilename": name,
+                    "size": len(data),
+                    "blobId": _etag(data)[:40],
+                    **({"lfs": _lfs(data)} if name.endswith(WEIGHTS) else {}),
+                }
                 for name, data in repository.commits[commit].items()
             ],
         }
@@ -236,6 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _etag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _lfs(data: bytes) -> dict[str, object]:
+    return {"sha256": _etag(data), "size": len(data), "pointerSize": 134}
 
 
 def write_tiny_vit(

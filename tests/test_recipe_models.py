@@ -12,10 +12,12 @@ import torch
 from loopback_hub import write_tiny_vit
 from PIL import Image
 from prepared_models import prepare_spec
+from safetensors.torch import save_file
 from tiny_models import SMALL, edit_json, hub_of_folders, shard, write_tiny_transformers
 from tiny_recipes import write_recipe_model
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models import requirements
 from pathorob_checks.models.loading import (
     ModelSettings,
     ResolvedModel,
@@ -28,6 +30,7 @@ from pathorob_checks.models.recipes import Recipe, recipes
 from pathorob_checks.models.spec import parse_spec
 
 COMMIT = "a" * 40
+OLD_TRANSFORMERS = "4.57.1"
 REMOTE = [recipe for recipe in recipes().values() if recipe.remote_code]
 PACKAGES = [recipe for recipe in recipes().values() if recipe.library == "package"]
 
@@ -85,14 +88,13 @@ def test_without_the_recipe_the_same_files_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(virchow2: list[str]) -> None:
-    model: Any = prepare_spec("virchow2").load()
+    model: Any = prepare_spec(f"virchow2@{COMMIT}").load()
     notes = [note for note in model.description["notes"] if "preprocessing" in note]
     assert [re.search(r"preprocessing has (\w+)", note)[1] for note in notes] == [  # type: ignore[index]
-        "resize",
         "interpolation",
         "mean",
     ]
-    assert "0.5/0.5/0.5; the recipe's 0.485/0.456/0.406 is used" in notes[2]
+    assert "0.5/0.5/0.5; the recipe's 0.485/0.456/0.406 is used" in notes[1]
     tensor = model.preprocess(Image.new("RGB", (256, 256), (255, 255, 255)))
     assert tensor.shape == (3, 224, 224)
     torch.testing.assert_close(
@@ -101,15 +103,20 @@ def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(v
 
 
 def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
-    resolved = resolve(parse_spec("virchow2"), "virchow2")
-    assert resolved.revision is not None
-    assert re.fullmatch(r"[0-9a-f]{40}", resolved.revision)
-    assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved
+    ours = recipes()["virchow2"].revision
+    for text in ("virchow2", "hf-hub:paige-ai/virchow2"):
+        resolved = resolve(parse_spec(text), "virchow2")
+        assert resolved.revision == ours
+        assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved
+    newest = resolve(parse_spec("virchow2@main"), "virchow2").revision
+    assert newest is not None
+    assert re.fullmatch(r"[0-9a-f]{40}", newest)
+    assert newest != ours
     assert resolve(parse_spec(f"virchow2@{COMMIT}"), "virchow2").revision == COMMIT
 
 
 def test_the_files_to_be_downloaded_are_known_before(virchow2: list[str]) -> None:
-    resolved = resolve(parse_spec("virchow2"), "virchow2")
+    resolved = resolve(parse_spec("virchow2@main"), "virchow2")
     names = files_of(resolved)
     assert (names, virchow2) == (["config.json", "model.safetensors"], ["config.json"])
     virchow2.clear()
@@ -125,7 +132,7 @@ def test_the_files_of_a_sharded_transformers_model_are_known_before(
     shard(folder)
     (folder / "modeling_unused.py").write_text("")
     fetched = hub_of_folders(monkeypatch, {"owkin/phikon": folder})
-    resolved = resolve(parse_spec("phikon"), "phikon")
+    resolved = resolve(parse_spec("phikon@main"), "phikon")
     names = files_of(resolved)
     assert set(names) == {path.name for path in folder.iterdir()} - {"modeling_unused.py"}
     fetched.clear()
@@ -144,28 +151,25 @@ def test_a_transformers_recipe_is_loaded_with_its_own_preprocessing(
 ) -> None:
     pytest.importorskip("transformers")
     folder = write_tiny_transformers(
-        tmp_path / "phikon", "vit", **{**SMALL, "image_size": 224, "patch_size": 16}
+        tmp_path / "phikon-v2", "dinov2", **{**SMALL, "image_size": 224, "patch_size": 16}
     )
-    hub_of_folders(monkeypatch, {"owkin/phikon": folder})
-    model: Any = prepare_spec("phikon").load()
+    hub_of_folders(monkeypatch, {"owkin/phikon-v2": folder})
+    model: Any = prepare_spec("phikon-v2@main").load()
     assert (model.dimension, model.description["preprocessing"]["size"]) == (96, [224, 224])
     assert any("has size 56; the recipe's 224 is used" in note for note in model.description["notes"])
     # Where the repository has none, the recipe's is complete.
     (folder / "preprocessor_config.json").unlink()
-    model = prepare_spec("phikon").load()
+    model = prepare_spec("phikon-v2@main").load()
     assert not any("preprocessing" in note for note in model.description["notes"])
     assert model.preprocess(Image.new("RGB", (256, 256))).shape == (3, 224, 224)
 
 
-def test_a_recipe_without_preprocessing_needs_the_repositorys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recipe_without_preprocessing_needs_the_repositorys() -> None:
     from pathorob_checks.models import preprocessing
 
-    with pytest.raises(
-        ModelError, match="give the preprocessing's size, resize, crop, interpolation, mean, std"
-    ):
-        preprocessing.merge(recipes()["phaet"].preprocessing, {}, "wearewaiv/phaet")
+    missing = "neither the files of taejoon89/openpath nor its recipe give the preprocessing's size, resize, "
+    with pytest.raises(ModelError, match=f"{missing}crop, interpolation, mean, std"):
+        preprocessing.merge(recipes()["openpath"].preprocessing, {}, "taejoon89/openpath")
 
 
 @pytest.mark.parametrize("recipe", REMOTE, ids=by_name)
@@ -173,6 +177,7 @@ def test_code_of_a_repository_needs_both_trust_and_a_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
 ) -> None:
     pytest.importorskip("transformers")
+    monkeypatch.setattr(requirements, "version", lambda distribution: OLD_TRANSFORMERS)
     folder = tmp_path / "remote"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}')
@@ -187,6 +192,91 @@ def test_code_of_a_repository_needs_both_trust_and_a_commit(
         prepare(resolved, ModelSettings(device="cpu"))
     with pytest.raises(ModelError, match="has no weights"):
         prepare(resolved, ModelSettings(device="cpu", trust_remote_code=True))
+
+
+OWN_CODE = """
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+    def __init__(self, width=8, patch_size=16, **more):
+        self.width, self.patch_size = width, patch_size
+        super().__init__(**more)
+
+class OwnModel(PreTrainedModel):
+    config_class = OwnConfig
+    main_input_name = "pixel_values"
+    def __init__(self, config):
+        super().__init__(config)
+        self.cls_token = torch.nn.Parameter(torch.zeros(1, 1, config.width))
+        self.patches = torch.nn.Conv2d(3, config.width, config.patch_size, config.patch_size)
+        self.post_init()
+    def forward(self, pixel_values):
+        patches = self.patches(pixel_values).flatten(2).mT
+        first = patches.mean(1, keepdim=True) + self.cls_token
+        tokens = torch.cat([first, patches], 1)
+        pooled = torch.nn.functional.normalize(tokens[:, 0], dim=1)
+        return BaseModelOutputWithPooling(last_hidden_state=tokens, pooler_output=pooled)
+"""
+
+
+def write_model_with_own_code(folder: Path, **config: Any) -> Path:
+    """A repository with its network as code, its statistics in config.json and no processor."""
+    torch.manual_seed(0)
+    weights = {
+        "cls_token": torch.randn(1, 1, 8),
+        "patches.weight": torch.randn(8, 3, 16, 16),
+        "patches.bias": torch.randn(8),
+    }
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN_CODE)
+    save_file(weights, folder / "model.safetensors")
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    content = {"model_type": "own", "auto_map": auto_map, "width": 8, "patch_size": 16, **config}
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "mean", "std"), [("mascaret", 0.5, 0.5), ("phaet", 0.4, 0.2)])
+def test_statistics_in_a_config_are_used_where_there_is_no_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mean: float, std: float
+) -> None:
+    pytest.importorskip("transformers")
+    statistics = {"pixel_mean": [mean] * 3, "pixel_std": [std] * 3}
+    folder = write_model_with_own_code(tmp_path / name, **statistics)
+    hub_of_folders(monkeypatch, {recipes()[name].repo: folder})
+    model: Any = prepare_spec(f"{name}@{COMMIT}", trust_remote_code=True).load()
+    tensor = model.preprocess(Image.new("RGB", (256, 256), (255, 255, 255)))
+    torch.testing.assert_close(tensor, torch.full((3, 224, 224), (1 - mean) / std))
+    embeddings = model.embed(torch.randn(2, 3, 224, 224))
+    assert embeddings.shape == (2, 8)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+    both: Any = prepare_spec(f"{name}@{COMMIT}", trust_remote_code=True, pooling="clsmean").load()
+    assert both.dimension == 16
+    assert both.description["prefix_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {},
+        {"pixel_mean": [0.5] * 3},
+        {"pixel_mean": [123.7, 116.3, 103.5], "pixel_std": [58.4, 57.1, 57.4]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": [0.5, 0.5]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": ["a", "b", "c"]},
+        {"pixel_mean": [0.5] * 3, "pixel_std": [0.0] * 3},
+    ],
+)
+def test_statistics_of_no_use_are_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statistics: dict[str, Any]
+) -> None:
+    pytest.importorskip("transformers")
+    folder = write_model_with_own_code(tmp_path / "mascaret", **statistics)
+    hub_of_folders(monkeypatch, {recipes()["mascaret"].repo: folder})
+    with pytest.raises(ModelError, match="nor its recipe give the preprocessing's mean, std"):
+        prepare_spec(f"mascaret@{COMMIT}", trust_remote_code=True).load()
 
 
 def test_code_in_another_repository_is_not_pinned_and_refused(
@@ -228,7 +318,7 @@ def test_a_hub_repository_without_any_config_is_an_error(
     [
         ("virchow", ("Apache-2.0", True)),
         ("hf-hub:mahmoodlab/uni2-h@v1", ("CC-BY-NC-ND-4.0", False)),
-        ("gpfm", ("disputed", None)),
+        ("gpfm", ("MIT by its card; CC-BY-NC-ND-4.0 by its code", None)),
         ("hf-hub:lab/vit", ("unknown", None)),
         ("demo:stain-invariant", ("Apache-2.0", True)),
         ("local-dir:virchow", ("unknown", None)),

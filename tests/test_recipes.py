@@ -64,6 +64,10 @@ def test_a_recipe_cannot_be_changed_and_has_a_json_like_identity(recipe: Recipe)
         {"package": "conch"},
         {"pooling": "max"},
         {"revision": "main"},
+        {"revision": "0" * 40},
+        {"weights_sha256": "0" * 64},
+        {"requirements": ["transformers <> 5"]},
+        {"choices": {"colour": "it is red"}},
     ],
 )
 def test_a_recipe_that_contradicts_itself_is_refused(wrong: dict[str, Any]) -> None:
@@ -72,9 +76,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(wrong: dict[str, Any]) -> N
         make_recipe(**wrong)
 
 
-def check_tokens(recipe: Recipe, tokens: torch.Tensor, layout: Any) -> None:
-    size = recipe.preprocessing.size
-    assert size is not None
+def check_tokens(recipe: Recipe, tokens: torch.Tensor, layout: Any, size: int) -> None:
     assert layout.class_token
     assert layout.prefix_tokens == recipe.prefix_tokens
     rows, columns = layout.grid(size, size)
@@ -84,17 +86,16 @@ def check_tokens(recipe: Recipe, tokens: torch.Tensor, layout: Any) -> None:
 @pytest.mark.parametrize("recipe", TIMM, ids=by_name)
 def test_timm_builds_what_the_recipe_describes(recipe: Recipe) -> None:
     """On torch's meta device: shapes without memory."""
-    size = recipe.preprocessing.size
-    assert size is not None
     with torch.device("meta"):
         model = timm_model.build(None, recipe, recipe.repo).eval()
+        size = recipe.preprocessing.size or model.pretrained_cfg["input_size"][-1]
         features = model.forward_features(torch.zeros(1, 3, size, size))
     if recipe.pooling == "pooled":
         pooled = model.forward_head(features, pre_logits=True)
         assert tuple(pooled.shape) == (1, recipe.dimension)
         assert recipe.prefix_tokens == 0
     else:
-        check_tokens(recipe, features, timm_model.layout_of(model))
+        check_tokens(recipe, features, timm_model.layout_of(model), size)
 
 
 @pytest.mark.parametrize("recipe", [r for r in TRANSFORMERS if not r.remote_code], ids=by_name)
@@ -115,7 +116,7 @@ def test_transformers_builds_what_the_recipe_describes(recipe: Recipe) -> None:
             assert tuple(pooled.shape) == (1, recipe.dimension)
         else:
             tokens = model(pixel_values=images).last_hidden_state
-            check_tokens(recipe, tokens, transformers_model.layout_of(model, config, recipe))
+            check_tokens(recipe, tokens, transformers_model.layout_of(model, config, recipe), size)
 
 
 def test_the_layers_that_recipes_name_exist() -> None:
@@ -203,11 +204,29 @@ def test_a_repository_is_recognized_in_any_case() -> None:
     assert recipe_for_repository("timm/vit_tiny") is None
 
 
-def test_the_user_page_has_a_line_for_each_recipe() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
-    for recipe in recipes().values():
-        gate = "yes" if recipe.gated else "no"
-        row = [f"`{recipe.name}`", recipe.repo, recipe.pooling, f"{recipe.dimension:,}", recipe.license, gate]
-        assert f"| {' | '.join(row)} |" in page, recipe.name
+COMMERCIAL = {True: "yes", False: "no", None: "uncertain"}
+
+
+def page_row(recipe: Recipe) -> str:
+    cells = (
+        f"`{recipe.name}`",
+        recipe.repo,
+        recipe.revision[:12] if recipe.revision else "not known",
+        recipe.pooling,
+        f"{recipe.dimension:,}",
+        recipe.license,
+        COMMERCIAL[recipe.commercial],
+        "yes" if recipe.gated else "no",
+        recipe.library + (", remote code" if recipe.remote_code else ""),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_user_page_has_the_table_of_recipes() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    lines = page.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| recipe | hub id |")) + 2
+    end = next(number for number in range(start, len(lines)) if not lines[number])
+    assert lines[start:end] == [page_row(recipe) for recipe in recipes().values()]
     for recipe in PACKAGES:
         assert f"### {recipe.name}" in page

@@ -36,7 +36,7 @@ def make_recipe(**values: Any) -> Recipe:
         "license": "MIT",
         "commercial": True,
         "gated": False,
-        "source": "this test",
+        "sources": {"network": "code", "preprocessing": "code", "pooling": "code", "license": "code"},
     }
     return Recipe.model_validate({**row, **values})
 

@@ -192,7 +192,7 @@ def files_of(resolved: ResolvedModel) -> list[str]:
 
 def _resolve_on_hub(spec: ModelSpec) -> str:
     recipe, repo = _recipe(spec), repository_of(spec)
-    _refuse_packages(recipe, spec)
+    _refuse_unmet(recipe, spec)
     if recipe is not None and recipe.remote_code and not _is_commit(spec.revision):
         from pathorob_checks.models.repository import refuse_remote_code
 
@@ -239,23 +239,22 @@ def _is_commit(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
-def _refuse_packages(recipe: Recipe | None, spec: ModelSpec) -> None:
-    if recipe is not None and recipe.library == "package":
-        raise ModelError(
-            f"{spec.text} is loaded by the package {recipe.package}, which pathorob-checks does not include",
-            remedy=f"install it and use python:module:factory with the factory for {recipe.name} in "
-            "docs/models.md",
-        )
+def _refuse_unmet(recipe: Recipe | None, spec: ModelSpec) -> None:
+    if recipe is not None:
+        from pathorob_checks.models.requirements import refuse_unmet
+
+        refuse_unmet(recipe, spec.text)
 
 
 def _prepare_files(
     resolved: ResolvedModel, settings: ModelSettings, device: str, source: Source
 ) -> PreparedModel:
+    from pathorob_checks.models import pins
     from pathorob_checks.models.checkpoints import StatedNames
     from pathorob_checks.models.pooling import POOLINGS
     from pathorob_checks.models.precision import PRECISIONS
     from pathorob_checks.models.repository import gather
-    from pathorob_checks.models.weights import digest_of_files
+    from pathorob_checks.models.weights import digest_of_files, named_files
 
     for setting, value, choices in (
         ("pooling", settings.pooling, POOLINGS),
@@ -264,7 +263,7 @@ def _prepare_files(
         if value is not None and value not in choices:
             raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
     recipe = _recipe(resolved.spec)
-    _refuse_packages(recipe, resolved.spec)
+    _refuse_unmet(recipe, resolved.spec)
     stated = StatedNames(
         key=settings.checkpoint_key or (recipe.sub_dictionary if recipe else None),
         prefixes=settings.checkpoint_prefixes or (recipe.prefixes if recipe else ()),
@@ -278,8 +277,11 @@ def _prepare_files(
     for key, path in (("config_sha256", files.config_file), ("preprocessor_sha256", files.preprocessor)):
         if path is not None:
             identity[key] = digest_of_files([path])
+    weights_sha256 = digest_of_files(files.weights)
+    if recipe is not None and pins.expected_sha256(recipe, resolved.revision) is not None:
+        pins.refuse_other_weights(recipe, named_files(files.weights), weights_sha256, source.origin)
     identity |= {
-        "weights_sha256": digest_of_files(files.weights),
+        "weights_sha256": weights_sha256,
         "checkpoint": stated.to_dict(),
         "recipe": recipe.identity() if recipe else None,
         "pooling": settings.pooling or "default",
@@ -302,7 +304,8 @@ def _prepare_files(
             )
 
     license_text, commercial = license_of(resolved.spec)
-    notes = (*(recipe.notes if recipe else ()), *files.notes)
+    revision_note = pins.note_on_revision(recipe, resolved.revision)
+    notes = (*(recipe.notes if recipe else ()), *files.notes, *([revision_note] if revision_note else []))
     return PreparedModel(resolved.name, identity, load, license_text, commercial, notes, device)
 
 

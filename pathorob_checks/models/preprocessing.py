@@ -19,6 +19,7 @@ Transform = Callable[["Image.Image"], torch.Tensor]
 FIELDS = ("size", "resize", "crop", "interpolation", "mean", "std")
 _MOST_PIXELS = 8_192
 _TOLERANCE = 5e-4  # on mean and std: some publish three digits, some six
+_STATISTICS = (("pixel_mean", "pixel_std"), ("image_mean", "image_std"))
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,21 @@ def from_processor(processor: Any) -> dict[str, Any]:
     values |= {"mean": _triple(getattr(processor, "image_mean", None))}
     values |= {"std": _triple(getattr(processor, "image_std", None))}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and std in a `config.json`, where some authors of models with code of their own keep them.
+
+    Values that are not those of channels in 0..1 are left out.
+    """
+    for mean, std in _STATISTICS:
+        try:
+            values = {"mean": _triple(config.get(mean)), "std": _triple(config.get(std))}
+        except (TypeError, ValueError):
+            continue
+        if all(triple and all(0 < number <= 1 for number in triple) for triple in values.values()):
+            return values
+    return {}
 
 
 def merge(

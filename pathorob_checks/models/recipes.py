@@ -1,13 +1,15 @@
-"""How the benchmark takes an embedding from each public foundation model: the table `recipes.toml`."""
+"""How an embedding is taken from each public foundation model: the table `recipes.toml`."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.pooling import Pooling
@@ -17,6 +19,31 @@ TABLE = Path(__file__).with_name("recipes.toml")
 Triple = tuple[float, float, float]
 Pixels = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+
+Source = Literal["benchmark", "protocol", "card", "code", "repository", "harnesses"]
+SOURCES: Mapping[Source, str] = {
+    "benchmark": "what the benchmark measured",
+    "protocol": "the benchmark's protocol, applied to a model that it has not measured",
+    "card": "the authors' model card",
+    "code": "the authors' code",
+    "repository": "the files of the repository",
+    "harnesses": "maintained programs that embed patches with many foundation models",
+}
+"""Where a value of a recipe can come from."""
+
+NORMALIZATION = "normalization"
+"""The table's word for `mean` and `std` together."""
+
+
+def _valid_requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"{text} is no requirement ({error})") from error
+    return text
+
+
+InstalledRequirement = Annotated[str, AfterValidator(_valid_requirement)]
 
 
 class _Row(BaseModel):
@@ -43,6 +70,26 @@ class RecipePreprocessing(_Row):
     std: Triple | None = None
 
 
+class Sources(_Row):
+    """Where the values of a recipe come from.
+
+    Attributes
+    ----------
+    Each is a key of `SOURCES`.
+
+    network : library, architecture, arguments, tokens and widths.
+    weights : revision and digest; None where they are not known.
+    preprocessing, pooling : as named.
+    license : license, commercial use and gate.
+    """
+
+    network: Source
+    weights: Source | None = None
+    preprocessing: Source
+    pooling: Source
+    license: Source
+
+
 class Recipe(_Row):
     """One foundation model.
 
@@ -50,14 +97,16 @@ class Recipe(_Row):
     ----------
     name : as in `--fm=NAME`.
     repo : `org/model` on the hub.
-    revision : commit that the benchmark measured, where that is known.
-    library : `timm`, `transformers`, or `package` for a package of its own that this project does not load.
+    revision : commit that is used unless the user gives another; None where none is known.
+    weights_sha256 : digest (hex) of the file of weights at that commit.
+    library : `timm`, `transformers`, `open_clip`, or `package` for a package of its own that this project
+        does not load.
     architecture : timm's or open_clip's name for it; used where the repository has no config of theirs.
     model_args : arguments for `timm.create_model`; layer classes by their names in `layers.LAYERS`. They
         override the repository's.
     model_type, config_args : transformers' config, used where the repository has none.
     preprocessing : overrides the repository's, value by value.
-    pooling : the benchmark's, see `pooling.POOLINGS`.
+    pooling : one of `pooling.POOLINGS`.
     class_tokens, registers : tokens before the patch tokens.
     native_dimension : width of a token, or of the model's own pooled output with `pooled`.
     dimension : width of an embedding.
@@ -68,14 +117,18 @@ class Recipe(_Row):
     package : what to install for a model of library `package`.
     weights : name of the weights' file where it is not a standard one.
     sub_dictionary : key inside a checkpoint that holds the tensors, such as `teacher`.
-    prefixes : prefixes to remove from the names of tensors, in order.
+    prefixes : to be removed from the names of the tensors, in this order.
+    requirements : what must be installed beside this package (PEP 508), such as `transformers<5`.
     notes : sentences for the user.
-    source : of these values.
+    sources : of these values.
+    choices : by field, why its value was chosen where the sources differ; `normalization` for `mean`
+        and `std`.
     """
 
     name: str
     repo: str
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
+    weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     library: Literal["timm", "transformers", "open_clip", "package"]
     architecture: str | None = None
     model_args: dict[str, Any] = {}
@@ -95,8 +148,10 @@ class Recipe(_Row):
     weights: str | None = None
     sub_dictionary: str | None = None
     prefixes: tuple[str, ...] = ()
+    requirements: tuple[InstalledRequirement, ...] = ()
     notes: tuple[str, ...] = ()
-    source: str
+    sources: Sources
+    choices: dict[str, str] = {}
 
     @property
     def prefix_tokens(self) -> int:
@@ -107,6 +162,13 @@ class Recipe(_Row):
     def _fits_together(self) -> Recipe:
         if (self.library in ("timm", "open_clip")) != (self.architecture is not None):
             raise ValueError("a timm or open_clip model needs an architecture, and no other model has one")
+        if self.weights_sha256 is not None and self.revision is None:
+            raise ValueError("a digest of weights needs the revision that has them")
+        if (self.sources.weights is None) != (self.revision is None):
+            raise ValueError("a revision needs a source, and no source is needed without one")
+        fields = {*Recipe.model_fields, *RecipePreprocessing.model_fields, NORMALIZATION}
+        if unknown := self.choices.keys() - fields:
+            raise ValueError(f"there is no field {min(unknown)} to choose a value for")
         if (self.library == "package") != (self.package is not None):
             raise ValueError("a model of library package needs a package, and no other model has one")
         if self.library == "transformers" and (self.model_type is None) != self.remote_code:
@@ -130,6 +192,8 @@ class Recipe(_Row):
             "pooling",
             "class_tokens",
             "registers",
+            "sub_dictionary",
+            "prefixes",
         }
         return self.model_dump(mode="json", include=deciding, exclude_none=True)
 
@@ -163,7 +227,7 @@ def recipe_for_repository(repo: str) -> Recipe | None:
 def _recipe(name: str, row: dict[str, Any], normalizations: dict[str, dict[str, Any]]) -> Recipe:
     values = {**row, "name": name}
     preprocessing = dict(values.get("preprocessing", {}))
-    if (normalization := preprocessing.pop("normalization", None)) is not None:
+    if (normalization := preprocessing.pop(NORMALIZATION, None)) is not None:
         preprocessing |= normalizations[normalization]
     values["preprocessing"] = preprocessing
     if values.get("commercial") == "uncertain":

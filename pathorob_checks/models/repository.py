@@ -7,11 +7,13 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models import pins
 from pathorob_checks.models import weights as weight_files
 from pathorob_checks.models.checkpoints import NOTHING_STATED, StatedNames
 from pathorob_checks.models.recipes import Recipe
@@ -28,11 +30,17 @@ class Source(Protocol):
     Attributes
     ----------
     origin : the model as the user knows it (`org/model`, a folder), for messages.
+    commit : of a repository; None for a folder.
     pinned : whether the user gave a full commit, so that code in it cannot change.
     """
 
     @property
     def origin(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def commit(self) -> str | None:
         """See above."""
         ...
 
@@ -43,6 +51,10 @@ class Source(Protocol):
 
     def names(self) -> list[str]:
         """All files, as paths from the top with `/`."""
+        ...
+
+    def sha256_of(self, name: str, /) -> str | None:
+        """Digest (hex) of a file as the place states it, without reading the file; None where it does not."""
         ...
 
     def path(self, name: str) -> Path:
@@ -60,7 +72,15 @@ class HubSource:
 
     def names(self) -> list[str]:
         """See `Source`."""
-        return [file.name for file in hub.list_files(self.origin, self.commit)]
+        return list(self._files)
+
+    def sha256_of(self, name: str, /) -> str | None:
+        """See `Source`."""
+        return self._files[name].sha256
+
+    @cached_property
+    def _files(self) -> dict[str, hub.RemoteFile]:
+        return {file.name: file for file in hub.list_files(self.origin, self.commit)}
 
     def path(self, name: str) -> Path:
         """See `Source`."""
@@ -73,12 +93,17 @@ class FolderSource:
 
     origin: str
     folder: Path
+    commit: None = None
     pinned: bool = False
 
     def names(self) -> list[str]:
         """See `Source`."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         return sorted(path.relative_to(self.folder).as_posix() for path in files)
+
+    def sha256_of(self, _name: str, /) -> str | None:
+        """See `Source`."""
+        return None
 
     def path(self, name: str) -> Path:
         """See `Source`."""
@@ -136,7 +161,7 @@ def gather(
         refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
     needed = _needed(source, names, library, recipe, remote=remote)
     paths = {name: source.path(name) for name in needed}
-    chosen = _chosen_weights(names, source.origin, library, recipe)
+    chosen = _chosen_weights(source, names, library, recipe)
     shards = (
         weight_files.shards_of(paths[chosen], source.origin) if weight_files.is_index(chosen) else [chosen]
     )
@@ -270,10 +295,6 @@ def _config_of(library: str) -> str:
     return OPEN_CLIP_CONFIG if library == "open_clip" else CONFIG
 
 
-def _chosen_weights(names: set[str], origin: str, library: str, recipe: Recipe | None) -> str:
-    return weight_files.choose_weights(names, origin, recipe.weights if recipe else None, library)
-
-
 def library_of(config: Mapping[str, Any]) -> str | None:
     """`timm`, `transformers` or None, by the keys of a `config.json`."""
     if isinstance(config.get("architecture"), str):
@@ -292,10 +313,25 @@ def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
     return str(config.get("model_type")) not in transformers.CONFIG_MAPPING
 
 
+def _chosen_weights(source: Source, names: set[str], library: str, recipe: Recipe | None) -> str:
+    """The file of weights or its index; the one with the recipe's digest, where the hub states digests."""
+    preferred = recipe.weights if recipe else None
+    expected = pins.expected_sha256(recipe, source.commit)
+    if recipe is None or expected is None:
+        return weight_files.choose_weights(names, source.origin, preferred, library)
+    same = [name for name in sorted(names) if source.sha256_of(name) == expected]
+    preferred = same[0] if same else preferred
+    chosen = weight_files.choose_weights(names, source.origin, preferred, library)
+    if (stated := source.sha256_of(chosen)) is not None:
+        # Before gigabytes are downloaded.
+        pins.refuse_other_weights(recipe, chosen, stated, source.origin)
+    return chosen
+
+
 def _needed(
     source: Source, names: set[str], library: str, recipe: Recipe | None, *, remote: bool
 ) -> list[str]:
-    chosen = _chosen_weights(names, source.origin, library, recipe)
+    chosen = _chosen_weights(source, names, library, recipe)
     weights = [chosen]
     if weight_files.is_index(chosen):
         shards = weight_files.shards_of(source.path(chosen), source.origin)

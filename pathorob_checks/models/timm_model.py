@@ -19,7 +19,7 @@ from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
 from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.timm_config import checked_preprocessing, timm_arguments, unstated
-from pathorob_checks.models.weights import misfits
+from pathorob_checks.models.weights import misfits, named_files
 from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def _load_weights(model: Any, files: ModelFiles) -> tuple[str, ...]:
         if translated is not None and misfits(expected, translated, headless=headless) is None:
             weights, difference = translated, None
     if difference:
-        parts = len(files.weights)
-        where = files.weights[0].name if parts == 1 else f"the checkpoint of {parts} files"
+        where = named_files(files.weights)
         source = "config.json" if files.config else "recipe"
         raise ModelError(
             f"{where} of {files.origin} does not fit its {source}: it {difference}",

@@ -260,7 +260,8 @@ def _preprocessing(
     """Transform, size of its output, a description, and notes on disagreements."""
     processor = _processor(files, required=recipe is None)
     if recipe is not None:
-        theirs = preprocessing.from_processor(processor) if processor is not None else {}
+        theirs = preprocessing.from_config(files.config or {})
+        theirs |= preprocessing.from_processor(processor) if processor is not None else {}
         steps, notes = preprocessing.merge(recipe.preprocessing, theirs, files.origin)
         return steps.transform(), (steps.size, steps.size), steps.describe(), notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -192,6 +192,11 @@ def _sha256(path: Path) -> str:
         raise ModelError(
             f"{path.name} cannot be read ({error.strerror})", remedy="check its permissions and the disk"
         ) from error
+
+
+def named_files(paths: Sequence[Path]) -> str:
+    """The file of weights by its name, or how many files they are in."""
+    return paths[0].name if len(paths) == 1 else f"the checkpoint of {len(paths)} files"
 
 
 def first_few(keys: list[str]) -> str:
