@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from timm.layers.helpers import to_2tuple
 from timm.layers.mlp import SwiGLUPacked
 from torch import nn
 
@@ -40,9 +41,10 @@ class ConvStem(nn.Module):
         **factory: Any,
     ) -> None:
         super().__init__()
-        if patch_size not in (4, (4, 4)) or embed_dim % 8:
+        if to_2tuple(patch_size) != (4, 4) or embed_dim % 8:
             raise ValueError("ConvStem needs patches of 4 px and a width that is divisible by 8")
-        self.img_size = (img_size, img_size) if isinstance(img_size, int) else img_size
+        # Where a config.json states the size, it is a list.
+        self.img_size: tuple[int, int] = to_2tuple(img_size)
         self.patch_size = (4, 4)
         self.grid_size = (self.img_size[0] // 4, self.img_size[1] // 4)
         self.num_patches = self.grid_size[0] * self.grid_size[1]
