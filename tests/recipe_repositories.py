@@ -351,20 +351,21 @@ def _with_weights(
 ) -> Recipe:
     """Write the weights where and as the recipe states; returns it with their digest.
 
-    Beside the stated network lies another one, which must not be taken.
+    Beside a stated network lies another one, which would be taken if nothing were stated.
     """
     prefix = "".join(recipe.prefixes)
     network = {prefix + key: held.contiguous().clone() for key, held in weights.items()}
     others: dict[str, torch.Tensor] = {}
     if prefix:
+        others = {f"ema.{key}": torch.zeros_like(held) for key, held in weights.items()}
         others[f"{recipe.prefixes[0]}head.mlp.0.weight"] = torch.ones(2)
     path = folder / (
         recipe.weights or name or ("checkpoint.pth" if recipe.sub_dictionary else "model.safetensors")
     )
     content: Any = network | others
     if recipe.sub_dictionary:
-        student = {key: torch.zeros_like(held) for key, held in content.items()}
-        content = {"student": student, recipe.sub_dictionary: content, "epoch": 100}
+        average = {key: torch.zeros_like(held) for key, held in content.items()}
+        content = {"state_dict_ema": average, recipe.sub_dictionary: content, "epoch": 100}
     if path.suffix == ".safetensors":
         save_file(content, path)
     else:

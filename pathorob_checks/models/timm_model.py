@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pathorob_checks.models.repository import ModelFiles
 
 
+_POSITIONS = "pos_embed"
+
+
 class TimmModel(Encoder):
     """A timm encoder on its device; parameters and errors as in `Encoder`.
 
@@ -227,9 +230,16 @@ def _load_weights(model: Any, files: ModelFiles) -> tuple[str, ...]:
     if difference:
         where = named_files(files.weights)
         source = "config.json" if files.config else "recipe"
+        remedy = "save weights and config.json from the same model"
+        positions = {name: held for name, held in expected.items() if name == _POSITIONS and name in weights}
+        if positions and misfits(expected, {**weights, **positions}, headless=headless) is None:
+            # Resampled ones would be those of another network, unless the config says so.
+            remedy = (
+                "give model_args the img_size of the weights, and dynamic_img_size for images of another size"
+            )
         raise ModelError(
             f"{where} of {files.origin} does not fit its {source}: it {difference}",
-            remedy="save weights and config.json from the same model",
+            remedy=remedy,
         )
     model.load_state_dict({key: weights[key] for key in expected}, strict=True)
     return checkpoint.notes

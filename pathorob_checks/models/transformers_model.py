@@ -36,6 +36,7 @@ _CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls_token|class_token)")
 _DISTILLATION_TOKEN = re.compile(r"(?:.*\.)?(?:distillation_token|dist_token)")
 # Models such as CLIP normalize the class token alone: their other tokens are not finished.
 _UNFINISHED_TOKENS = re.compile(r"(?:.*\.)?class_embedding")
+_POSITIONS = re.compile(r"(?:.*\.)?position_embeddings?(?:\.weight)?")
 _POOLER = re.compile(r"(?:.*\.)?pooler\..*")
 
 
@@ -67,6 +68,9 @@ class TransformersModel(Encoder):
             transform, size, steps, notes = _preprocessing(files, recipe)
         self._image_features = getattr(model, "get_image_features", None)
         self._takes_pixel_values = "pixel_values" in inspect.signature(model.forward).parameters
+        self._how, position_notes = _resampling(
+            self._image_features or model.forward, model, size, files.origin
+        )
         super().__init__(
             model,
             origin=files.origin,
@@ -84,12 +88,12 @@ class TransformersModel(Encoder):
                 "architecture": type(model).__name__,
                 "preprocessing": steps,
             },
-            notes=[*weight_notes, *notes],
+            notes=[*weight_notes, *notes, *position_notes],
         )
 
     def _forward(self, images: torch.Tensor) -> Any:
         call = self._image_features or self._model
-        return call(pixel_values=images) if self._takes_pixel_values else call(images)
+        return call(pixel_values=images, **self._how) if self._takes_pixel_values else call(images)
 
     def _tokens(self, output: Any) -> torch.Tensor:
         tokens: torch.Tensor = getattr(output, "last_hidden_state", output)
@@ -131,6 +135,23 @@ def layout_of(model: Any, config: Any, recipe: Recipe | None = None) -> TokenLay
         return height // int(rows), width // int(columns)
 
     return TokenLayout(prefix, class_token, grid)
+
+
+def _resampling(
+    call: Any, model: Any, size: tuple[int, int], origin: str
+) -> tuple[dict[str, bool], list[str]]:
+    """How to call a network whose images have another size than its position embeddings, and a note on it."""
+    config = model.config
+    own = getattr(getattr(config, "vision_config", config), "image_size", None)
+    has_positions = any(_POSITIONS.fullmatch(name) for name, _ in model.named_parameters())
+    if not has_positions or not isinstance(own, int) or size == (own, own):
+        return {}, []
+    note = (
+        f"{origin} has position embeddings for images of {own} px, which are resampled for {size[1]} px by "
+        "transformers."
+    )
+    option = "interpolate_pos_encoding"
+    return {option: True} if option in inspect.signature(call).parameters else {}, [note]
 
 
 def build_config(model_type: str, config_args: Mapping[str, Any], origin: str) -> Any:
