@@ -72,6 +72,21 @@ def test_of_two_networks_the_stated_one_is_read(folder: Path) -> None:
     assert not torch.equal(embedding_of(folder, checkpoint_prefixes=("teacher.",)), before)
 
 
+@pytest.mark.parametrize("inner", ["", "backbone."])
+def test_where_nothing_is_stated_the_teacher_is_read_and_it_is_said(folder: Path, inner: str) -> None:
+    """Also where the file has the names of an older version of the library."""
+    before = embedding_of(folder)
+    head = {"teacher.dino_head.mlp.0.weight": torch.ones(2)} if inner else {}
+    rewrite(
+        folder, lambda w: {"model": named(f"student.{inner}", w, 0.5) | named(f"teacher.{inner}", w) | head}
+    )
+    model: Any = prepare_folder(folder).load()
+    assert torch.equal(model.embed(IMAGE), before)
+    (note,) = model.description["notes"]
+    assert "holds several networks ('teacher." in note
+    assert "an average, is used" in note
+
+
 def test_what_is_stated_comes_before_the_rule(tmp_path: Path) -> None:
     folder = write_tiny_vit(tmp_path / "vit", img_size=56, patch_size=14)
     before = embedding_of(folder)
@@ -126,7 +141,7 @@ def test_a_prefix_is_removed_from_safetensors_too(folder: Path) -> None:
         (
             lambda w: {"student": w, "epoch": 3},
             {"checkpoint_key": "teacher"},
-            r"model\.pth of .* has no dictionary 'teacher', only student; give one that it has as "
+            r"model\.pth of .* has no dictionary 'teacher', only 'student'; give one that it has as "
             r"--fm-checkpoint-key, or leave that out\.",
         ),
         (

@@ -178,7 +178,9 @@ def _read_pickle(path: Path, origin: str, key: str | None) -> tuple[dict[str, to
 def _without_key(key: str, held: Mapping[Any, Any], path: Path, origin: str) -> ModelError:
     """The error for a stated key that is not in the file, with those that are."""
     dicts = [str(name) for name, value in held.items() if isinstance(value, Mapping)]
-    what = f"only {first_few(dicts)}" if dicts else "tensors without any dictionary"
+    what = (
+        f"only {first_few([quoted([name]) for name in dicts])}" if dicts else "tensors without any dictionary"
+    )
     return ModelError(
         f"{path.name} of {origin} has no dictionary {shortened(key)}, {what}",
         remedy="give one that it has as --fm-checkpoint-key, or leave that out",

@@ -105,7 +105,12 @@ def unwrapped(checkpoint: Checkpoint, expected: Collection[str], origin: str) ->
         prefix, others = _chosen(sorted(prefix for prefix in held if held[prefix] == most), origin)
     else:  # names of an older library, or of another network
         prefix, others = _common_prefix(weights), []
-    of_others = {other + name for other in others for name in expected}
+        if twins := _with_one_average(weights):
+            first, beside = _chosen(twins, origin)
+            inner = _common_prefix([name.removeprefix(first) for name in weights if name.startswith(first)])
+            prefix, others = first + inner, [other + inner for other in beside]
+    network = [name.removeprefix(prefix) for name in weights if name.startswith(prefix)]
+    of_others = {other + name for other in others for name in network}
     outside = [name for name in weights if not name.startswith(prefix) and name not in of_others]
     if not prefix or not all(_is_outside_head(name, prefix) for name in outside):
         return checkpoint
@@ -124,6 +129,18 @@ def _common_prefix(weights: Collection[str]) -> str:
     names = [name for name in weights if not any(map(is_left_over, _suffixes(name)))]
     common = os.path.commonprefix(names)  # noqa: RUF071 - these are no paths
     return common[: common.rfind(".") + 1]
+
+
+def _with_one_average(weights: Collection[str]) -> list[str]:
+    """The first parts of all names where the same names follow each of them and one is that of an average."""
+    groups: dict[str, set[str]] = {}
+    for name in weights:
+        first, _, rest = name.partition(".")
+        if not any(map(is_left_over, _suffixes(rest))):
+            groups.setdefault(f"{first}.", set()).add(rest)
+    alike = len(groups) > 1 and len(set(map(frozenset, groups.values()))) == 1
+    averages = [first for first in groups if _AVERAGED.fullmatch(first.removesuffix("."))]
+    return sorted(groups) if alike and len(averages) == 1 else []
 
 
 def _suffixes(name: str) -> list[str]:
