@@ -102,6 +102,7 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     run = lab.pytest(
         "--fm=hf-hub:acme/vit",
         "--fm-commercial",
+        "--fm-licensed=hf-hub:acme/vit",
         "--fm-json=commercial.json",
         "--tb=no",
         "-k",
@@ -111,7 +112,7 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     assert {check["cohort"] for check in results["checks"]} == {"camelyon"}
     text = " ".join(run.output.split())
     for cohort in ("tcga", "tolkach_esca"):
-        assert f"cohort {cohort} is left out by --fm-commercial" in text
+        assert f"cohort {cohort} is left out by --fm-commercial: its license" in text
     assert len(results["environment"]["left_out"]) == 2
     nothing = lab.pytest("--fm=hf-hub:acme/vit", "--fm-commercial", "--fm-cohort=tcga")
     assert nothing.code == 4

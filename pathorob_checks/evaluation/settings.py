@@ -51,7 +51,8 @@ class Settings:
     ray_address : of a Ray cluster.
     metadata : folder with the benchmark's tables; None downloads them.
     accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
-    commercial : leave out what may not be used commercially.
+    commercial : leave out what is not known to allow commercial use.
+    licensed : FMs and cohorts, by name or as given, that the user may use commercially all the same.
     trust_remote_code : let a model's repository run code of its own.
     origins : for each setting that the caller of the run did not give, a sentence that says where it is from.
 
@@ -78,6 +79,7 @@ class Settings:
     metadata: str | Path | None = None
     accepted_names: str | Path | None = None
     commercial: bool = False
+    licensed: tuple[str, ...] = ()
     trust_remote_code: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,6 +99,11 @@ class Settings:
             raise SettingsError(
                 "the name of a criteria file or of the baseline is empty",
                 remedy="give the name, or leave the option out",
+            )
+        if self.licensed and not self.commercial:
+            raise SettingsError(
+                f"{self.licensed[0]!r} is licensed, but nothing is left out for its license",
+                remedy="give --fm-commercial (commercial=True) too, or leave it out",
             )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(
