@@ -22,6 +22,7 @@ from pathorob_checks.models.loading import (
     ModelSettings,
     ResolvedModel,
     files_of,
+    is_pinned,
     license_of,
     prepare,
     resolve,
@@ -113,6 +114,22 @@ def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", newest)
     assert newest != ours
     assert resolve(parse_spec(f"virchow2@{COMMIT}"), "virchow2").revision == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "pinned"),
+    [
+        ("virchow2", True),
+        ("hf-hub:paige-ai/virchow2", True),
+        (f"phaet@{COMMIT}", True),
+        ("phaet", False),
+        ("virchow2@main", False),
+        ("hf-hub:lab/vit", False),
+        ("local-dir:vit", False),
+    ],
+)
+def test_a_model_is_pinned_by_the_user_or_by_its_recipe(text: str, pinned: bool) -> None:
+    assert is_pinned(parse_spec(text)) is pinned
 
 
 def test_the_files_to_be_downloaded_are_known_before(virchow2: list[str]) -> None:

@@ -227,6 +227,12 @@ def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
     return HubSource(repo, resolved.revision, pinned=_is_commit(spec.revision))
 
 
+def is_pinned(spec: ModelSpec) -> bool:
+    """Whether a spec means one commit of a repository in every run: the user's own, or its recipe's."""
+    recipe = _recipe(spec)
+    return _is_commit(spec.revision or (recipe.revision if recipe else None))
+
+
 def repository_of(spec: ModelSpec) -> str | None:
     """The hub repository of a spec; None for a model that is not on the hub."""
     if spec.kind == "hf-hub":

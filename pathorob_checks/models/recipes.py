@@ -71,12 +71,10 @@ class RecipePreprocessing(_Row):
 
 
 class Sources(_Row):
-    """Where the values of a recipe come from.
+    """Where the values of a recipe come from; each is a key of `SOURCES`.
 
     Attributes
     ----------
-    Each is a key of `SOURCES`.
-
     network : library, architecture, arguments, tokens and widths.
     weights : revision and digest; None where they are not known.
     preprocessing, pooling : as named.
