@@ -88,8 +88,10 @@ def test_wrong_options(terminal: Terminal, arguments: list[str], words: list[str
     is_one_sentence(terminal.pytest(*arguments), *words)
 
 
-def test_a_model_that_is_nowhere_to_be_had(terminal: Terminal) -> None:
-    run = terminal.pytest("--fm=virchow2", HF_HUB_OFFLINE="1", HF_HOME=str(terminal.folder / "home"))
+@pytest.mark.parametrize("fm", ["virchow2", "virchow2@main", f"hf-hub:paige-ai/Virchow2@{'a' * 40}"])
+def test_a_model_that_is_nowhere_to_be_had(terminal: Terminal, fm: str) -> None:
+    """Known before anything is measured, for a commit that needs no looking up too."""
+    run = terminal.pytest(f"--fm={fm}", HF_HUB_OFFLINE="1", HF_HOME=str(terminal.folder / "home"))
     is_one_sentence(run, "paige-ai/Virchow2", "prefetch")
 
 

@@ -105,7 +105,7 @@ def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(v
 
 def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
     ours = recipes()["virchow2"].revision
-    for text in ("virchow2", "hf-hub:paige-ai/virchow2"):
+    for text in ("virchow2", "hf-hub:paige-ai/Virchow2"):
         resolved = resolve(parse_spec(text), "virchow2")
         assert resolved.revision == ours
         assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved

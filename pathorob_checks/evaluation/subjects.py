@@ -119,7 +119,7 @@ def subjects_of(settings: Settings) -> Subjects:
         terms = {f"FM {name}": loading.license_of(spec) for name, spec in specs.items()}
         terms |= {f"cohort {name}": license_of(text) for name, text in cohorts.items()}
         excluded = {
-            what: f"{what} is left out by --fm-commercial: {_forbidden(*terms[what])}."
+            what: _forbidden(*terms[what])
             for what, text in texts.items()
             if terms[what][1] is not True and not {text, what.partition(" ")[2]} & set(settings.licensed)
         }
@@ -132,7 +132,9 @@ def subjects_of(settings: Settings) -> Subjects:
     }
     if specs and len(without) == len(subjects):
         raise SpecError(
-            "--fm-commercial leaves nothing to check: " + " ".join(excluded.values()).rstrip("."),
+            "--fm-commercial leaves nothing to check ("
+            + ", ".join(f"{what}: {why}" for what, why in excluded.items())
+            + ")",
             remedy="name an FM and a cohort that may be used commercially, name those that you may use with "
             "--fm-licensed, or leave --fm-commercial out",
         )
@@ -142,7 +144,7 @@ def subjects_of(settings: Settings) -> Subjects:
         cohorts={name: text for name, text in cohorts.items() if name in used},
         wanted=subjects,
         excluded=without,
-        left_out=tuple(excluded.values()),
+        left_out=tuple(f"{what} is left out by --fm-commercial: {why}." for what, why in excluded.items()),
     )
 
 

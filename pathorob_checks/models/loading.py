@@ -209,7 +209,12 @@ def _resolve_on_hub(spec: ModelSpec) -> str:
         refuse_remote_code(recipe.repo, trusted=False, pinned=False)
     if repo is None:
         raise ModelError(f"{spec.text} is not on the hub", remedy="check the name")
-    return hub.resolve_revision(repo, spec.revision or (recipe.revision if recipe else None))
+    revision = spec.revision or (recipe.revision if recipe else None)
+    commit = hub.resolve_revision(repo, revision)
+    if revision == commit:
+        # A commit needs no looking up, but what cannot be had must stop a run before it measures.
+        hub.list_files(repo, commit)
+    return commit
 
 
 def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
