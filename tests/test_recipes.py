@@ -211,7 +211,7 @@ def page_row(recipe: Recipe) -> str:
     cells = (
         f"`{recipe.name}`",
         recipe.repo,
-        recipe.revision[:12] if recipe.revision else "not known",
+        recipe.revision[:12] if recipe.revision else "not pinned",
         recipe.pooling,
         f"{recipe.dimension:,}",
         recipe.license,
