@@ -310,7 +310,7 @@ def test_code_in_another_repository_is_not_pinned_and_refused(
 
 @pytest.mark.parametrize("recipe", PACKAGES, ids=by_name)
 def test_the_error_for_a_model_of_a_package_names_the_package_and_the_remedy(recipe: Recipe) -> None:
-    for text in (recipe.name, f"hf-hub:{recipe.repo}"):
+    for text in (recipe.name, *(f"hf-hub:{repo}" for repo in (recipe.repo, *recipe.mirrors))):
         with pytest.raises(ModelError) as caught:
             resolve(parse_spec(text), "fm")
         message = str(caught.value)
