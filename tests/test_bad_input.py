@@ -68,7 +68,10 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
         ([FM, "--fm-cohort=camelyon@../main"], ["camelyon@../main", "no valid revision"]),
         ([FM, "--fm-cohort=tcga", "--fm-commercial"], ["--fm-commercial leaves nothing", "CC-BY-NC-SA-4.0"]),
         (["--fm=conch", "--fm-cohort=demo"], ["package", "conch", "python:module:factory"]),
-        (["--fm=hibou-b", "--fm-cohort=demo"], ["--fm-trust-remote-code", "40 digits"]),
+        (["--fm=rudolfv-2", "--fm-cohort=demo"], ["--fm-trust-remote-code", "40 digits"]),
+        (["--fm=hibou-b", "--fm-cohort=demo"], ["needs transformers<5", "pip install"]),
+        ([FM, "--fm-licensed=vit"], ["licensed", "--fm-commercial"]),
+        ([FM, "--fm-commercial", "--fm-licensed=vit"], ["--fm-licensed=vit is no FM and no cohort"]),
         (["--fm=embeddings:nowhere", "--fm-cohort=demo"], ["embeddings:nowhere", "not a folder"]),
         ([FM, "--fm-batch-size=0"], ["--fm-batch-size", "positive whole number"]),
         ([FM, "--fm-precision=fp8"], ["--fm-precision", "is not one of fp32, bf16, fp16"]),
@@ -85,8 +88,10 @@ def test_wrong_options(terminal: Terminal, arguments: list[str], words: list[str
     is_one_sentence(terminal.pytest(*arguments), *words)
 
 
-def test_a_model_that_is_nowhere_to_be_had(terminal: Terminal) -> None:
-    run = terminal.pytest("--fm=virchow2", HF_HUB_OFFLINE="1", HF_HOME=str(terminal.folder / "home"))
+@pytest.mark.parametrize("fm", ["virchow2", "virchow2@main", f"hf-hub:paige-ai/Virchow2@{'a' * 40}"])
+def test_a_model_that_is_nowhere_to_be_had(terminal: Terminal, fm: str) -> None:
+    """Known before anything is measured, for a commit that needs no looking up too."""
+    run = terminal.pytest(f"--fm={fm}", HF_HUB_OFFLINE="1", HF_HOME=str(terminal.folder / "home"))
     is_one_sentence(run, "paige-ai/Virchow2", "prefetch")
 
 

@@ -102,6 +102,7 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     run = lab.pytest(
         "--fm=hf-hub:acme/vit",
         "--fm-commercial",
+        "--fm-licensed=hf-hub:acme/vit",
         "--fm-json=commercial.json",
         "--tb=no",
         "-k",
@@ -111,7 +112,7 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     assert {check["cohort"] for check in results["checks"]} == {"camelyon"}
     text = " ".join(run.output.split())
     for cohort in ("tcga", "tolkach_esca"):
-        assert f"cohort {cohort} is left out by --fm-commercial" in text
+        assert f"cohort {cohort} is left out by --fm-commercial: its license" in text
     assert len(results["environment"]["left_out"]) == 2
     nothing = lab.pytest("--fm=hf-hub:acme/vit", "--fm-commercial", "--fm-cohort=tcga")
     assert nothing.code == 4
@@ -213,17 +214,18 @@ def test_the_doctor_finds_nothing_wrong_and_downloads_no_weights(lab: Lab, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "words", "starts"),
     [
-        ({"html": True}, "is not a file of a Hugging Face Hub"),
-        ({"status": 503}, "HTTP 503"),
-        ({"status": 401}, "HF_TOKEN"),
-        ({"corrupt": 99}, "another digest"),
+        ({"html": True}, "is not a file of a Hugging Face Hub", True),
+        ({"status": 503}, "HTTP 503", False),
+        ({"status": 401}, "HF_TOKEN", False),
+        ({"corrupt": 99}, "another digest", True),
     ],
 )
 def test_what_a_server_does_wrong_is_one_sentence(
-    lab: Lab, tmp_path: Path, fault: dict[str, int], words: str
+    lab: Lab, tmp_path: Path, fault: dict[str, int], words: str, starts: bool
 ) -> None:
+    """A repository that cannot be had stops a run before it starts; a file of it is an error in the run."""
     repo = f"acme/{next(iter(fault))}-fault-{next(iter(fault.values()))}"
     commit = lab.hub.add(repo, write_tiny_vit(tmp_path / "vit", seed=3))
     for name, value in fault.items():
@@ -235,10 +237,10 @@ def test_what_a_server_does_wrong_is_one_sentence(
         "robustness_index",
         "--fm-json=faulty.json",
     )
-    assert run.code == 1, run.output
+    assert run.code == (1 if starts else 4), run.output
     assert words in " ".join(run.output.split()), run.output
     assert "Traceback" not in run.output
-    assert lab.terminal.results("faulty.json")["checks"][0]["verdict"] == "error"
+    assert not starts or lab.terminal.results("faulty.json")["checks"][0]["verdict"] == "error"
 
 
 @pytest.mark.parametrize("fault", [{"cuts": 2}, {"flaky": 2}, {"corrupt": 1}])

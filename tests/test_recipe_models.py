@@ -22,6 +22,7 @@ from pathorob_checks.models.loading import (
     ModelSettings,
     ResolvedModel,
     files_of,
+    is_pinned,
     license_of,
     prepare,
     resolve,
@@ -104,7 +105,7 @@ def test_a_disagreement_about_preprocessing_is_a_note_and_the_recipe_overrides(v
 
 def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
     ours = recipes()["virchow2"].revision
-    for text in ("virchow2", "hf-hub:paige-ai/virchow2"):
+    for text in ("virchow2", "hf-hub:paige-ai/Virchow2"):
         resolved = resolve(parse_spec(text), "virchow2")
         assert resolved.revision == ours
         assert ResolvedModel.from_dict(json.loads(json.dumps(resolved.to_dict()))) == resolved
@@ -113,6 +114,22 @@ def test_a_revision_is_pinned_once_and_kept(virchow2: list[str]) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", newest)
     assert newest != ours
     assert resolve(parse_spec(f"virchow2@{COMMIT}"), "virchow2").revision == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "pinned"),
+    [
+        ("virchow2", True),
+        ("hf-hub:paige-ai/virchow2", True),
+        (f"phaet@{COMMIT}", True),
+        ("phaet", False),
+        ("virchow2@main", False),
+        ("hf-hub:lab/vit", False),
+        ("local-dir:vit", False),
+    ],
+)
+def test_a_model_is_pinned_by_the_user_or_by_its_recipe(text: str, pinned: bool) -> None:
+    assert is_pinned(parse_spec(text)) is pinned
 
 
 def test_the_files_to_be_downloaded_are_known_before(virchow2: list[str]) -> None:
@@ -293,7 +310,7 @@ def test_code_in_another_repository_is_not_pinned_and_refused(
 
 @pytest.mark.parametrize("recipe", PACKAGES, ids=by_name)
 def test_the_error_for_a_model_of_a_package_names_the_package_and_the_remedy(recipe: Recipe) -> None:
-    for text in (recipe.name, f"hf-hub:{recipe.repo}"):
+    for text in (recipe.name, *(f"hf-hub:{repo}" for repo in (recipe.repo, *recipe.mirrors))):
         with pytest.raises(ModelError) as caught:
             resolve(parse_spec(text), "fm")
         message = str(caught.value)

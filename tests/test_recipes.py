@@ -66,6 +66,7 @@ def test_a_recipe_cannot_be_changed_and_has_a_json_like_identity(recipe: Recipe)
         {"revision": "main"},
         {"revision": "0" * 40},
         {"weights_sha256": "0" * 64},
+        {"mirrors": ["lab/tiny-mirror"]},
         {"requirements": ["transformers <> 5"]},
         {"choices": {"colour": "it is red"}},
     ],
@@ -201,6 +202,7 @@ def test_a_model_that_differs_from_its_recipe_gets_a_note(tmp_path: Path) -> Non
 
 def test_a_repository_is_recognized_in_any_case() -> None:
     assert recipe_for_repository("mahmoodlab/UNI2-H") is recipes()["uni2-h"]
+    assert recipe_for_repository("mahmoodlab/CONCHv1_5") is recipes()["conch-v1.5"]
     assert recipe_for_repository("timm/vit_tiny") is None
 
 
@@ -211,7 +213,7 @@ def page_row(recipe: Recipe) -> str:
     cells = (
         f"`{recipe.name}`",
         recipe.repo,
-        recipe.revision[:12] if recipe.revision else "not known",
+        recipe.revision[:12] if recipe.revision else "not pinned",
         recipe.pooling,
         f"{recipe.dimension:,}",
         recipe.license,

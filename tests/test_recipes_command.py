@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pathorob_checks.cli import main
@@ -17,6 +19,10 @@ def test_a_recipe_in_full_fits_into_80_columns_and_can_be_copied(
     assert max(map(len, shown.splitlines())) <= 80
     for whole in (recipe.repo, recipe.revision, recipe.weights_sha256):
         assert whole is None or whole in shown
+    theirs = re.findall("(\\w+) = the (?:repository|package)'s", " ".join(shown.split()))
+    assert theirs == [key for key, value in recipe.preprocessing.model_dump().items() if value is None]
+    names = [line.split()[0] for line in shown.splitlines() if not line.startswith(" ")]
+    assert names.index("license") + 1 == names.index("commercial")
     for group in recipe.sources.model_dump(exclude_none=True):
         assert f"source of {group} " in shown
     for field in recipe.choices:

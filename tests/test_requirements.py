@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tiny_recipes import make_recipe
 
+from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import requirements
 from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
@@ -78,6 +79,7 @@ def test_a_model_whose_code_is_too_old_is_refused_before_anything_is_asked_of_th
                 call()
         assert str(caught.value) == expected
     installed["transformers"] = "4.57.1"
+    monkeypatch.setattr(hub, "list_files", lambda repo, commit: [])
     assert resolve(spec, name).revision == COMMIT
 
 

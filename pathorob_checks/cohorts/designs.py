@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.cohorts.settings import settings_of
 from pathorob_checks.files import expanded
 
 
@@ -31,6 +31,4 @@ def view_designs(text: str) -> dict[str, Any]:
 
         return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
     check_cohort_text(text)
-    path = expanded(text)
-    file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
-    return {"robustness_index": {"k": read_settings(file).k}}
+    return {"robustness_index": {"k": settings_of(expanded(text)).k}}

@@ -140,17 +140,25 @@ def resolve_cohort(text: str) -> str | None:
 
 
 def license_of(text: str) -> tuple[str, bool | None]:
-    """License and whether it allows commercial use (None: unknown), from the text alone."""
+    """License and whether it allows commercial use (None: not known), without images or tables.
+
+    Raises
+    ------
+    CohortError : it is no cohort, or the settings file of the user's own cannot be used.
+    """
     if text in BUILT_IN:
         return "Apache-2.0 (generated)", True
     published = _published(text)
     if published is None:
-        return "unknown", None
+        from pathorob_checks.cohorts.settings import settings_of
+
+        check_cohort_text(text)
+        settings = settings_of(expanded(text))
+        return settings.license, settings.commercial
     from pathorob_checks.cohorts.benchmark import facts
 
     cohort = facts().cohorts[published[0]]
-    # Where sources disagree, commercial use is not known to be allowed.
-    return cohort.license, cohort.commercial is True
+    return cohort.license, None if cohort.commercial == "uncertain" else cohort.commercial
 
 
 def load_cohort(text: str, sources: CohortSources, commit: str | None = None) -> Cohort:

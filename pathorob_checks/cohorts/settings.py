@@ -81,6 +81,16 @@ def read_settings(path: Path) -> Settings:
         raise _first_problem(file, error) from error
 
 
+def settings_of(path: Path) -> Settings:
+    """The settings of the user's own cohort: in its folder, or beside its parquet file.
+
+    Raises
+    ------
+    CohortError : as `read_settings`.
+    """
+    return read_settings(path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"

@@ -104,7 +104,7 @@ def _hub() -> Iterator[Finding]:
 
 def _model(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
     from pathorob_checks import hub
-    from pathorob_checks.models.loading import files_of, license_of, repository_of, resolve
+    from pathorob_checks.models.loading import files_of, is_pinned, license_of, repository_of, resolve
 
     spec = inputs.subjects.specs[name]
     resolved = resolve(spec, name)
@@ -121,12 +121,12 @@ def _model(inputs: Inputs, name: str, ahead: _Ahead) -> Iterator[Finding]:
     ahead.weights[name] = sum(sizes.get(file, 0) for file in files)
     what = f"{needed / 1e9:.2f} GB to download" if needed else "in the cache"
     yield Finding(PASS, f"FM {name}", f"{repository} at {commit[:12]} may be read; {what}")
-    if spec.revision is None:
+    if not is_pinned(spec):
         yield Finding(
             WARN,
             f"FM {name}",
             "the revision is not pinned: it may change tomorrow",
-            f"pin it: --fm={spec.text}@{commit}",
+            f"pin it: --fm={spec.text.partition('@')[0]}@{commit}",
         )
     if commercial is False:
         yield Finding(

@@ -61,9 +61,12 @@ def _below(recipe: Recipe) -> str:
 
 def _in_full(recipe: Recipe) -> str:
     """Every field that has a value, then where the values come from and why these."""
-    facts = recipe.model_dump(mode="json", exclude={"sources", "choices"}, exclude_none=True)
+    facts = recipe.model_dump(mode="json", exclude={"sources", "choices"})
     facts["commercial"] = _USES[recipe.commercial]
-    written = {key: _written(value) for key, value in facts.items() if value not in ({}, [])}
+    theirs = "the package's" if recipe.package else "the repository's"
+    steps = {key: theirs if value is None else value for key, value in facts["preprocessing"].items()}
+    facts["preprocessing"] = steps
+    written = {key: _written(value) for key, value in facts.items() if value not in (None, {}, [])}
     sources = recipe.sources.model_dump(exclude_none=True)
     written |= {f"source of {key}": SOURCES[source] for key, source in sources.items()}
     written |= {f"why this {key}": reason for key, reason in recipe.choices.items()}

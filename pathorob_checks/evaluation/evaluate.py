@@ -38,6 +38,7 @@ def evaluate(
     metadata: str | Path | None = None,
     accept_names: str | Path | None = None,
     commercial: bool = False,
+    licensed: str | Path | Iterable[str | Path] = (),
     trust_remote_code: bool = False,
     checkpoint_key: str | None = None,
     checkpoint_prefixes: str | Iterable[str] = (),
@@ -80,7 +81,10 @@ def evaluate(
         File with reviewed names of classes, centers and subsets, one in each line, that may look like another
         name or mix scripts; other such names are refused.
     commercial : bool, default False
-        Leave out FMs and cohorts whose license forbids commercial use, or may.
+        Leave out FMs and cohorts whose license is not known to allow commercial use.
+    licensed : str, path-like or iterable of these, optional
+        FMs and cohorts, as in `fm` and `cohorts`, that you may use commercially whatever is known of their
+        license: your own, or those that you have a license for.
     trust_remote_code : bool, default False
         Let a model's repository run code of its own; needs a full commit as `@revision`.
     checkpoint_key : str, optional
@@ -171,6 +175,7 @@ def evaluate(
         metadata=metadata,
         accepted_names=accept_names,
         commercial=commercial,
+        licensed=tuple(map(str, _several(licensed))),
         trust_remote_code=trust_remote_code,
         checkpoint_key=checkpoint_key,
         checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),

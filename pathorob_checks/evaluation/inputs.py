@@ -72,12 +72,7 @@ class Inputs:
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
             self.resolved(name)
         for name in self.subjects.cohorts:
-            cohort = self.cohort(name)
-            if self.settings.commercial and cohort.commercial is False:
-                raise CohortError(
-                    f"--fm-commercial: cohort {name} forbids commercial use ({cohort.license})",
-                    remedy="leave the cohort or --fm-commercial out",
-                )
+            self.cohort(name)
 
     def own_contents(self) -> dict[str, str]:
         """By name, the digest of each cohort of the user's own, or of the user's own tables of it."""

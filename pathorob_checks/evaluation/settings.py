@@ -51,7 +51,8 @@ class Settings:
     ray_address : of a Ray cluster.
     metadata : folder with the benchmark's tables; None downloads them.
     accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
-    commercial : leave out what may not be used commercially.
+    commercial : leave out what is not known to allow commercial use.
+    licensed : FMs and cohorts, by name or as given, that the user may use commercially all the same.
     trust_remote_code : let a model's repository run code of its own.
     checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
         and what is removed from the names of tensors; None and () for the recipe's, or what is found.
@@ -80,6 +81,7 @@ class Settings:
     metadata: str | Path | None = None
     accepted_names: str | Path | None = None
     commercial: bool = False
+    licensed: tuple[str, ...] = ()
     trust_remote_code: bool = False
     checkpoint_key: str | None = None
     checkpoint_prefixes: tuple[str, ...] = ()
@@ -106,6 +108,11 @@ class Settings:
             raise SettingsError(
                 "the key or a prefix of the checkpoint is empty",
                 remedy="give what is in the file, or leave the option out",
+            )
+        if self.licensed and not self.commercial:
+            raise SettingsError(
+                f"{self.licensed[0]!r} is licensed, but nothing is left out for its license",
+                remedy="give --fm-commercial (commercial=True) too, or leave it out",
             )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,9 @@ from pathorob_checks.results.document import NO_METHOD
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.models.spec import ModelSpec
+
+UNKNOWN_LICENSE = "unknown"
+"""What stands for a license that nobody has stated."""
 
 
 class Subject(NamedTuple):
@@ -87,8 +90,9 @@ def subjects_of(settings: Settings) -> Subjects:
 
     Raises
     ------
-    SpecError : a text names no FM, or `commercial` leaves nothing to check.
-    CohortError : two cohorts have one name.
+    SpecError : a text names no FM, `commercial` leaves nothing to check, or `licensed` names what is not
+        checked.
+    CohortError : two cohorts have one name, or the settings file of the user's own cannot be used.
     """
     from pathorob_checks.cohorts.registry import cohort_name, default_cohorts, license_of
     from pathorob_checks.models import loading
@@ -107,14 +111,17 @@ def subjects_of(settings: Settings) -> Subjects:
         cohorts[name] = text
     wanted = {fm: tuple(cohorts) or default_cohorts(spec.kind) for fm, spec in specs.items()}
     cohorts = cohorts or {name: name for name in dict.fromkeys(sum(wanted.values(), ()))}
+    texts = {f"FM {name}": spec.text for name, spec in specs.items()}
+    texts |= {f"cohort {name}": text for name, text in cohorts.items()}
+    _refuse_unknown(settings.licensed, texts)
     excluded: dict[str, str] = {}
     if settings.commercial:
         terms = {f"FM {name}": loading.license_of(spec) for name, spec in specs.items()}
         terms |= {f"cohort {name}": license_of(text) for name, text in cohorts.items()}
         excluded = {
-            what: f"{what} is left out by --fm-commercial ({license_})."
-            for what, (license_, allowed) in terms.items()
-            if allowed is False
+            what: _forbidden(*terms[what])
+            for what, text in texts.items()
+            if terms[what][1] is not True and not {text, what.partition(" ")[2]} & set(settings.licensed)
         }
     subjects = tuple(Subject(fm, NO_METHOD, cohort) for fm, names in wanted.items() for cohort in names)
     reason = LeftOut("--fm-commercial", settings.chose("commercial"))
@@ -125,8 +132,11 @@ def subjects_of(settings: Settings) -> Subjects:
     }
     if specs and len(without) == len(subjects):
         raise SpecError(
-            "--fm-commercial leaves nothing to check: " + " ".join(excluded.values()).rstrip("."),
-            remedy="name an FM and a cohort that may be used commercially, or leave --fm-commercial out",
+            "--fm-commercial leaves nothing to check ("
+            + ", ".join(f"{what}: {why}" for what, why in excluded.items())
+            + ")",
+            remedy="name an FM and a cohort that may be used commercially, name those that you may use with "
+            "--fm-licensed, or leave --fm-commercial out",
         )
     used = {one.cohort for one in subjects if one not in without} if specs else set(cohorts)
     return Subjects(
@@ -134,5 +144,24 @@ def subjects_of(settings: Settings) -> Subjects:
         cohorts={name: text for name, text in cohorts.items() if name in used},
         wanted=subjects,
         excluded=without,
-        left_out=tuple(excluded.values()),
+        left_out=tuple(f"{what} is left out by --fm-commercial: {why}." for what, why in excluded.items()),
     )
+
+
+def _forbidden(license_: str, allowed: bool | None) -> str:
+    """Why something may not be used commercially, as far as its license is known."""
+    if allowed is False:
+        return f"its license ({license_}) forbids commercial use"
+    if license_ == UNKNOWN_LICENSE:
+        return "its license is not known"
+    return f"its license ({license_}) is not known to allow commercial use"
+
+
+def _refuse_unknown(licensed: Iterable[str], texts: Mapping[str, str]) -> None:
+    known = {*texts.values(), *(what.partition(" ")[2] for what in texts)}
+    for text in licensed:
+        if text not in known:
+            raise SpecError(
+                f"--fm-licensed={text} is no FM and no cohort of this run",
+                remedy="write it as after --fm or --fm-cohort, or leave it out",
+            )

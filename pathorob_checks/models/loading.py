@@ -200,7 +200,12 @@ def _resolve_on_hub(spec: ModelSpec) -> str:
         refuse_remote_code(recipe.repo, trusted=False, pinned=False)
     if repo is None:
         raise ModelError(f"{spec.text} is not on the hub", remedy="check the name")
-    return hub.resolve_revision(repo, spec.revision or (recipe.revision if recipe else None))
+    revision = spec.revision or (recipe.revision if recipe else None)
+    commit = hub.resolve_revision(repo, revision)
+    if revision == commit:
+        # A commit needs no looking up, but what cannot be had must stop a run before it measures.
+        hub.list_files(repo, commit)
+    return commit
 
 
 def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
@@ -216,6 +221,12 @@ def _source(resolved: ResolvedModel) -> HubSource | FolderSource | None:
     if resolved.revision is None:
         raise ModelError(f"{spec.text} has no pinned revision", remedy="resolve it first")
     return HubSource(repo, resolved.revision, pinned=_is_commit(spec.revision))
+
+
+def is_pinned(spec: ModelSpec) -> bool:
+    """Whether a spec means one commit of a repository in every run: the user's own, or its recipe's."""
+    recipe = _recipe(spec)
+    return _is_commit(spec.revision or (recipe.revision if recipe else None))
 
 
 def repository_of(spec: ModelSpec) -> str | None:

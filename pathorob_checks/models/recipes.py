@@ -71,12 +71,10 @@ class RecipePreprocessing(_Row):
 
 
 class Sources(_Row):
-    """Where the values of a recipe come from.
+    """Where the values of a recipe come from; each is a key of `SOURCES`.
 
     Attributes
     ----------
-    Each is a key of `SOURCES`.
-
     network : library, architecture, arguments, tokens and widths.
     weights : revision and digest; None where they are not known.
     preprocessing, pooling : as named.
@@ -97,6 +95,7 @@ class Recipe(_Row):
     ----------
     name : as in `--fm=NAME`.
     repo : `org/model` on the hub.
+    mirrors : other repositories of the same model; for library `package` only, as a commit is of one.
     revision : commit that is used unless the user gives another; None where none is known.
     weights_sha256 : digest (hex) of the file of weights at that commit.
     library : `timm`, `transformers`, `open_clip`, or `package` for a package of its own that this project
@@ -127,6 +126,7 @@ class Recipe(_Row):
 
     name: str
     repo: str
+    mirrors: tuple[str, ...] = ()
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
     weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     library: Literal["timm", "transformers", "open_clip", "package"]
@@ -162,6 +162,8 @@ class Recipe(_Row):
     def _fits_together(self) -> Recipe:
         if (self.library in ("timm", "open_clip")) != (self.architecture is not None):
             raise ValueError("a timm or open_clip model needs an architecture, and no other model has one")
+        if self.mirrors and self.library != "package":
+            raise ValueError("a model that is loaded here has one repository")
         if self.weights_sha256 is not None and self.revision is None:
             raise ValueError("a digest of weights needs the revision that has them")
         if (self.sources.weights is None) != (self.revision is None):
@@ -221,7 +223,14 @@ def recipes() -> dict[str, Recipe]:
 
 def recipe_for_repository(repo: str) -> Recipe | None:
     """The recipe of a hub repository, if there is one; the hub ignores case."""
-    return next((recipe for recipe in recipes().values() if recipe.repo.casefold() == repo.casefold()), None)
+    return next(
+        (
+            recipe
+            for recipe in recipes().values()
+            if repo.casefold() in {name.casefold() for name in (recipe.repo, *recipe.mirrors)}
+        ),
+        None,
+    )
 
 
 def _recipe(name: str, row: dict[str, Any], normalizations: dict[str, dict[str, Any]]) -> Recipe:

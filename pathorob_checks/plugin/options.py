@@ -269,7 +269,15 @@ OPTIONS = (
         switch=True,
         default=False,
         environment="PATHOROB_CHECKS_COMMERCIAL",
-        help="leave out the cohorts and FMs whose license forbids commercial use, or may forbid it",
+        help="leave out the cohorts and FMs whose license is not known to allow commercial use",
+    ),
+    Option(
+        flag="--fm-licensed",
+        path_in=_after_kind,
+        metavar="SPEC|NAME|PATH",
+        repeatable=True,
+        help="with --fm-commercial: an FM or cohort, written as after --fm or --fm-cohort, that you may use "
+        "commercially whatever is known of its license; repeat for several",
     ),
     Option(
         flag="--fm-trust-remote-code",

@@ -107,7 +107,8 @@ TWO_FMS = ("--fm=demo:color-sensitive", "--fm-commercial")
 )
 def test_an_fm_is_dropped_for_its_license(how: str, attack: Attack) -> None:
     """virchow2 may not be used commercially: it is left out, and the run is not complete."""
-    environment, arguments = {}, ["--fm=virchow2"]
+    attack.write("coh/cohort.toml", "k = 5\ncommercial = true\n")
+    environment, arguments = {}, ["--fm=virchow2", "--fm-licensed=embeddings:good"]
     if how == "command line":
         arguments.append("--fm-commercial")
     elif how == "environment":
