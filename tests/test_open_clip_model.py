@@ -170,6 +170,8 @@ def with_vision(**values: Any) -> Callable[[Path], None]:
         (with_more("visual.positional_embedding", 5, 48), "other shapes for visual.positional_embedding"),
         (with_vision(patch_size=8), "other shapes for"),
         (with_vision(layers=10_000), "larger network than its weights"),
+        (with_vision(image_size=900_000), "larger network than its weights"),
+        (with_vision(image_size=900_000, pos_embed_type="sin_cos_2d"), "larger network than its weights"),
         (with_vision(width="wide"), "open_clip cannot build the image part"),
         (with_vision(checkpoint="x"), r"has vision_cfg\.checkpoint 'x', which open_clip cannot use"),
         (

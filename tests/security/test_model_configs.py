@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from loopback_hub import write_tiny_vit
 from prepared_models import load_timm, prepare_folder
 from tiny_models import edit_json, write_tiny_transformers
+from tiny_open_clip import write_open_clip
 
 from pathorob_checks.errors import ModelError, PathorobChecksError
 from pathorob_checks.models.timm_config import timm_arguments
@@ -296,6 +298,17 @@ VALUES = st.recursive(
 )
 
 
+# Per library: what writes a model, and the names of its configs.
+WRITERS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "timm": (write_tiny_vit, ("config.json",)),
+    "transformers": (
+        lambda folder: write_tiny_transformers(folder, "vit"),
+        ("config.json", "preprocessor_config.json"),
+    ),
+    "open_clip": (write_open_clip, ("open_clip_config.json",)),
+}
+
+
 def keys_of(config: dict[str, Any]) -> list[tuple[str, ...]]:
     nested = (
         (key, *more) for key, value in config.items() if isinstance(value, dict) for more in keys_of(value)
@@ -304,18 +317,16 @@ def keys_of(config: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["timm", "transformers"])
+@pytest.mark.parametrize("library", ["timm", "transformers", "open_clip"])
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_values_in_a_config_give_a_model_or_a_sentence(
     library: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "vit"
-    if library == "timm":
-        write_tiny_vit(folder)
-    else:
-        write_tiny_transformers(folder, "vit")
-    names = ["config.json", *(["preprocessor_config.json"] if library == "transformers" else [])]
+    pytest.importorskip(library)
+    write, names = WRITERS[library]
+    write(folder)
     name = data.draw(st.sampled_from(names))
     config = json.loads((folder / name).read_text())
     for _ in range(data.draw(st.integers(1, 2))):
