@@ -116,14 +116,7 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
     ModelError : when they are not the files of a model, or the model is code that may not be run.
     HubError : when they cannot be downloaded.
     """
-    names = set(source.names())
-    config = _config(source, names, recipe)
-    library = _library(config, source.origin, recipe)
-    remote = library == "transformers" and _is_remote(config, recipe)
-    if library == "transformers":
-        require_transformers(source.origin)
-    if remote:
-        refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
+    config, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
     needed = _needed(source, names, library, recipe, remote=remote)
     paths = {name: source.path(name) for name in needed}
     chosen = weight_files.choose_weights(names, source.origin, recipe.weights if recipe else None)
@@ -146,18 +139,30 @@ def gather(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) ->
     )
 
 
-def needed_files(source: Source, recipe: Recipe | None) -> list[str]:
+def needed_files(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) -> list[str]:
     """Names of the files that `gather` downloads; this downloads `config.json` and an index of weights only.
 
     Raises
     ------
-    ModelError, HubError : as `gather`, except that code in the repository is not refused.
+    ModelError, HubError : as `gather`.
     """
+    _, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
+    return _needed(source, names, library, recipe, remote=remote)
+
+
+def _examined(
+    source: Source, recipe: Recipe | None, *, trust_remote_code: bool
+) -> tuple[dict[str, Any] | None, str, bool, set[str]]:
+    """The content of `config.json`, the library, whether the network is the repository's code, all names."""
     names = set(source.names())
     config = _config(source, names, recipe)
     library = _library(config, source.origin, recipe)
     remote = library == "transformers" and _is_remote(config, recipe)
-    return _needed(source, names, library, recipe, remote=remote)
+    if library == "transformers":
+        require_transformers(source.origin)
+    if remote:
+        refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
+    return config, library, remote, names
 
 
 def require_transformers(origin: str) -> None:
