@@ -23,10 +23,12 @@ Kind = Literal["model", "dataset"]
 
 ELSEWHERE: Mapping[Kind, str] = {
     "model": "download it elsewhere and use local-dir:PATH",
-    "dataset": "run pathorob-checks prefetch with --to=DIR elsewhere and copy the folder",
+    "dataset": "run pathorob-checks prefetch --to=DIR elsewhere, copy DIR and set "
+    "HF_HUB_CACHE=DIR/huggingface",
 }
 """What helps where a network does not let a repository's files through, by the kind of repository."""
 
+_LOGIN_PAGE = "log in to the network with a browser, or correct the proxy variables and HF_ENDPOINT"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _SECRETS = (
     (re.compile(r"(?<=//)[^/\s@]*@"), ""),  # user and password before a host
@@ -174,13 +176,14 @@ def hub_error(
     if isinstance(error, errors.LocalEntryNotFoundError) or offline:
         return OfflineError(
             f"{what} is not in this machine's Hugging Face cache, and huggingface_hub is offline",
-            remedy="unset HF_HUB_OFFLINE for one run, or fill the cache with pathorob-checks prefetch where "
-            "there is a network and point HF_HOME at it",
+            remedy="unset HF_HUB_OFFLINE for one run, or run pathorob-checks prefetch --to=DIR where there "
+            "is a network, copy DIR and set HF_HUB_CACHE=DIR/huggingface",
         )
     if isinstance(error, errors.EntryNotFoundError):
         return MissingFileError(
             f"{where} has no file {filename}",
-            remedy=f"see its files at {page}/tree/{revision or 'main'}",
+            remedy="give another revision after the @; this one has the files at "
+            f"{page}/tree/{revision or 'main'}",
         )
     if status == 401 or status == 403:
         return AccessError(
@@ -190,7 +193,9 @@ def hub_error(
     if status is not None:
         return HubError(
             f"the hub returned HTTP {status} for {what}",
-            remedy="try again later" if status >= 500 or status in (408, 429) else f"check {page}",
+            remedy="try again later"
+            if status >= 500 or status in (408, 429)
+            else f"see whether a browser opens {page}, and check HF_ENDPOINT",
         )
     if isinstance(error, SlowError):
         return OfflineError(
@@ -206,14 +211,14 @@ def hub_error(
     if isinstance(error, errors.FileMetadataError):
         return HubError(
             f"the response for {what} is not a file of a Hugging Face Hub but perhaps a login page",
-            remedy="check the proxy and HF_ENDPOINT",
+            remedy=_LOGIN_PAGE,
         )
     if (unsent := _unsent(error, what)) is not None:
         return unsent
     if isinstance(error, json.JSONDecodeError | AttributeError | KeyError | TypeError | LookupError):
         return HubError(
             f"the response for {what} is not that of a Hugging Face Hub but perhaps a login page",
-            remedy="check the proxy and HF_ENDPOINT",
+            remedy=_LOGIN_PAGE,
         )
     if isinstance(error, ValueError):
         return HubError(

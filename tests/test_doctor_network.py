@@ -190,7 +190,10 @@ def test_a_cohort_is_not_mended_by_a_model_folder(lone_terminal: Terminal, tmp_p
     run = doctor(lone_terminal, refused_address(), tmp_path / "home", *given, **mirror)
     assert run.code == 1
     assert "FAIL cohort camelyon: " in run.output
-    assert "run pathorob-checks prefetch with --to=DIR elsewhere and copy the folder" in run.output
+    assert (
+        "run pathorob-checks prefetch --to=DIR elsewhere, copy DIR and set HF_HUB_CACHE=DIR/huggingface"
+        in run.output
+    )
     assert "local-dir" not in run.output
     assert run.output.count("FAIL tables: ") == 1
 

@@ -170,8 +170,8 @@ DESIGNS = {
     ),
     "a class in one center": (
         _keep(lambda table: (table.biological_class == "stroma") | (table.medical_center == "north")),
-        "FAIL cohort slides: biological class 'tumor' (first: 'images/north_tumor_0_0.png' (manifest.csv line 24)) "
-        "has patches from only one in-domain medical center",
+        "FAIL cohort slides: biological class 'tumor' (first: 'images/north_tumor_0_0.png' (manifest.csv "
+        "line 24)) has patches from only one in-domain medical center",
     ),
 }
 

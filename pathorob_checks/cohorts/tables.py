@@ -79,12 +79,14 @@ class Tables:
         if hub.is_offline():
             raise CohortError(
                 f"the table {file} is not in the cache, and HF_HUB_OFFLINE forbids downloading it",
-                remedy="run pathorob-checks prefetch where there is a network, or give --fm-metadata=DIR",
+                remedy="run pathorob-checks prefetch --to=DIR where there is a network, copy DIR and set "
+                "PATHOROB_CHECKS_CACHE=DIR/pathorob-checks, or give the folder of the tables as "
+                "--fm-metadata",
             )
         if not hub.answers(self.address):
             raise CohortError(
                 f"the table {file} is not in the cache, and {hub.host_of(self.address)} cannot be reached",
-                remedy=f"give --fm-metadata=DIR, or set {URL_VARIABLE} to a mirror",
+                remedy=f"give the folder of the tables as --fm-metadata, or set {URL_VARIABLE} to a mirror",
             )
         return self._downloaded(file)
 
@@ -107,7 +109,9 @@ class Tables:
         import pooch
 
         pooch.get_logger().setLevel(logging.WARNING)
-        remedy = f"try again, give --fm-metadata=DIR, or set {URL_VARIABLE} to a mirror"
+        remedy = (
+            f"try again, give the folder of the tables as --fm-metadata, or set {URL_VARIABLE} to a mirror"
+        )
         pin = self.pins[file]
         fetcher = pooch.create(
             self.cache,

@@ -32,7 +32,8 @@ def device(inputs: Inputs, ahead: Ahead) -> Iterator[Finding]:
         real = any(spec.kind not in _QUICK for spec in inputs.subjects.specs.values())
         text = "the CPU will be used"
         if real:
-            yield Finding(WARN, "device", text, "a GPU embeds about a hundred times faster")
+            remedy = "if that takes too long, use a machine with a GPU, which is about a hundred times faster"
+            yield Finding(WARN, "device", text, remedy)
         else:
             yield Finding(PASS, "device", text)
         return

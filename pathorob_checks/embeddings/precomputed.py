@@ -73,7 +73,10 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise EmbeddingError(f"embeddings folder '{folder}' {problem}", remedy="check --fm=embeddings:DIR")
+        raise EmbeddingError(
+            f"embeddings folder '{folder}' {problem}",
+            remedy="give the folder that holds them as --fm=embeddings:DIR",
+        )
     collected = CollectedRows(folder, unique_patch_keys(patches))
     with matrix_files.reading_errors(str(folder), OSError):
         layout, path = _layout_and_path(collected, plain_name(cohort, "cohort"))

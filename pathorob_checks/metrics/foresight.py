@@ -51,7 +51,7 @@ def neighborhood_parts(
         raise MetricError(
             f"{INDEX}: k = {reach or 1} neighbors were requested, but only {max(shortest, 0)} patches are of "
             f"other slides than the largest one ({slide})",
-            remedy="lower k, or add slides",
+            remedy="lower k (for a cohort of your own, in its cohort.toml), or add slides",
         )
     return parts, shortest
 
@@ -93,7 +93,7 @@ def refuse_few_points(number: int, names: str, most_clusters: int) -> None:
     if number <= most_clusters:
         raise MetricError(
             f"{CLUSTERS}: {names} have {number} different embeddings, too few for {most_clusters} clusters",
-            remedy="add patches, or ask for fewer clusters",
+            remedy="add patches there, or make the criterion 'required = false' in a criteria file",
         )
 
 

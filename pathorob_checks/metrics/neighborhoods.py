@@ -345,7 +345,8 @@ def robustness_index(
         raise MetricError(
             f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
             "center with it",
-            remedy="raise k, so that neighborhoods reach beyond their own class and center",
+            remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods reach "
+            "beyond their own class and center",
         )
     uncertainty = index_uncertainty(counted, confidence, draws, seed, {"k": k, "paired": paired})
     value = float(shares.robustness_index[k - 1])
