@@ -422,16 +422,20 @@ def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
+_MARGIN = 0.05  # of two values that count as about the same
+
+
 def _meaning(value: float) -> str:
-    if value < 0:
+    if abs(value) < _MARGIN:
+        followed = "the biological classes about as much as the medical centers, or neither"
+    elif value < 0:
         followed = "the medical centers more than the biological classes"
-    elif value > 0:
-        followed = "the biological classes more than the medical centers"
     else:
-        followed = "the biological classes and the medical centers equally"
+        followed = "the biological classes more than the medical centers"
+    beyond = "; beyond 1 because agreement below chance is negative" if abs(value) > 1 else ""
     return (
         f"the clusters of the embeddings follow {followed} "
-        f"(agreement with the classes minus agreement with the centers: {value:+.2f})"
+        f"(agreement with the classes minus agreement with the centers: {value:+.3f}{beyond})"
     )
 
 
@@ -457,7 +461,7 @@ METRICS = (
         lowest=-1.0,
         highest=1.0,
         neutral=0.0,
-        margin=0.05,
+        margin=_MARGIN,
         meaning=_meaning,
         remedies=(
             "Do not sort or search slides by clusters of these embeddings.",

@@ -400,15 +400,11 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
 
 
 def _meaning(where: str, value: float) -> str:
-    if value < 0:
-        change = f"loses {rounded_percent(-value)} of the accuracy that it has after balanced training"
-    elif value > 0:
-        change = f"gains {rounded_percent(value)} over the accuracy that it has after balanced training"
-    else:
-        change = "keeps the accuracy that it has after balanced training"
+    change = f"{rounded_percent(abs(value))} {'less' if value < 0 else 'more'}" if value else "as"
     return (
-        f"{where}, a classifier on these embeddings {change} if class and center correlate in the training "
-        "data (mean over the training splits)"
+        f"{where}, a classifier on these embeddings is {change} accurate if class and center go together in "
+        f"its training data {'than' if value else 'as'} if its training data are balanced (mean over the "
+        "training splits)"
     )
 
 
