@@ -157,9 +157,13 @@ class Gate:
         return [self.message_of_check(not_measured(item.nodeid, check, reason, verdict))]
 
     def told_once(self, test: str, sentence: str, verb: str = "not measured") -> str:
-        """What stopped a test, as it is shown: whole for the first test, and for others where it stands."""
+        """What stopped a test, as it is shown: whole for the first test, and for others where it stands.
+
+        A sentence that is shorter than that is told again.
+        """
         first = self._told.setdefault(sentence, test)
-        return sentence if first == test else f"{verb} for the reason that {first} gives."
+        reference = f"{verb} for the reason that {first} gives."
+        return sentence if first == test or len(sentence) <= len(reference) else reference
 
     def planned(self, item: pytest.Item) -> str | None:
         """The id of the planned check that a test makes; None where it makes none."""
