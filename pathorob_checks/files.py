@@ -25,6 +25,12 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
+def shown(path: Path) -> str:
+    """A path as a user may type it: below the current folder from there, else whole."""
+    absolute, here = path.absolute(), Path.cwd()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A stream whose content replaces `path` in one step when the block ends without an error.

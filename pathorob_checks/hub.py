@@ -20,6 +20,7 @@ from typing import Any
 from pathorob_checks.console import logger_of
 from pathorob_checks.errors import HubError
 from pathorob_checks.hub_failures import (
+    ELSEWHERE,
     AccessError,
     Kind,
     MissingFileError,
@@ -31,7 +32,17 @@ from pathorob_checks.hub_failures import (
     is_offline,
     is_unreachable,
 )
-from pathorob_checks.hub_requests import TIMEOUT_S, Progress, ask, download, token, watched_bar
+from pathorob_checks.hub_requests import (
+    TIMEOUT_S,
+    Progress,
+    answers,
+    ask,
+    download,
+    probe,
+    token,
+    unreachable,
+    watched_bar,
+)
 from pathorob_checks.wording import printable, shortened
 
 __all__ = [
@@ -40,6 +51,7 @@ __all__ = [
     "MissingFileError",
     "OfflineError",
     "RemoteFile",
+    "answers",
     "cache_folder",
     "check_addresses",
     "fetch",
@@ -48,9 +60,11 @@ __all__ = [
     "host_of",
     "is_offline",
     "list_files",
+    "probe",
     "refuse_a_full_disk",
     "resolve_revision",
     "size_to_fetch",
+    "unreachable",
 ]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -189,7 +203,7 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
                 lambda progress: _download(
                     hf_hub_download, progress, repo, commit=commit, filename=filename, kind=kind
                 ),
-                _snapshot(repo, commit, kind).parents[1] / "blobs",
+                _blobs(repo, commit, kind),
             )
             if _is_intact(path):
                 return path
@@ -204,7 +218,7 @@ def fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -> Path:
         raise hub_error(error, repo, commit, kind, filename=filename) from None
     raise HubError(
         f"{filename} of {at(repo, commit)} has another digest than the hub's after two downloads",
-        remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
+        remedy=f"check for a proxy that alters downloads, or {ELSEWHERE[kind]}",
     )
 
 
@@ -214,32 +228,41 @@ def size_to_fetch(repo: str, commit: str, filename: str, kind: Kind = "model") -
     Raises
     ------
     HubError : as `fetch`, without downloading the file.
+
+    Notes
+    -----
+    The hub is asked for the head of the file itself: a repository whose description is public may refuse its
+    files, and huggingface_hub's dry run may answer from a list of files that it has on the disk.
     """
     check_addresses()  # the library cannot be imported with a wrong one
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
     # As in `fetch`, a file in the cache needs no request, so that this works offline too.
     if isinstance(try_to_load_from_cache(repo, filename, revision=commit, repo_type=kind), str):
         return 0
+    address = hf_hub_url(repo, filename, revision=commit, repo_type=kind)
     try:
-        plan: Any = ask(
-            lambda: hf_hub_download(repo, filename, revision=commit, repo_type=kind, dry_run=True)
-        )
+        head: Any = ask(lambda: get_hf_file_metadata(address, timeout=TIMEOUT_S))
     except HubError:
         raise
     except Exception as error:  # as above
         raise hub_error(error, repo, commit, kind, filename=filename) from None
-    return int(plan.file_size or 0) if plan.will_download else 0
+    if head.etag and _ETAG.fullmatch(head.etag) and (_blobs(repo, commit, kind) / head.etag).exists():
+        return 0  # the same file of another commit
+    return int(head.size or 0)
 
 
-def refuse_a_full_disk(needed: int, folder: Path, what: str) -> None:
-    """Raise HubError where `needed` bytes do not fit on the disk of `folder` (which need not exist yet)."""
+def refuse_a_full_disk(needed: int, folder: Path, what: str, setting: str = "HF_HOME") -> None:
+    """Raise HubError where `needed` bytes do not fit on the disk of `folder` (which need not exist yet).
+
+    `setting` is what names another folder.
+    """
     existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path.cwd())
     free = shutil.disk_usage(existing).free
     if needed + _SPARE_BYTES > free:
         raise HubError(
             f"{what} needs {needed / 1e9:.2f} GB, but the disk of '{folder}' has {free / 1e9:.2f} GB free",
-            remedy="free some space there, or point HF_HOME at another disk",
+            remedy=f"free some space there, or point {setting} at another disk",
         )
 
 
@@ -281,7 +304,7 @@ def _download(
     if commit not in path.parts:
         raise HubError(
             f"the hub returned {filename} of another commit than {at(repo, commit)}",
-            remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
+            remedy=f"check for a proxy that alters downloads, or {ELSEWHERE[kind]}",
         )
     return path
 
@@ -317,6 +340,10 @@ def git_blob_sha1(content: bytes) -> str:
 
 def _snapshot(repo: str, commit: str, kind: Kind) -> Path:
     return cache_folder() / f"{kind}s--{repo.replace('/', '--')}" / "snapshots" / commit
+
+
+def _blobs(repo: str, commit: str, kind: Kind) -> Path:
+    return _snapshot(repo, commit, kind).parents[1] / "blobs"
 
 
 def _cached_files(repo: str, commit: str, kind: Kind) -> list[RemoteFile]:

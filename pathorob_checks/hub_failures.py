@@ -9,14 +9,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import ssl
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from pathorob_checks.errors import HubError
 from pathorob_checks.wording import printable
 
 Kind = Literal["model", "dataset"]
 
+ELSEWHERE: Mapping[Kind, str] = {
+    "model": "download it elsewhere and use local-dir:PATH",
+    "dataset": "run pathorob-checks prefetch --to=DIR elsewhere, copy DIR and set "
+    "HF_HUB_CACHE=DIR/huggingface",
+}
+"""What helps where a network does not let a repository's files through, by the kind of repository."""
+
+_LOGIN_PAGE = "log in to the network with a browser, or correct the proxy variables and HF_ENDPOINT"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _SECRETS = (
     (re.compile(r"(?<=//)[^/\s@]*@"), ""),  # user and password before a host
@@ -81,14 +93,13 @@ def check_addresses() -> None:
             "the address of the hub, HF_ENDPOINT, is not one of the web",
             remedy="set it to an address such as https://huggingface.co, or unset it",
         )
-    for name in _PROXIES:
-        for variable in (name, name.lower()):
-            value = os.environ.get(variable)
-            if value and host_of(value if "://" in value else f"http://{value}") is None:
-                raise HubError(
-                    f"the address of the proxy, {variable}, is not one",
-                    remedy="set it to an address such as http://proxy:3128, or unset it",
-                )
+    for variable in _proxy_variables():
+        value = os.environ.get(variable)
+        if value and host_of(value if "://" in value else f"http://{value}") is None:
+            raise HubError(
+                f"the address of the proxy, {variable}, is not one",
+                remedy="set it to an address such as http://proxy:3128, or unset it",
+            )
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -165,13 +176,14 @@ def hub_error(
     if isinstance(error, errors.LocalEntryNotFoundError) or offline:
         return OfflineError(
             f"{what} is not in this machine's Hugging Face cache, and huggingface_hub is offline",
-            remedy="unset HF_HUB_OFFLINE for one run, or fill the cache with pathorob-checks prefetch where "
-            "there is a network and point HF_HOME at it",
+            remedy="unset HF_HUB_OFFLINE for one run, or run pathorob-checks prefetch --to=DIR where there "
+            "is a network, copy DIR and set HF_HUB_CACHE=DIR/huggingface",
         )
     if isinstance(error, errors.EntryNotFoundError):
         return MissingFileError(
             f"{where} has no file {filename}",
-            remedy=f"see its files at {page}/tree/{revision or 'main'}",
+            remedy="give another revision after the @; this one has the files at "
+            f"{page}/tree/{revision or 'main'}",
         )
     if status == 401 or status == 403:
         return AccessError(
@@ -181,38 +193,32 @@ def hub_error(
     if status is not None:
         return HubError(
             f"the hub returned HTTP {status} for {what}",
-            remedy="try again later" if status >= 500 or status in (408, 429) else f"check {page}",
+            remedy="try again later"
+            if status >= 500 or status in (408, 429)
+            else f"see whether a browser opens {page}, and check HF_ENDPOINT",
         )
     if isinstance(error, SlowError):
         return OfflineError(
             f"the hub sends {what} too slowly ({error})",
-            remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
+            remedy=f"check the network and proxy, or {ELSEWHERE[kind]}",
         )
     if is_unreachable(error):
         host = host_of(constants.ENDPOINT) or "the hub"
         return OfflineError(
             f"{host} cannot be reached for {what}, which is not in this machine's cache",
-            remedy="check the network and proxy, or download it elsewhere and use local-dir:PATH",
+            remedy=f"check the network and proxy, or {ELSEWHERE[kind]}",
         )
     if isinstance(error, errors.FileMetadataError):
         return HubError(
             f"the response for {what} is not a file of a Hugging Face Hub but perhaps a login page",
-            remedy="check the proxy and HF_ENDPOINT",
+            remedy=_LOGIN_PAGE,
         )
-    if isinstance(error, UnicodeError):
-        return HubError(
-            f"{what} cannot be requested, as the address or a header has characters that HTTP does not allow",
-            remedy="check HF_ENDPOINT, the proxy variables and the token",
-        )
+    if (unsent := _unsent(error, what)) is not None:
+        return unsent
     if isinstance(error, json.JSONDecodeError | AttributeError | KeyError | TypeError | LookupError):
         return HubError(
             f"the response for {what} is not that of a Hugging Face Hub but perhaps a login page",
-            remedy="check the proxy and HF_ENDPOINT",
-        )
-    if isinstance(error, ImportError):  # httpx imports what a SOCKS proxy needs only then
-        return HubError(
-            f"{what} cannot be requested, as a package for the proxy or the hub is not installed",
-            remedy="for a SOCKS proxy, pip install 'httpx[socks]'",
+            remedy=_LOGIN_PAGE,
         )
     if isinstance(error, ValueError):
         return HubError(
@@ -222,7 +228,7 @@ def hub_error(
     if isinstance(error, OSError) and not error.errno:  # the library's own, for sizes that disagree
         return HubError(
             f"{what} arrived with another size than the hub announced",
-            remedy="check for a proxy that alters downloads, or download it elsewhere and use local-dir:PATH",
+            remedy=f"check for a proxy that alters downloads, or {ELSEWHERE[kind]}",
         )
     if isinstance(error, OSError):
         cause = os.strerror(error.errno) if error.errno else type(error).__name__
@@ -232,5 +238,71 @@ def hub_error(
         )
     return HubError(
         f"{what} could not be downloaded ({type(error).__name__})",
-        remedy="try again, or download it by hand and use local-dir:PATH",
+        remedy=f"try again, or {ELSEWHERE[kind]}",
     )
+
+
+def _unsent(error: BaseException, what: str) -> HubError | None:
+    """The error for a request that cannot even be sent; None for another one."""
+    if isinstance(error, UnicodeError):
+        return HubError(
+            f"{what} cannot be requested, as the address or a header has characters that HTTP does not allow",
+            remedy="check HF_ENDPOINT, the proxy variables and the token",
+        )
+    if isinstance(error, ImportError):  # httpx imports what a SOCKS proxy needs only then
+        return HubError(
+            f"{what} cannot be requested, as a package for the proxy or the hub is not installed",
+            remedy="for a SOCKS proxy, pip install 'httpx[socks]'",
+        )
+    return None
+
+
+def probe_error(
+    error: BaseException | None, address: str, limit_s: float, status: int | None = None
+) -> HubError:
+    """The error for a host that does not answer, or that answers with a `status` that says it is down."""
+    host = host_of(address) or "the hub"
+    if status is not None:
+        return OfflineError(f"{host} is down or overloaded (HTTP {status})", remedy="try again later")
+    assert error is not None  # noqa: S101 (for the type checker)
+    if (unsent := _unsent(error, host)) is not None:
+        return unsent
+    proxied = _is_proxied(address)
+    network = "check the network" + (
+        " and the proxy" if proxied else ", set HTTPS_PROXY if a proxy leads out"
+    )
+    way = " through the proxy" if proxied else ""
+    return OfflineError(
+        f"{host} cannot be reached{way} ({_why_unreachable(error, limit_s)})",
+        remedy=f"{network}, name a mirror of the hub in HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use only "
+        "what is in the cache",
+    )
+
+
+def _is_proxied(address: str) -> bool:
+    """Whether the environment sends requests to an address through a proxy."""
+    proxies = getproxies_environment()
+    parts = urlsplit(address)
+    return bool({parts.scheme, "all"} & proxies.keys()) and not proxy_bypass(parts.netloc)
+
+
+def _proxy_variables() -> list[str]:
+    return [variable for name in _PROXIES for variable in (name, name.lower())]
+
+
+def _why_unreachable(error: BaseException, limit_s: float) -> str:
+    """From the types in the chain of causes, whose texts may hold addresses."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, socket.gaierror) for one in chain):
+        return "its name is not known to this machine's DNS"
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return "it refuses the connection"
+    if any(isinstance(one, ssl.SSLError) for one in chain):
+        return "its certificate is not trusted"
+    if any(isinstance(one, TimeoutError) for one in chain) or "Timeout" in type(error).__name__:
+        return f"no answer within {limit_s:.0f} s"
+    return type(chain[0]).__name__

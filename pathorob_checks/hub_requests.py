@@ -7,11 +7,20 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pathorob_checks.hub_failures import AccessError, SlowError, cause_of, is_offline, is_unreachable
+from pathorob_checks.hub_failures import (
+    AccessError,
+    SlowError,
+    cause_of,
+    host_of,
+    is_offline,
+    is_unreachable,
+    probe_error,
+)
 
 Result = TypeVar("Result")
 
@@ -21,12 +30,15 @@ DEADLINE_S = 45.0
 """For a whole response about a repository, and for a download that does not move."""
 FIRST_PAUSE_S = 1.0
 """Before the second attempt; doubled after every attempt."""
+PROBE_S = 5.0
+"""For the answer of a host that is only asked whether it answers."""
 
 _ATTEMPTS = 4
 _POLL_S = 0.5
 _CHUNK_BYTES = 1 << 18  # with larger ones a slow download could not be told from one that stands still
 _LOGGERS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "requests")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_UNREACHABLE: set[str] = set()  # hosts that no request is made to, see `unreachable`
 
 logger = logging.getLogger("pathorob_checks.hub")
 
@@ -93,6 +105,44 @@ def download(request: Callable[[Progress], Result], folder: Path) -> Result:
     return _in_time(lambda: _repeated(lambda: request(progress)), progress)
 
 
+def probe(address: str) -> None:
+    """Ask a host of the web once whether it answers; any answer will do, unless the host says it is down.
+
+    Raises
+    ------
+    OfflineError : it does not answer within `PROBE_S` seconds, whatever it does meanwhile.
+    HubError : it cannot be asked.
+    """
+    from huggingface_hub import get_session
+
+    try:
+        response = _in_time(lambda: get_session().head(address, timeout=PROBE_S), Progress(), PROBE_S)
+    except AccessError:
+        raise
+    except Exception as error:  # its type depends on huggingface_hub's HTTP client: see probe_error
+        raise probe_error(error, address, PROBE_S) from None
+    if response.status_code in (502, 503, 504):
+        raise probe_error(None, address, PROBE_S, response.status_code)
+
+
+@contextmanager
+def unreachable() -> Iterator[set[str]]:
+    """A set of hosts, with their ports, that are known not to answer: a request to one of them fails at once.
+
+    It is empty when the block begins and when it has ended.
+    """
+    _UNREACHABLE.clear()
+    try:
+        yield _UNREACHABLE
+    finally:
+        _UNREACHABLE.clear()
+
+
+def answers(address: str) -> bool:
+    """Whether the host of an address is none of those that are known not to answer."""
+    return host_of(address) not in _UNREACHABLE
+
+
 def watched_bar(bar: type[Any] | None, progress: Progress) -> type[Any]:
     """A tqdm class that notes its updates in `progress`; without `bar` that of huggingface_hub."""
     base: Any = bar or importlib.import_module("huggingface_hub.utils.tqdm").tqdm
@@ -132,9 +182,14 @@ def token() -> str | None:
     return value
 
 
-def _in_time(request: Callable[[], Result], progress: Progress) -> Result:
+def _in_time(request: Callable[[], Result], progress: Progress, limit_s: float | None = None) -> Result:
     """The result of a request that runs in a thread, so that one that stands still can be left."""
+    from huggingface_hub import constants
+
     token()
+    if not answers(constants.ENDPOINT) and limit_s is None:
+        raise ConnectionError("known not to answer")
+    limit_s = DEADLINE_S if limit_s is None else limit_s
     results: list[Result] = []
     failures: list[BaseException] = []
 
@@ -148,9 +203,9 @@ def _in_time(request: Callable[[], Result], progress: Progress) -> Result:
     with _CAREFUL:
         thread.start()
         while thread.is_alive():
-            thread.join(_POLL_S)
-            if thread.is_alive() and progress.seconds_since() > DEADLINE_S:
-                raise SlowError(f"no progress in {DEADLINE_S:.0f} s")
+            thread.join(min(_POLL_S, limit_s))
+            if thread.is_alive() and progress.seconds_since() > limit_s:
+                raise SlowError(f"no progress in {limit_s:.0f} s")
     if failures:
         raise failures[0]
     return results[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,8 @@ every_layout = pytest.mark.parametrize("write", WRITERS, ids=lambda write: write
 
 
 def refusal(folder: Path, patches: pd.DataFrame = PATCHES, cohort: str = COHORT) -> str:
-    """The sentence with which reading is refused."""
-    with pytest.raises(EmbeddingError) as caught:
+    """The sentence with which reading is refused, of a run inside the folder."""
+    with pytest.raises(EmbeddingError) as caught, contextlib.chdir(folder):
         read(folder, cohort, patches)
     assert caught.value.remedy
     return str(caught.value)

@@ -178,7 +178,7 @@ def test_an_entry_that_cannot_be_exported_is_an_error(
     for key, words in (
         ("a", "2 entries of"),
         ("99", "no entries of"),
-        ("ef", "is not finished; finish it, then export"),
+        ("ef", "is not finished; run pytest with the same FM and cohort until it ends, then export"),
     ):
         assert run(store, "export", key, str(tmp_path / "out")) == 1
         assert words in capsys.readouterr().err

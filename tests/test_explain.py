@@ -10,7 +10,7 @@ from made_checks import CELLS, criterion_of, headline, lines_wider_than, made, p
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured
-from pathorob_checks.metrics.measurement import CellValue, Measurement
+from pathorob_checks.metrics.measurement import CellValue, Measurement, SlideValue
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.report.terminal import render_table
 from pathorob_checks.results.explanation import explain as explanation_of
@@ -46,18 +46,39 @@ def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy()
     ("metric", "value", "words"),
     [
         ("robustness_index", 0.31, "31 % share the class: the medical center outweighs the biology"),
-        ("robustness_index", 0.499, "49.9 % share the class: the medical center outweighs the biology"),
-        ("robustness_index", 0.5, "50 % share the class: biology and medical center weigh the same"),
+        ("robustness_index", 0.47, "47 % share the class: the medical center outweighs the biology"),
+        (
+            "robustness_index",
+            0.499,
+            "49.9 % share the class: biology and medical center weigh about the same",
+        ),
+        ("robustness_index", 0.5, "50 % share the class: biology and medical center weigh about the same"),
         ("robustness_index", 0.9999, "99.99 % share the class: the biology outweighs the medical center"),
-        ("performance_drop_id", -0.123, "loses 12 % of the accuracy"),
+        ("performance_drop_id", -0.123, "is 12 % less accurate if class and center go together in its"),
+        ("performance_drop_id", -0.123, "training data than if its training data are balanced (mean over"),
         ("performance_drop_id", -0.123, "the medical centers of the training data, a classifier"),
-        ("performance_drop_ood", -0.031, "loses 3.1 % of the accuracy"),
+        ("performance_drop_ood", -0.031, "is 3.1 % less accurate if"),
         ("performance_drop_ood", -0.031, "medical centers without training data"),
-        ("performance_drop_ood", 0.02, "gains 2 % over the accuracy"),
-        ("performance_drop_id", 0.0, "keeps the accuracy"),
+        ("performance_drop_ood", 0.02, "is 2 % more accurate if"),
+        (
+            "performance_drop_id",
+            0.0,
+            "is as accurate if class and center go together in its training data as if",
+        ),
         ("clustering_score", -0.2, "follow the medical centers more than the biological classes"),
         ("clustering_score", 0.2, "follow the biological classes more than the medical centers"),
-        ("clustering_score", 0.0, "follow the biological classes and the medical centers equally"),
+        (
+            "clustering_score",
+            0.0,
+            "follow the biological classes about as much as the medical centers, or neither",
+        ),
+        (
+            "clustering_score",
+            -0.004,
+            "about as much as the medical centers, or neither (agreement with the classes",
+        ),
+        ("clustering_score", 1.0, "minus agreement with the centers: +1.000)."),
+        ("clustering_score", 1.012, "+1.012; beyond 1 because agreement below chance is negative)."),
     ],
 )
 def test_the_explanation_says_in_words_what_the_number_means(metric, value, words):
@@ -87,9 +108,79 @@ def test_the_explanation_of_what_was_not_measured_gives_the_reason_and_no_number
 def test_an_inconclusive_value_is_neither_below_nor_above():
     check = made(verdict=Verdict.INCONCLUSIVE, reason="the interval holds the bound", interval=(0.2, 0.6))
     text = flat(explain(check))
-    assert "is 0.310, too close to the bound 0.500 (95 % interval [0.200, 0.600])" in text
+    assert "is 0.310, and its 95 % interval [0.200, 0.600] contains the bound 0.500." in text
     assert "Reason" not in text
-    assert "Reason: the interval holds the bound" in flat(explain(check.model_copy(update={"drift": 0.01})))
+    drifting = check.model_copy(update={"drift": 0.2, "interval": (0.29, 0.33)})
+    text = flat(explain(drifting))
+    assert "is 0.310, not clearly on one side of the bound 0.500 (95 % interval [0.290, 0.330])." in text
+    assert "Reason: the interval holds the bound" in text
+
+
+@pytest.mark.parametrize("quantity", ["value", "difference"])
+@pytest.mark.parametrize(
+    ("rule", "verdict"), [("three-way", Verdict.INCONCLUSIVE), ("confident", Verdict.FAIL)]
+)
+def test_what_is_undecided_needs_slides_and_no_repair(quantity, rule, verdict):
+    criterion = criterion_of("robustness_index").model_copy(update={"rule": rule, "quantity": quantity})
+    measurement = Measurement(metric="robustness_index", value=0.48, interval=(0.4, 0.56), cells=CELLS)
+    check = judged("t", "fm", "none", criterion, Measured(measurement=measurement, drawn="slides"))
+    assert check.verdict is verdict
+    assert check.remedies == (
+        "Add slides from these medical centers; the FM needs no repair while this is undecided.",
+    )
+    failed = dataclasses.replace(measurement, interval=(0.4, 0.49))
+    clear = judged("t", "fm", "none", criterion, Measured(measurement=failed, drawn="slides"))
+    assert clear.remedies == metrics()["robustness_index"].remedies
+
+
+def test_what_has_no_verdict_has_no_advice_about_the_fm():
+    criterion = criterion_of("robustness_index").model_copy(update={"minimum_support": 0.5})
+    measurement = Measurement(metric="robustness_index", value=0.48, interval=(0.4, 0.56), support=0.1)
+    check = judged("t", "fm", "none", criterion, Measured(measurement=measurement))
+    assert (check.verdict, check.remedies) == (Verdict.ERROR, ())
+
+
+def cell(center, name, value, **more):
+    return CellValue(medical_center=center, biological_class=name, value=value, meaning="m", **more)
+
+
+def slide(name, center):
+    return SlideValue(slide_id=name, medical_center=center, biological_class="x", value=0.1, meaning="m")
+
+
+@pytest.mark.parametrize(
+    ("cells", "slides", "weakest", "start"),
+    [
+        ((cell("B", "x", 0.1), cell("A", "x", 0.3)), (), "Weakest: x of B: 0.100 (m)", "the slides of B."),
+        (
+            (cell("A", "x", 0.1), cell("A", "y", 0.1), cell("B", "x", 0.3)), (),
+            "Weakest: x of A and y of A are equally weak: 0.100", "the slides of A.",
+        ),
+        (
+            (cell("A", "x", 0.1), cell("B", "x", 0.1004)), (),
+            "Weakest: x of A and x of B are equally weak: 0.100", "A or B, which are equally weak.",
+        ),
+        (
+            tuple(cell(center, name, 0.0) for center in "AB" for name in "xyz"), (),
+            "Weakest: x of A, y of A, z of A and 3 more are equally weak: 0.000", "A or B, which are equally",
+        ),
+        (
+            (cell("A", "x", 0.1), cell("B", "x", 0.3)), (slide("s1", "B"), slide("s2", "B")),
+            "Slides: s1, s2 are most responsible", "the slides named above, of B.",
+        ),
+        (
+            (cell("A", "x", 0.1), cell("B", "x", 0.3)), (slide("s1", "B"), slide("s2", "A")),
+            "Slides: s1, s2 are most responsible", "the slides named above, of B and A.",
+        ),
+        ((cell("A", "x", -0.25, unit="in recall"),), (), "Weakest: x of A: -0.250 in recall (m)", "the "
+        "slides of A."),
+    ],
+)  # fmt: skip
+def test_one_recommendation_where_to_start_and_ties_are_said(cells, slides, weakest, start):
+    text = flat(explain(made(interval=(0.29, 0.33), cells=cells, slides=slides)))
+    assert weakest in text
+    assert f"What to do: Start with {start}" in text
+    assert text.count("Start with") == 1
 
 
 @pytest.mark.parametrize("metric", tuple(metrics()))

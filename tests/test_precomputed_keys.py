@@ -29,12 +29,14 @@ from embedding_folders import (
 )
 
 from pathorob_checks.embeddings.precomputed import read
+from pathorob_checks.errors import EmbeddingError
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "none")
     (tmp_path / "file").write_bytes(b"")
-    assert "is not a folder" in refusal(tmp_path / "file")
+    for name, words in (("none", "does not exist"), ("file", "is not a folder")):
+        with pytest.raises(EmbeddingError, match=words):
+            read(tmp_path / name, COHORT, PATCHES)
 
 
 def test_a_folder_without_the_cohort_is_refused_with_its_content(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_model_is_pinned_by_the_user_or_by_its_recipe(text: str, pinned: bool)
 
 def test_the_files_to_be_downloaded_are_known_before(virchow2: list[str]) -> None:
     resolved = resolve(parse_spec("virchow2@main"), "virchow2")
-    names = files_of(resolved)
+    names = files_of(resolved, ModelSettings(device="cpu"))
     assert (names, virchow2) == (["config.json", "model.safetensors"], ["config.json"])
     virchow2.clear()
     prepare(resolved, ModelSettings(device="cpu"))
@@ -150,17 +150,20 @@ def test_the_files_of_a_sharded_transformers_model_are_known_before(
     (folder / "modeling_unused.py").write_text("")
     fetched = hub_of_folders(monkeypatch, {"owkin/phikon": folder})
     resolved = resolve(parse_spec("phikon@main"), "phikon")
-    names = files_of(resolved)
+    names = files_of(resolved, ModelSettings(device="cpu"))
     assert set(names) == {path.name for path in folder.iterdir()} - {"modeling_unused.py"}
     fetched.clear()
     prepare(resolved, ModelSettings(device="cpu"))
     assert set(fetched) == set(names)
 
 
-def test_only_models_on_the_hub_have_files_to_fetch(tmp_path: Path) -> None:
+def test_only_models_of_files_have_files_to_read(tmp_path: Path) -> None:
     folder = write_tiny_vit(tmp_path / "vit")
-    for text in (f"local-dir:{folder}", f"embeddings:{folder}", "demo:stain-invariant"):
-        assert files_of(resolve(parse_spec(text), "fm")) == []
+    settings = ModelSettings(device="cpu")
+    for text in (f"embeddings:{folder}", "demo:stain-invariant"):
+        assert files_of(resolve(parse_spec(text), "fm"), settings) == []
+    resolved = resolve(parse_spec(f"local-dir:{folder}"), "fm")
+    assert files_of(resolved, settings) == ["config.json", "model.safetensors"]
 
 
 def test_a_transformers_recipe_is_loaded_with_its_own_preprocessing(

@@ -192,7 +192,9 @@ def test_a_difference_is_explained_against_the_baseline():
 def test_a_confident_failure_does_not_call_a_good_value_bad():
     undecided = checked(measurement=measured(0.52, (0.48, 0.56)), rule="confident")
     assert undecided.verdict is Verdict.FAIL
-    assert "is 0.520, which does not clearly meet the bound 0.500" in flat(explain(undecided))
+    assert "is 0.520, and its 95 % interval [0.480, 0.560] contains the bound 0.500, which fails" in flat(
+        explain(undecided)
+    )
 
 
 def test_a_warning_is_one_line():

@@ -49,7 +49,7 @@ def test_the_table_fits_its_width_with_every_metric_on_every_cohort(width, fm, i
         for metric in METRICS
     ]
     checks.append(unmeasured())
-    assert lines_wider_than(width, render_table(checks, width, "median")) == []
+    assert lines_wider_than(width, render_table(checks, width, "profile median")) == []
 
 
 @pytest.mark.parametrize("fm", TYPICAL)
@@ -92,11 +92,11 @@ def test_several_models_stand_beside_each_other_per_cohort_and_metric():
 
 def test_bounds_are_listed_once_with_their_reason_and_per_cohort_where_they_differ():
     floor = [made(cohort=cohort) for cohort in ("camelyon", "tcga")]
-    shown = flat(render_table(floor, 80, "floor"))
+    shown = flat(render_table(floor, 80, "profile floor"))
     assert shown.count("Bounds (profile floor, rule three-way): - robustness index >= 0.500: Below 0.5") == 1
     assert shown.count("Below 0.5") == 1
     median = [made(cohort=cohort, profile="median") for cohort in ("camelyon", "tcga")]
-    shown = flat(render_table(median, 80, "median"))
+    shown = flat(render_table(median, 80, "profile median"))
     assert "robustness index >= 0.544 (camelyon):" in shown
     assert "robustness index >= 0.761 (tcga):" in shown
 

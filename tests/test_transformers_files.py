@@ -160,8 +160,9 @@ from pathorob_checks.models.spec import parse_spec
 text, trusted = json.loads(sys.argv[1])
 try:
     resolved = resolve(parse_spec(text), "own")
-    files = files_of(resolved)
-    model = prepare(resolved, ModelSettings(device="cpu", trust_remote_code=trusted)).load()
+    settings = ModelSettings(device="cpu", trust_remote_code=trusted)
+    files = files_of(resolved, settings)
+    model = prepare(resolved, settings).load()
     result = {"files": files, "shape": list(model.embed(torch.zeros(2, 3, 56, 56)).shape)}
 except PathorobChecksError as error:
     result = {"error": str(error)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,9 +79,27 @@ class Tables:
         if hub.is_offline():
             raise CohortError(
                 f"the table {file} is not in the cache, and HF_HUB_OFFLINE forbids downloading it",
-                remedy="run pathorob-checks prefetch where there is a network, or give --fm-metadata=DIR",
+                remedy="run pathorob-checks prefetch --to=DIR where there is a network, copy DIR and set "
+                "PATHOROB_CHECKS_CACHE=DIR/pathorob-checks, or give the folder of the tables as "
+                "--fm-metadata",
+            )
+        if not hub.answers(self.address):
+            raise CohortError(
+                f"the table {file} is not in the cache, and {hub.host_of(self.address)} cannot be reached",
+                remedy=f"give the folder of the tables as --fm-metadata, or set {URL_VARIABLE} to a mirror",
             )
         return self._downloaded(file)
+
+    @property
+    def address(self) -> str:
+        """The folder on the web that tables are downloaded from."""
+        return os.environ.get(URL_VARIABLE) or self.url
+
+    def to_download(self, names: Iterable[str]) -> list[str]:
+        """Those of some tables that are neither in the user's folder nor in the cache."""
+        if self.folder is not None:
+            return []
+        return [name for name in names if not (self.cache / name).is_file()]
 
     def is_published(self, file: str, content: bytes) -> bool:
         """Whether these bytes are the published table."""
@@ -90,12 +109,13 @@ class Tables:
         import pooch
 
         pooch.get_logger().setLevel(logging.WARNING)
-        address = os.environ.get(URL_VARIABLE) or self.url
-        remedy = f"try again, give --fm-metadata=DIR, or set {URL_VARIABLE} to a mirror"
+        remedy = (
+            f"try again, give the folder of the tables as --fm-metadata, or set {URL_VARIABLE} to a mirror"
+        )
         pin = self.pins[file]
         fetcher = pooch.create(
             self.cache,
-            base_url=address.rstrip("/") + "/",
+            base_url=self.address.rstrip("/") + "/",
             registry={file: f"sha256:{pin.sha256}" if pin.sha256 else None},
             retry_if_failed=3,
         )

@@ -62,7 +62,7 @@ def show(
     if not any(set(one.cohorts) & set(names_of_cohorts) for one in profile.criteria_for(names_of_cohorts)):
         raise CriteriaError(
             f"profile {profile.name} has no criterion for {', '.join(names_of_cohorts)}",
-            remedy="name other cohorts",
+            remedy="name a cohort that it has criteria for with --fm-cohort",
         )
     any_fm = tuple(Subject("", NO_METHOD, name) for name in names_of_cohorts)
     terms = Terms(profile, replace(subjects, wanted=any_fm), compared)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pathorob_checks.embeddings.declared import check_dimension
 from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.files import shown
 from pathorob_checks.wording import named
 
 if TYPE_CHECKING:
@@ -50,16 +51,17 @@ class CollectedRows:
         real = path.resolve()
         if not real.is_relative_to(self.root.resolve()):
             raise EmbeddingError(
-                f"'{self.name(path)}' is a link that leads out of the folder '{self.root}'",
+                f"'{self.name(path)}' is a link that leads out of the folder '{shown(self.root)}'",
                 remedy="copy the file into the folder, or give the folder that really holds it",
             )
-        if self.name(path) not in self.files:
-            self.files.append(self.name(path))
+        relative = path.relative_to(self.root).as_posix()
+        if relative not in self.files:
+            self.files.append(relative)
         return real
 
     def name(self, path: Path) -> str:
-        """A path relative to the folder, for messages."""
-        return path.relative_to(self.root).as_posix()
+        """A path in messages: whole, so that it can be copied."""
+        return shown(path)
 
     def match(self, names: Sequence[str], row_of: Mapping[str, int], where: str) -> Rows:
         """The cohort's row for each of a file's patch keys; -1 for those that `row_of` does not have."""

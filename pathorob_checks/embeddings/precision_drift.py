@@ -145,7 +145,8 @@ def precision_drift(
     in_fp32 = getattr(model, "in_fp32", None)
     if in_fp32 is None:
         raise ModelError(
-            f"{name} computes in {precision} and has no fp32 form to compare with", remedy="compute in fp32"
+            f"{name} computes in {precision} and has no fp32 form to compare with",
+            remedy="leave --fm-precision out",
         )
     keys = [cohort.keys[row] for row in excerpt.rows]
     full = embed(name, in_fp32(), cohort, keys, batch_size=batch_size, threads=threads, progress=progress)

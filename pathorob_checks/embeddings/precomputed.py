@@ -27,6 +27,7 @@ from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name,
 from pathorob_checks.embeddings.label_columns import check_labels
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
 from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.files import shown
 from pathorob_checks.wording import quoted
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise EmbeddingError(f"embeddings folder '{folder}' {problem}", remedy="check --fm=embeddings:DIR")
+        raise EmbeddingError(
+            f"embeddings folder '{folder}' {problem}",
+            remedy="give the folder that holds them as --fm=embeddings:DIR",
+        )
     collected = CollectedRows(folder, unique_patch_keys(patches))
     with matrix_files.reading_errors(str(folder), OSError):
         layout, path = _layout_and_path(collected, plain_name(cohort, "cohort"))
@@ -123,19 +127,19 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
         return layout, path.parent if layout == PATHOROB else path
     if layouts:
         raise EmbeddingError(
-            f"folder '{root}' has embeddings of the cohort '{cohort}' more than once: "
+            f"folder '{shown(root)}' has embeddings of the cohort '{cohort}' more than once: "
             f"{quoted([collected.name(path) for path in layouts])}",
             remedy="keep one of them",
         )
     remedy = (
-        f"write '{cohort}/<medical center>.npz' with one array per patch key, "
-        f"or '{cohort}/embeddings.npy' with '{cohort}/manifest.csv'"
+        f"write '{shown(root / cohort)}/<medical center>.npz' with one array per patch key, or "
+        f"'{shown(root / cohort)}/embeddings.npy' with manifest.csv beside it"
     )
     if center_files(root):
-        remedy = f"move the .npz files into '{root / cohort}'"
+        remedy = f"move the .npz files into '{shown(root / cohort)}'"
     content = quoted(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
     raise EmbeddingError(
-        f"folder '{root}' has no embeddings of the cohort '{cohort}' (it has {content})",
+        f"folder '{shown(root)}' has no embeddings of the cohort '{cohort}' (it has {content})",
         remedy=remedy,
     )
 

@@ -155,7 +155,10 @@ def export(
 
     manifest = store.manifest(entry.key) if entry.finished else None
     if manifest is None:
-        raise CacheError(f"the extraction {entry.key[:12]} is not finished", remedy="finish it, then export")
+        raise CacheError(
+            f"the extraction {entry.key[:12]} is not finished",
+            remedy="run pytest with the same FM and cohort until it ends, then export",
+        )
     plan = store.plan(entry.key, manifest)
     name, patches = cohort or (entry.cohort, None)
     keys = list(plan.names) if patches is None else patch_keys(patches)
@@ -167,7 +170,8 @@ def export(
     stored = store.load(entry.key, keys)
     if stored is None:
         raise CacheError(
-            f"the entry {entry.key[:12]} is damaged", remedy="run it again to repair it, then export"
+            f"the entry {entry.key[:12]} is damaged",
+            remedy="run pytest with the same FM and cohort again, which repairs it, then export",
         )
     if patches is not None:
         return pathorob_layout.write_pathorob_layout(folder, name, patches, stored.values)

@@ -235,7 +235,8 @@ def _chosen(path: str | Path, names: Sequence[str], fm: str | None) -> str:
     known = list(dict.fromkeys(names))
     if fm is not None and fm not in known:
         raise CriteriaError(
-            f"the baseline {path} has no FM {fm!r}", remedy=f"it has {brief(', '.join(known)) or 'none'}"
+            f"the baseline {path} has no FM {fm!r}",
+            remedy=f"name one with --fm-baseline-fm: {brief(', '.join(known))}" if known else _MEASURE_AGAIN,
         )
     if fm is None and len(known) != 1:
         raise CriteriaError(

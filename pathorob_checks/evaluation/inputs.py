@@ -137,13 +137,9 @@ class Inputs:
     def cohort(self, name: str) -> Cohort:
         """The cohort's table and images; the images' revision is pinned where some FM embeds them."""
         if name not in self._cohorts:
-            from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
+            from pathorob_checks.cohorts.registry import load_cohort
 
-            text = self.subjects.cohorts[name]
-            if name not in self._commits:
-                embedded = self.subjects.needs_images(name)
-                self._commits[name] = resolve_cohort(text) if embedded else None
-            cohort = load_cohort(text, self.sources, self._commits[name])
+            cohort = load_cohort(self.subjects.cohorts[name], self.sources, self.commit(name))
             if self._contents.get(name, cohort.digest) != cohort.digest:
                 raise CohortError(
                     f"the cohort {name} changed since the run started",
@@ -151,6 +147,15 @@ class Inputs:
                 )
             self._cohorts[name] = cohort
         return self._cohorts[name]
+
+    def commit(self, cohort: str) -> str | None:
+        """What a cohort's images are pinned to; None where they are not on the hub, or no FM embeds them."""
+        if cohort not in self._commits:
+            from pathorob_checks.cohorts.registry import resolve_cohort
+
+            embedded = self.subjects.needs_images(cohort)
+            self._commits[cohort] = resolve_cohort(self.subjects.cohorts[cohort]) if embedded else None
+        return self._commits[cohort]
 
     def known_cohorts(self) -> Mapping[str, Cohort]:
         """The cohorts that this process has loaded already, by name."""

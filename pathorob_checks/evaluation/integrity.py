@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.inputs import Inputs
 
 Figures = dict[str, float]
+Inapplicable = Literal["", "given embeddings", "full precision"]
 FIRST = "finite_and_not_all_equal"
 _SUITE = "suites/test_embedding_integrity.py"
 
 
 class _NotApplicableError(Exception):
-    """An integrity check that has nothing to look at; its text is the reason."""
+    """An integrity check that has nothing to look at: for what, and the reason as a sentence."""
+
+    def __init__(self, inapplicable: Inapplicable, reason: str) -> None:
+        super().__init__(reason)
+        self.inapplicable = inapplicable
 
 
 def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityCheck:
@@ -32,7 +37,11 @@ def integrity_check(inputs: Inputs, subject: Subject, name: str) -> IntegrityChe
     The record: `fail` where the embeddings are not sound, `skipped` where there is no FM to run or nothing to
     compare, `error` where the FM, its images or the cache cannot be used.
     """
-    return _record(subject, name, *_made(inputs, subject, name))
+    try:
+        return _record(subject, name, *_made(inputs, subject, name))
+    except _NotApplicableError as skip:
+        record = _record(subject, name, Verdict.SKIPPED, str(skip), {})
+        return record.model_copy(update={"inapplicable": skip.inapplicable})
 
 
 def not_made(subject: Subject, name: str, reason: str) -> IntegrityCheck:
@@ -58,8 +67,6 @@ def _made(inputs: Inputs, subject: Subject, name: str) -> tuple[Verdict, str, Fi
         if name != FIRST and _are_refused(inputs, subject):
             return Verdict.ERROR, f"not tested, because the embeddings were refused; see {FIRST}.", {}
         return Verdict.PASS, "", INTEGRITY_CHECKS[name](inputs, subject)
-    except _NotApplicableError as skip:
-        return Verdict.SKIPPED, str(skip), {}
     except EmbeddingError as error:
         return Verdict.FAIL, str(error), {}
     except PathorobChecksError as error:
@@ -119,7 +126,8 @@ def _precision(inputs: Inputs, subject: Subject) -> Figures:
     integrity = _integrity(inputs, subject)
     if integrity.drift is None:
         raise _NotApplicableError(
-            f"computed in {integrity.precision}; there is no higher precision to compare with"
+            "full precision",
+            f"computed in {integrity.precision}; there is no higher precision to compare with",
         )
     integrity.drift.check()
     return {f"drift.{name}": drift for name, drift in integrity.drift.by_metric().items()}
@@ -129,7 +137,8 @@ def _integrity(inputs: Inputs, subject: Subject) -> Integrity:
     integrity = inputs.integrity(subject)
     if integrity is None:
         raise _NotApplicableError(
-            f"{subject.fm} is given by its embeddings; how an FM embeds can only be tested on the FM itself"
+            "given embeddings",
+            f"{subject.fm} is given by its embeddings; how an FM embeds can only be tested on the FM itself",
         )
     return integrity
 

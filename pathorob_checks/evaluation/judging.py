@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pathorob_checks.criteria.criterion import Criterion
-from pathorob_checks.criteria.verdict import Judgement, Rule, Verdict, judge
+from pathorob_checks.criteria.verdict import RULES, Judgement, Rule, Verdict, judge
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
-from pathorob_checks.evaluation.suspects import suspects
+from pathorob_checks.evaluation.suspects import contains_bound, suspects
 from pathorob_checks.metrics.definition import Direction, Metric
 from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.registry import metrics
@@ -84,7 +84,7 @@ def judged(
             verdict=judgement.verdict,
             reason=judgement.reason,
             meaning=_meaning(criterion, measured),
-            remedies=_remedies(criterion, judgement.verdict),
+            remedies=_remedies(criterion, judgement.verdict, measured, drift),
             suspects=suspects(measured, criterion, judgement.verdict, drift),
         )
     except ValidationError as error:
@@ -165,9 +165,29 @@ def _compared(definition: Metric, change: float) -> str:
     return f"{abs(change):.3f} {'less' if definition.badness(change) < 0 else 'more'} robust than"
 
 
-def _remedies(criterion: Criterion, verdict: Verdict) -> tuple[str, ...]:
-    """The metric's, unless the bound is in the other direction, which has reasons of its own."""
+_MORE_SLIDES = {
+    "slides": "Add slides from these medical centers",
+    "repetitions": "Add slides from these medical centers, so that the draws of slides differ less",
+    None: "Add slides",
+}
+
+
+def _remedies(
+    criterion: Criterion, verdict: Verdict, measured: Measured, drift: float | None
+) -> tuple[str, ...]:
+    """What to do: the metric's advice about a failure, or how to decide what is undecided.
+
+    None for a bound in the other direction, which has reasons of its own, and for what has no verdict.
+    """
     definition = metrics().get(criterion.metric)
-    if definition is None or verdict is Verdict.PASS or criterion.direction != definition.good_direction:
+    if definition is None or criterion.direction != definition.good_direction:
         return ()
-    return definition.remedies
+    if verdict is Verdict.INCONCLUSIVE or (verdict is Verdict.FAIL and _is_undecided(criterion, measured)):
+        precise = ("Measure in fp32.",) if drift else ()
+        return (*precise, f"{_MORE_SLIDES[measured.drawn]}; the FM needs no repair while this is undecided.")
+    return definition.remedies if verdict is Verdict.FAIL else ()
+
+
+def _is_undecided(criterion: Criterion, measured: Measured) -> bool:
+    """Whether a rule that looks at the interval finds the bound inside it."""
+    return RULES[criterion.rule] is not None and contains_bound(measured.measurement, criterion)

@@ -88,8 +88,7 @@ class Measuring:
                 f"{definition.name}: its function measured {', '.join(foreign)}, which is no metric",
                 remedy=f"let its Measurement have metric={definition.name!r}",
             )
-        problem, remedy = definition.missing or ("gives no value", "leave the criterion out")
-        return MetricError(f"{definition.name}: cohort {cohort.name!r} {problem}", remedy=remedy)
+        return value_is_missing(definition, cohort.name)
 
     def _definition(self, name: str) -> Metric:
         """As `registry.metric`; the name of a computation gives the names of its metrics."""
@@ -223,6 +222,12 @@ class Measuring:
         )
         compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
         return Measured(measurement=measurement, baseline=compared)
+
+
+def value_is_missing(definition: Metric, cohort: str) -> MetricError:
+    """The error for a metric that is none of those its function measures on a cohort."""
+    problem, remedy = definition.missing or ("gives no value", "leave the criterion out")
+    return MetricError(f"{definition.name}: cohort {cohort!r} {problem}", remedy=remedy)
 
 
 def drawn_of(values: Iterable[Measurement]) -> str | None:

@@ -216,7 +216,8 @@ def _checks_of(
         if not any(cohort in criterion.cohorts for criterion in criteria):
             raise CriteriaError(
                 f"profile {profile.name} has no criterion for cohort {cohort}",
-                remedy="give another profile with --fm-criteria, or add one to the file",
+                remedy=f"name another profile or file with --fm-criteria, or add a criterion for {cohort} to "
+                "the file",
             )
     present = {subject.cohort for subject in subjects.wanted}
     for criterion in criteria:

@@ -36,6 +36,12 @@ def _misses(measurement: Measurement, criterion: Criterion) -> bool:
     return not any(meets(end, criterion.direction, criterion.bound) for end in ends)
 
 
+def contains_bound(measurement: Measurement, criterion: Criterion) -> bool:
+    """Whether the bound lies inside the interval."""
+    met = {meets(end, criterion.direction, criterion.bound) for end in measurement.interval or ()}
+    return len(met) == 2
+
+
 _WOULD_FAIL_TOO = {
     "slides": "other slides from these centers would very probably fail too.",
     "repetitions": "other draws of training and test slides from this cohort would very probably fail too.",

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
+from pathorob_checks.metrics.cluster_combinations import MOST, work
 from pathorob_checks.metrics.cluster_uncertainty import (
     Combination,
     Pair,
@@ -26,6 +26,7 @@ from pathorob_checks.metrics.cluster_uncertainty import (
     slide_scores,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
+from pathorob_checks.metrics.foresight import cluster_values, combinations_of, refuse_few_points
 from pathorob_checks.metrics.inputs import (
     Float32,
     Int64,
@@ -276,16 +277,11 @@ def clustering_score(
             f"{METRIC}: a sample of {most_combinations} combinations has no spread",
             remedy="allow at least two",
         )
-    chosen = choose(classes, centers, most_combinations)
+    chosen = combinations_of(classes, centers, most_combinations)
     pairs = [
         ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
         for (a, b), (p, q) in chosen.pairs
     ]
-    if not pairs:
-        raise MetricError(
-            f"{METRIC}: no two classes occur together in two medical centers",
-            remedy="add patches so that two centers share two classes",
-        )
     compute = devices.choose(device)
     _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
@@ -365,12 +361,7 @@ def _rows(
     ]
     rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
     distinct = len(np.unique(embedding_codes[rows]))
-    if distinct <= most_clusters:
-        raise MetricError(
-            f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "
-            f"embeddings, too few for {most_clusters} clusters",
-            remedy="add patches, or ask for fewer clusters",
-        )
+    refuse_few_points(distinct, f"{' and '.join(class_pair)} in {' and '.join(center_pair)}", most_clusters)
     return rows
 
 
@@ -431,16 +422,20 @@ def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
+_MARGIN = 0.05  # of two values that count as about the same
+
+
 def _meaning(value: float) -> str:
-    if value < 0:
+    if abs(value) < _MARGIN:
+        followed = "the biological classes about as much as the medical centers, or neither"
+    elif value < 0:
         followed = "the medical centers more than the biological classes"
-    elif value > 0:
-        followed = "the biological classes more than the medical centers"
     else:
-        followed = "the biological classes and the medical centers equally"
+        followed = "the biological classes more than the medical centers"
+    beyond = "; beyond 1 because agreement below chance is negative" if abs(value) > 1 else ""
     return (
         f"the clusters of the embeddings follow {followed} "
-        f"(agreement with the classes minus agreement with the centers: {value:+.2f})"
+        f"(agreement with the classes minus agreement with the centers: {value:+.3f}{beyond})"
     )
 
 
@@ -460,12 +455,13 @@ METRICS = (
                 "draws": DRAWS,
                 "seed": SEED_OF_DRAWS,
             },
+            foresee=cluster_values,
             work=work,
         ),
         lowest=-1.0,
         highest=1.0,
         neutral=0.0,
-        margin=0.05,
+        margin=_MARGIN,
         meaning=_meaning,
         remedies=(
             "Do not sort or search slides by clusters of these embeddings.",

@@ -67,6 +67,10 @@ class Computation:
         Whether the function has these parameters.
     version : int
         To be raised when the same settings give another value than before.
+    foresee : callable or None
+        Called as `foresee(patches, **settings)` with the view's table, `settings` and `design`. It returns
+        the names of the metrics that will have a value there, and raises `MetricError` where the table alone
+        shows that none has. None where that is not known before measuring.
     work : callable or None
         From the view's table to how much work it is; None where every cohort takes minutes at most.
     protocol : dict
@@ -94,6 +98,7 @@ class Computation:
     takes_confidence: bool = True
     takes_progress: bool = True
     version: int = 1
+    foresee: Callable[..., tuple[str, ...]] | None = None
     work: Callable[[pd.DataFrame], Work] | None = None
 
     @property

@@ -131,6 +131,7 @@ def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
                         biological_class=class_name,
                         value=change[1] - change[0],
                         meaning=_recall(*change),
+                        unit="in recall",
                     )
                 )
     return tuple(sorted(cells, key=lambda cell: cell.value))
@@ -175,6 +176,6 @@ def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) ->
 
 def _recall(before: float, after: float) -> str:
     return (
-        f"its recall goes from {before:.3f} with balanced training to {after:.3f} on average over the "
-        "correlated splits"
+        f"the share of its patches that are classified right goes from {before:.3f} with balanced training "
+        f"data to {after:.3f} on average over the correlated splits"
     )

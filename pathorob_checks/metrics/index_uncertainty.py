@@ -275,5 +275,10 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideValue, ...]:
 
 
 def _shared_center(so: int, os_: int) -> str:
-    informative = counted(so + os_, "informative neighbor")
-    return f"{os_} of its {informative} share the medical center instead of the class"
+    """How many informative neighbors are of the patch's own center, as a clause."""
+    number = so + os_
+    if number == 1:
+        return f"its only informative neighbor shares the {'medical center' if os_ else 'class'}"
+    share = "shares" if os_ == 1 else "share"
+    some = "none" if os_ == 0 else "all" if os_ == number else f"{os_:,}"
+    return f"{some} of its {number:,} informative neighbors {share} the medical center instead of the class"

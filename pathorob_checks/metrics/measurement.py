@@ -21,12 +21,14 @@ class CellValue:
     medical_center, biological_class : str
         The cell.
     value : float
-        On the metric's own scale.
+        On the metric's own scale, or in `unit`.
     meaning : str
         What was counted there, as a clause.
     same_center : float or None
         Share (0 to 1) of the neighbors of its patches that come from their own medical center (robustness
         index only).
+    unit : str
+        What the value is in, such as `in recall`; "" on the metric's own scale.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class CellValue:
     value: float
     meaning: str
     same_center: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

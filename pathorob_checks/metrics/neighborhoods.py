@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
+from pathorob_checks.metrics.foresight import index_values, index_work, neighborhood_parts
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_values, index_uncertainty
 from pathorob_checks.metrics.inputs import (
     Int64,
@@ -311,32 +312,13 @@ def robustness_index(
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)
-    subsets = labels(patches, "subset", METRIC).codes if paired else np.zeros(len(array), dtype=np.int64)
-
-    parts = [np.flatnonzero(subsets == part) for part in np.unique(subsets)]
-    largest = [int(np.bincount(slides.codes[rows]).max()) for rows in parts]
-    shortest, where = min(
-        (len(rows) - most, n) for n, (rows, most) in enumerate(zip(parts, largest, strict=True))
-    )
+    parts, shortest = neighborhood_parts(patches, slides, k=k, largest_k=largest_k, paired=paired)
     reach = largest_k if largest_k is not None else k
     if reach is None:
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
-    requested = reach if k is None else k
-    if not 1 <= requested <= reach:
-        raise MetricError(
-            f"{METRIC}: k = {requested} is not positive or exceeds largest_k = {reach}",
-            remedy="give 1 or more, and at most largest_k",
-        )
-    if reach > shortest:
-        slide = slides.names[np.bincount(slides.codes[parts[where]]).argmax()]
-        raise MetricError(
-            f"{METRIC}: k = {reach} neighbors were requested, but only {max(shortest, 0)} patches are of "
-            f"other slides than the largest one ({slide})",
-            remedy="lower k, or add slides",
-        )
-
     rows = np.concatenate(parts)
-    spare = spare_ranks(k or reach, max(largest)) if draws else 0
+    largest = max(int(np.bincount(slides.codes[part]).max()) for part in parts)
+    spare = spare_ranks(k or reach, largest) if draws else 0
     length = min(shortest, max(reach, (k or 0) + spare))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
@@ -363,7 +345,8 @@ def robustness_index(
         raise MetricError(
             f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
             "center with it",
-            remedy="raise k, so that neighborhoods reach beyond their own class and center",
+            remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods reach "
+            "beyond their own class and center",
         )
     uncertainty = index_uncertainty(counted, confidence, draws, seed, {"k": k, "paired": paired})
     value = float(shares.robustness_index[k - 1])
@@ -427,13 +410,16 @@ def _ratio(numerator: Float64, denominator: Float64) -> Float64:
     return out
 
 
+_MARGIN = 0.02  # more than a change of precision was seen to move the index (0.017)
+
+
 def _meaning(value: float) -> str:
-    if value < 0.5:
+    if abs(value - 0.5) < _MARGIN:
+        balance = "biology and medical center weigh about the same"
+    elif value < 0.5:
         balance = "the medical center outweighs the biology"
-    elif value > 0.5:
-        balance = "the biology outweighs the medical center"
     else:
-        balance = "biology and medical center weigh the same"
+        balance = "the biology outweighs the medical center"
     return (
         "of the nearest neighbors that share exactly one of class and center with the patch, "
         f"{rounded_percent(value)} share the class: {balance}"
@@ -451,11 +437,13 @@ METRICS = (
             columns=("slide_id", "biological_class", "medical_center", "subset"),
             design=("k", "paired"),
             settings={"draws": DRAWS, "seed": SEED},
+            foresee=index_values,
+            work=index_work,
         ),
         lowest=0.0,
         highest=1.0,
         neutral=0.5,
-        margin=0.02,  # more than a change of precision was seen to move it (0.017)
+        margin=_MARGIN,
         meaning=_meaning,
         remedies=(
             "Compare images of that medical center with those of another one (stain, scanner, sharpness).",

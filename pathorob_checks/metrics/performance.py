@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
@@ -27,12 +26,13 @@ from pathorob_checks.metrics.drop_uncertainty import (
     drop_resampling,
     worst_slides,
 )
+from pathorob_checks.metrics.foresight import drawn_repetitions, drop_values, drop_work
 from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
+from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -280,12 +280,7 @@ def performance_drop(
     labels(patches, "subset", METRIC)
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
-    if schedule is None:
-        schedule = general_schedule(patches, repetitions=repetitions)
-    elif isinstance(schedule, str):
-        schedule = published_schedule(schedule)
-
-    drawn = list(schedule.repetitions(patches, repetitions))
+    schedule, drawn = drawn_repetitions(patches, schedule, repetitions)
     work: Iterable[Any] = _outcomes(array, classes.codes, drawn, devices.choose(device))
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
@@ -405,15 +400,11 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
 
 
 def _meaning(where: str, value: float) -> str:
-    if value < 0:
-        change = f"loses {rounded_percent(-value)} of the accuracy that it has after balanced training"
-    elif value > 0:
-        change = f"gains {rounded_percent(value)} over the accuracy that it has after balanced training"
-    else:
-        change = "keeps the accuracy that it has after balanced training"
+    change = f"{rounded_percent(abs(value))} {'less' if value < 0 else 'more'}" if value else "as"
     return (
-        f"{where}, a classifier on these embeddings {change} if class and center correlate in the training "
-        "data (mean over the training splits)"
+        f"{where}, a classifier on these embeddings is {change} accurate if class and center go together in "
+        f"its training data {'than' if value else 'as'} if its training data are balanced (mean over the "
+        "training splits)"
     )
 
 
@@ -424,6 +415,8 @@ _COMPUTATION = Computation(
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     design=("schedule",),
     settings={"repetitions": 20},
+    foresee=drop_values,
+    work=drop_work,
 )
 
 

@@ -25,6 +25,12 @@ METRIC = "performance_drop"
 Counts = tuple[tuple[tuple[int, ...], ...], ...]  # splits x centers x classes
 
 
+_OTHER_TABLES = (
+    "leave --fm-metadata out for the benchmark's own tables, or give the patches as a cohort of your own, "
+    "for which a general schedule is built"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
     """Row numbers of one repetition; `training` and `validation` have one entry per split."""
@@ -126,12 +132,12 @@ class PublishedSchedule:
         if short:
             raise MetricError(
                 f"{METRIC}: too few slides for schedule {self.name!r} ({'; '.join(short)})",
-                remedy="add slides, or use the general schedule",
+                remedy=_OTHER_TABLES,
             )
         if len({len(rows) for cell in order.values() for _, rows in cell}) != 1:
             raise MetricError(
                 f"{METRIC}: schedule {self.name!r} needs equally many patches from every in-domain slide",
-                remedy="use the benchmark's own table, or the general schedule",
+                remedy=_OTHER_TABLES,
             )
         feasible = [
             _feasible_test_cases(order, center, self.classes) for center in self.centers if self.test_cases
@@ -187,7 +193,7 @@ def _feasible_test_cases(
     if not feasible:
         raise MetricError(
             f"{METRIC}: no five cases of center {center!r} hold two slides of every class for testing",
-            remedy="use the general schedule",
+            remedy=_OTHER_TABLES,
         )
     return feasible
 

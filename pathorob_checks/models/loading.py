@@ -175,19 +175,25 @@ def license_of(spec: ModelSpec) -> tuple[str, bool | None]:
     return (recipe.license, recipe.commercial) if recipe else ("unknown", None)
 
 
-def files_of(resolved: ResolvedModel) -> list[str]:
-    """Names of the files that `prepare` will download; none for models that are not on the hub.
+def files_of(resolved: ResolvedModel, settings: ModelSettings) -> list[str]:
+    """Names of the files that `prepare` will read; none for a model without files of a known form.
 
     Requests the list of files, and downloads `config.json` and an index of weights at most.
 
     Raises
     ------
-    ModelError, HubError : as `prepare`, as far as the names of the files show.
+    ModelError, HubError : as `prepare`, as far as these and the names of the files show.
     """
-    from pathorob_checks.models.repository import HubSource, needed_files
+    from pathorob_checks.models.repository import needed_files
 
-    source = _source(resolved)
-    return needed_files(source, _recipe(resolved.spec)) if isinstance(source, HubSource) else []
+    recipe, source = _recipe(resolved.spec), _source(resolved)
+    if source is None:
+        _refuse_file_settings(resolved, settings)
+        return []
+    with in_a_sentence(resolved.spec.text):
+        _check_choices(settings)
+        _refuse_unmet(recipe, resolved.spec)
+        return needed_files(source, recipe, trust_remote_code=settings.trust_remote_code)
 
 
 def _resolve_on_hub(spec: ModelSpec) -> str:
@@ -262,17 +268,10 @@ def _prepare_files(
 ) -> PreparedModel:
     from pathorob_checks.models import pins
     from pathorob_checks.models.checkpoints import StatedNames
-    from pathorob_checks.models.pooling import POOLINGS
-    from pathorob_checks.models.precision import PRECISIONS
     from pathorob_checks.models.repository import gather
     from pathorob_checks.models.weights import digest_of_files, named_files
 
-    for setting, value, choices in (
-        ("pooling", settings.pooling, POOLINGS),
-        ("precision", settings.precision, PRECISIONS),
-    ):
-        if value is not None and value not in choices:
-            raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
+    _check_choices(settings)
     recipe = _recipe(resolved.spec)
     _refuse_unmet(recipe, resolved.spec)
     stated = StatedNames(
@@ -389,6 +388,18 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
     model.identity = identity
     license_text, commercial = license_of(resolved.spec)
     return PreparedModel(resolved.name, identity, lambda: model, license_text, commercial, device=device)
+
+
+def _check_choices(settings: ModelSettings) -> None:
+    from pathorob_checks.models.pooling import POOLINGS
+    from pathorob_checks.models.precision import PRECISIONS
+
+    for setting, value, choices in (
+        ("pooling", settings.pooling, POOLINGS),
+        ("precision", settings.precision, PRECISIONS),
+    ):
+        if value is not None and value not in choices:
+            raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
 
 
 def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:

@@ -77,7 +77,7 @@ def choose_pooling(requested: str | None, layout: TokenLayout, origin: str) -> t
             if requested in POOLINGS
             else f"there is no pooling {requested}"
         )
-        raise ModelError(problem, remedy=f"for this model choose {' or '.join(layout.possible)}")
+        raise ModelError(problem, remedy=f"for this model choose --fm-pooling={' or '.join(layout.possible)}")
     if not layout.class_token:
         return "pooled", None
     if layout.grid is None:
@@ -136,7 +136,9 @@ def pool_tokens(
             remedy="choose --fm-pooling=pooled",
         )
     if pooling != "mean" and not (class_token and prefix_tokens > 0):
-        raise ModelError(f"{origin} has no class token for pooling {pooling}", remedy="choose mean or pooled")
+        raise ModelError(
+            f"{origin} has no class token for pooling {pooling}", remedy="choose --fm-pooling=mean or pooled"
+        )
     norm = norm or torch.nn.Identity()
     parts: list[torch.Tensor] = []
     if pooling != "mean":

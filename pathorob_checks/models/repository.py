@@ -152,13 +152,7 @@ def gather(
     ModelError : when they are not the files of a model, or the model is code that may not be run.
     HubError : when they cannot be downloaded.
     """
-    names = set(source.names())
-    library, config = _library(source, names, recipe)
-    remote = library == "transformers" and _is_remote(config, recipe)
-    if library in _REQUIRED:
-        _REQUIRED[library](source.origin)
-    if remote:
-        refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
+    config, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
     needed = _needed(source, names, library, recipe, remote=remote)
     paths = {name: source.path(name) for name in needed}
     chosen = _chosen_weights(source, names, library, recipe)
@@ -182,17 +176,29 @@ def gather(
     )
 
 
-def needed_files(source: Source, recipe: Recipe | None) -> list[str]:
+def needed_files(source: Source, recipe: Recipe | None, *, trust_remote_code: bool) -> list[str]:
     """Names of the files that `gather` downloads; this downloads the config and an index of weights only.
 
     Raises
     ------
-    ModelError, HubError : as `gather`, except that code in the repository is not refused.
+    ModelError, HubError : as `gather`.
     """
+    _, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
+    return _needed(source, names, library, recipe, remote=remote)
+
+
+def _examined(
+    source: Source, recipe: Recipe | None, *, trust_remote_code: bool
+) -> tuple[dict[str, Any] | None, str, bool, set[str]]:
+    """The content of `config.json`, the library, whether the network is the repository's code, all names."""
     names = set(source.names())
     library, config = _library(source, names, recipe)
     remote = library == "transformers" and _is_remote(config, recipe)
-    return _needed(source, names, library, recipe, remote=remote)
+    if library in _REQUIRED:
+        _REQUIRED[library](source.origin)
+    if remote:
+        refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
+    return config, library, remote, names
 
 
 def require_transformers(origin: str) -> None:

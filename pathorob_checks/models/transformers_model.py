@@ -317,7 +317,9 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
         if required:
             raise ModelError(
                 f"{files.origin} has no preprocessor_config.json, so its preprocessing is unknown",
-                remedy="ask its authors, or load it with your own python:module:factory",
+                remedy="put it beside config.json and the weights in a folder and use local-dir:PATH, or "
+                "load the model "
+                "with your own python:module:factory",
             )
         return None
     try:

@@ -39,7 +39,7 @@ def import_factory(target: str) -> Callable[..., Any]:
     except Exception as error:  # importing runs the user's code
         raise ModelError(
             f"module {module_name} of python:{target} cannot be imported ({brief(error)})",
-            remedy="run pytest where it can be imported, or install it",
+            remedy="add its folder to PYTHONPATH, or install it",
         ) from error
     for name in factory_name.split("."):
         try:

@@ -43,7 +43,7 @@ class Checking:
         self._record(self.gate.message_of_integrity(check))
         for figure, number in check.figures.items():
             self.item.user_properties.append((f"pathorob_checks.{figure}", number))
-        conclude_integrity(check)
+        conclude_integrity(check, self.gate.told_once(self.item.nodeid, check.reason, "fails"))
 
     def measure(self, metric_or_criterion: str | Criterion, **settings: Any) -> Measurement:
         """What a criterion is about, by the registered protocol; or a metric with settings of its own."""

@@ -31,10 +31,10 @@ def conclude(check: Check, inconclusive: Inconclusive, width: int) -> None:
         pytest.fail(render_explanation(explain(check), width), pytrace=False)
 
 
-def conclude_integrity(check: IntegrityCheck) -> None:
-    """End the test of an integrity check."""
+def conclude_integrity(check: IntegrityCheck, sentence: str) -> None:
+    """End the test of an integrity check; `sentence` is shown where it was not passed."""
     __tracebackhide__ = True
     if check.verdict is Verdict.SKIPPED:
         pytest.skip(printable(check.reason))
     if check.verdict is not Verdict.PASS:
-        pytest.fail(printable(check.reason), pytrace=False)
+        pytest.fail(printable(sentence), pytrace=False)

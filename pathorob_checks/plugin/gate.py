@@ -84,6 +84,7 @@ class Gate:
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
         self.final: Results | None = None
+        self._told: dict[str, str] = {}  # the first test that each sentence has stopped
         self._selection: Selection | None = None
 
     @property
@@ -104,7 +105,12 @@ class Gate:
     def announcements(self) -> list[str]:
         """What is known before anything is measured and changes what is measured, or for how long."""
         protocol = self.evaluation.terms.protocol["metrics"]
-        return [
+        upside_down = [
+            f"criterion {entry.id}: {entry.upside_down}; be sure that this is meant"
+            for entry in self.evaluation.terms.profile.criteria
+            if entry.is_upside_down
+        ]
+        return upside_down + [
             f"{name}: the {label} reads a sample, {work.text}"
             for name, cohort in self.evaluation.inputs.known_cohorts().items()
             for label, work in work_ahead(cohort, protocol).items()
@@ -149,6 +155,15 @@ class Gate:
         [check] = [one for one in plan.checks.values() if one.id == planned]
         verdict = Verdict.SKIPPED if isinstance(error, pytest.skip.Exception) else Verdict.ERROR
         return [self.message_of_check(not_measured(item.nodeid, check, reason, verdict))]
+
+    def told_once(self, test: str, sentence: str, verb: str = "not measured") -> str:
+        """What stopped a test, as it is shown: whole for the first test, and for others where it stands.
+
+        A sentence that is shorter than that is told again.
+        """
+        first = self._told.setdefault(sentence, test)
+        reference = f"{verb} for the reason that {first} gives."
+        return sentence if first == test or len(sentence) <= len(reference) else reference
 
     def planned(self, item: pytest.Item) -> str | None:
         """The id of the planned check that a test makes; None where it makes none."""

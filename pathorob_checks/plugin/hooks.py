@@ -150,7 +150,7 @@ def pytest_runtest_makereport(
 
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, PathorobChecksError):
-        report.longrepr = str(error)
+        report.longrepr = gate.told_once(item.nodeid, str(error))
     messages = messages_of(item) if report.when != "setup" else []
     if error is not None and not messages and report.when != "teardown":
         messages = gate.messages_of_failure(item, error)

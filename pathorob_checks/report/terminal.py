@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
+from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.report.sources import render_sources
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.document import Check, ResultsDocument, Terms
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text, wrapped
@@ -29,7 +30,7 @@ _PIECES = re.compile(r"[^/:@._+-]*[/:@._+-]|[^/:@._+-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One check as the cells of the table; `interval` may hold a line break."""
+    """One check as the cells of the table; `interval` and `verdict` may hold a line break."""
 
     fm: str
     cohort: str
@@ -48,27 +49,41 @@ def render_results(results: ResultsDocument, width: int) -> str:
     environment = results.environment
     parts = [
         "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
-        render_table(results.checks, width, environment.criteria.name),
+        render_table(results.checks, width, source_of(environment.criteria), allowed=lets_pass(results)),
         render_sources(results.runs, environment.left_out, width),
     ]
     return "\n\n".join(filter(None, parts))
 
 
-def render_table(checks: Sequence[Check], width: int, profile: str | None = None) -> str:
+def source_of(criteria: Terms) -> str:
+    """Where the bounds come from: `profile floor`, or the names of files."""
+    names = ["profile " + name if name in BUILT_IN else name for name in criteria.files]
+    return " and ".join(names) or f"profile {criteria.name}"
+
+
+def lets_pass(results: ResultsDocument) -> bool:
+    """Whether the run's criteria let an inconclusive verdict pass."""
+    return dict(results.environment.criteria.profile or {}).get("inconclusive", "fail") != "fail"
+
+
+def render_table(
+    checks: Sequence[Check], width: int, source: str | None = None, *, allowed: bool = False
+) -> str:
     """The table of all checks, the bounds with their reasons, and why anything was not measured.
 
     Parameters
     ----------
     checks : one FM's stay in this order; several FMs stand beside each other per cohort and metric.
     width : columns of the terminal; 80 holds typical names, below about 70 long names are shortened.
-    profile : the name of the profile the bounds come from.
+    source : where the bounds come from, such as `profile floor`.
+    allowed : whether it lets an inconclusive verdict pass, which the verdict then says.
     """
     if not checks:
         return "No criterion was checked."
     ordered = _side_by_side(checks)
     short = short_names(checks)
     names = {_fm(check): fm_and_method(short[check.fm], check.method) for check in checks}
-    rows = [_row(check, names) for check in ordered]
+    rows = [_row(check, names, allowed=allowed) for check in ordered]
     if _width(rows) > width:
         rows, names = _narrowed(rows, names, width)
     blocks = [_table(rows, _level(checks))]
@@ -76,7 +91,11 @@ def render_table(checks: Sequence[Check], width: int, profile: str | None = None
     legend = [f"{name}: {fm}" for fm, name in unbroken.items() if name != printable(fm)]
     if legend:
         blocks.append("\n".join(wrapped(line, width=width, indent="  ") for line in legend))
-    blocks.append(_bounds(ordered, width, profile))
+    if allowed and any(check.verdict is Verdict.INCONCLUSIVE for check in checks):
+        blocks.append(
+            wrapped(f"(allowed): {source or 'the criteria'} lets an inconclusive verdict pass.", width=width)
+        )
+    blocks.append(_bounds(ordered, width, source))
     blocks += _reasons(ordered, width)
     return "\n\n".join(blocks)
 
@@ -106,8 +125,9 @@ def _fm(check: Check) -> str:
     return fm_and_method(check.fm, check.method)
 
 
-def _row(check: Check, names: Mapping[str, str]) -> _Row:
+def _row(check: Check, names: Mapping[str, str], *, allowed: bool) -> _Row:
     value, bound = value_and_bound(check)
+    passes = allowed and check.verdict is Verdict.INCONCLUSIVE
     return _Row(
         fm=names[_fm(check)],
         cohort=printable(check.cohort),
@@ -115,7 +135,7 @@ def _row(check: Check, names: Mapping[str, str]) -> _Row:
         value=value,
         interval=interval_text(check.interval) if check.interval is not None else "-",
         bound=f"{check.direction} {bound}",
-        verdict=check.verdict.upper(),
+        verdict=check.verdict.upper() + ("\n(allowed)" if passes else ""),
     )
 
 
@@ -188,7 +208,7 @@ def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
     return [name[: width - 3] + "...", name[-width:]]
 
 
-def _bounds(checks: Sequence[Check], width: int, profile: str | None) -> str:
+def _bounds(checks: Sequence[Check], width: int, source: str | None) -> str:
     """Each bound once with its reason; cohorts are named where their bounds differ."""
     every = {check.cohort for check in checks}
     rules = {check.rule for check in checks}
@@ -204,7 +224,7 @@ def _bounds(checks: Sequence[Check], width: int, profile: str | None) -> str:
         filter(
             None,
             (
-                f"profile {printable(profile)}" if profile else "",
+                printable(source) if source else "",
                 f"rule {rules.pop()}" if len(rules) == 1 else "",
             ),
         )

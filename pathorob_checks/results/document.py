@@ -227,6 +227,7 @@ class IntegrityCheck(Document):
     fm, method, cohort : the subject.
     verdict : pass, fail, skipped (with the reason) or error.
     figures : what was compared with a tolerance, by name; empty where the test has no number.
+    inapplicable : for what the check is none, where that is why it was skipped; "" else.
     """
 
     id: str
@@ -237,6 +238,7 @@ class IntegrityCheck(Document):
     verdict: Verdict
     reason: str = ""
     figures: dict[str, Finite] = Field(default_factory=dict)
+    inapplicable: Literal["", "given embeddings", "full precision"] = ""
 
 
 class FMFacts(Document):

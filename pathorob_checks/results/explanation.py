@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pathorob_checks.criteria.verdict import Verdict, meets, written
 from pathorob_checks.metrics.definition import Direction, Quantity
@@ -56,7 +56,7 @@ class Explanation(Document):
     meaning : str
         What the value says, and how many patches are informative.
     cells : tuple of CellValue
-        The weakest centers x classes, worst first.
+        The weakest centers x classes, worst first: two, or all that are as weak as the first.
     slides : tuple of SlideValue
         The slides most responsible, most responsible first.
     suspects : tuple of Suspect
@@ -128,7 +128,7 @@ def sentence_of(check: Check) -> str:
 
 def explain(check: Check) -> Explanation:
     """Explain a check, whatever its verdict; without a value, why there is none."""
-    # Of a value that is too close to its bound the headline has the interval, unless drift widens it.
+    # Where the interval contains the bound the headline says so, unless it is drift that widens it.
     unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE) or check.drift
     return Explanation(
         subject=subject_of(check),
@@ -141,7 +141,7 @@ def explain(check: Check) -> Explanation:
         direction=check.direction,
         reason=check.reason if check.value is not None and unclear else "",
         meaning=_meaning(check),
-        cells=check.cells[:_CELLS],
+        cells=check.cells[: max(_CELLS, len(weakest(check.cells)))],
         slides=check.slides[:_SLIDES],
         suspects=check.suspects[:_SUSPECTS],
         remedies=_remedies(check),
@@ -155,11 +155,15 @@ def _headline(check: Check) -> str:
         what = "skipped" if check.verdict is Verdict.SKIPPED else "not measured"
         return printable(f"{subject} was {what}: {check.reason}")
     value, bound = written(check.value, check.bound, check.direction)
-    interval = ""
-    if check.interval is not None:
-        low, high = check.interval
-        interval = f" ({percent(check.confidence or 0.95)} interval [{low:.3f}, {high:.3f}])"
-    return f"{subject} is {value}{_side(check)} the bound {bound}{interval}."
+    if check.interval is None:
+        return f"{subject} is {value}{_side(check)} the bound {bound}."
+    low, high = check.interval
+    interval = f"{percent(check.confidence or 0.95)} interval [{low:.3f}, {high:.3f}]"
+    met = [meets(end, check.direction, check.bound) for end in (low, check.value, high)]
+    if check.verdict in (Verdict.INCONCLUSIVE, Verdict.FAIL) and met[0] != met[2] and check.rule != "point":
+        fails = f", which fails by the rule {check.rule}" if check.verdict is Verdict.FAIL else ""
+        return f"{subject} is {value}, and its {interval} contains the bound {bound}{fails}."
+    return f"{subject} is {value}{_side(check)} the bound {bound} ({interval})."
 
 
 def _side(check: Check) -> str:
@@ -168,7 +172,7 @@ def _side(check: Check) -> str:
     if check.verdict is Verdict.PASS:
         return " and meets"
     if check.verdict is Verdict.INCONCLUSIVE:
-        return ", too close to"
+        return ", not clearly on one side of"
     if check.verdict is not Verdict.FAIL:
         return ", not judged against"
     if meets(check.value, check.direction, check.bound):
@@ -187,6 +191,26 @@ def _meaning(check: Check) -> str:
 
 def _remedies(check: Check) -> tuple[str, ...]:
     """The check's remedies, after the place to start at."""
-    if not check.remedies or not check.cells:
+    if not check.remedies or check.verdict is not Verdict.FAIL:
         return check.remedies
-    return (f"Start with the slides of {check.cells[0].medical_center}.", *check.remedies)
+    return (*_start(check), *check.remedies)
+
+
+def _start(check: Check) -> tuple[str, ...]:
+    """Where to begin: slides with the most influence on the value, else the weakest center.
+
+    Slides come first, because a cell may be weak by few neighbors that hardly move the value. Centers that
+    are equally weak are named together: the order of their names decides nothing.
+    """
+    if check.slides:
+        centers = dict.fromkeys(slide.medical_center for slide in check.slides[:_SLIDES])
+        return (f"Start with the slides named above, of {' and '.join(centers)}.",)
+    centers = dict.fromkeys(cell.medical_center for cell in weakest(check.cells))
+    if len(centers) > 1:
+        return (f"Start with {' or '.join(centers)}, which are equally weak.",)
+    return tuple(f"Start with the slides of {center}." for center in centers)
+
+
+def weakest(cells: Sequence[CellValue]) -> Sequence[CellValue]:
+    """The first of some cells, worst first, and those whose value is printed alike."""
+    return [cell for cell in cells if f"{cell.value:.3f}" == f"{cells[0].value:.3f}"]

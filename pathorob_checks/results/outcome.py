@@ -110,7 +110,20 @@ def summarize(
         return summary(Outcome.PARTIAL, text)
     fms, cohorts = len({check.fm for check in checks}), len({check.cohort for check in checks})
     subjects = f"({counted(fms, 'FM')}, {counted(cohorts, 'cohort')})"
-    return summary(Outcome.PASS, f"{total} of {_criteria(total)} met {subjects}")
+    return summary(Outcome.PASS, f"{total} of {_criteria(total)} met {subjects}{_inapplicable(integrity)}")
+
+
+def _inapplicable(integrity: Sequence[IntegrityCheck]) -> str:
+    """Integrity checks that need the FM itself, which given embeddings are not."""
+    without = sum(check.inapplicable == "given embeddings" for check in integrity)
+    if not without:
+        return ""
+    made = sum(check.verdict is Verdict.PASS for check in integrity)
+    verb = "does" if without == 1 else "do"
+    return (
+        f"; {made} of {counted(len(integrity), 'integrity check')} made; {without} {verb} not apply to given "
+        "embeddings"
+    )
 
 
 def _criteria(number: int) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
-from pathorob_checks.results.explanation import Explanation
+from pathorob_checks.metrics.measurement import CellValue
+from pathorob_checks.results.explanation import Explanation, weakest
 from pathorob_checks.wording import printable, rounded_percent
 
 DEFAULT_WIDTH = 80
 _NARROWEST = 20
 _TITLE = 12
+_NAMED = 3  # cells that are equally weak
 _UNBROKEN = "\0%"  # `printable` leaves no such character in a text
 
 
@@ -39,13 +42,7 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
         sentences.append(("Bound", bound))
         return _lines(explanation.headline, sentences, width)
     sentences += [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
-    for number, cell in enumerate(explanation.cells):
-        share = ""
-        if cell.same_center is not None:
-            share = f"{rounded_percent(cell.same_center)} of its neighbors are from its own center"
-        details = "; ".join(filter(None, (cell.meaning if number == 0 else "", share)))
-        place = f"{cell.biological_class} of {cell.medical_center}: {cell.value:.3f}"
-        sentences.append(("Weakest" if number == 0 else "Next", f"{place} ({details})" if details else place))
+    sentences += _places(explanation.cells)
     if explanation.slides:
         names = ", ".join(slide.slide_id for slide in explanation.slides)
         sentences.append(("Slides", f"{names} are most responsible for the value."))
@@ -53,6 +50,26 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
         sentences.append(("Or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
     sentences += [("What to do", " ".join(explanation.remedies)), ("Bound", explanation.rationale)]
     return _lines(explanation.headline, sentences, width)
+
+
+def _places(cells: Sequence[CellValue]) -> list[tuple[str, str]]:
+    """The weakest cells; those that are equally weak in one sentence."""
+    alike = weakest(cells)
+    if len(alike) > 1:
+        names = [f"{cell.biological_class} of {cell.medical_center}" for cell in alike]
+        rest = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [names.pop()]
+        value = " ".join(filter(None, (f"{alike[0].value:.3f}", alike[0].unit)))
+        return [("Weakest", f"{', '.join(names[:_NAMED])} and {rest[0]} are equally weak: {value}")]
+    sentences = []
+    for number, cell in enumerate(cells):
+        share = ""
+        if cell.same_center is not None:
+            share = f"{rounded_percent(cell.same_center)} of its neighbors are from its own center"
+        details = "; ".join(filter(None, (cell.meaning if number == 0 else "", share)))
+        value = " ".join(filter(None, (f"{cell.value:.3f}", cell.unit)))
+        place = f"{cell.biological_class} of {cell.medical_center}: {value}"
+        sentences.append(("Weakest" if number == 0 else "Next", f"{place} ({details})" if details else place))
+    return sentences
 
 
 def _lines(headline: str, sentences: list[tuple[str, str]], width: int) -> str:
