@@ -15,6 +15,7 @@ from pathorob_checks.metrics.intervals import (
     check_settings,
     enclosing,
     from_scale,
+    reach,
     tails,
     to_scale,
     widening,
@@ -23,6 +24,13 @@ from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 
+_NOTES = {
+    "slides": "Paired: the same slides are drawn for both.",
+    "repetitions": "Paired: Student's t of the differences of the same repetitions; other slides are not "
+    "covered.",
+    "slides and repetitions": "Paired: Student's t with the differences of the effects of the same slides "
+    "and repetitions.",
+}
 _SHOWN = 3
 
 
@@ -136,11 +144,7 @@ def difference(
     places = [order[key] for key in zip(first.units, first.cells, strict=True)]
     effects = np.stack([np.array(first.effects), np.array(second.effects)[places]], axis=1)
     value = first.value - second.value
-    note = (
-        "Paired: the same slides are drawn for both."
-        if first.drawn == "slides"
-        else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
-    )
+    note = _NOTES[first.drawn]
     at_end = [side for side in (first, second) if side.informative_slides is not None]
     if at_end:
         interval = combined((first, second), (1, -1), confidence, draws, seed)
@@ -149,17 +153,17 @@ def difference(
             "nothing. The interval is therefore not paired but combines the intervals of both; it is wide."
         )
         return Difference(value=value, interval=interval, note=note, confidence=confidence)
-    strata = Strata(first.cells)
+    strata = Strata(first.cells, first.weights)
     if strata.alone.all():
         return Difference(value=value, interval=None, note="", confidence=confidence)
     residuals = strata.residuals(effects)
     slopes = np.array([_slope(side) for side in (first, second)])
     freedom = strata.degrees_of_freedom(residuals @ (slopes * (1, -1)))
-    if first.drawn == "repetitions":
-        from scipy.stats import t as student_t
-
-        reach = student_t.ppf((1 + confidence) / 2, freedom) * np.linalg.norm(residuals @ (1, -1))
-        away = np.array([-reach, reach])
+    if first.drawn != "slides":
+        variance = float(((residuals @ (1, -1)) ** 2).sum())
+        least = float(np.hypot(first.least_error, second.least_error))
+        half = reach(variance, freedom, least, confidence)
+        away = np.array([-half, half])
     else:
         drawn = strata.draw(residuals, draws, np.random.default_rng(seed))
         sides = [

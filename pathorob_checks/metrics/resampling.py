@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Scale = Literal["logit", "bounded", "identity"]
-Unit = Literal["slides", "repetitions"]
+Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -31,9 +31,9 @@ class Resampling(BaseModel):
     scale : {'logit', 'bounded', 'identity'}
         On which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1) or
         `identity`.
-    drawn : {'slides', 'repetitions'}
-        `slides` are drawn with replacement (and trials, where the metric has them); `repetitions` have a
-        Student's t interval.
+    drawn : {'slides', 'repetitions', 'slides and repetitions'}
+        `slides` are drawn with replacement (and trials, where the metric has them). Where repetitions take
+        part, their own draws already are in the value: the interval is Student's t.
     units : tuple of str
         Their names; slide ids where slides are drawn.
     cells : tuple of tuple of str
@@ -43,6 +43,12 @@ class Resampling(BaseModel):
         Of each unit, on the scale.
     protocol : mapping of str to JSON-like values
         Settings that two resamplings must share to be compared.
+    weights : tuple of float, or None
+        Of the units within their stratum, such as the numbers of their patches; None where all weigh the
+        same.
+    least_error : float
+        Standard error that the value has at least, whatever the effects say: near a perfect accuracy few
+        slides differ.
     informative_slides : int or None
         Number of slides with informative patches, where the value is at an end of its scale and leaving a
         slide out changes nothing; None elsewhere.
@@ -83,10 +89,14 @@ class Resampling(BaseModel):
     cells: tuple[tuple[str, ...], ...]
     effects: tuple[Finite, ...]
     protocol: Mapping[str, Any]
+    weights: tuple[Annotated[Finite, Field(gt=0)], ...] | None = None
+    least_error: Annotated[Finite, Field(ge=0)] = 0.0
     informative_slides: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _units_belong_together(self) -> Resampling:
         if not len(self.units) == len(self.cells) == len(self.effects):
             raise ValueError("units, cells and effects must have the same length")
+        if self.weights is not None and len(self.weights) != len(self.units):
+            raise ValueError("units and weights must have the same length")
         return self
