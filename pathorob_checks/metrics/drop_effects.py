@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.inputs import Int64, Labels
-from pathorob_checks.metrics.schedules import Repetition
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -112,7 +111,7 @@ class DropEffects:
     through : (R, U, T) the part of `training` that comes through each test slide; None where test slides
         can train as well.
     tested : (T,) int64 the test slides.
-    least_error : standard error that the value has at least: a quarter of a patch of each cell.
+    least_error : standard error that the value has at least: a quarter of one patch of each cell.
     """
 
     value: float
@@ -177,9 +176,6 @@ def drop_effects(tested: Tested, chosen: Bool | None = None) -> DropEffects | No
         if through is not None:
             member = one.slides[:, None] == outside
             through[place] = effects @ member
-    of_a_row = np.zeros(means.shape[1])
-    for one in of_repetition:
-        np.maximum.at(of_a_row, one.cells, one.weights)
     return DropEffects(
         value=float(drops.mean()),
         accuracies=accuracies.T,
@@ -188,7 +184,7 @@ def drop_effects(tested: Tested, chosen: Bool | None = None) -> DropEffects | No
         training=training,
         through=through,
         tested=outside,
-        least_error=_QUARTER * float(np.linalg.norm(of_a_row)),
+        least_error=_QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
     )
 
 
@@ -205,11 +201,12 @@ class _Repetition:
     ----------
     right : (splits, n) float64, 1 where the prediction is right.
     weights : (n,) float64 with which rows count in the balanced accuracy.
+    rows : (n,) int64 row numbers in the table.
     slides, cells : (n,) int64 codes.
     """
 
     def __init__(self, tested: Tested, number: int, here: Bool) -> None:
-        rows = tested.rows[number][here]
+        self.rows = rows = tested.rows[number][here]
         self._truth = tested.classes.codes[rows]
         self._here, self._without = here, tested.without[number]
         self.right = np.stack([split[here] == self._truth for split in tested.predicted[number]]).astype(
@@ -227,6 +224,15 @@ class _Repetition:
             fall = (self.right[split] - right) * self.weights
             effects[without.slides] += factor * without.share[:, None] * fall
         return effects
+
+
+def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
+    """(cells,) weight of one row of each cell in the mean accuracy of all repetitions."""
+    weight = sum(np.bincount(one.cells, one.weights, minlength=cells) for one in of_repetition)
+    _, first = np.unique(np.concatenate([one.rows for one in of_repetition]), return_index=True)
+    of_row = np.concatenate([one.cells for one in of_repetition])[first]
+    count = np.bincount(of_row, minlength=cells)
+    return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
 
 
 def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:
@@ -247,8 +253,3 @@ def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64
     weight = mean_rows.reshape(units, cells)
     total = np.maximum(weight.sum(axis=0), 1e-30)
     return np.asarray((mean_share.reshape(splits, units, cells) * weight).sum(axis=1) / total)
-
-
-def repetition_deletions(draw: Repetition, slides: Int64, cells: Int64) -> list[Deletions]:
-    """Of every split of a repetition."""
-    return [deletions(rows, slides, cells) for rows in draw.training]

@@ -218,7 +218,7 @@ def worst_slides(resampling: Resampling, tested: Tested) -> tuple[SlideValue, ..
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
                 value=float(by_slide[slide]),
-                meaning=f"with an average slide in its place the drop would be {-by_slide[slide]:.4f} smaller",
+                meaning=f"an average slide instead would make the drop {-by_slide[slide]:.4f} smaller",
             )
         )
     return tuple(slides)
