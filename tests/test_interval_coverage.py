@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from planted_drops import DropDesign, drop_of_ridge
 from planted_slides import Design
 from sklearn.metrics import adjusted_rand_score
 
-from pathorob_checks.metrics import masson_loftus, robustness_index
+from pathorob_checks.metrics import robustness_index
 from pathorob_checks.metrics.cluster_combinations import Chosen
 from pathorob_checks.metrics.cluster_uncertainty import Combination, score_uncertainty, slide_scores
-from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.inputs import Labels
 from pathorob_checks.metrics.intervals import interval_of
 
@@ -74,22 +74,9 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
     assert 0.92 <= coverage([interval for _, interval in results], truth) <= 0.98
 
 
-def drops(rng: np.random.Generator, level: float) -> np.ndarray:
-    """(20,) drops as accuracies of tests of 100 patches give them, the classifier as good as its draw."""
-    accuracies = rng.binomial(100, rng.beta(30, 30 * (1 - level) / level, (5, 20))) / 100
-    return np.asarray((accuracies[1:] / accuracies[0]).mean(axis=0) - 1)
-
-
-def test_the_performance_drop_over_repetitions() -> None:
-    rng = np.random.default_rng(0)
-    truth = float(np.mean([drops(rng, 0.7) for _ in range(2_000)]))
-    results = [drop_resampling("performance_drop_id", drops(rng, 0.7), {}) for _ in range(SIMULATIONS)]
-    assert 0.92 <= coverage([interval_of(these) for these in results], truth) <= 0.98
-
-
-def test_the_mean_drop_over_cohorts() -> None:
-    rng = np.random.default_rng(1)
-    levels = (0.6, 0.7, 0.8)
-    truth = float(np.mean([drops(rng, level) for level in levels for _ in range(2_000)]))
-    results = [masson_loftus([drops(rng, level) for level in levels])[1] for _ in range(SIMULATIONS)]
-    assert 0.92 <= coverage(results, truth) <= 0.98
+@pytest.mark.parametrize("domain", ["ID", "OOD"])
+def test_the_performance_drop_of_new_slides(domain: str) -> None:
+    design = DropDesign(home=8, away=8, repetitions=10)
+    results = [drop_of_ridge(design, seed, (domain,))[domain] for seed in range(SIMULATIONS)]
+    truth = float(np.mean([result.value for result in results]))
+    assert 0.92 <= coverage([interval_of(result) for result in results], truth) <= 0.98

@@ -71,7 +71,7 @@ class Without:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Predictions:
     """What the classifiers of one domain predicted for their test rows.
 
     Attributes
@@ -127,7 +127,7 @@ class DropEffects:
 _QUARTER = 0.25
 
 
-def drop_effects(tested: Tested, chosen: Bool | None = None) -> DropEffects | None:
+def drop_effects(tested: Predictions, chosen: Bool | None = None) -> DropEffects | None:
     """Effects on the drop in a domain, or in a group of its rows.
 
     In the domain the drop is the mean over repetitions of (mean accuracy of splits 1.. / accuracy of split
@@ -205,7 +205,7 @@ class _Repetition:
     slides, cells : (n,) int64 codes.
     """
 
-    def __init__(self, tested: Tested, number: int, here: Bool) -> None:
+    def __init__(self, tested: Predictions, number: int, here: Bool) -> None:
         self.rows = rows = tested.rows[number][here]
         self._truth = tested.classes.codes[rows]
         self._here, self._without = here, tested.without[number]
@@ -235,7 +235,7 @@ def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
     return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
 
 
-def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:
+def _means_of_cells(tested: Predictions, of_repetition: list[_Repetition]) -> Float64:
     """(splits, cells) share of right predictions: means of slides over repetitions, weighted by rows."""
     splits, cells = len(of_repetition[0].right), len(tested.centers.names) * len(tested.classes.names)
     units = len(tested.slides.names)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Tested, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Predictions, drop_effects
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
@@ -30,7 +30,7 @@ NOTE = (
 
 
 def drop_resampling(
-    metric: str, effects: DropEffects, tested: Tested, protocol: Mapping[str, object]
+    metric: str, effects: DropEffects, tested: Predictions, protocol: Mapping[str, object]
 ) -> Resampling:
     """Effects of slides and repetitions whose squares add up to the variance of the drop.
 
@@ -73,7 +73,7 @@ def drop_resampling(
     )
 
 
-def _cells_of_slides(tested: Tested) -> tuple[tuple[str, ...], ...]:
+def _cells_of_slides(tested: Predictions) -> tuple[tuple[str, ...], ...]:
     """The cells in which each slide has patches, by name."""
     classes = len(tested.classes.names)
     pairs = np.unique(np.stack([tested.slides.codes, tested.cells]), axis=1)
@@ -145,7 +145,7 @@ def draws_share(resampling: Resampling) -> float:
     return float(drawn / total) if total else 0.0
 
 
-def drop_groups(metric: str, tested: Tested, confidence: float) -> dict[str, tuple[GroupValue, ...]]:
+def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str, tuple[GroupValue, ...]]:
     """Drop of each test center (balanced accuracy there) and class (recall), worst first.
 
     The ratio of the means over repetitions, minus 1, since in a group an accuracy of 0 can occur. Groups
@@ -157,7 +157,7 @@ def drop_groups(metric: str, tested: Tested, confidence: float) -> dict[str, tup
     }
 
 
-def _groups(metric: str, tested: Tested, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
+def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
     everything = np.unique(np.concatenate(tested.rows))
     measured = {}
     for number, name in enumerate(labels.names):
@@ -179,7 +179,7 @@ def _groups(metric: str, tested: Tested, labels: Labels, confidence: float) -> t
     return tuple(sorted(groups, key=lambda group: group.value))
 
 
-def cell_values(tested: Tested) -> tuple[CellValue, ...]:
+def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
     """Change of each cell's recall from the balanced split to the mean over the correlated splits."""
     cells = []
     for center, center_name in enumerate(tested.centers.names):
@@ -203,7 +203,7 @@ def cell_values(tested: Tested) -> tuple[CellValue, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
-def worst_slides(resampling: Resampling, tested: Tested) -> tuple[SlideValue, ...]:
+def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValue, ...]:
     """The slides that make the drop larger, as test or as training slides, largest effect first."""
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
     by_slide = effects[: len(tested.slides.names)]
@@ -228,7 +228,7 @@ def _names(column: Labels, rows: Int64) -> str:
     return " + ".join(column.names[code] for code in np.unique(column.codes[rows]))
 
 
-def _change_of_recall(tested: Tested, here: list[npt.NDArray[np.bool_]]) -> tuple[float, float] | None:
+def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) -> tuple[float, float] | None:
     """Share of right predictions among these rows: at split 0 and over the others, mean of repetitions."""
     first, later = [], []
     for rows, splits, those in zip(tested.rows, tested.predicted, here, strict=True):

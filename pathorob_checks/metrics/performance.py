@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.drop_effects import Deletions, Tested, Without, deletions, drop_effects
+from pathorob_checks.metrics.drop_effects import Deletions, Predictions, Without, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
     cell_values,
@@ -298,7 +298,7 @@ def performance_drop(
     trains = np.zeros(len(slides.names), dtype=bool)
     trains[slides.codes[(patches.subset != "OOD").to_numpy()]] = True
     inside, outside = (
-        Tested(rows=rows, **parts, classes=classes, centers=centers, slides=slides, trains=trains)
+        Predictions(rows=rows, **parts, classes=classes, centers=centers, slides=slides, trains=trains)
         for rows, parts in (
             ([draw.id_test for draw in drawn], _together([outcome.inside for outcome in outcomes])),
             ([draw.ood_test for draw in drawn], _together([outcome.outside for outcome in outcomes])),
@@ -351,7 +351,7 @@ class _Outcome:
 
 
 def _together(parts: list[_Predicted]) -> dict[str, Any]:
-    """Of all repetitions, as `Tested` takes them."""
+    """Of all repetitions, as `Predictions` takes them."""
     return {"predicted": [part.predicted for part in parts], "without": [part.without for part in parts]}
 
 
@@ -416,7 +416,7 @@ class _Domain:
     interval: Interval
 
 
-def _domain(metric: str, tested: Tested, protocol: dict[str, object], confidence: float) -> _Domain:
+def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
     effects = drop_effects(tested)
     if effects is None:
         raise MetricError(

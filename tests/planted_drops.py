@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
-from pathorob_checks.metrics.drop_effects import Tested, Without, deletions, drop_effects
+from pathorob_checks.metrics.drop_effects import Predictions, Without, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.inputs import Int64, labels
 from pathorob_checks.metrics.resampling import Resampling
@@ -121,7 +121,7 @@ class DropDesign:
             x += other_fm * np.random.default_rng(seed + 10**6).standard_normal(x.shape)
         return x.astype(np.float32)
 
-    def ridge_predictions(self, x: npt.NDArray[np.float32]) -> dict[str, Tested]:
+    def ridge_predictions(self, x: npt.NDArray[np.float32]) -> dict[str, Predictions]:
         """By domain, what ridge regressions predict, also without each training slide."""
         table = self.table
         classes, centers, slides = (
@@ -153,7 +153,7 @@ class DropDesign:
                         )
                     )
         return {
-            domain: Tested(
+            domain: Predictions(
                 rows=rows[domain],
                 predicted=predicted[domain],
                 without=without[domain],
@@ -179,11 +179,15 @@ def _ridge(x: Float64, target: Float64, counts: Float64, tested: Float64) -> Int
     return np.asarray(((tested @ x.T) @ (roots[:, :, None] * inner)).argmax(axis=2))
 
 
-def resamplings(tested: dict[str, Tested], chosen: Sequence[str] = tuple(DOMAINS)) -> dict[str, Resampling]:
-    """By domain, where the drop is defined."""
+def drop_of_ridge(
+    design: DropDesign, seed: int, domains: Sequence[str] = tuple(DOMAINS), *, other_fm: float = 0.0
+) -> dict[str, Resampling]:
+    """By domain, the drop of ridge regressions on a simulated cohort, with the effects of its slides."""
+    tested = design.ridge_predictions(design.embeddings(seed, other_fm=other_fm))
     measured = {}
-    for domain in chosen:
+    for domain in domains:
         effects = drop_effects(tested[domain])
-        if effects is not None:
-            measured[domain] = drop_resampling(DOMAINS[domain], effects, tested[domain], {})
+        if effects is None:
+            raise ValueError(f"simulation {seed} has no accuracy at the balanced split")
+        measured[domain] = drop_resampling(DOMAINS[domain], effects, tested[domain], {})
     return measured
