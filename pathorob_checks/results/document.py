@@ -104,6 +104,9 @@ class Check(Document):
         How the interval was made and what it leaves out.
     drift : float or None
         By how much the precision of the forward pass may move the value; it widens the interval.
+    p_value : float or None
+        One-sided, of the hypothesis that the truth is on the other side of the bound than the value; None
+        without an interval.
     bound : float
         What the value must reach, on the metric's scale.
     direction : {'>=', '<='}
@@ -187,6 +190,7 @@ class Check(Document):
     confidence: Finite | None = None
     interval_note: str = ""
     drift: Finite | None = None
+    p_value: Annotated[Finite, Field(ge=0, le=0.5)] | None = None
     bound: Finite
     direction: Direction
     rule: Rule
