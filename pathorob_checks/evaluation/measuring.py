@@ -114,7 +114,7 @@ class Measuring:
                 remedy=hint(computation.view, cohort.views, "its views are {known}"),
             )
         arguments = {
-            **computation.settings,
+            **self._terms.profile.settings_of(computation),
             **{name: getattr(view, name) for name in computation.design},
             **({"device": self._inputs.settings.device} if computation.takes_device else {}),
             **({"confidence": self._terms.profile.confidence} if computation.takes_confidence else {}),

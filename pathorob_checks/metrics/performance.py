@@ -456,10 +456,13 @@ _COMPUTATION = Computation(
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     design=("schedule",),
     settings={"repetitions": 20},
+    version=2,
 )
 
 
-def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = None) -> Metric:
+def _drop(
+    name: str, label: str, where: str, missing: tuple[str, str] | None = None, *, out_of_domain: bool = False
+) -> Metric:
     return Metric(
         name=name,
         label=label,
@@ -477,6 +480,7 @@ def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = N
             "Otherwise use another FM.",
         ),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
+        out_of_domain=out_of_domain,
         missing=missing,
         published=partial(published_scores, name),
     )
@@ -493,5 +497,6 @@ METRICS = (
             "mark the patches of a medical center that never trains as OOD in the cohort, or make the "
             "criterion 'required = false' in a criteria file",
         ),
+        out_of_domain=True,
     ),
 )

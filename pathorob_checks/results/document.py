@@ -461,6 +461,28 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
 
 
+class Release(Document):
+    """The verdict on an FM: its criteria taken together.
+
+    Attributes
+    ----------
+    fm, method : what was judged.
+    verdict : pass, fail, inconclusive, or error where a criterion was not measured.
+    family : how failures were corrected for their number, as in the profile.
+    planned : number of its criteria in the plan.
+    decisive : ids of the checks that decided it: those that are missed, or those that are not surely met.
+    sentence : the verdict and its reason.
+    """
+
+    fm: str
+    method: str = NO_METHOD
+    verdict: Verdict
+    family: str
+    planned: int
+    decisive: tuple[str, ...] = ()
+    sentence: str
+
+
 class ResultsDocument(Document):
     """The content of a results file.
 
@@ -472,6 +494,7 @@ class ResultsDocument(Document):
     outcome, summary : what became of the run, as one word and as one sentence.
     metrics : facts of every metric that a check is about.
     runs : the FM and the cohort of each subject.
+    releases : the verdict on each FM.
     checks, integrity : what was checked.
     other_failures : ids of failed tests that are neither.
     problems : sentences about what went wrong with the run itself.
@@ -485,6 +508,7 @@ class ResultsDocument(Document):
     environment: Environment
     metrics: dict[str, MetricFacts]
     runs: tuple[Run, ...] = ()
+    releases: tuple[Release, ...] = ()
     checks: tuple[Check, ...] = ()
     integrity: tuple[IntegrityCheck, ...] = ()
     other_failures: tuple[str, ...] = ()
