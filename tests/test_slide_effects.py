@@ -36,27 +36,31 @@ def counts(x: Float32, table: pd.DataFrame, k: int, *, paired: bool) -> npt.NDAr
 
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("both_classes", [False, True])
-def test_counts_without_a_slide_are_those_of_the_cohort_without_it(paired: bool, both_classes: bool) -> None:
+@pytest.mark.parametrize("column", ["slide_id", "case_id"])
+def test_counts_without_a_slide_or_case_are_those_of_the_cohort_without_it(
+    paired: bool, both_classes: bool, column: str
+) -> None:
     design = replace(DESIGN, centers=3 if paired else 2, both_classes=both_classes)
     whole = design.table()
+    whole["case_id"] = whole.slide_id.str.replace("/3", "/0")  # the first and the last slide of a cell
     x = design.embeddings(whole, 3)
     table = paired_table(whole) if paired else whole.assign(row=whole.index)
-    k, slides = 4, labels(table, "slide_id", "test")
+    k, slides, units = 4, labels(table, "slide_id", "test"), labels(table, column, "test")
     parts = [np.flatnonzero(table.subset == name) for name in table.subset.unique()]
     rows = np.concatenate(parts)
-    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 10, choose("cpu"), None)
+    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 20, choose("cpu"), None)
     same = [
         column.to_numpy()[lists] == column.to_numpy()[rows, None]
         for column in (table.biological_class, table.medical_center)
     ]
     so, os_ = same[0] & ~same[1], ~same[0] & same[1]
     one = np.zeros(len(rows), dtype=np.int64)
-    changes = counts_without_slides(so, os_, slides.codes[lists], slides.codes[rows], one, 1, k)[:, 0]
+    changes = counts_without_slides(so, os_, units.codes[lists], units.codes[rows], one, 1, k)[:, 0]
     before = counts(x[table.row], table, k, paired=paired)
-    for slide, name in enumerate(slides.names):
-        left = (table.slide_id != name).to_numpy()
+    for unit, name in enumerate(units.names):
+        left = (table[column] != name).to_numpy()
         after = counts(x[table.row[left]], table[left], k, paired=paired)
-        np.testing.assert_allclose(changes[slide], after - before, atol=1e-6)
+        np.testing.assert_allclose(changes[unit], after - before, atol=1e-6)
     assert (changes != 0).any(axis=1).all()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,18 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True)
+class Units(Labels):
+    """What an interval draws anew, as labels; `noun` says what they are."""
+
+    noun: Literal["slide", "case"]
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What two resamplings must share: nothing where slides are drawn, as in results without cases."""
+        return {} if self.noun == "slide" else {"drawn": "cases"}
 
 
 def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float32:
@@ -124,7 +136,7 @@ def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1
     return Labels(codes.astype(np.int64), tuple(map(str, names)))
 
 
-def resampling_units(patches: pd.DataFrame, metric: str) -> Labels:
+def resampling_units(patches: pd.DataFrame, metric: str) -> Units:
     """What an interval draws anew: the cases (patients) of the column `case_id`, or the slides without it.
 
     Slides of one case have tissue of one patient and are prepared together, so they vary together.
@@ -136,7 +148,7 @@ def resampling_units(patches: pd.DataFrame, metric: str) -> Labels:
     """
     slides = labels(patches, "slide_id", metric)
     if CASE not in patches.columns:
-        return slides
+        return Units(slides.codes, slides.names, "slide")
     cases = labels(patches, CASE, metric)
     case_of = np.zeros(len(slides), dtype=np.int64)
     case_of[slides.codes] = cases.codes
@@ -148,4 +160,4 @@ def resampling_units(patches: pd.DataFrame, metric: str) -> Labels:
             f"{metric}: slide {slides.names[slide]!r} has patches of the cases {both[0]!r} and {both[1]!r}",
             remedy=f"write the one case of every slide into the column {CASE!r}",
         )
-    return cases
+    return Units(cases.codes, cases.names, "case")
