@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from cohort_folders import write_cohort
+from own_forms import load, parquet_table, problem, twelve, write_manifest
 from planted_slides import DESIGN, measured
 
+from pathorob_checks import evaluate
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics import difference, robustness_index
 from pathorob_checks.metrics.inputs import resampling_units
@@ -75,3 +82,89 @@ def test_values_by_case_and_by_slide_have_no_paired_difference() -> None:
     by_case = robustness_index(x, table.assign(case_id=table.slide_id), k=5)
     with pytest.raises(MetricError, match="different protocols \\(drawn None and 'cases'\\)"):
         difference(by_case.measurement(), by_slide.measurement())
+
+
+# --- in a cohort's table ------------------------------------------------------------------------------
+
+CASES = ["p1", "p2", "p3", "p4", "p5", "p6"]  # of the six slides of `twelve()`, two patches each
+CaseOfPatch = list[str]
+
+
+def manifest(place: Path, cases: CaseOfPatch) -> Path:
+    folder = write_manifest(place, twelve())
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    table.assign(case_id=cases).to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+def parquet(place: Path, cases: CaseOfPatch) -> Path:
+    path = place / "cohort.parquet"
+    pq.write_table(parquet_table(twelve()).append_column("case_id", pa.array(cases)), path)
+    return path
+
+
+FORMS = pytest.mark.parametrize("write", [manifest, parquet])
+Write = Callable[[Path, CaseOfPatch], Path]
+
+
+@FORMS
+def test_cases_are_kept_for_the_metrics_and_are_part_of_the_digest(write: Write, tmp_path: Path) -> None:
+    digests = []
+    for number, cases in enumerate([CASES, [*CASES[:5], "p1"]]):
+        (place := tmp_path / str(number)).mkdir()
+        cohort = load(write(place, [case for case in cases for _ in range(2)]))
+        drop, index = (cohort.views[name].patches for name in ("performance_drop", "robustness_index"))
+        assert drop.case_id.tolist() == [case for case in cases for _ in range(2)]
+        assert index.case_id.tolist() == drop.case_id.tolist()[: len(index)]
+        digests.append((cohort.images, cohort.digest))
+    assert digests[0][0] == digests[1][0]
+    assert digests[0][1] != digests[1][1]
+    assert "case_id" not in load(write_manifest(tmp_path / "without", twelve())).patches.columns
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("cases", "words"),
+    [
+        (["p1", "p2", *["p3"] * 10], "slide 'ANA' is of two cases: 'p1' ({} "),
+        (["P1", "P1", "p2", "p2", *["p1"] * 8], " and 'P1' ({}"),
+        (["p1", "p1", " ", *["p1"] * 9], "has an empty cell in column 'case_id'"),
+    ],
+)
+def test_cases_that_contradict_each_other_are_refused(
+    write: Write, cases: CaseOfPatch, words: str, tmp_path: Path
+) -> None:
+    sentence = problem(write(tmp_path, cases))
+    assert words.split("{")[0] in sentence
+    assert "; " in sentence
+
+
+def test_a_column_that_is_probably_meant_as_the_case_is_refused(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, twelve())
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    table.assign(Case="p1").to_csv(folder / "manifest.csv", index=False)
+    assert "a column 'Case' that is probably meant as 'case_id'" in problem(folder)
+
+
+CRITERIA = """schema = "pathorob-checks/criteria/1"
+name = "mine"
+[[criteria]]
+id = "index"
+metric = "robustness_index"
+at_least = 0.5
+rationale = "A test."
+"""
+
+
+def test_a_run_draws_the_cases_of_the_manifest(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path / "slides", slides=4)
+    table = pd.read_csv(folder / "manifest.csv", dtype=str)
+    table["case_id"] = table.slide_id.replace("-1$", "-0", regex=True)
+    table.to_csv(folder / "manifest.csv", index=False)
+    (tmp_path / "gate.toml").write_text(CRITERIA)
+    [check] = evaluate(
+        "demo:color-sensitive", cohorts=folder, criteria=tmp_path / "gate.toml", cache=tmp_path / "cache"
+    ).checks
+    assert check.resampling is not None
+    assert len(check.resampling.units) == 12
+    assert "the cases show no variation" in check.interval_note
