@@ -11,9 +11,15 @@ from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import masson_loftus, robustness_index
 from pathorob_checks.metrics.cluster_combinations import Chosen
-from pathorob_checks.metrics.cluster_uncertainty import Combination, score_uncertainty, slide_scores
+from pathorob_checks.metrics.cluster_halves import HalfScore
+from pathorob_checks.metrics.cluster_uncertainty import (
+    Combination,
+    MeasuredCombination,
+    score_uncertainty,
+    scores_without,
+)
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
-from pathorob_checks.metrics.inputs import Labels
+from pathorob_checks.metrics.inputs import Labels, Units
 from pathorob_checks.metrics.intervals import interval_of
 
 pytestmark = pytest.mark.slow
@@ -56,11 +62,19 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
             ari_class=np.array([adjusted_rand_score(cls, clusters)] * 2),
             ari_center=np.array([adjusted_rand_score(center, clusters)] * 2),
         )
+        without = scores_without(slide, cls, center, [clusters, clusters])
+        names = tuple(map(str, range(cells * slides)))
         uncertainty = score_uncertainty(
-            [combination],
-            [slide_scores(slide, cls, center, [clusters, clusters])],
-            [[combination.score] * 2],
-            Labels(slide, tuple(map(str, range(cells * slides)))),
+            [
+                MeasuredCombination(
+                    combination=combination,
+                    without=without,
+                    without_slides=without,
+                    of_halves=[HalfScore(*[combination.score] * 4)] * 2,
+                )
+            ],
+            Units(slide, names, "slide"),
+            Labels(slide, names),
             Labels(cls, ("0", "1")),
             Labels(center, ("0", "1")),
             Chosen([((0, 1), (0, 1))], 1, np.ones(2, np.int64), np.ones(2, np.int64)),

@@ -14,7 +14,7 @@ from planted_slides import DESIGN, paired_table
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import robustness_index
-from pathorob_checks.metrics.cluster_uncertainty import slide_scores
+from pathorob_checks.metrics.cluster_uncertainty import scores_without
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.neighbor_lists import neighbor_lists
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
@@ -79,11 +79,11 @@ def test_ari_without_a_slide_is_that_of_the_other_patches() -> None:
     rng = np.random.default_rng(0)
     slides, classes, centers = (rng.integers(0, n, 60) for n in (6, 2, 2))
     clusterings = [rng.integers(0, 3, 60) for _ in range(2)]
-    scores = slide_scores(slides, classes, centers, clusterings)
+    scores = scores_without(slides, classes, centers, clusterings)
     for column, without in ((classes, scores.class_without), (centers, scores.center_without)):
         expected = [
             np.mean([adjusted_rand_score(column[slides != s], c[slides != s]) for c in clusterings])
-            for s in scores.slides
+            for s in scores.units
         ]
         np.testing.assert_allclose(without, expected, atol=1e-12)
         assert len(set(without)) == 6

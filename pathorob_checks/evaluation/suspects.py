@@ -63,6 +63,8 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     measurement = measured.measurement
     if measurement.interval is None or _misses(measurement, criterion):
         return None
+    if measurement.unstable:
+        return Suspect(kind="cohort", sentence=f"{measurement.unstable}.")
     if measured.drawn != "slides":
         vary = "repetitions vary too much" if measured.drawn else "interval is too wide"
         return Suspect(kind="cohort", sentence=f"the {vary} to decide at this value.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.ends import combined
+from pathorob_checks.metrics.ends import combined, why_not_drawn
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -104,8 +104,8 @@ def mean_over_cohorts(
 
     Notes
     -----
-    Where a value is at an end of its scale, distances from the value to the ends of the cohorts' intervals
-    are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
+    Where a value is at an end of its scale, or unstable, distances from the value to the ends of the cohorts'
+    intervals are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
 
     References
     ----------
@@ -161,13 +161,14 @@ def mean_over_cohorts(
             confidence=confidence,
             cohorts=len(sides),
         )
-    if any(side.informative_slides is not None for side in sides):
+    if reason := why_not_drawn(sides):
+        together = combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed)
         return Aggregate(
             metric=metrics[0],
             value=value,
-            interval=combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed),
-            note=f"From the intervals of {len(sides)} cohorts, because a value is at the end of its scale; "
-            "other cohorts are not covered.",
+            interval=together and enclosing((value,), *together),
+            note=f"{reason}. The intervals of {len(sides)} cohorts are therefore combined; other cohorts are "
+            "not covered.",
             confidence=confidence,
             cohorts=len(sides),
         )
@@ -188,7 +189,7 @@ def mean_over_cohorts(
     return Aggregate(
         metric=metrics[0],
         value=value,
-        interval=enclosing(value, value + away[0], value + away[1]),
+        interval=enclosing((value,), value + away[0], value + away[1]),
         note=f"Slides of each of {len(sides)} cohorts drawn independently; other cohorts are not covered.",
         confidence=confidence,
         cohorts=len(sides),

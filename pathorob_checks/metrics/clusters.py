@@ -20,10 +20,11 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
 from pathorob_checks.metrics.cluster_uncertainty import (
     Combination,
+    MeasuredCombination,
     Pair,
-    SlideScores,
+    ScoreUncertainty,
     score_uncertainty,
-    slide_scores,
+    scores_without,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.inputs import (
@@ -34,6 +35,7 @@ from pathorob_checks.metrics.inputs import (
     in_range,
     labels,
     refuse_zero_rows,
+    resampling_units,
 )
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
@@ -169,6 +171,7 @@ class ClusteringScore:
             resampling=self.resampling,
             slides=self.slides,
             groups=self.groups,
+            unstable=self.resampling.unstable if self.resampling else "",
         )
 
 
@@ -196,7 +199,7 @@ def clustering_score(
         NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
     patches : pandas.DataFrame
         N rows with the columns `biological_class` and `medical_center`, and `slide_id`, without which there
-        is no interval; row i describes embedding i.
+        is no interval, and `case_id` where a patient has several slides; row i describes embedding i.
     trials : int, default 50
         Number of k-means runs with different seeds at the chosen K.
     clusters : sequence of int, default range(2, 31)
@@ -225,12 +228,15 @@ def clustering_score(
     MetricError
         One class or center only, no pair of classes x pair of centers with four filled cells, a combination
         with too few or identical patches, no trials, fewer than two combinations, a confidence outside 0 to
-        1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
+        1, too few draws, embeddings with NaN or infinity, a slide of two cases, or a table that does not fit
+        the embeddings.
 
     Notes
     -----
-    The interval is about other slides from the same centers and classes, other seeds, and, where combinations
-    are a sample, other samples. Where clusters are unstable it is too narrow, and its note says so.
+    The interval is about other slides from the same centers and classes, or other cases (patients) where
+    `patches` has the column `case_id`, other seeds, and, where combinations are a sample, other samples.
+    Where the clusters are unstable, it includes the least and the greatest score of halves of the slides, and
+    `unstable` of the measurement says so.
 
     References
     ----------
@@ -254,7 +260,7 @@ def clustering_score(
     >>> round(result.value, 2)
     0.41
     """
-    from pathorob_checks.metrics.cluster_halves import half_scores, halves
+    from pathorob_checks.metrics.cluster_halves import Clustered, contestants, half_scores, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows
     from pathorob_checks.numerics import device as devices
     from pathorob_checks.numerics.kmeans import Run
@@ -289,10 +295,11 @@ def clustering_score(
     compute = devices.choose(device)
     _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
+    units = resampling_units(patches, METRIC) if slides else None
     done: list[Combination] = []
-    without: list[SlideScores] = []
-    of_halves: list[list[float]] = []
-    masks = halves(slides.codes, classes.codes * len(centers) + centers.codes, seed) if slides else []
+    measured: list[MeasuredCombination] = []
+    cells = classes.codes * len(centers) + centers.codes
+    masks = halves(units.codes, cells, seed) if units else []
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
@@ -300,16 +307,26 @@ def clustering_score(
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             figures = yield from _combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
-            done.append(Combination(classes=class_pair, centers=center_pair, **figures))
-            if slides is None:
+            combination = Combination(classes=class_pair, centers=center_pair, **figures)
+            done.append(combination)
+            if slides is None or units is None:
                 continue
-            without.append(slide_scores(slides.codes[rows], cls, center, labelings))
-            of_halves.append([])
-            taken = [half[rows] for half in masks]
-            trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(kmeans, embedding_codes[rows], cls, center, taken, trial):
-                of_halves[-1].append(score)
+            without = scores_without(units.codes[rows], cls, center, labelings)
+            of_slides = without
+            if units.noun != "slide":
+                of_slides = scores_without(slides.codes[rows], cls, center, labelings)
+            of_halves = []
+            clustered = Clustered(kmeans, points, embedding_codes[rows], cls, center)
+            trial = Run(K=combination.K, starts=STARTS_PER_TRIAL, seed=SEED)
+            others = contestants(combination.silhouettes)[1:]
+            for score in half_scores(clustered, [half[rows] for half in masks], trial, others, compute):
+                of_halves.append(score)
                 yield
+            measured.append(
+                MeasuredCombination(
+                    combination=combination, without=without, without_slides=of_slides, of_halves=of_halves
+                )
+            )
 
     ongoing: Iterable[object] = steps()
     if progress is not None:
@@ -319,18 +336,19 @@ def clustering_score(
         for _ in ongoing:
             pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
-    uncertainty = score_uncertainty(
-        done,
-        without,
-        of_halves,
-        slides,
-        classes,
-        centers,
-        chosen,
-        confidence=confidence,
-        draws=draws,
-        seed=seed,
-    )
+    uncertainty = ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
+    if slides is not None and units is not None:
+        uncertainty = score_uncertainty(
+            measured,
+            units,
+            slides,
+            classes,
+            centers,
+            chosen,
+            confidence=confidence,
+            draws=draws,
+            seed=seed,
+        )
     return ClusteringScore(
         value=float(by_trial.mean()),
         interval=uncertainty.interval,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.ends import combined
+from pathorob_checks.metrics.ends import combined, why_not_drawn
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -98,8 +98,8 @@ def difference(
     Notes
     -----
     Repetitions have a Student's t interval of their differences. Where a value is at an end of its scale, no
-    slide makes a difference; then the interval is not paired: distances from each value to the ends of its
-    own interval are squared and added [1]_.
+    slide makes a difference, and where one is unstable, no slide alone; then the interval is not paired:
+    distances from each value to the ends of its own interval are squared and added [1]_.
 
     References
     ----------
@@ -141,14 +141,15 @@ def difference(
         if first.drawn == "slides"
         else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
     )
-    at_end = [side for side in (first, second) if side.informative_slides is not None]
-    if at_end:
+    if reason := why_not_drawn((first, second)):
         interval = combined((first, second), (1, -1), confidence, draws, seed)
-        note = (
-            f"A value of {at_end[0].value:g} is at the end of its scale, where leaving a slide out changes "
-            "nothing. The interval is therefore not paired but combines the intervals of both; it is wide."
+        note = f"{reason}. The interval is therefore not paired but combines those of both; it is wide."
+        return Difference(
+            value=value,
+            interval=interval and enclosing((value,), *interval),
+            note=note,
+            confidence=confidence,
         )
-        return Difference(value=value, interval=interval, note=note, confidence=confidence)
     strata = Strata(first.cells)
     if strata.alone.all():
         return Difference(value=value, interval=None, note="", confidence=confidence)
@@ -170,7 +171,7 @@ def difference(
         away *= widening(freedom, confidence)
     return Difference(
         value=value,
-        interval=enclosing(value, value + away[0], value + away[1]),
+        interval=enclosing((value,), value + away[0], value + away[1]),
         note=note,
         confidence=confidence,
     )

@@ -35,7 +35,7 @@ class Resampling(BaseModel):
         `slides` are drawn with replacement (and trials, where the metric has them); `repetitions` have a
         Student's t interval.
     units : tuple of str
-        Their names; slide ids where slides are drawn.
+        Their names; ids of slides, or of cases, where those are drawn.
     cells : tuple of tuple of str
         The cells (center x class) in which each unit has patches. Units are drawn within strata: cells and
         what is linked to them by units that have patches in several.
@@ -46,11 +46,14 @@ class Resampling(BaseModel):
     informative_slides : int or None
         Number of slides with informative patches, where the value is at an end of its scale and leaving a
         slide out changes nothing; None elsewhere.
+    jumps_between : tuple of (float, float) or None
+        Least and greatest value on halves of the slides where the value jumps between them: no sum of effects
+        tells that, so the interval includes both. None where the value is stable.
 
     Raises
     ------
     ValueError
-        Units, cells and effects differ in length, or a value is not finite.
+        Units, cells and effects differ in length, a value is not finite, or ends are in the wrong order.
 
     See Also
     --------
@@ -84,9 +87,20 @@ class Resampling(BaseModel):
     effects: tuple[Finite, ...]
     protocol: Mapping[str, Any]
     informative_slides: int | None = Field(default=None, ge=0)
+    jumps_between: tuple[Finite, Finite] | None = None
 
     @model_validator(mode="after")
     def _units_belong_together(self) -> Resampling:
         if not len(self.units) == len(self.cells) == len(self.effects):
             raise ValueError("units, cells and effects must have the same length")
+        if self.jumps_between is not None and self.jumps_between[0] > self.jumps_between[1]:
+            raise ValueError("the ends of jumps_between must be in order")
         return self
+
+    @property
+    def unstable(self) -> str:
+        """A clause that says between what the value jumps; "" where it is stable."""
+        if self.jumps_between is None:
+            return ""
+        least, greatest = self.jumps_between
+        return f"the value is unstable: on halves of the slides it goes from {least:.2f} to {greatest:.2f}"
