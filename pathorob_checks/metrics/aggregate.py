@@ -183,8 +183,8 @@ def mean_over_cohorts(
         variances.append(float(values_drawn.var()))
         freedoms.append(strata.degrees_of_freedom(residuals))
     total = sum(variances)
-    parts = zip(variances, freedoms, strict=True)
-    freedom = total**2 / sum(v**2 / f for v, f in parts) if total else np.inf
+    uncertain = sum((v / total) ** 2 / f for v, f in zip(variances, freedoms, strict=True)) if total else 0
+    freedom = 1 / uncertain if uncertain else np.inf  # effects of rounding alone have no degrees of freedom
     away = (np.quantile(drawn, tails(confidence)) - value) * widening(freedom, confidence)
     return Aggregate(
         metric=metrics[0],
