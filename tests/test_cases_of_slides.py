@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from cohort_folders import write_cohort
 from own_forms import load, parquet_table, problem, twelve, write_manifest
-from planted_slides import DESIGN, measured
+from planted_slides import DESIGN, Design, measured
 
 from pathorob_checks import evaluate
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics import difference, robustness_index
+from pathorob_checks.metrics import clustering_score, difference, robustness_index
 from pathorob_checks.metrics.inputs import resampling_units
 
 SLIDES = pd.DataFrame({"slide_id": ["b", "a", "b", "c"]})
@@ -82,6 +82,35 @@ def test_values_by_case_and_by_slide_have_no_paired_difference() -> None:
     by_case = robustness_index(x, table.assign(case_id=table.slide_id), k=5)
     with pytest.raises(MetricError, match="different protocols \\(drawn None and 'cases'\\)"):
         difference(by_case.measurement(), by_slide.measurement())
+
+
+# --- clustering score ---------------------------------------------------------------------------------
+
+
+def test_cases_of_one_slide_each_have_the_clustering_intervals_of_the_slides() -> None:
+    x, table, _ = measured(0)
+    by_slide = clustering_score(x, table, trials=2, clusters=[2, 3])
+    by_case = clustering_score(x, table.assign(case_id="of " + table.slide_id), trials=2, clusters=[2, 3])
+    assert by_case.value == by_slide.value
+    assert by_case.interval == pytest.approx(by_slide.interval)
+    assert by_case.slides == by_slide.slides
+    assert "Cases are drawn" in by_case.interval_note
+    assert "Slides are drawn" in by_slide.interval_note
+
+
+def test_cases_are_left_out_and_halved_whole() -> None:
+    """Slides that are alike within cases: the interval by case is wider, the slides named are the same."""
+    design = Design(slides=8, patches=6, biology=1.5, center=0.8, slide=0.05, slides_per_case=2, case=0.8)
+    table = design.table()
+    x = design.embeddings(table, 0)
+    by_slide = clustering_score(x, table.drop(columns="case_id"), trials=2, clusters=[2])
+    by_case = clustering_score(x, table, trials=2, clusters=[2])
+    assert (by_case.value, by_case.slides) == (by_slide.value, by_slide.slides)
+    assert by_case.interval is not None
+    assert by_slide.interval is not None
+    assert by_case.interval[0] < by_slide.interval[0]
+    assert by_case.resampling is not None
+    assert len([cells for cells in by_case.resampling.cells if "class" in cells[0]]) == 16
 
 
 # --- in a cohort's table ------------------------------------------------------------------------------

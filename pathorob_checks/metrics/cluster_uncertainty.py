@@ -48,8 +48,8 @@ UNSTABLE_NOTE = (
     "intervals contained the true value in 94 to 96 %."
 )
 # By how many standard deviations of what slides with fixed clusters do the scores of the halves must differ.
-# Halves of stable clusters differ by about four; by more than ten in 0 to 5 % of simulated cohorts with stable
-# clusters, and in 93 to 97 % of those whose clusters follow biology or centers by chance.
+# Halves of stable clusters differ by about four; by more than ten in 0 to 5 % of simulated cohorts with
+# stable clusters, and in 93 to 97 % of those whose clusters follow biology or centers by chance.
 _JUMPS = 10.0
 
 
