@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pathorob_checks.metrics.inputs import Float32, Int64
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
-from pathorob_checks.numerics.kmeans import KMeansRuns, Run
+
+if TYPE_CHECKING:
+    import torch
+
+    from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 
 Bool = npt.NDArray[np.bool_]
 HALVES = 20

@@ -7,7 +7,7 @@ ARI(center).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
+from pathorob_checks.metrics.cluster_trials import (
+    SEED,
+    STARTS_PER_TRIAL,
+    cluster_combination,
+    rows_of_combination,
+)
 from pathorob_checks.metrics.cluster_uncertainty import (
+    METRIC,
     Combination,
     MeasuredCombination,
     Pair,
@@ -29,8 +36,6 @@ from pathorob_checks.metrics.cluster_uncertainty import (
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.inputs import (
     Float32,
-    Int64,
-    Labels,
     as_embeddings,
     in_range,
     labels,
@@ -41,7 +46,6 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
-from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import counted
@@ -50,10 +54,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-METRIC = "clustering_score"
-SEED = 1337
-STARTS_TO_CHOOSE_K = 20
-STARTS_PER_TRIAL = 5
 Float64 = npt.NDArray[np.float64]
 
 
@@ -303,9 +303,11 @@ def clustering_score(
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
-            rows = _rows(embedding_codes, classes, centers, class_pair, center_pair, max(clusters))
+            rows = rows_of_combination(
+                embedding_codes, classes, centers, class_pair, center_pair, max(clusters)
+            )
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
-            figures = yield from _combination(points, cls, center, clusters, trials, compute)
+            figures = yield from cluster_combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
             combination = Combination(classes=class_pair, centers=center_pair, **figures)
             done.append(combination)
@@ -363,70 +365,6 @@ def clustering_score(
         groups=uncertainty.groups,
         resampling=uncertainty.resampling,
     )
-
-
-def _rows(
-    embedding_codes: Int64,
-    classes: Labels,
-    centers: Labels,
-    class_pair: Pair,
-    center_pair: Pair,
-    most_clusters: int,
-) -> Int64:
-    """Row numbers of a combination, cell after cell: k-means draws its first centers by row number.
-
-    `embedding_codes` are (N,) codes, equal for equal embeddings.
-    """
-    cells = [
-        (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
-        for cls, center in product(class_pair, center_pair)
-    ]
-    rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
-    distinct = len(np.unique(embedding_codes[rows]))
-    if distinct <= most_clusters:
-        raise MetricError(
-            f"{METRIC}: {' and '.join(class_pair)} in {' and '.join(center_pair)} have {distinct} different "
-            f"embeddings, too few for {most_clusters} clusters",
-            remedy="add patches, or ask for fewer clusters",
-        )
-    return rows
-
-
-def _combination(
-    points: Float32,
-    classes: Int64,
-    centers: Int64,
-    clusters: Sequence[int],
-    trials: int,
-    device: torch.device,
-) -> Generator[None, None, dict[str, Any]]:
-    """Figures of one combination; pauses after every k-means."""
-    from pathorob_checks.numerics.kmeans import KMeansRuns, Run
-    from pathorob_checks.numerics.silhouettes import cosine_silhouettes
-
-    kmeans = KMeansRuns(points, device)
-    choices = []
-    for choice in kmeans.labels([Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters]):
-        choices.append(choice)
-        yield
-    silhouettes = dict(zip(clusters, cosine_silhouettes(points, choices, device), strict=True))
-    best = max(silhouettes, key=lambda K: silhouettes[K])
-    ari_class, ari_center, labelings = [], [], []
-    for labeling in kmeans.labels(
-        [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
-    ):
-        ari_class.append(float(adjusted_rand(contingency(classes, labeling))))
-        ari_center.append(float(adjusted_rand(contingency(centers, labeling))))
-        labelings.append(labeling)
-        yield
-    return {
-        "K": best,
-        "silhouettes": silhouettes,
-        "ari_class": np.array(ari_class),
-        "ari_center": np.array(ari_center),
-        "labelings": labelings,
-        "kmeans": kmeans,
-    }
 
 
 def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:

@@ -74,6 +74,10 @@ class Resampling(BaseModel):
     ... )
     >>> Resampling.model_validate_json(drops.model_dump_json()) == drops  # a file keeps it
     True
+    >>> drops.model_copy(update={"jumps_between": (-0.2, 0.1)}).unstable
+    'the value is unstable: on halves of the slides it goes from -0.20 to 0.10'
+    >>> drops.unstable
+    ''
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
