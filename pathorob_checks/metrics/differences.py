@@ -137,7 +137,7 @@ def difference(
     effects = np.stack([np.array(first.effects), np.array(second.effects)[places]], axis=1)
     value = first.value - second.value
     note = (
-        "Paired: the same slides are drawn for both."
+        f"Paired: the same {first.noun}s are drawn for both."
         if first.drawn == "slides"
         else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
     )
@@ -198,7 +198,7 @@ def refuse_unpaired(new: Resampling, base: Resampling) -> None:
     if here != there:
         only = sorted(unit for unit, _ in here ^ there)
         raise MetricError(
-            f"{new.metric}: base and new were not measured on the same {new.drawn} ({len(only)} differ, "
+            f"{new.metric}: base and new were not measured on the same {new.noun}s ({len(only)} differ, "
             f"among them {', '.join(map(repr, only[:_SHOWN]))})",
             remedy="measure the base again on this cohort",
         )

@@ -40,7 +40,7 @@ class Units(Labels):
 
     @property
     def protocol(self) -> dict[str, str]:
-        """What two resamplings must share: nothing where slides are drawn, as in results without cases."""
+        """What two resamplings must share (see `Resampling.noun`); nothing for slides, as without cases."""
         return {} if self.noun == "slide" else {"drawn": "cases"}
 
 

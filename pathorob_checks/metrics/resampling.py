@@ -76,8 +76,8 @@ class Resampling(BaseModel):
     True
     >>> drops.model_copy(update={"jumps_between": (-0.2, 0.1)}).unstable
     'the value is unstable: on halves of the slides it goes from -0.20 to 0.10'
-    >>> drops.unstable
-    ''
+    >>> drops.unstable, drops.noun
+    ('', 'repetition')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +100,11 @@ class Resampling(BaseModel):
         if self.jumps_between is not None and self.jumps_between[0] > self.jumps_between[1]:
             raise ValueError("the ends of jumps_between must be in order")
         return self
+
+    @property
+    def noun(self) -> str:
+        """What a unit is: `slide`, `case` or `repetition`."""
+        return "case" if self.protocol.get("drawn") == "cases" else self.drawn.removesuffix("s")
 
     @property
     def unstable(self) -> str:
