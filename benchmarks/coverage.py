@@ -85,6 +85,18 @@ def measured_index(design: Design, k: int, seed: int, *, paired: bool = False, o
     return robustness_index(x, table, k=k, paired=paired, device="cpu")
 
 
+def by_slide(design: Design, k: int) -> Callable[[int], Simulation]:
+    """The interval of a cohort whose cases are not known."""
+
+    def simulate(count: int) -> Simulation:
+        table = design.table().drop(columns="case_id")
+        for seed in range(count):
+            result = robustness_index(design.embeddings(table, seed), table, k=k, device="cpu")
+            yield result.value, result.interval or (0.0, 0.0)
+
+    return simulate
+
+
 def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
     """The interval if slides were drawn as queries only, which the package does not do."""
     table = design.table()
@@ -258,6 +270,11 @@ def scenarios() -> list[Scenario]:
     paired = Design(slides=6, patches=8, biology=1, center=1, slide=0.7, classes=3, centers=3)
     several = Design(slides=8, patches=10, biology=1, center=1, slide=0.7, classes=3, both_classes=True)
     three = replace(FEW, slides=6, centers=3)
+    wide = Design(slides=8, patches=15, biology=6, center=6, slide=0.3, dim=1024)
+    calm = replace(wide, biology=4, center=4)
+    cases = Design(slides=12, patches=10, biology=1, center=1, slide=0.4, slides_per_case=2, case=0.6)
+    twins = replace(cases, slide=0.1, case=0.8)
+    few_cases = replace(cases, slides_per_case=3)
     lines += [
         Scenario("robustness index", "strong slide effects", index(strong, 11)),
         Scenario("robustness index", "paired, 9 subsets", index(paired, 11, paired=True)),
@@ -267,9 +284,17 @@ def scenarios() -> list[Scenario]:
             "robustness index", "mean over 3 cohorts", index_mean([FEW, paired, replace(MANY, slides=8)], 7)
         ),
         worst_center(three, 7),
+        Scenario("robustness index", "1,024 dimensions, few informative", index(wide, 11)),
+        Scenario("robustness index", "1,024 dimensions, weak slide effects", index(calm, 11)),
+        Scenario("robustness index", "cases of 2 slides", index(cases, 9)),
+        Scenario("robustness index", "cases of 2 slides, almost equal", index(twins, 9)),
+        Scenario("robustness index", "4 cases of 3 slides a cell", index(few_cases, 9)),
+        Scenario("(not claimed)", "index, cases of 2 slides not known", by_slide(cases, 9)),
+        Scenario("(not claimed)", "index, cases of 2 almost equal slides not known", by_slide(twins, 9)),
         Scenario("(not used)", "slides drawn as queries alone", queries_alone(MANY, 11)),
     ]
     clusters = Design(slides=6, patches=8, biology=2.0, center=0.7, slide=0.5)
+    clustered_cases = replace(clusters, slides=12, slides_per_case=2, slide=0.3, case=0.4)
     lines += [
         Scenario("clustering score", name, clustering(planted))
         for name, planted in (
@@ -279,6 +304,9 @@ def scenarios() -> list[Scenario]:
             ("clusters are centers", replace(clusters, biology=0.7, center=2.0)),
             ("unstable: biology or centers by chance", replace(clusters, biology=2.2, center=2.2)),
             ("unstable: mostly biology", replace(clusters, biology=2.2, center=1.9)),
+            ("clusters are biology, cases of 2 slides", clustered_cases),
+            ("9 combinations: biology", replace(clusters, classes=3, centers=3)),
+            ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
     ]
     return lines + drop_scenarios()

@@ -202,6 +202,7 @@ class Measuring:
             rows=sum(part.rows for part in parts.values()),
             protocol={name: {"value": part.value, **part.protocol} for name, part in parts.items()},
             cells=tuple(sorted(cells, key=lambda cell: badness(cell.value))),
+            unstable="; ".join(f"on {name} {part.unstable}" for name, part in parts.items() if part.unstable),
         )
         return Measured(
             measurement=measurement,
@@ -239,6 +240,7 @@ class Measuring:
             interval=change.interval,
             interval_note=change.note,
             resampling=None,
+            unstable=new.unstable or (old.unstable and f"of the baseline {old.unstable}"),
         )
         compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
         return Measured(

@@ -63,16 +63,20 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     measurement = measured.measurement
     if measurement.interval is None or _misses(measurement, criterion):
         return None
+    if measurement.unstable:
+        return Suspect(kind="cohort", sentence=f"{measurement.unstable}.")
     if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
         return Suspect(kind="cohort", sentence="the interval is too wide to decide at this value.")
     low, high = measurement.interval
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
-    sentence = "too few slides to decide at this value."
+    resampling = measurement.resampling
+    noun = resampling.noun if resampling else "slide"
+    sentence = f"too few {noun}s to decide at this value."
     if times >= 100:
         sentence = "the value is so close to the bound that only a far larger cohort could decide."
     elif times > 1:
-        sentence = f"too few slides to decide; about {times:.2g} times as many would suffice at this value."
+        sentence = f"too few {noun}s to decide; about {times:.2g} times as many would suffice at this value."
     return Suspect(kind="cohort", sentence=sentence)
 
 
@@ -94,9 +98,8 @@ def _slides(measured: Measured, criterion: Criterion, drift: float | None) -> Su
     cell, fewest = min(count.items(), key=lambda item: (item[1], item[0]), default=("", FEW_SLIDES))
     if fewest >= FEW_SLIDES:
         return None
-    return Suspect(
-        kind="cohort", sentence=f"{cell} has only {counted(fewest, 'slide')}, so the interval is uncertain."
-    )
+    few = counted(fewest, resampling.noun)
+    return Suspect(kind="cohort", sentence=f"{cell} has only {few}, so the interval is uncertain.")
 
 
 _LOOKS: tuple[Callable[[Measured, Criterion, float | None], Suspect | None], ...] = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.ends import combined
+from pathorob_checks.metrics.ends import combined, why_not_drawn
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -105,8 +105,8 @@ def mean_over_cohorts(
 
     Notes
     -----
-    Where a value is at an end of its scale, distances from the value to the ends of the cohorts' intervals
-    are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
+    Where a value is at an end of its scale, or unstable, distances from the value to the ends of the cohorts'
+    intervals are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
 
     References
     ----------
@@ -146,13 +146,14 @@ def mean_over_cohorts(
         )
     check_settings(confidence, metrics[0], draws)
     value = float(np.mean([side.value for side in sides]))
-    if any(side.informative_slides is not None for side in sides):
+    if reason := why_not_drawn(sides):
+        together = combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed)
         return Aggregate(
             metric=metrics[0],
             value=value,
-            interval=combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed),
-            note=f"From the intervals of {len(sides)} cohorts, because a value is at the end of its scale; "
-            "other cohorts are not covered.",
+            interval=together and enclosing((value,), *together),
+            note=f"{reason}. The intervals of {len(sides)} cohorts are therefore combined; other cohorts are "
+            "not covered.",
             confidence=confidence,
             cohorts=len(sides),
         )
@@ -177,13 +178,13 @@ def mean_over_cohorts(
         variances.append(float(values_drawn.var()))
         freedoms.append(strata.degrees_of_freedom(residuals))
     total = sum(variances)
-    parts = zip(variances, freedoms, strict=True)
-    freedom = total**2 / sum(v**2 / f for v, f in parts) if total else np.inf
+    uncertain = sum((v / total) ** 2 / f for v, f in zip(variances, freedoms, strict=True)) if total else 0
+    freedom = 1 / uncertain if uncertain else np.inf  # effects of rounding alone have no degrees of freedom
     away = (np.quantile(drawn, tails(confidence)) - value) * widening(freedom, confidence)
     return Aggregate(
         metric=metrics[0],
         value=value,
-        interval=enclosing(value, value + away[0], value + away[1]),
+        interval=enclosing((value,), value + away[0], value + away[1]),
         note=f"Slides of each of {len(sides)} cohorts drawn independently; other cohorts are not covered.",
         confidence=confidence,
         cohorts=len(sides),

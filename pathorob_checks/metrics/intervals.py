@@ -64,7 +64,8 @@ def interval_of(
     Slides: percentiles of bootstrap draws of the effects, on the scale on which they add up, about the value;
     distances to it times the ratio of Student's t to normal quantiles, with Satterthwaite's degrees of
     freedom, because few slides say little about how slides vary. Where repetitions take part: Student's t,
-    with the same degrees of freedom.
+    with the same degrees of freedom. A value that jumps between halves of the slides has an interval that
+    includes the least and the greatest of theirs.
 
     Examples
     --------
@@ -101,17 +102,18 @@ def intervals_of(
         else:
             low, high = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
         ends = from_scale(np.array([place + low, place + high]), resampling.scale)
-        intervals.append(enclosing(resampling.value, ends[0], ends[1]))
+        known = (resampling.value, *(resampling.jumps_between or ()))
+        intervals.append(enclosing(known, ends[0], ends[1]))
     return intervals
 
 
-def enclosing(value: float, low: float, high: float) -> tuple[float, float]:
-    """The ends, moved to the value where it lies beyond.
+def enclosing(values: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """The ends, moved to the values where those lie beyond.
 
     A clustering score can pass 1 by a hair, because agreement by less than chance is below 0, while
-    `bounded` ends at 1.
+    `bounded` ends at 1; and a sum in another order can differ from the value in its last digit.
     """
-    return min(float(low), value), max(float(high), value)
+    return min(float(low), *values), max(float(high), *values)
 
 
 def tails(confidence: float) -> tuple[float, float]:
