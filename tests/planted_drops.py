@@ -17,7 +17,7 @@ import pandas as pd
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.drop_effects import Predictions, Without, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
-from pathorob_checks.metrics.inputs import Int64, labels
+from pathorob_checks.metrics.inputs import Int64, labels, resampling_units
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import published_schedule
 
@@ -127,11 +127,12 @@ class DropDesign:
         classes, centers, slides = (
             labels(table, column, "drop") for column in ("biological_class", "medical_center", "slide_id")
         )
+        units = resampling_units(table, "drop")
         points = np.hstack([x.astype(np.float64), np.ones((len(x), 1))])
         target = np.eye(len(classes.names))[classes.codes]
         cells = centers.codes * len(classes.names) + classes.codes
-        trains = np.zeros(len(slides.names), dtype=bool)
-        trains[slides.codes[(table.subset != "OOD").to_numpy()]] = True
+        trains = np.zeros(len(units.names), dtype=bool)
+        trains[units.codes[(table.subset != "OOD").to_numpy()]] = True
         predicted: dict[str, list[list[Int64]]] = {domain: [] for domain in DOMAINS}
         without: dict[str, list[list[Without]]] = {domain: [] for domain in DOMAINS}
         rows: dict[str, list[Int64]] = {domain: [] for domain in DOMAINS}
@@ -142,14 +143,14 @@ class DropDesign:
                 predicted[domain].append([])
                 without[domain].append([])
             for training in draw.training:
-                left_out = deletions(training, slides.codes, cells)
+                left_out = deletions(training, units.codes, cells)
                 counts = np.vstack([np.ones(len(training)), left_out.multiplicity])
                 for domain, places in tested.items():
                     best = _ridge(points[training], target[training], counts, points[places])
                     predicted[domain][-1].append(best[0])
                     without[domain][-1].append(
                         Without(
-                            slides=left_out.slides, share=left_out.share, predicted=best[1:].astype(np.int16)
+                            units=left_out.units, share=left_out.share, predicted=best[1:].astype(np.int16)
                         )
                     )
         return {
@@ -160,6 +161,7 @@ class DropDesign:
                 classes=classes,
                 centers=centers,
                 slides=slides,
+                units=units,
                 trains=trains,
             )
             for domain in DOMAINS

@@ -117,7 +117,7 @@ def test_the_others_of_a_cell_take_the_place_of_a_slide() -> None:
     slides = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     cells = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 0])  # slide 4 has a row in either cell
     left_out = deletions(rows, slides, cells)
-    np.testing.assert_array_equal(left_out.slides, [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(left_out.units, [0, 1, 2, 3, 4])
     four, two = 4 / 3, 2.0  # cells of four and of two slides
     np.testing.assert_allclose(left_out.multiplicity[0], [0, 0, *(four,) * 4, 1, 1, 1, four])
     np.testing.assert_allclose(left_out.multiplicity[4], [*(four,) * 6, two, two, 0, 0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from planted_drops import DOMAINS, DropDesign, drop_of_ridge
 
+from pathorob_checks.metrics import performance_drop
 from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import draws_share, drop_resampling
 from pathorob_checks.metrics.intervals import interval_of
@@ -46,13 +47,13 @@ def test_a_training_slide_moves_the_drop_as_its_deletions_do(
     tested = predicted[domain]
     effects = drop_effects(tested)
     assert effects is not None
-    slide = int(tested.without[0][0].slides[0])
+    slide = int(tested.without[0][0].units[0])
     shown = []
     for rows, splits, without in zip(tested.rows, tested.predicted, tested.without, strict=True):
         before = [accuracy(tested, split, rows) for split in splits]
         after = list(before)
         for split, deleted in enumerate(without):
-            place = np.flatnonzero(deleted.slides == slide)
+            place = np.flatnonzero(deleted.units == slide)
             if place.size:
                 fell = before[split] - accuracy(tested, deleted.predicted[place[0]], rows)
                 after[split] -= float(deleted.share[place[0]]) * fell
@@ -145,3 +146,24 @@ def test_weights_of_units_count_in_their_strata() -> None:
     expected = (effects - share * effects.sum()) / np.sqrt(1 - share)
     np.testing.assert_allclose(Strata(cells, weights.tolist()).residuals(effects), expected)
     assert Strata(cells, weights.tolist()).freedom[0] == pytest.approx(100 / 28 - 1)
+
+
+def test_slides_of_one_case_are_left_out_together() -> None:
+    """As if the two slides of a case were one: the same effects, under the case's name."""
+    design = DropDesign(repetitions=2)
+    table = design.table.copy()
+    x = design.embeddings(3)
+    alone = performance_drop(x, table, repetitions=2)
+    table["case_id"] = table.slide_id
+    same = performance_drop(x, table, repetitions=2)
+    assert same.id_interval == alone.id_interval
+    assert "drawn" not in alone.id_resampling.protocol
+    number = table.slide_id.str.rpartition("/")[2].astype(int) // 2
+    table["case_id"] = table.slide_id.str.rpartition("/")[0] + "/case " + number.astype(str)
+    cases = performance_drop(x, table, repetitions=2)
+    assert cases.id_drop == alone.id_drop
+    assert cases.id_resampling.protocol["drawn"] == "cases"
+    assert "0/0/case 0" in cases.id_resampling.units
+    assert cases.id_interval != alone.id_interval
+    assert cases.id_slides[0].meaning.startswith("an average case instead")
+    assert " + " in cases.id_slides[0].slide_id

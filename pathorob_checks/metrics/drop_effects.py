@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.inputs import Int64, Labels
+from pathorob_checks.metrics.inputs import Int64, Labels, Units
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -24,34 +24,34 @@ class Deletions:
 
     Attributes
     ----------
-    slides : (G,) int64 codes.
+    units : (G,) int64 codes of what is left out: slides, or the cases that they belong to.
     multiplicity : (G, n) float32, how often each of the n training rows counts without the slide: its own
         rows not at all, the others of its cells more often, so that the cells' weights stay.
     share : (G,) float64, by how much the effect of leaving a slide out is to be shrunk: in a cell of k slides
         the others take its place with weight k / (k - 1), which overstates its effect by this factor.
     """
 
-    slides: Int64
+    units: Int64
     multiplicity: npt.NDArray[np.float32]
     share: Float64
 
 
-def deletions(rows: Int64, slides: Int64, cells: Int64) -> Deletions:
-    """Leave out each slide of a training set; `slides` and `cells` are codes of all rows of the table."""
-    slide, cell = slides[rows], cells[rows]
-    members = np.unique(slide)
+def deletions(rows: Int64, units: Int64, cells: Int64) -> Deletions:
+    """Leave out each unit of a training set; `units` and `cells` are codes of all rows of the table."""
+    unit, cell = units[rows], cells[rows]
+    members = np.unique(unit)
     multiplicity = np.ones((len(members), len(rows)), dtype=np.float32)
     share = np.ones(len(members))
-    in_cell = {number: np.unique(slide[cell == number]).size for number in np.unique(cell)}
+    in_cell = {number: np.unique(unit[cell == number]).size for number in np.unique(cell)}
     for place, member in enumerate(members):
-        own = slide == member
+        own = unit == member
         for number in np.unique(cell[own]):
             k = in_cell[number]
             if k > 1:
                 multiplicity[place, cell == number] = k / (k - 1)
                 share[place] = min(share[place], (k - 1) / k)
         multiplicity[place, own] = 0
-    return Deletions(slides=members, multiplicity=multiplicity, share=share)
+    return Deletions(units=members, multiplicity=multiplicity, share=share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +60,12 @@ class Without:
 
     Attributes
     ----------
-    slides : (G,) int64 codes.
+    units : (G,) int64 codes.
     share : (G,) float64, see `Deletions`.
     predicted : (G, n) int16 classes.
     """
 
-    slides: Int64
+    units: Int64
     share: Float64
     predicted: npt.NDArray[np.int16]
 
@@ -80,7 +80,8 @@ class Predictions:
     predicted : for each repetition and split the (n,) classes.
     without : for each repetition and split.
     classes, centers, slides : labels of all rows of the table.
-    trains : (slides,) bool, whether the slide can train.
+    units : what the interval draws anew: slides, or cases.
+    trains : (units,) bool, whether the unit can train.
     """
 
     rows: list[Int64]
@@ -89,6 +90,7 @@ class Predictions:
     classes: Labels
     centers: Labels
     slides: Labels
+    units: Units
     trains: Bool
 
     @property
@@ -163,18 +165,18 @@ def drop_effects(tested: Predictions, chosen: Bool | None = None) -> DropEffects
         slopes = _slopes(np.full(len(first), -ratio / first.mean()), np.full(len(first), first.mean()), later)
         drops = ratio - 1 + (slopes * accuracies).sum(axis=1)
     means = _means_of_cells(tested, of_repetition)
-    units = len(tested.slides.names)
-    outside = np.unique(np.concatenate([one.slides for one in of_repetition]))
+    units = len(tested.units.names)
+    outside = np.unique(np.concatenate([one.units for one in of_repetition]))
     independent = not tested.trains[outside].any()
     test, training = np.zeros((len(first), units)), np.zeros((len(first), units))
     through = np.zeros((len(first), units, len(outside))) if independent else None
     for place, (one, slope) in enumerate(zip(of_repetition, slopes, strict=True)):
         deviation = (one.right - means[:, one.cells]) * one.weights
-        test[place] = np.bincount(one.slides, slope @ deviation, minlength=units)
+        test[place] = np.bincount(one.units, slope @ deviation, minlength=units)
         effects = one.fall_without(slope, units)
         training[place] = effects.sum(axis=1)
         if through is not None:
-            member = one.slides[:, None] == outside
+            member = one.units[:, None] == outside
             through[place] = effects @ member
     return DropEffects(
         value=float(drops.mean()),
@@ -202,7 +204,7 @@ class _Repetition:
     right : (splits, n) float64, 1 where the prediction is right.
     weights : (n,) float64 with which rows count in the balanced accuracy.
     rows : (n,) int64 row numbers in the table.
-    slides, cells : (n,) int64 codes.
+    units, cells : (n,) int64 codes.
     """
 
     def __init__(self, tested: Predictions, number: int, here: Bool) -> None:
@@ -214,7 +216,7 @@ class _Repetition:
         )
         present, count = np.unique(self._truth, return_counts=True)
         self.weights = 1 / (len(present) * count[np.searchsorted(present, self._truth)])
-        self.slides, self.cells = tested.slides.codes[rows], tested.cells[rows]
+        self.units, self.cells = tested.units.codes[rows], tested.cells[rows]
 
     def fall_without(self, slope: Float64, units: int) -> Float64:
         """(U, n) by how much the drop falls through each row without each training slide."""
@@ -222,7 +224,7 @@ class _Repetition:
         for split, (factor, without) in enumerate(zip(slope, self._without, strict=True)):
             right = without.predicted[:, self._here] == self._truth
             fall = (self.right[split] - right) * self.weights
-            effects[without.slides] += factor * without.share[:, None] * fall
+            effects[without.units] += factor * without.share[:, None] * fall
         return effects
 
 
@@ -238,10 +240,10 @@ def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
 def _means_of_cells(tested: Predictions, of_repetition: list[_Repetition]) -> Float64:
     """(splits, cells) share of right predictions: means of slides over repetitions, weighted by rows."""
     splits, cells = len(of_repetition[0].right), len(tested.centers.names) * len(tested.classes.names)
-    units = len(tested.slides.names)
+    units = len(tested.units.names)
     share, count, times = np.zeros((splits, units * cells)), np.zeros(units * cells), np.zeros(units * cells)
     for one in of_repetition:
-        part = one.slides * cells + one.cells
+        part = one.units * cells + one.cells
         rows = np.bincount(part, minlength=units * cells)
         some = rows > 0
         times += some

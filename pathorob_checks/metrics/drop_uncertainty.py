@@ -40,8 +40,8 @@ def drop_resampling(
     V = V_te + max(0, S) + W', where S is the variance by the training slides without products of a repetition
     or a test slide with itself, which are noise.
     """
-    cells = _cells_of_slides(tested)
-    rows = np.bincount(tested.slides.codes, minlength=len(tested.slides.names)).astype(np.float64)
+    cells = _cells_of_units(tested)
+    rows = np.bincount(tested.units.codes, minlength=len(tested.units.names)).astype(np.float64)
     strata = Strata(cells, rows.tolist())
     repetitions = len(effects.drops)
     deviations = (effects.drops - effects.drops.mean()) / repetitions
@@ -64,7 +64,7 @@ def drop_resampling(
         value=effects.value,
         scale="identity",
         drawn="slides and repetitions",
-        units=(*tested.slides.names, *(f"repetition {number + 1}" for number in range(repetitions))),
+        units=(*tested.units.names, *(f"repetition {number + 1}" for number in range(repetitions))),
         cells=(*cells, *((REPETITIONS_CELL,),) * repetitions),
         effects=tuple(np.concatenate([slides, deviations * _root(left, of_draws)]).tolist()),
         weights=(*rows.tolist(), *(1.0,) * repetitions),
@@ -73,11 +73,11 @@ def drop_resampling(
     )
 
 
-def _cells_of_slides(tested: Predictions) -> tuple[tuple[str, ...], ...]:
-    """The cells in which each slide has patches, by name."""
+def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
+    """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
-    pairs = np.unique(np.stack([tested.slides.codes, tested.cells]), axis=1)
-    names: list[list[str]] = [[] for _ in tested.slides.names]
+    pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
+    names: list[list[str]] = [[] for _ in tested.units.names]
     for slide, cell in pairs.T:
         center, cls = divmod(int(cell), classes)
         names[slide].append(f"{tested.centers.names[center]} / {tested.classes.names[cls]}")
@@ -204,21 +204,22 @@ def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
 
 
 def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValue, ...]:
-    """The slides that make the drop larger, as test or as training slides, largest effect first."""
+    """The slides (or cases) that make the drop larger, as test or training slides, largest effect first."""
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
-    by_slide = effects[: len(tested.slides.names)]
+    noun = tested.units.noun
+    by_unit = effects[: len(tested.units.names)]
     slides = []
-    for slide in np.argsort(by_slide, kind="stable")[:_SLIDES_NAMED]:
-        if by_slide[slide] >= 0:
+    for unit in np.argsort(by_unit, kind="stable")[:_SLIDES_NAMED]:
+        if by_unit[unit] >= 0:
             break
-        rows = np.flatnonzero(tested.slides.codes == slide)
+        rows = np.flatnonzero(tested.units.codes == unit)
         slides.append(
             SlideValue(
-                slide_id=tested.slides.names[slide],
+                slide_id=_names(tested.slides, rows),
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
-                value=float(by_slide[slide]),
-                meaning=f"an average slide instead would make the drop {-by_slide[slide]:.4f} smaller",
+                value=float(by_unit[unit]),
+                meaning=f"an average {noun} instead would make the drop {-by_unit[unit]:.4f} smaller",
             )
         )
     return tuple(slides)

@@ -28,7 +28,7 @@ from pathorob_checks.metrics.drop_uncertainty import (
     drop_resampling,
     worst_slides,
 )
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
+from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels, resampling_units
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
@@ -277,6 +277,7 @@ def performance_drop(
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)
+    units = resampling_units(patches, METRIC)
     labels(patches, "subset", METRIC)
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
@@ -287,7 +288,7 @@ def performance_drop(
 
     drawn = list(schedule.repetitions(patches, repetitions))
     cells = centers.codes * len(classes.names) + classes.codes
-    work: Iterable[Any] = _outcomes(array, classes.codes, slides.codes, cells, drawn, devices.choose(device))
+    work: Iterable[Any] = _outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
     with devices.full_precision(), warnings.catch_warnings():
@@ -295,16 +296,22 @@ def performance_drop(
         warnings.simplefilter("ignore", ConvergenceWarning)
         outcomes = list(work)
     chosen = [outcome.regularisation for outcome in outcomes]
-    trains = np.zeros(len(slides.names), dtype=bool)
-    trains[slides.codes[(patches.subset != "OOD").to_numpy()]] = True
+    trains = np.zeros(len(units.names), dtype=bool)
+    trains[units.codes[(patches.subset != "OOD").to_numpy()]] = True
+    names: dict[str, Any] = {"classes": classes, "centers": centers, "slides": slides, "units": units}
     inside, outside = (
-        Predictions(rows=rows, **parts, classes=classes, centers=centers, slides=slides, trains=trains)
+        Predictions(rows=rows, **parts, **names, trains=trains)
         for rows, parts in (
             ([draw.id_test for draw in drawn], _together([outcome.inside for outcome in outcomes])),
             ([draw.ood_test for draw in drawn], _together([outcome.outside for outcome in outcomes])),
         )
     )
-    protocol = {"schedule": schedule.name, "repetitions": repetitions, "patches": len(array)}
+    protocol = {
+        "schedule": schedule.name,
+        "repetitions": repetitions,
+        "patches": len(array),
+        **units.protocol,
+    }
     id_domain = _domain("performance_drop_id", inside, protocol, confidence)
     ood_domain = (
         _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
@@ -356,7 +363,7 @@ def _together(parts: list[_Predicted]) -> dict[str, Any]:
 
 
 def _outcomes(
-    array: Float32, codes: Int64, slides: Int64, cells: Int64, drawn: list[Repetition], device: torch.device
+    array: Float32, codes: Int64, units: Int64, cells: Int64, drawn: list[Repetition], device: torch.device
 ) -> Iterator[_Outcome]:
     import torch
 
@@ -373,7 +380,7 @@ def _outcomes(
         tested = np.concatenate([draw.id_test, draw.ood_test])
         found: list[tuple[Int64, Deletions, Int64]] = []
         for classifier, rows in zip(fitted, draw.training, strict=True):
-            left_out = deletions(rows, slides, cells)
+            left_out = deletions(rows, units, cells)
             without = predictions_without(points, codes, rows, classifier, left_out.multiplicity, tested)
             found.append((classifier.predict(_take(points, tested)), left_out, without))
         border = len(draw.id_test)
@@ -393,9 +400,7 @@ def _predicted(splits: list[tuple[Int64, Deletions, Int64]], domain: slice) -> _
     return _Predicted(
         predicted=[predicted[domain] for predicted, _, _ in splits],
         without=[
-            Without(
-                slides=left_out.slides, share=left_out.share, predicted=without[:, domain].astype(np.int16)
-            )
+            Without(units=left_out.units, share=left_out.share, predicted=without[:, domain].astype(np.int16))
             for _, left_out, without in splits
         ],
     )
