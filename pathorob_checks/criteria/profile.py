@@ -155,7 +155,7 @@ class Profile(BaseModel):
         for entry in self.criteria if self.worst_ood_center else ():
             plain = entry.quantity == "value" and definition(entry.metric).out_of_domain
             if plain and (entry.metric, "worst-center") not in present:
-                yield entry.model_copy(update={"id": f"{entry.id}-worst-center", "group": "worst-center"})
+                yield entry.model_copy(update={"id": f"{entry.id}-worst", "group": "worst-center"})
 
     def settings_of(self, computation: Computation) -> dict[str, Any]:
         """The settings of a computation, with the profile's repetitions where it has any."""
