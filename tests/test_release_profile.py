@@ -24,13 +24,12 @@ def profile(**settings: Any) -> Profile:
 
 
 def test_the_worst_medical_center_out_of_domain_is_held_to_the_same_bound() -> None:
-    (drop, index, worst) = profile(worst_ood_center=True).criteria_for(["camelyon"])
+    (drop, worst, index) = profile(worst_ood_center=True).criteria_for(["camelyon"])
     assert (drop.id, index.id, worst.id) == ("drop", "index", "drop-worst")
     assert (worst.quantity, worst.bound, worst.metric) == ("worst-center", -0.1, "performance_drop_ood")
     assert len(profile().criteria_for(["camelyon"])) == 2
     assert any(
-        one.id == "performance-drop-ood-worst"
-        for one in load_profile("release").criteria_for(["tcga"])
+        one.id == "performance-drop-ood-worst" for one in load_profile("release").criteria_for(["tcga"])
     )
 
 

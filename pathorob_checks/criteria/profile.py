@@ -144,17 +144,17 @@ class Profile(BaseModel):
         CriteriaError : a bound refers to published values and none exist for the cohort.
         """
         names = tuple(cohorts)
-        entries = [*self.criteria, *self._of_worst_centers()]
-        places = [(place, entry) for entry in entries for place in entry.places(names)]
+        places = [(place, entry) for entry in self._entries() for place in entry.places(names)]
         places.sort(key=lambda one: (len(one[0]) > 1, names.index(one[0][0]) if len(one[0]) == 1 else 0))
         return tuple(entry.resolved(place, profile=self.name, rule=self.rule) for place, entry in places)
 
-    def _of_worst_centers(self) -> Iterator[CriterionEntry]:
-        """Criteria out of domain again, for the worst medical center, where the file has none for it."""
+    def _entries(self) -> Iterator[CriterionEntry]:
+        """The criteria, those out of domain also for the worst medical center if the file has none for it."""
         present = {(entry.metric, entry.group) for entry in self.criteria}
-        for entry in self.criteria if self.worst_ood_center else ():
+        for entry in self.criteria:
+            yield entry
             plain = entry.quantity == "value" and definition(entry.metric).out_of_domain
-            if plain and (entry.metric, "worst-center") not in present:
+            if self.worst_ood_center and plain and (entry.metric, "worst-center") not in present:
                 yield entry.model_copy(update={"id": f"{entry.id}-worst", "group": "worst-center"})
 
     def settings_of(self, computation: Computation) -> dict[str, Any]:
