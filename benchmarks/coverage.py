@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from metrics import machine
+from planted_drops import DOMAINS, DropDesign, drop_of_ridge
 from planted_slides import Design, paired_table
 from tabulate import tabulate
 
@@ -32,23 +33,20 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics import (
     clustering_score,
     difference,
-    masson_loftus,
     mean_over_cohorts,
+    performance_drop,
     robustness_index,
     worst_group,
 )
-from pathorob_checks.metrics.any_cohort_schedule import general_schedule
-from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.metrics.drop_uncertainty import drop_groups
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.neighbor_lists import neighbor_lists
-from pathorob_checks.numerics.logistic import balanced_accuracy
 from pathorob_checks.numerics.threads import limited
 
 Float64 = npt.NDArray[np.float64]
 Simulation = Iterator[tuple[float, Interval]]  # value and interval of each simulated cohort
-REPETITIONS = 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,18 @@ def measured_index(design: Design, k: int, seed: int, *, paired: bool = False, o
         table = paired_table(table)
         x = x[table.row]
     return robustness_index(x, table, k=k, paired=paired, device="cpu")
+
+
+def by_slide(design: Design, k: int) -> Callable[[int], Simulation]:
+    """The interval of a cohort whose cases are not known."""
+
+    def simulate(count: int) -> Simulation:
+        table = design.table().drop(columns="case_id")
+        for seed in range(count):
+            result = robustness_index(design.embeddings(table, seed), table, k=k, device="cpu")
+            yield result.value, result.interval or (0.0, 0.0)
+
+    return simulate
 
 
 def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
@@ -176,79 +186,78 @@ def clustering(design: Design) -> Callable[[int], Simulation]:
     return simulate
 
 
-def drops(design: Design, seed: int, repetitions: int) -> dict[str, Float64]:
-    """(repetitions,) drops in and out of domain, by the general schedule.
-
-    A ridge regression replaces the 15 logistic regressions of every split, with which this would take hours:
-    the intervals describe the draw of slides, for any classifier.
-    """
-    table = design.table()
-    x = design.embeddings(table, seed).astype(np.float64)
-    x = np.hstack([x, np.ones((len(x), 1))])
-    classes = np.unique(table.biological_class, return_inverse=True)[1]
-    target = np.eye(design.classes)[classes]
-    drop_values: dict[str, list[float]] = {"id": [], "ood": []}
-    schedule = general_schedule(table, repetitions=repetitions)
-    for drawn in schedule.repetitions(table, repetitions):
-        weights = []
-        for rows in drawn.training:
-            products = x[rows].T @ x[rows] + np.eye(x.shape[1])
-            weights.append(np.linalg.solve(products, x[rows].T @ target[rows]))
-        for domain, rows in (("id", drawn.id_test), ("ood", drawn.ood_test)):
-            predicted = [(x[rows] @ weight).argmax(axis=1) for weight in weights]
-            accuracies = [balanced_accuracy(classes[rows], labels) for labels in predicted]
-            drop_values[domain].append(float(np.mean(accuracies[1:]) / accuracies[0] - 1))
-    return {domain: np.array(values) for domain, values in drop_values.items()}
-
-
-def drop_on_new_slides(design: Design, domain: str, correct: float = 0.0) -> Callable[[int], Simulation]:
-    """The drop, every simulation with new slides.
-
-    With `correct`, test over training slides, the variance of the mean is that of Nadeau and Bengio 2003.
-    """
+def drop(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
+    """The drop of ridge regressions, whose deletions are exact, for new slides."""
 
     def simulate(count: int) -> Simulation:
         for seed in range(count):
-            values = drops(design, seed, REPETITIONS)[domain]
-            low, high = drop_interval(values)
-            value, factor = float(values.mean()), (1 + correct * REPETITIONS) ** 0.5
-            yield value, (value + (low - value) * factor, value + (high - value) * factor)
+            result = drop_of_ridge(design, seed, (domain,))[domain]
+            yield result.value, interval_of(result) or (result.value, result.value)
 
     return simulate
 
 
-def drop_interval(values: Float64) -> Interval:
-    resampling = drop_resampling("performance_drop_id", values, {})
-    return interval_of(resampling) or (resampling.value, resampling.value)
-
-
-def drop_on_the_same_slides(design: Design, cohorts: int) -> Callable[[int], Simulation]:
-    """Blocks of 20 repetitions on a few cohorts, minus the cohort's mean of all: the truth is 0."""
+def drop_by_the_metric(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
+    """The same by `performance_drop`: logistic regressions with validated C, deletions by one Newton step."""
 
     def simulate(count: int) -> Simulation:
-        blocks = -(-count // cohorts)
-        for seed in range(cohorts):
-            values = drops(design, seed, blocks * REPETITIONS)["id"]
-            for block in (values - values.mean()).reshape(blocks, REPETITIONS):
-                yield float(block.mean()), drop_interval(block)
+        for seed in range(count):
+            result = performance_drop(
+                design.embeddings(seed), design.table, repetitions=design.repetitions, device="cpu"
+            )
+            measured = result.measurements()[DOMAINS[domain]]
+            yield measured.value, measured.interval or (measured.value, measured.value)
 
     return simulate
 
 
-def drops_over_cohorts(designs: list[Design]) -> Callable[[int], Simulation]:
-    """Masson-Loftus over blocks of 20 repetitions of each of three cohorts; the truth is 0."""
+def drop_difference(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
+    """Paired difference of two FMs on the same slides."""
 
     def simulate(count: int) -> Simulation:
-        values = np.array([drops(d, n, count * REPETITIONS)["id"] for n, d in enumerate(designs)])
-        values -= values.mean(axis=1, keepdims=True)
-        for block in values.reshape(len(designs), count, REPETITIONS).swapaxes(0, 1):
-            yield masson_loftus(list(block))
+        for seed in range(count):
+            base, new = (
+                drop_of_ridge(design, seed, (domain,), other_fm=noise)[domain] for noise in (0.0, 0.7)
+            )
+            change = difference(new, base)
+            yield change.value, change.interval or (change.value, change.value)
 
     return simulate
 
 
-def zero(_: list[float]) -> float:
-    return 0.0
+def drop_mean(designs: list[DropDesign], domain: str) -> Callable[[int], Simulation]:
+    """Mean over independent cohorts."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            cohorts = [
+                drop_of_ridge(design, seed * len(designs) + number, (domain,))[domain]
+                for number, design in enumerate(designs)
+            ]
+            mean = mean_over_cohorts(cohorts)
+            yield mean.value, mean.interval or (mean.value, mean.value)
+
+    return simulate
+
+
+def worst_drop(design: DropDesign, domain: str, by: str) -> Scenario:
+    """The worst center or class; the truth is the lowest of the groups' mean values."""
+    values: dict[str, list[float]] = {}
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            tested = design.ridge_predictions(design.embeddings(seed))[domain]
+            groups = drop_groups(DOMAINS[domain], tested, 0.95)[by]
+            for group in groups:
+                values.setdefault(group.name, []).append(group.value)
+            worst = worst_group(groups)
+            if worst.interval is not None:
+                yield worst.value, worst.interval
+
+    name = f"{domain}, worst {by.replace('_', ' ')}"
+    return Scenario(
+        "performance drop", name, simulate, truth=lambda _: min(float(np.mean(v)) for v in values.values())
+    )
 
 
 def scenarios() -> list[Scenario]:
@@ -261,6 +270,11 @@ def scenarios() -> list[Scenario]:
     paired = Design(slides=6, patches=8, biology=1, center=1, slide=0.7, classes=3, centers=3)
     several = Design(slides=8, patches=10, biology=1, center=1, slide=0.7, classes=3, both_classes=True)
     three = replace(FEW, slides=6, centers=3)
+    wide = Design(slides=8, patches=15, biology=6, center=6, slide=0.3, dim=1024)
+    calm = replace(wide, biology=4, center=4)
+    cases = Design(slides=12, patches=10, biology=1, center=1, slide=0.4, slides_per_case=2, case=0.6)
+    twins = replace(cases, slide=0.1, case=0.8)
+    few_cases = replace(cases, slides_per_case=3)
     lines += [
         Scenario("robustness index", "strong slide effects", index(strong, 11)),
         Scenario("robustness index", "paired, 9 subsets", index(paired, 11, paired=True)),
@@ -270,9 +284,17 @@ def scenarios() -> list[Scenario]:
             "robustness index", "mean over 3 cohorts", index_mean([FEW, paired, replace(MANY, slides=8)], 7)
         ),
         worst_center(three, 7),
+        Scenario("robustness index", "1,024 dimensions, few informative", index(wide, 11)),
+        Scenario("robustness index", "1,024 dimensions, weak slide effects", index(calm, 11)),
+        Scenario("robustness index", "cases of 2 slides", index(cases, 9)),
+        Scenario("robustness index", "cases of 2 slides, almost equal", index(twins, 9)),
+        Scenario("robustness index", "4 cases of 3 slides a cell", index(few_cases, 9)),
+        Scenario("(not claimed)", "index, cases of 2 slides not known", by_slide(cases, 9)),
+        Scenario("(not claimed)", "index, cases of 2 almost equal slides not known", by_slide(twins, 9)),
         Scenario("(not used)", "slides drawn as queries alone", queries_alone(MANY, 11)),
     ]
     clusters = Design(slides=6, patches=8, biology=2.0, center=0.7, slide=0.5)
+    clustered_cases = replace(clusters, slides=12, slides_per_case=2, slide=0.3, case=0.4)
     lines += [
         Scenario("clustering score", name, clustering(planted))
         for name, planted in (
@@ -282,20 +304,74 @@ def scenarios() -> list[Scenario]:
             ("clusters are centers", replace(clusters, biology=0.7, center=2.0)),
             ("unstable: biology or centers by chance", replace(clusters, biology=2.2, center=2.2)),
             ("unstable: mostly biology", replace(clusters, biology=2.2, center=1.9)),
+            ("clusters are biology, cases of 2 slides", clustered_cases),
+            ("9 combinations: biology", replace(clusters, classes=3, centers=3)),
+            ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
     ]
-    drop = Design(slides=11, patches=4, biology=0.9, center=1.5, slide=0.5, outside_slides=6, dim=6)
-    others = [drop, replace(drop, biology=1.5), replace(drop, center=2.5)]
-    lines += [
-        Scenario("performance drop", "ID, same slides drawn again", drop_on_the_same_slides(drop, 3), zero),
-        Scenario(
-            "performance drop", "ID, mean over 3 cohorts, same slides", drops_over_cohorts(others), zero
-        ),
-        Scenario("(not claimed)", "drop ID, new slides", drop_on_new_slides(drop, "id")),
-        Scenario("(not claimed)", "drop OOD, new slides", drop_on_new_slides(drop, "ood")),
-        Scenario("(not used)", "drop ID, Nadeau-Bengio", drop_on_new_slides(drop, "id", 8 / 32)),
-        Scenario("(not used)", "drop OOD, Nadeau-Bengio", drop_on_new_slides(drop, "ood", 12 / 32)),
+    return lines + drop_scenarios()
+
+
+BASE = DropDesign()
+DROPS = {
+    "2x2, 11 slides a cell": BASE,
+    "strong slides": replace(BASE, slide=1.0),
+    "weak slides, 10 patches": replace(BASE, slide=0.2, patches=10),
+    "Camelyon's schedule": replace(BASE, home=17, away=17, schedule="camelyon", patches=8, outside_slides=10),
+    "near the ceiling": replace(BASE, biology=2.3, center=1.0, slide=0.6),
+    "accuracy 0.995": replace(BASE, biology=3.3, slide=0.6),
+    "deep drops": replace(BASE, center=3.0),
+    "deepest drops": replace(
+        BASE, biology=1.6, center=4.5, slide=0.4, patches=8, outside_slides=10, outside_shift=0.7
+    ),
+    "3x3, 4 slides in a cell": replace(
+        BASE, centers=3, classes=3, home=8, away=4, patches=8, outside_slides=5, biology=1.2
+    ),
+    "4x4": replace(BASE, centers=4, classes=4, home=12, away=12, dim=10, biology=1.3, center=1.8, patches=6),
+    "6x2": replace(
+        BASE, classes=6, home=10, away=6, dim=10, biology=1.5, center=2.0, patches=6, outside_slides=4
+    ),
+    "uneven out-of-domain slides of 2 centers": replace(
+        BASE, uneven=True, outside_centers=2, outside_shift=0.5, slide=0.7
+    ),
+    "uneven in-domain slides": replace(BASE, uneven_inside=True, slide=0.7),
+    "heavy-tailed slides": replace(BASE, heavy=True, slide=0.8),
+    "slides of 3 classes": replace(BASE, classes=3, shared=True, home=14, away=14, biology=1.2),
+    "3 out-of-domain slides a class": replace(BASE, outside_slides=3, slide=0.6),
+    "30 slides a cell": replace(BASE, home=30, away=30, outside_slides=20),
+    "60 dimensions": replace(BASE, dim=60, patches=10, biology=1.2, center=2.0),
+    "1,024 dimensions": replace(BASE, dim=1024, patches=6, biology=4.0, center=6.0),
+}
+BY_THE_METRIC = {
+    "logistic, 64 dimensions": replace(BASE, dim=64, patches=5, biology=1.1, repetitions=8),
+    "logistic, strong slides": replace(BASE, dim=64, patches=5, biology=1.4, slide=0.9, repetitions=8),
+    "logistic, 3x3": replace(
+        BASE, centers=3, classes=3, home=8, away=4, dim=64, patches=6, biology=1.5, repetitions=8
+    ),
+    "logistic, 256 dimensions, deep drops": replace(
+        BASE, dim=256, patches=5, biology=2.0, center=3.5, repetitions=8
+    ),
+}
+
+
+def drop_scenarios() -> list[Scenario]:
+    """Of the performance drop; its truth is the mean over all simulated cohorts."""
+    drop_name = "performance drop"
+    lines = [
+        Scenario(drop_name, f"{domain}, {name}", simulated(design, domain))
+        for simulated, designs in ((drop, DROPS), (drop_by_the_metric, BY_THE_METRIC))
+        for name, design in designs.items()
+        for domain in DOMAINS
     ]
+    groups = replace(BASE, outside_centers=3, outside_shift=0.5)
+    others = [BASE, replace(BASE, biology=1.5), replace(BASE, center=2.5)]
+    for domain in DOMAINS:
+        lines += [
+            Scenario(drop_name, f"{domain}, difference of two FMs", drop_difference(BASE, domain)),
+            Scenario(drop_name, f"{domain}, mean over 3 cohorts", drop_mean(others, domain)),
+            worst_drop(groups, domain, "medical_center"),
+            worst_drop(groups, domain, "biological_class"),
+        ]
     return lines
 
 

@@ -21,7 +21,8 @@ class Design:
 
     Class and center c move an embedding by `biology` and `center` along axes of their own, and every slide
     by a random vector of standard deviation `slide` per axis, beside noise of standard deviation 1.
-    `both_classes`: a slide gives patches to every class of its center, half as many to each.
+    `both_classes`: a slide gives patches to every class of its center, half as many to each. The slides of a
+    case follow each other, and each case moves them by a random vector of standard deviation `case` per axis.
     """
 
     slides: int
@@ -34,6 +35,8 @@ class Design:
     both_classes: bool = False
     outside_slides: int = 0  # per class, of one more center, out of domain
     dim: int = 12
+    slides_per_case: int = 1
+    case: float = 0.0
 
     def table(self) -> pd.DataFrame:
         """The patch table, the same for every simulated cohort."""
@@ -43,7 +46,11 @@ class Design:
             rows += [("ID", name, f"class {cls}", f"center {center}")] * self.patches
         for cls, slide in product(range(self.classes), range(self.outside_slides)):
             rows += [("OOD", f"outside/{cls}/{slide}", f"class {cls}", "outside")] * self.patches
-        return pd.DataFrame(rows, columns=["subset", "slide_id", "biological_class", "medical_center"])
+        table = pd.DataFrame(rows, columns=["subset", "slide_id", "biological_class", "medical_center"])
+        if self.slides_per_case > 1:
+            cell = table.slide_id.str.rpartition("/")
+            table["case_id"] = cell[0] + "/" + (cell[2].astype(int) // self.slides_per_case).astype(str)
+        return table
 
     def embeddings(self, table: pd.DataFrame, seed: int, *, other_fm: float = 0.0) -> Float32:
         """(N, dim) float32 of new slides for every seed.
@@ -60,6 +67,9 @@ class Design:
         slide, names = pd.factorize(table.slide_id)
         x += self.slide * rng.standard_normal((len(names), self.dim))[slide]
         x += rng.standard_normal(x.shape)
+        if self.case:
+            case, names = pd.factorize(table.slide_id if self.slides_per_case == 1 else table.case_id)
+            x += self.case * rng.standard_normal((len(names), self.dim))[case]
         if other_fm:
             x += other_fm * rng.standard_normal(x.shape)
         return x.astype(np.float32)

@@ -17,7 +17,6 @@ from pathorob_checks.metrics import (
     mean_over_cohorts,
     robustness_index,
 )
-from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.resampling import Resampling
 
@@ -40,8 +39,19 @@ def width(interval: tuple[float, float] | None) -> float:
     return interval[1] - interval[0]
 
 
-def drops(values: list[float]) -> Resampling:
-    return drop_resampling("performance_drop_id", np.array(values), PROTOCOL)
+def drops(values: list[float], slides: tuple[float, ...] = ()) -> Resampling:
+    """The drops of some repetitions, and the effects of some slides of one cell."""
+    away = (np.array(values) - np.mean(values)) / len(values)
+    return Resampling(
+        metric="performance_drop_id",
+        value=float(np.mean(values)),
+        scale="identity",
+        drawn="slides and repetitions",
+        units=(*(f"slide {n}" for n in range(len(slides))), *(f"repetition {n}" for n in range(len(values)))),
+        cells=(("X / tumor",),) * len(slides) + (("repetitions",),) * len(values),
+        effects=(*slides, *away.tolist()),
+        protocol=PROTOCOL,
+    )
 
 
 def test_an_fm_does_not_differ_from_itself() -> None:
@@ -82,7 +92,22 @@ def test_drops_of_the_same_repetitions_have_the_t_interval_of_their_differences(
     half = student_t.ppf(0.975, 5) * apart.std(ddof=1) / 6**0.5
     assert result.value == pytest.approx(apart.mean())
     assert result.interval == pytest.approx((apart.mean() - half, apart.mean() + half))
-    assert "new slides are not covered" in result.note
+    assert result.note.startswith("Paired: Student's t")
+
+
+def test_what_slides_do_to_both_drops_alike_is_no_difference() -> None:
+    values, slides = [-0.1, -0.2, -0.15], (0.03, -0.01, -0.02)
+    result = difference(drops(values, slides), drops([value - 0.1 for value in values], slides))
+    assert result.interval == pytest.approx((0.1, 0.1))
+    turned = difference(drops(values, slides), drops(values, slides[::-1]))
+    apart = np.array(slides) - np.array(slides[::-1])
+    half = student_t.ppf(0.975, 2) * np.sqrt((apart**2).sum() * 3 / 2)
+    assert turned.interval == pytest.approx((-half, half))
+
+
+def test_a_difference_has_the_least_error_of_both() -> None:
+    near_ceiling = [drops([0.0, 0.0]).model_copy(update={"least_error": error}) for error in (0.003, 0.004)]
+    assert difference(*near_ceiling).interval == pytest.approx((-0.0098, 0.0098), rel=1e-3)
 
 
 def test_clustering_scores_have_a_paired_difference() -> None:
@@ -152,13 +177,16 @@ def test_sixty_repetitions_have_59_degrees_of_freedom() -> None:
     assert width(interval) / 2 == pytest.approx(2.0009954 * level.std(ddof=1) / 60**0.5, rel=1e-6)
 
 
-def test_the_mean_of_drops_over_cohorts_is_that_of_their_repetitions() -> None:
-    cohorts = [[-0.1, -0.2, -0.15], [-0.3, -0.5, -0.4]]
-    result = mean_over_cohorts([drops(values) for values in cohorts])
-    mean, interval = masson_loftus(cohorts)
-    assert result.value == pytest.approx(mean)
-    assert result.interval == pytest.approx(interval)
-    assert "Masson-Loftus" in result.note
+def test_the_variances_of_drops_of_independent_cohorts_are_added() -> None:
+    cohorts = [drops([-0.1, -0.2], (0.02, -0.02)), drops([-0.3, -0.3], (0.03, 0.01, -0.04))]
+    result = mean_over_cohorts(cohorts)
+    # Slides and repetitions of the first cohort, slides of the second, whose repetitions agree.
+    parts, freedoms = np.array([0.0008 * 2, 0.00125 * 2, 0.0026 * 3 / 2]), np.array([1, 1, 2])
+    freedom = parts.sum() ** 2 / (parts**2 / freedoms).sum()
+    half = student_t.ppf(0.975, freedom) * parts.sum() ** 0.5 / 2
+    assert result.value == pytest.approx(-0.225)
+    assert result.interval == pytest.approx((-0.225 - half, -0.225 + half))
+    assert "independent cohorts" in result.note
 
 
 def test_the_mean_over_cohorts_is_narrower_than_each() -> None:

@@ -12,9 +12,15 @@ from planted import drop_table, embed
 from planted_slides import DESIGN, Design, measured
 from pydantic import ValidationError
 
-from pathorob_checks.metrics import clustering_score, performance_drop
-from pathorob_checks.metrics.cluster_halves import HALVES, halves
-from pathorob_checks.metrics.drop_uncertainty import drop_resampling
+from pathorob_checks.criteria.verdict import Rule, judge
+from pathorob_checks.metrics import (
+    ClusteringScore,
+    clustering_score,
+    difference,
+    mean_over_cohorts,
+    performance_drop,
+)
+from pathorob_checks.metrics.cluster_halves import HALVES, contestants, halves
 from pathorob_checks.metrics.ends import end_interval
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Measurement
@@ -63,21 +69,105 @@ def test_clusters_without_slides_have_a_value_and_no_interval(
     assert (bare.interval, bare.interval_note, bare.resampling) == (None, "", None)
 
 
-def test_unstable_clusters_are_said_to_be_unstable() -> None:
-    design = Design(slides=4, patches=12, biology=2.2, center=2.2, slide=0.5)
+UNSTABLE = Design(slides=4, patches=12, biology=2.2, center=2.2, slide=0.5)
+
+
+def unstable_score() -> ClusteringScore:
+    table = UNSTABLE.table()
+    return clustering_score(UNSTABLE.embeddings(table, 7), table, trials=2, clusters=[2, 3, 4])
+
+
+def test_clusters_that_jump_have_an_interval_between_all_that_they_jump_to() -> None:
+    result = unstable_score()
+    assert result.resampling is not None
+    assert result.resampling.jumps_between is not None
+    least, greatest = result.resampling.jumps_between
+    assert least < -0.8 < 0.9 < result.value < greatest
+    assert result.interval is not None
+    assert result.interval[0] <= least < greatest <= result.interval[1]
+    assert result.measurement().unstable in result.interval_note
+    assert f"from {least:.2f} to {greatest:.2f}" in result.interval_note
+    for groups in result.groups.values():
+        for group in groups:
+            assert group.interval is not None
+            assert group.interval[0] <= least < greatest <= group.interval[1]
+
+
+def test_clusters_that_stay_have_no_jumps() -> None:
+    design = replace(UNSTABLE, center=0.5)
     table = design.table()
-    results = [
-        clustering_score(design.embeddings(table, seed), table, trials=2, clusters=[2]) for seed in range(4)
-    ]
-    unstable = [result for result in results if "unstable" in result.interval_note]
-    assert unstable
-    for result in unstable:
-        assert result.interval is not None
-        assert result.interval[1] - result.interval[0] > 0.5
-    stable = replace(design, center=0.5)
-    calm = clustering_score(stable.embeddings(table, 0), table, trials=2, clusters=[2])
+    calm = clustering_score(design.embeddings(table, 0), table, trials=2, clusters=[2, 3, 4])
+    assert calm.resampling is not None
+    assert calm.resampling.jumps_between is None
+    assert calm.measurement().unstable == ""
     assert "unstable" not in calm.interval_note
-    assert "halves of the slides" in calm.interval_note
+    assert "20 halves of the slides" in calm.interval_note
+
+
+def test_a_half_that_chooses_another_k_makes_the_interval_wide() -> None:
+    """K = 2 follows the class in all halves; in some of them K = 4, a cluster for each cell, is better."""
+    design = Design(slides=6, patches=8, biology=2.2, center=1.9, slide=0.5)
+    table = design.table()
+    x = design.embeddings(table, 65)
+    held = clustering_score(x, table, trials=2, clusters=[2])
+    chosen = clustering_score(x, table, trials=2, clusters=[2, 3, 4])
+    assert [each.K for each in chosen.combinations] == [2]
+    assert chosen.value == held.value
+    assert held.interval is not None
+    assert chosen.interval is not None
+    assert held.interval[0] > 0.7
+    assert chosen.interval[0] < 0.1
+    assert held.measurement().unstable == ""
+    assert chosen.measurement().unstable
+
+
+@pytest.mark.parametrize(
+    ("silhouettes", "expected"),
+    [
+        ({2: 0.4, 3: 0.2, 4: 0.31, 5: 0.1}, [2, 4]),
+        ({2: 0.30, 3: 0.29, 4: 0.4, 5: 0.35}, [4, 5]),
+        ({2: -0.10, 3: -0.12, 4: -0.2}, [2, 3]),
+        ({2: 0.4}, [2]),
+        (dict.fromkeys(range(2, 31), 0.1), [2, 3, 7, 12, 17, 21, 25, 30]),
+    ],
+)
+def test_halves_choose_among_the_k_that_come_close(
+    silhouettes: dict[int, float], expected: list[int]
+) -> None:
+    assert contestants(silhouettes) == expected
+
+
+@pytest.mark.parametrize(("rule", "verdict"), [("three-way", "inconclusive"), ("confident", "fail")])
+def test_the_reason_of_a_verdict_says_that_the_clusters_jump(rule: Rule, verdict: str) -> None:
+    measurement = unstable_score().measurement()
+    judgement = judge(0.0, ">=", measurement, rule)
+    assert judgement.verdict == verdict
+    assert judgement.reason.endswith(f"contains the bound 0.000; {measurement.unstable}")
+    assert "the value is unstable: on halves of the slides it goes from -" in judgement.reason
+
+
+def test_a_bound_beyond_all_that_the_clusters_jump_to_is_met_for_sure() -> None:
+    measurement = unstable_score().measurement()
+    assert judge(-1.1, ">=", measurement).verdict == "pass"
+
+
+def test_differences_and_means_of_jumping_clusters_hold_their_jumps() -> None:
+    jumping = unstable_score()
+    assert jumping.resampling is not None
+    assert jumping.resampling.jumps_between is not None
+    least, greatest = jumping.resampling.jumps_between
+    table = UNSTABLE.table()
+    calm_design = replace(UNSTABLE, center=0.5)
+    calm = clustering_score(calm_design.embeddings(table, 0), table, trials=2, clusters=[2, 3, 4])
+    change = difference(calm.measurement(), jumping.measurement())
+    assert change.interval is not None
+    assert change.interval[0] <= calm.value - greatest < calm.value - least <= change.interval[1]
+    assert "not paired" in change.note
+    assert "unstable" in change.note
+    mean = mean_over_cohorts([calm.measurement(), jumping.measurement()])
+    assert mean.interval is not None
+    assert mean.interval[0] <= (calm.value + least) / 2 < (calm.value + greatest) / 2 <= mean.interval[1]
+    assert "unstable" in mean.note
 
 
 def test_perfect_clusters_have_the_interval_of_as_many_trials_as_slides() -> None:
@@ -98,11 +188,6 @@ def test_halves_take_half_of_the_slides_of_every_cell() -> None:
     assert len({mask.tobytes() for mask in masks}) > HALVES / 2
     for mask, same in zip(masks, halves(11 - slides, cells, seed=1), strict=True):
         np.testing.assert_array_equal(mask, same)
-
-
-def test_constant_repetitions_have_an_interval_of_no_width() -> None:
-    these = drop_resampling("performance_drop_id", np.full(5, -0.1), {})
-    assert interval_of(these) == pytest.approx((-0.1, -0.1))
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +212,17 @@ def test_the_only_center_outside_has_the_drop_of_the_accuracies_outside(
     assert [g.name for g in result.id_groups["medical_center"]] in (["Aachen", "Bonn"], ["Bonn", "Aachen"])
 
 
-def test_the_slides_that_lose_most_recall_are_named(dropped: Cohort) -> None:
+def test_the_slides_that_make_the_drop_larger_are_named(dropped: Cohort) -> None:
     x, table = dropped
     for measurement in performance_drop(x, table, repetitions=4).measurements().values():
-        losses = [slide.value for slide in measurement.slides]
-        assert losses == sorted(losses)
-        assert losses[0] < 0
-        assert "recall goes from" in measurement.slides[0].meaning
-        assert "same" not in measurement.interval_note
-        assert "share its slides" in measurement.interval_note
+        effects = [slide.value for slide in measurement.slides]
+        assert effects == sorted(effects)
+        assert effects[0] < 0
+        assert measurement.slides[0].meaning == (
+            f"an average slide instead would make the drop {-effects[0]:.4f} smaller"
+        )
+        assert "other slides from the same medical centers" in measurement.interval_note
+        assert "the draw of 4 repetitions" in measurement.interval_note
 
 
 # --- in files -----------------------------------------------------------------------------------------
@@ -173,6 +260,8 @@ def test_what_an_interval_was_drawn_from_survives_a_file(clustered: Cohort) -> N
         {"cells": []},
         {"effects": [float("inf")]},
         {"more": 1},
+        {"jumps_between": [0.2, 0.1]},
+        {"jumps_between": [0.2, float("inf")]},
     ],
 )
 def test_damaged_files_are_refused(damage: dict[str, object]) -> None:

@@ -14,7 +14,7 @@ from own_forms import Given, assert_mentions, load, problem, twelve, write_manif
 
 from pathorob_checks.cohorts import registry
 from pathorob_checks.cohorts.lookalikes import mixed_word, skeleton
-from pathorob_checks.cohorts.names import AcceptedNames, Names, check_slides, read_accepted_names
+from pathorob_checks.cohorts.names import AcceptedNames, Names, check_ids, read_accepted_names
 from pathorob_checks.errors import CohortError
 
 NORTH = "north"
@@ -344,9 +344,9 @@ def test_ids_of_slides_are_compared_in_case_and_encoding_only(
     rows = [(slide, center, f"line {line}") for line, (slide, center) in enumerate(slides, 2)]
     if refused:
         with pytest.raises(CohortError, match="the slides"):
-            check_slides(rows)
+            check_ids("slides", rows)
     else:
-        check_slides(rows)
+        check_ids("slides", rows)
 
 
 def test_two_encodings_of_a_patch_are_one_patch(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from planted_slides import DESIGN, paired_table
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import robustness_index
-from pathorob_checks.metrics.cluster_uncertainty import slide_scores
+from pathorob_checks.metrics.cluster_uncertainty import scores_without
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.neighbor_lists import neighbor_lists
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
@@ -36,27 +36,31 @@ def counts(x: Float32, table: pd.DataFrame, k: int, *, paired: bool) -> npt.NDAr
 
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("both_classes", [False, True])
-def test_counts_without_a_slide_are_those_of_the_cohort_without_it(paired: bool, both_classes: bool) -> None:
+@pytest.mark.parametrize("column", ["slide_id", "case_id"])
+def test_counts_without_a_slide_or_case_are_those_of_the_cohort_without_it(
+    paired: bool, both_classes: bool, column: str
+) -> None:
     design = replace(DESIGN, centers=3 if paired else 2, both_classes=both_classes)
     whole = design.table()
+    whole["case_id"] = whole.slide_id.str.replace("/3", "/0")  # the first and the last slide of a cell
     x = design.embeddings(whole, 3)
     table = paired_table(whole) if paired else whole.assign(row=whole.index)
-    k, slides = 4, labels(table, "slide_id", "test")
+    k, slides, units = 4, labels(table, "slide_id", "test"), labels(table, column, "test")
     parts = [np.flatnonzero(table.subset == name) for name in table.subset.unique()]
     rows = np.concatenate(parts)
-    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 10, choose("cpu"), None)
+    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 20, choose("cpu"), None)
     same = [
         column.to_numpy()[lists] == column.to_numpy()[rows, None]
         for column in (table.biological_class, table.medical_center)
     ]
     so, os_ = same[0] & ~same[1], ~same[0] & same[1]
     one = np.zeros(len(rows), dtype=np.int64)
-    changes = counts_without_slides(so, os_, slides.codes[lists], slides.codes[rows], one, 1, k)[:, 0]
+    changes = counts_without_slides(so, os_, units.codes[lists], units.codes[rows], one, 1, k)[:, 0]
     before = counts(x[table.row], table, k, paired=paired)
-    for slide, name in enumerate(slides.names):
-        left = (table.slide_id != name).to_numpy()
+    for unit, name in enumerate(units.names):
+        left = (table[column] != name).to_numpy()
         after = counts(x[table.row[left]], table[left], k, paired=paired)
-        np.testing.assert_allclose(changes[slide], after - before, atol=1e-6)
+        np.testing.assert_allclose(changes[unit], after - before, atol=1e-6)
     assert (changes != 0).any(axis=1).all()
 
 
@@ -75,11 +79,11 @@ def test_ari_without_a_slide_is_that_of_the_other_patches() -> None:
     rng = np.random.default_rng(0)
     slides, classes, centers = (rng.integers(0, n, 60) for n in (6, 2, 2))
     clusterings = [rng.integers(0, 3, 60) for _ in range(2)]
-    scores = slide_scores(slides, classes, centers, clusterings)
+    scores = scores_without(slides, classes, centers, clusterings)
     for column, without in ((classes, scores.class_without), (centers, scores.center_without)):
         expected = [
             np.mean([adjusted_rand_score(column[slides != s], c[slides != s]) for c in clusterings])
-            for s in scores.slides
+            for s in scores.units
         ]
         np.testing.assert_allclose(without, expected, atol=1e-12)
         assert len(set(without)) == 6

@@ -121,6 +121,20 @@ def test_little_support_and_few_slides_are_suspect_beside_a_failure():
     ]
 
 
+def test_where_cases_are_drawn_too_few_cases_are_suspect():
+    cases = drawn({"A / x": 9, "B / x": 2}).model_copy(update={"protocol": {"drawn": "cases"}})
+    few = suspected(measured(resampling=cases))[-1]
+    assert few.sentence == "B / x has only 2 cases, so the interval is uncertain."
+    undecided = suspected(measured(0.45, (0.3, 0.6), resampling=cases))
+    assert undecided[0].sentence.startswith("too few cases to decide; about 9 times as many")
+
+
+def test_a_value_that_jumps_is_suspect_rather_than_the_number_of_slides():
+    jumping = measured(0.9, (-0.9, 1.0), unstable="the value is unstable: it goes from -0.90 to 1.00")
+    [first, *_] = suspected(jumping)
+    assert first.sentence == "the value is unstable: it goes from -0.90 to 1.00."
+
+
 def test_without_an_interval_no_certainty_is_claimed():
     [suspect] = suspected(measured(interval=None))
     assert suspect.sentence == "the value misses the bound; without an interval, chance cannot be excluded."

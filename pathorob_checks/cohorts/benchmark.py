@@ -10,13 +10,14 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pathorob_checks import hub
-from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, View, patch_keys
+from pathorob_checks.cohorts.cohort import CASE, COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, View, patch_keys
 from pathorob_checks.cohorts.images import decode
 from pathorob_checks.cohorts.names import (
     LABELS,
@@ -24,7 +25,7 @@ from pathorob_checks.cohorts.names import (
     AcceptedNames,
     Names,
     check_characters,
-    check_slides,
+    check_ids,
 )
 from pathorob_checks.cohorts.parquet import ParquetImages
 from pathorob_checks.cohorts.tables import Pin, Tables, parse
@@ -161,13 +162,13 @@ def _checked(file: str, table: pd.DataFrame, names: Names) -> pd.DataFrame:
     ------
     CohortError : a name has characters that cannot be seen, or two slides have one id.
     """
-    for column in ("slide_id", "patch_id"):
+    for column in [name for name in ("slide_id", "patch_id", CASE) if name in table.columns]:
         for text in table[column].unique():
             check_characters(f"a row of {file}", column, text)
-    first = table.drop_duplicates("slide_id")
-    check_slides(
-        (slide, center, file) for slide, center in zip(first.slide_id, first.medical_center, strict=True)
-    )
+    for noun, column in {"slides": "slide_id", "cases": CASE}.items():
+        if column in table.columns:
+            first = table.drop_duplicates(column)
+            check_ids(noun, zip(first[column], first.medical_center, repeat(file)))
     normal = {
         column: [names.label(f"a row of {file}", column, text) for text in table[column]] for column in LABELS
     }

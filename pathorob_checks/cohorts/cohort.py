@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 IN_DOMAIN = "ID"
 OUT_OF_DOMAIN = "OOD"
 COLUMNS = ("subset", "slide_id", "patch_id", "biological_class", "medical_center")
+CASE = "case_id"  # where a cohort's table has this column, intervals draw cases (patients) instead of slides
 VIEWS = ("robustness_index", "performance_drop", "clustering_score")
 
 
@@ -30,7 +31,8 @@ class View:
     Attributes
     ----------
     rows : (n,) int64, positions in the cohort's patch table; a patch may stand in several subsets.
-    patches : n rows with the columns of `COLUMNS`; row i describes `rows[i]` as this view sees it.
+    patches : n rows with the columns of `COLUMNS`, and `case_id` where the cohort's table has it; row i
+        describes `rows[i]` as this view sees it.
     paired : neighbors are sought inside each value of `subset` and the counts pooled.
     k : number of neighbors; None lets the benchmark's rule choose it.
     schedule : name of a published training schedule; None builds the general one from the table.
@@ -50,8 +52,8 @@ class Cohort:
     Attributes
     ----------
     name : short name for tables and test ids.
-    patches : one row per patch with the columns of `COLUMNS`, all of them strings; the index is
-        0..N-1 and (slide_id, patch_id) is unique.
+    patches : one row per patch with the columns of `COLUMNS` and, where known, `case_id`, all of them
+        strings; the index is 0..N-1 and (slide_id, patch_id) is unique.
     read_image : row number -> RGB image, on any thread; raises `CohortError` for an image that cannot
         be decoded.
     images : hex digest of everything that decides the images (their bytes, or the generator's source and
@@ -117,7 +119,8 @@ class Cohort:
 
 
 def _digest_of_rows(patches: pd.DataFrame) -> str:
-    rows = sorted(zip(*(patches[column] for column in COLUMNS), strict=True))
+    columns = [column for column in (*COLUMNS, CASE) if column in patches.columns]
+    rows = sorted(zip(*(patches[column] for column in columns), strict=True))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 

@@ -19,14 +19,21 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from pathorob_checks.cohorts.cohort import COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, views_of_one_table
+from pathorob_checks.cohorts.cohort import (
+    CASE,
+    COLUMNS,
+    IN_DOMAIN,
+    OUT_OF_DOMAIN,
+    Cohort,
+    views_of_one_table,
+)
 from pathorob_checks.cohorts.lookalikes import skeleton
-from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_slides, quoted_name
+from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_ids, quoted_name
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
 
 SUBSETS = (IN_DOMAIN, OUT_OF_DOMAIN)
-OPTIONAL = ("subset",)
+OPTIONAL = ("subset", CASE)
 
 # Words for in-domain and out-of-domain, or for a split, without case and punctuation. None of them can be
 # a paired subset: a user who writes 'train' does not mean one, and would get the paired design unnoticed.
@@ -40,7 +47,10 @@ _MEANT = {word: subset for subset, words in _NO_PAIRED_SUBSET.items() for word i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """One patch, and where it is described, for messages: `'a.png' (manifest.csv line 3)`."""
+    """One patch, and where it is described, for messages: `'a.png' (manifest.csv line 3)`.
+
+    `case_id` is that of the patient; "" where the cohort has none.
+    """
 
     where: str
     slide_id: str
@@ -48,6 +58,7 @@ class Patch:
     biological_class: str
     medical_center: str
     subset: str = IN_DOMAIN
+    case_id: str = ""
 
     @property
     def key(self) -> str:
@@ -118,14 +129,16 @@ def check_table(what: str, patches: Sequence[Patch], settings: Settings, names: 
 
     Raises
     ------
-    CohortError : a patch occurs twice, two names may be one, a slide is in two centers, a center is both
-        in-domain and out-of-domain, the subsets do not fit together, or there is too little to compare.
+    CohortError : a patch occurs twice, two names may be one, a slide is in two centers or of two cases, a
+        center is both in-domain and out-of-domain, the subsets do not fit together, or there is too little to
+        compare.
     """
     _check_keys(patches)
     _check_subsets(patches)
     names.check()
-    first_of = {patch.slide_id: patch for patch in reversed(patches)}
-    check_slides((slide, patch.medical_center, patch.where) for slide, patch in first_of.items())
+    for noun, id_of in (("slides", _slide), ("cases", _case)):
+        first_of = {id_of(patch): patch for patch in reversed(patches) if id_of(patch)}
+        check_ids(noun, ((name, patch.medical_center, patch.where) for name, patch in first_of.items()))
     _check_slides_and_centers(patches)
     _check_comparisons(what, patches)
     _check_k(patches, settings)
@@ -169,7 +182,8 @@ def own_cohort(
     ----------
     digests : SHA-256 of each patch's image file.
     """
-    table = pd.DataFrame({column: [getattr(patch, column) for patch in patches] for column in COLUMNS})
+    columns = (*COLUMNS, CASE) if any(patch.case_id for patch in patches) else COLUMNS
+    table = pd.DataFrame({column: [getattr(patch, column) for patch in patches] for column in columns})
     entries = [
         (patch.slide_id, patch.patch_id, digest) for patch, digest in zip(patches, digests, strict=True)
     ]
@@ -222,8 +236,16 @@ def _check_keys(patches: Sequence[Patch]) -> None:
         )
 
 
+def _slide(patch: Patch) -> str:
+    return patch.slide_id
+
+
+def _case(patch: Patch) -> str:
+    return patch.case_id
+
+
 def _check_slides_and_centers(patches: Sequence[Patch]) -> None:
-    """Require that a slide is in one center, and a center either in-domain or out-of-domain."""
+    """Require that a slide is of one center and case, and a center either in-domain or out-of-domain."""
     by_slide: dict[str, Patch] = {}
     by_center: dict[str, Patch] = {}
     for patch in patches:
@@ -233,6 +255,12 @@ def _check_slides_and_centers(patches: Sequence[Patch]) -> None:
                 f"slide '{patch.slide_id}' is in two medical centers: '{first.medical_center}' "
                 f"({first.where}) and '{patch.medical_center}' ({patch.where})",
                 remedy="correct the center, or give slides of different centers different names",
+            )
+        if first.case_id != patch.case_id:
+            raise CohortError(
+                f"slide '{patch.slide_id}' is of two cases: '{first.case_id}' ({first.where}) and "
+                f"'{patch.case_id}' ({patch.where})",
+                remedy="correct the case, or give slides of different cases different names",
             )
         first = by_center.setdefault(patch.medical_center, patch)
         if (first.subset == OUT_OF_DOMAIN) != (patch.subset == OUT_OF_DOMAIN):

@@ -45,8 +45,9 @@ def load_folder(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort
     ----------
     folder : holds `manifest.csv` with the columns `image_path` (relative to the folder), `slide_id`,
         `patch_id`, `biological_class`, `medical_center` and optionally `subset` ('ID' or 'OOD', or names
-        of paired subsets instead of 'ID'; all 'ID' without it), and optionally `cohort.toml`. Cells are
-        strings: '007' keeps its zeros, 'NA' is a value. Rows whose cells are all empty are ignored.
+        of paired subsets instead of 'ID'; all 'ID' without it) and `case_id` (of the patient), and optionally
+        `cohort.toml`. Cells are strings: '007' keeps its zeros, 'NA' is a value. Rows whose cells are all
+        empty are ignored.
     accepted : reviewed names that may look alike.
 
     Returns

@@ -185,25 +185,26 @@ def check_characters(where: str, column: str, text: str) -> None:
         )
 
 
-def check_slides(slides: Iterable[tuple[str, str, str]]) -> None:
-    """Refuse two ids of a slide: they differ in encoding, or within a center in case or script.
+def check_ids(noun: str, ids: Iterable[tuple[str, str, str]]) -> None:
+    """Refuse two ids of one slide: they differ in encoding, or within a center in case or script.
 
     Ids may look alike otherwise (`S-1`, `S1`): they are numbers more often than names.
 
     Parameters
     ----------
-    slides : id, center, and where it is first, of every slide.
+    noun : what has the ids, in the plural: `slides`.
+    ids : id, center, and where it is first, of each.
 
     Raises
     ------
     CohortError : the message shows how they differ.
     """
     first_with: dict[tuple[str, ...], tuple[str, str]] = {}
-    for slide, center, where in slides:
-        for plain in ((_normal(slide),), (in_latin(_normal(slide)), center)):
-            first = first_with.setdefault(plain, (slide, where))
-            if first[0] != slide:
-                raise _alike("slides", first, (slide, where))
+    for name, center, where in ids:
+        for plain in ((_normal(name),), (in_latin(_normal(name)), center)):
+            first = first_with.setdefault(plain, (name, where))
+            if first[0] != name:
+                raise _alike(noun, first, (name, where))
 
 
 def described(text: str) -> str:

@@ -33,8 +33,8 @@ def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     Parameters
     ----------
     path : `X.parquet` with the columns `image` (bytes of an image file, or a struct with the field
-        `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset`; other
-        columns are not read. `X.toml` beside it is its optional `cohort.toml`.
+        `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset` and
+        `case_id`; other columns are not read. `X.toml` beside it is its optional `cohort.toml`.
     accepted : reviewed names that may look alike.
 
     Returns

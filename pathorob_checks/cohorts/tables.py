@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
-from pathorob_checks.cohorts.cohort import COLUMNS, patch_keys
+from pathorob_checks.cohorts.cohort import CASE, COLUMNS, patch_keys
 from pathorob_checks.cohorts.csv_tables import MOST_BYTES, parse_csv
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import read_limited
@@ -141,7 +141,7 @@ def _not_published(file: str, remedy: str) -> CohortError:
 
 
 def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
-    """A table's rows with the columns of `COLUMNS`, as text.
+    """A table's rows with the columns of `COLUMNS`, and `case_id` where it has that, as text.
 
     Raises
     ------
@@ -152,21 +152,22 @@ def parse(file: str, content: bytes, *, paired: bool) -> pd.DataFrame:
 
     parsed = parse_csv(file, content)
     missing = [column for column in COLUMNS if column not in parsed.header]
-    twice = [column for column in COLUMNS if parsed.header.count(column) > 1]
+    twice = [column for column in (*COLUMNS, CASE) if parsed.header.count(column) > 1]
     if missing or twice or not parsed.rows:
         problem = "has no rows"
         if missing or twice:
             noun = "column" if len(missing or twice) == 1 else "columns"
             problem = f"{'lacks' if missing else 'repeats'} the {noun} {', '.join(missing or twice)}"
         raise CohortError(f"{file} {problem}", remedy="use the benchmark's own table")
-    positions = [parsed.header.index(column) for column in COLUMNS]
+    columns = [column for column in (*COLUMNS, CASE) if column in parsed.header]
+    positions = [parsed.header.index(column) for column in columns]
     for line, cells in parsed.rows:
         if not all(cells[position].strip() for position in positions):
             raise CohortError(f"{file} has an empty cell in line {line}", remedy="fill it")
     table = pd.DataFrame(
         {
             column: [cells[position] for _, cells in parsed.rows]
-            for column, position in zip(COLUMNS, positions, strict=True)
+            for column, position in zip(columns, positions, strict=True)
         }
     )
     repeated = table.duplicated(["subset", "slide_id", "patch_id"] if paired else ["slide_id", "patch_id"])

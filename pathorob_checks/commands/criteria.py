@@ -35,6 +35,7 @@ from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import percent, printable
 
 WIDTH = 80
+_METRIC_WIDTH = 16  # in lines of their own what stands after it: "out-of-domain", "worst center"
 _DEMAND = (
     "With --fm-criteria-digest=DIGEST a run starts only with these criteria, protocol, cohorts and baseline."
 )
@@ -138,6 +139,11 @@ def _source(name: str) -> str:
 def _terms(profile: Profile) -> str:
     effect = {"fail": "fails", "warn": "warns", "xfail": "is an xfail"}[profile.inconclusive]
     complete = "; required criteria may not be left out" if profile.require_complete else ""
+    if profile.family == "holm":
+        complete += "; a release fails only by a criterion that fails after Holm's correction for all of them"
+    if profile.pass_confidence is not None:
+        confidence = percent(profile.pass_confidence)
+        complete += f"; a release passes with every criterion met at a one-sided confidence of {confidence}"
     return f"{percent(profile.confidence)} intervals; an inconclusive verdict {effect}{complete}."
 
 
@@ -153,7 +159,8 @@ def _table(criteria: Sequence[Criterion]) -> str:
         for criterion in criteria
     ]
     headers = ("cohort", "metric", "bound", "rule", "criterion")
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+    widths = (None, _METRIC_WIDTH, None, None, None)
+    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, maxcolwidths=widths)
 
 
 def _reasons(criteria: Sequence[Criterion]) -> list[str]:

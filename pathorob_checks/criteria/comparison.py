@@ -89,6 +89,14 @@ def settings_differences(
     note("inconclusive", _more(*strict), (before.inconclusive, after.inconclusive), "inconclusive")
     levels = before.confidence, after.confidence
     note("confidence", _confidence(before, after, among), levels, "confidence")
+    alone = [one.family == "none" for one in profiles]  # a correction turns failures into inconclusive ones
+    note("family", _more(*alone), (before.family, after.family), "family")
+    needed = [one.pass_confidence or (1 + one.confidence) / 2 for one in profiles]
+    passing = before.pass_confidence, after.pass_confidence
+    note("pass_confidence", _more(*needed), passing, "pass_confidence")
+    centers = before.worst_ood_center, after.worst_ood_center
+    note("worst_ood_center", _more(*centers), centers, "worst_ood_center")
+    note("repetitions", None, (before.repetitions, after.repetitions), "repetitions")
     complete = before.require_complete, after.require_complete
     note("require_complete", _more(*complete), complete, "require_complete")
     for metric in sorted({*before.baseline.margin, *after.baseline.margin}):

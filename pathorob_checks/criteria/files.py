@@ -12,7 +12,15 @@ from pathorob_checks.criteria.mistakes import JOINED_BY, CriteriaFileError, Mist
 from pathorob_checks.criteria.profile import Profile
 
 CHANGED = "changed in Python"
-_SETTINGS = ("inconclusive", "confidence", "require_complete")
+_SETTINGS = (
+    "inconclusive",
+    "confidence",
+    "family",
+    "pass_confidence",
+    "worst_ood_center",
+    "repetitions",
+    "require_complete",
+)
 
 
 def load_profile(name_or_path: str | Path) -> Profile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -19,7 +19,9 @@ from pathorob_checks.canonical import digest_of
 from pathorob_checks.criteria.bounds import finite
 from pathorob_checks.criteria.criterion import Criterion, CriterionEntry, RuleOrNone, one_of
 from pathorob_checks.criteria.published import published_digest
+from pathorob_checks.criteria.release import FAMILIES, Family
 from pathorob_checks.criteria.verdict import DEFAULT_RULE, RULES, Rule
+from pathorob_checks.metrics.definition import Computation
 from pathorob_checks.metrics.registry import metric as definition
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.wording import hint, shortened
@@ -43,6 +45,12 @@ def _confidence(value: object) -> float:
     if not 0.5 <= confidence < 1:
         raise ValueError(f"is {confidence:g}; give a share such as 0.95")
     return confidence
+
+
+def _repetitions(value: object) -> object:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 2):
+        raise ValueError(f"is {shortened(value)}; give a whole number from 2")
+    return value
 
 
 Margin = Annotated[float, BeforeValidator(_margin)]
@@ -84,6 +92,12 @@ class Profile(BaseModel):
     rule : how criteria are judged that name no rule of their own.
     inconclusive : what an inconclusive verdict does: fail the test, warn, or xfail it.
     confidence : of every interval.
+    family : how the failures of an FM's criteria are taken together, see `release.release_verdict`.
+    pass_confidence : one-sided confidence with which a release must meet every criterion; None: by the
+        intervals.
+    worst_ood_center : whether a criterion about all out-of-domain medical centers also holds for the worst
+        of them.
+    repetitions : draws of slides of the performance drop; None: the protocol's.
     require_complete : a run that leaves out a required criterion fails.
     baseline : margins against `--fm-baseline`.
     """
@@ -95,6 +109,10 @@ class Profile(BaseModel):
     rule: Annotated[Rule, one_of(tuple(RULES), "rules")] = DEFAULT_RULE
     inconclusive: Annotated[Inconclusive, one_of(INCONCLUSIVE, "choices")] = "fail"
     confidence: Annotated[float, BeforeValidator(_confidence)] = 0.95
+    family: Annotated[Family, one_of(FAMILIES, "choices")] = "none"
+    pass_confidence: Annotated[float, BeforeValidator(_confidence)] | None = None
+    worst_ood_center: StrictBool = False
+    repetitions: Annotated[int | None, BeforeValidator(_repetitions)] = None
     require_complete: StrictBool = False
     baseline: BaselineTerms = BaselineTerms()
     criteria: tuple[CriterionEntry, ...]
@@ -126,9 +144,25 @@ class Profile(BaseModel):
         CriteriaError : a bound refers to published values and none exist for the cohort.
         """
         names = tuple(cohorts)
-        places = [(place, entry) for entry in self.criteria for place in entry.places(names)]
+        places = [(place, entry) for entry in self._entries() for place in entry.places(names)]
         places.sort(key=lambda one: (len(one[0]) > 1, names.index(one[0][0]) if len(one[0]) == 1 else 0))
         return tuple(entry.resolved(place, profile=self.name, rule=self.rule) for place, entry in places)
+
+    def _entries(self) -> Iterator[CriterionEntry]:
+        """The criteria, those out of domain also for the worst medical center if the file has none for it."""
+        present = {(entry.metric, entry.group) for entry in self.criteria}
+        for entry in self.criteria:
+            yield entry
+            plain = entry.quantity == "value" and definition(entry.metric).out_of_domain
+            if self.worst_ood_center and plain and (entry.metric, "worst-center") not in present:
+                yield entry.model_copy(update={"id": f"{entry.id}-worst", "group": "worst-center"})
+
+    def settings_of(self, computation: Computation) -> dict[str, Any]:
+        """The settings of a computation, with the profile's repetitions where it has any."""
+        settings = dict(computation.settings)
+        if self.repetitions is not None and "repetitions" in settings:
+            settings["repetitions"] = self.repetitions
+        return settings
 
     def criteria_elsewhere(self, cohorts: Iterable[str]) -> tuple[Criterion, ...]:
         """Every criterion about one named cohort that is not among these.

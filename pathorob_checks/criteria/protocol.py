@@ -22,6 +22,9 @@ def protocol_of(
     computations = {one.name: one for one in (metric(name).computation for name in metrics)}
     return {
         "confidence": profile.confidence,
-        "metrics": {name: computations[name].protocol for name in sorted(computations)},
+        "metrics": {
+            name: computations[name].protocol_with(profile.settings_of(computations[name]))
+            for name in sorted(computations)
+        },
         "cohorts": {name: dict(views[name]) for name in sorted(views)},
     }

@@ -132,6 +132,8 @@ def judge(
     between = RULES[rule]
     assert between is not None  # noqa: S101 (checked above; for the type checker)
     reason = f"the value is {value_text}, and its {interval} contains the bound {bound_text}"
+    if measurement.unstable:
+        reason += f"; {measurement.unstable}"
     return Judgement(verdict=between, reason=reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from pathorob_checks.results.document import (
     Terms,
 )
 from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.releases import releases_of
 from pathorob_checks.results.results import Results
 from pathorob_checks.wording import printable
 
@@ -94,9 +96,12 @@ def results_of(
     checks, integrity = _in_order(evaluation, records), _integrity_in_order(evaluation, records)
     problems = tuple(dict.fromkeys([*([] if finished else [UNFINISHED]), *records.problems]))
     failures = tuple(dict.fromkeys(records.other_failures))
+    planned = Counter((check.fm, check.method) for check in terms.plan.checks.values())
+    releases = releases_of(checks, planned, terms.profile.content)
     summary = summarize(
         checks,
         counts,
+        releases=releases,
         integrity=integrity,
         other_failures=failures,
         problems=problems,
@@ -116,6 +121,7 @@ def results_of(
         ),
         metrics={name: MetricFacts.of(one) for name, one in metrics().items() if name in measured},
         runs=tuple(records.runs[one] for one in evaluation.subjects.subjects if one in records.runs),
+        releases=releases,
         checks=tuple(checks),
         integrity=tuple(integrity),
         other_failures=failures,

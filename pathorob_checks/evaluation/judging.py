@@ -14,6 +14,7 @@ from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.evaluation.suspects import contains_bound, suspects
 from pathorob_checks.metrics.definition import Direction, Metric
 from pathorob_checks.metrics.measurement import Interval, Measurement
+from pathorob_checks.metrics.p_values import p_value
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.document import Check
 from pathorob_checks.results.explanation import QUANTITY_LABELS
@@ -80,6 +81,9 @@ def judged(
             group=measured.group,
             baseline=measured.baseline,
             drift=drift,
+            p_value=p_value(measurement, criterion.bound, measured.interval_at, drift=drift or 0.0)
+            if math.isfinite(measurement.value)
+            else None,
             registered=registered,
             verdict=judgement.verdict,
             reason=judgement.reason,

@@ -11,7 +11,8 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
-from pathorob_checks.metrics.registry import metric, metrics
+from pathorob_checks.metrics.p_values import IntervalAt
+from pathorob_checks.metrics.registry import added_metrics, metric, metrics
 from pathorob_checks.results.document import ComparedWith
 from pathorob_checks.wording import hint
 
@@ -33,13 +34,15 @@ class Measured:
     measurement : of the quantity that the criterion is about.
     group : the name of the worst medical center or biological class.
     baseline : the FM compared with.
-    drawn : what the interval is about: other "slides", other "repetitions" with these slides, or None.
+    drawn : what the interval is drawn from, as in `Resampling`; None where that is not known.
+    interval_at : the interval at any confidence; None where only the measurement's own is known.
     """
 
     measurement: Measurement
     group: str | None = None
     baseline: ComparedWith | None = None
     drawn: str | None = None
+    interval_at: IntervalAt | None = None
 
 
 class Measuring:
@@ -110,7 +113,7 @@ class Measuring:
                 remedy=hint(computation.view, cohort.views, "its views are {known}"),
             )
         arguments = {
-            **computation.settings,
+            **self._terms.profile.settings_of(computation),
             **{name: getattr(view, name) for name in computation.design},
             **({"device": self._inputs.settings.device} if computation.takes_device else {}),
             **({"confidence": self._terms.profile.confidence} if computation.takes_confidence else {}),
@@ -130,8 +133,18 @@ class Measuring:
     # -- one function per quantity ----------------------------------------------------------------------
 
     def _value_of(self, planned: PlannedCheck) -> Measured:
+        from pathorob_checks.metrics.ends import own_interval
+        from pathorob_checks.metrics.intervals import DRAWS, SEED
+
         (subject,) = planned.subjects
-        return Measured(measurement=self.value(subject, planned.criterion.metric))
+        measurement = self.value(subject, planned.criterion.metric)
+        resampling = measurement.resampling
+        if resampling is None or planned.criterion.metric in added_metrics():
+            return Measured(measurement=measurement)
+        return Measured(
+            measurement=measurement,
+            interval_at=lambda confidence: own_interval(resampling, confidence, DRAWS, SEED),
+        )
 
     def _worst_of(self, planned: PlannedCheck) -> Measured:
         (subject,) = planned.subjects
@@ -188,8 +201,14 @@ class Measuring:
             rows=sum(part.rows for part in parts.values()),
             protocol={name: {"value": part.value, **part.protocol} for name, part in parts.items()},
             cells=tuple(sorted(cells, key=lambda cell: badness(cell.value))),
+            unstable="; ".join(f"on {name} {part.unstable}" for name, part in parts.items() if part.unstable),
         )
-        return Measured(measurement=measurement)
+        return Measured(
+            measurement=measurement,
+            interval_at=lambda confidence: (
+                mean_over_cohorts(list(parts.values()), confidence=confidence).interval
+            ),
+        )
 
     def _difference_of(self, planned: PlannedCheck) -> Measured:
         from pathorob_checks.metrics.differences import difference
@@ -212,16 +231,22 @@ class Measuring:
                 "difference could be drawn",
                 remedy="leave the baseline out for this cohort",
             )
-        change = difference(new.resampling, old, confidence=self._terms.profile.confidence)
+        here, there = new.resampling, old
+        change = difference(here, there, confidence=self._terms.profile.confidence)
         measurement = replace(
             new,
             value=change.value,
             interval=change.interval,
             interval_note=change.note,
             resampling=None,
+            unstable=new.unstable or (old.unstable and f"of the baseline {old.unstable}"),
         )
         compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
-        return Measured(measurement=measurement, baseline=compared)
+        return Measured(
+            measurement=measurement,
+            baseline=compared,
+            interval_at=lambda confidence: difference(here, there, confidence=confidence).interval,
+        )
 
 
 def value_is_missing(definition: Metric, cohort: str) -> MetricError:
@@ -232,8 +257,7 @@ def value_is_missing(definition: Metric, cohort: str) -> MetricError:
 
 def drawn_of(values: Iterable[Measurement]) -> str | None:
     """What intervals that are made of these values are about; None where it is not known."""
-    drawn = {value.resampling.drawn for value in values if value.resampling is not None}
-    return "repetitions" if "repetitions" in drawn else next(iter(drawn), None)
+    return next((value.resampling.drawn for value in values if value.resampling is not None), None)
 
 
 _QUANTITIES: Mapping[str, Callable[[Measuring, PlannedCheck], Measured]] = {

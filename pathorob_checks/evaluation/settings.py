@@ -41,6 +41,7 @@ class Settings:
     require_complete : a required criterion that is not measured is an error, even if it was deselected.
     baseline : a results file, or the name of an FM of this run.
     baseline_fm : which FM of the baseline's file.
+    repetitions : draws of slides of the performance drop; None: the criteria's, or the protocol's 20.
     device : `auto`, `cpu`, `cuda` or `cuda:N`.
     batch_size : patches per batch; None for what suits the device.
     precision : `fp32`, `bf16` or `fp16`.
@@ -70,6 +71,7 @@ class Settings:
     require_complete: bool = False
     baseline: str | None = None
     baseline_fm: str | None = None
+    repetitions: int | None = None
     device: str = "auto"
     batch_size: int | None = None
     precision: str = "fp32"
@@ -97,6 +99,8 @@ class Settings:
             raise SettingsError(f"device is {self.device!r}", remedy="choose auto, cpu, cuda or cuda:N")
         if self.batch_size is not None and self.batch_size < 1:
             raise SettingsError(f"batch_size is {self.batch_size}", remedy="give a positive whole number")
+        if self.repetitions is not None and self.repetitions < 2:
+            raise SettingsError(f"repetitions is {self.repetitions}", remedy="give a whole number from 2")
         if not self.criteria:
             raise SettingsError("there are no criteria", remedy="name a profile, such as floor, or a file")
         if "" in (self.baseline, *(self.criteria if isinstance(self.criteria, tuple) else ())):

@@ -44,7 +44,7 @@ def contains_bound(measurement: Measurement, criterion: Criterion) -> bool:
 
 _WOULD_FAIL_TOO = {
     "slides": "other slides from these centers would very probably fail too.",
-    "repetitions": "other draws of training and test slides from this cohort would very probably fail too.",
+    "slides and repetitions": "other slides from these centers would very probably fail too.",
     None: "the whole interval misses the bound.",
 }
 
@@ -53,7 +53,7 @@ def _embedding(measured: Measured) -> Suspect:
     if measured.measurement.interval is None:
         sentence = "the value misses the bound; without an interval, chance cannot be excluded."
     else:
-        sentence = _WOULD_FAIL_TOO[measured.drawn]
+        sentence = _WOULD_FAIL_TOO.get(measured.drawn, _WOULD_FAIL_TOO[None])
     return Suspect(kind="embedding", sentence=sentence)
 
 
@@ -69,17 +69,20 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     measurement = measured.measurement
     if measurement.interval is None or _misses(measurement, criterion):
         return None
-    if measured.drawn != "slides":
-        vary = "repetitions vary too much" if measured.drawn else "interval is too wide"
-        return Suspect(kind="cohort", sentence=f"the {vary} to decide at this value.")
+    if measurement.unstable:
+        return Suspect(kind="cohort", sentence=f"{measurement.unstable}.")
+    if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
+        return Suspect(kind="cohort", sentence="the interval is too wide to decide at this value.")
     low, high = measurement.interval
     distance = abs(measurement.value - criterion.bound)
     times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
-    sentence = "too few slides to decide at this value."
+    resampling = measurement.resampling
+    noun = resampling.noun if resampling else "slide"
+    sentence = f"too few {noun}s to decide at this value."
     if times >= 100:
         sentence = "the value is so close to the bound that only a far larger cohort could decide."
     elif times > 1:
-        sentence = f"too few slides to decide; about {times:.2g} times as many would suffice at this value."
+        sentence = f"too few {noun}s to decide; about {times:.2g} times as many would suffice at this value."
     return Suspect(kind="cohort", sentence=sentence)
 
 
@@ -95,15 +98,14 @@ def _support(measured: Measured, criterion: Criterion, drift: float | None) -> S
 
 def _slides(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001
     resampling = measured.measurement.resampling
-    if resampling is None or resampling.drawn != "slides":
+    if resampling is None:
         return None
     count = Counter(cell for cells in resampling.cells for cell in cells)
     cell, fewest = min(count.items(), key=lambda item: (item[1], item[0]), default=("", FEW_SLIDES))
     if fewest >= FEW_SLIDES:
         return None
-    return Suspect(
-        kind="cohort", sentence=f"{cell} has only {counted(fewest, 'slide')}, so the interval is uncertain."
-    )
+    few = counted(fewest, resampling.noun)
+    return Suspect(kind="cohort", sentence=f"{cell} has only {few}, so the interval is uncertain.")
 
 
 _LOOKS: tuple[Callable[[Measured, Criterion, float | None], Suspect | None], ...] = (

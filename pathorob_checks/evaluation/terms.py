@@ -163,6 +163,8 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
         chosen = settings.criteria
         profile = chosen if isinstance(chosen, Profile) else load_profiles(chosen)
         profile = under_own_name(profile)
+        if settings.repetitions is not None:
+            profile = profile.model_copy(update={"repetitions": settings.repetitions})
     baseline = _baseline(settings, subjects, profile)
     terms = Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
     if baseline is not None and not terms.of_quantity("difference"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.ends import combined
+from pathorob_checks.metrics.ends import combined, why_not_drawn
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -16,6 +16,7 @@ from pathorob_checks.metrics.intervals import (
     check_settings,
     enclosing,
     from_scale,
+    reach,
     tails,
     to_scale,
     widening,
@@ -76,9 +77,9 @@ def mean_over_cohorts(
 ) -> Aggregate:
     """Mean of one metric over cohorts.
 
-    Performance drops have the Masson-Loftus interval over all repetitions (`masson_loftus`). For robustness
-    index and clustering score every cohort's slides are drawn independently and the draws averaged; the
-    cohorts themselves are given, not drawn.
+    The slides of every cohort are independent: for performance drops their variances are added, for
+    robustness index and clustering score their draws are averaged. The cohorts themselves are given, not
+    drawn.
 
     Parameters
     ----------
@@ -104,8 +105,8 @@ def mean_over_cohorts(
 
     Notes
     -----
-    Where a value is at an end of its scale, distances from the value to the ends of the cohorts' intervals
-    are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
+    Where a value is at an end of its scale, or unstable, distances from the value to the ends of the cohorts'
+    intervals are squared and added [2]_. The mean of drops is that of PathoROB [1]_ over its three cohorts.
 
     References
     ----------
@@ -145,29 +146,24 @@ def mean_over_cohorts(
         )
     check_settings(confidence, metrics[0], draws)
     value = float(np.mean([side.value for side in sides]))
-    if sides[0].drawn == "repetitions":
-        values = [side.value + np.array(side.effects) * len(side.effects) for side in sides]
-        value, interval = masson_loftus(values, confidence=confidence)
-        cohorts = counted(len(sides), "cohort")
-        note = (
-            f"Masson-Loftus: Student's t over {sum(map(len, values))} repetitions of {cohorts}, "
-            "each cohort's mean set to the overall mean; neither new slides nor other cohorts are covered."
-        )
+    if reason := why_not_drawn(sides):
+        together = combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed)
         return Aggregate(
             metric=metrics[0],
             value=value,
-            interval=interval,
-            note=note,
+            interval=together and enclosing((value,), *together),
+            note=f"{reason}. The intervals of {len(sides)} cohorts are therefore combined; other cohorts are "
+            "not covered.",
             confidence=confidence,
             cohorts=len(sides),
         )
-    if any(side.informative_slides is not None for side in sides):
+    if sides[0].drawn != "slides":
         return Aggregate(
             metric=metrics[0],
             value=value,
-            interval=combined(sides, [1 / len(sides)] * len(sides), confidence, draws, seed),
-            note=f"From the intervals of {len(sides)} cohorts, because a value is at the end of its scale; "
-            "other cohorts are not covered.",
+            interval=_student(sides, value, confidence),
+            note=f"Student's t with the effects of the slides and repetitions of {len(sides)} independent "
+            "cohorts; other cohorts are not covered.",
             confidence=confidence,
             cohorts=len(sides),
         )
@@ -182,17 +178,34 @@ def mean_over_cohorts(
         variances.append(float(values_drawn.var()))
         freedoms.append(strata.degrees_of_freedom(residuals))
     total = sum(variances)
-    parts = zip(variances, freedoms, strict=True)
-    freedom = total**2 / sum(v**2 / f for v, f in parts) if total else np.inf
+    uncertain = sum((v / total) ** 2 / f for v, f in zip(variances, freedoms, strict=True)) if total else 0
+    freedom = 1 / uncertain if uncertain else np.inf  # effects of rounding alone have no degrees of freedom
     away = (np.quantile(drawn, tails(confidence)) - value) * widening(freedom, confidence)
     return Aggregate(
         metric=metrics[0],
         value=value,
-        interval=enclosing(value, value + away[0], value + away[1]),
+        interval=enclosing((value,), value + away[0], value + away[1]),
         note=f"Slides of each of {len(sides)} cohorts drawn independently; other cohorts are not covered.",
         confidence=confidence,
         cohorts=len(sides),
     )
+
+
+def _student(sides: Sequence[Resampling], value: float, confidence: float) -> Interval | None:
+    """Of a mean of independent values: their variances are added, with Satterthwaite's degrees of freedom."""
+    variances, freedoms = [], []
+    for side in sides:
+        strata = Strata(side.cells, side.weights)
+        if strata.alone.all():
+            return None
+        residuals = strata.residuals(np.array(side.effects))
+        variances.append(float((residuals**2).sum()))
+        freedoms.append(strata.degrees_of_freedom(residuals))
+    total = sum(variances)
+    parts = sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    least = float(np.linalg.norm([side.least_error for side in sides]))
+    half = reach(total, total**2 / parts if parts else np.inf, least, confidence) / len(sides)
+    return value - half, value + half
 
 
 def masson_loftus(

@@ -1,7 +1,9 @@
 """Interval of the clustering score: from trials, from slides with fixed clusters, and from moving clusters.
 
 A slide's effect is computed from the tables of label x cluster: its patches are taken out of them, the
-clusters stay. Halves of the slides are clustered anew; what their scores vary beyond that is added.
+clusters stay. Halves of the slides are clustered anew; what their scores vary beyond that is added, and where
+they jump, the interval includes the least and the greatest of them. Where cases are known they take the place
+of slides.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.cluster_combinations import Chosen
+from pathorob_checks.metrics.cluster_halves import HalfScore
 from pathorob_checks.metrics.ends import own_interval
-from pathorob_checks.metrics.inputs import Int64, Labels
+from pathorob_checks.metrics.inputs import Int64, Labels, Units
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideValue
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
@@ -27,24 +30,27 @@ Pair = tuple[str, str]
 _SLIDES_NAMED = 10
 _TRIALS, _HALVES, _COMBINATIONS = "trials", "halves", "combinations"  # strata of their own
 NOTE = (
-    "The interval is about other slides of the same classes and centers, and other seeds of k-means. Slides "
-    "are drawn within each center x class, and how the clusters move is estimated from {halves} halves of "
-    "the slides. It does not cover another number of clusters or other centers."
+    "The interval is about other {unit}s of the same classes and centers, and other seeds of k-means. "
+    "{Unit}s are drawn within each center x class, and how the clusters and their number move is estimated "
+    "from {halves} halves of the {unit}s. It does not cover other centers."
 )
 NOTE_HELD = (
-    "The interval is about other slides of the same classes and centers and other seeds, with fixed "
-    "clusters, because halves of the slides have too few patches to cluster. New slides would also move the "
-    "clusters, so the interval is too narrow."
+    "The interval is about other {unit}s of the same classes and centers and other seeds, with fixed "
+    "clusters, because halves of the {unit}s have too few patches to cluster. New {unit}s would also move "
+    "the clusters, so the interval is too narrow."
 )
 SAMPLE_NOTE = (
     " The score is the mean over {taken:,} of {total:,} combinations of classes and centers, drawn so that "
     "each takes part about equally often; the interval includes by how much another sample would change it."
 )
-UNSTABLE = 3.0  # variance of the halves' scores beyond what slides account for, over the latter
 UNSTABLE_NOTE = (
-    " The clusters are unstable: on halves of the slides the score goes from {lowest:.2f} to {highest:.2f}. "
-    "In simulations of such cohorts 95 % intervals contained the true value in 64 to 88 %."
+    " The clusters are unstable: {unstable}. The interval includes both. In simulations of such cohorts 95 % "
+    "intervals contained the true value in 94 to 96 %."
 )
+# By how many standard deviations of what slides with fixed clusters do the scores of the halves must differ.
+# Halves of stable clusters differ by about four; by more than ten in 0 to 5 % of simulated cohorts with
+# stable clusters, and in 93 to 97 % of those whose clusters follow biology or centers by chance.
+_JUMPS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,36 +79,40 @@ class Combination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlideScores:
-    """One combination's ARI(class) - ARI(center), whole and without each slide, mean over trials.
+class ScoresWithout:
+    """One combination's ARI(class) - ARI(center) without each slide (or case), mean over trials.
 
-    `slides` (S,) int64 are those that have patches in the combination; `class_without` and
+    `units` (S,) int64 are those that have patches in the combination; `class_without` and
     `center_without` (S,) float64 are the two ARIs without each of them.
     """
 
-    slides: Int64
+    units: Int64
     class_without: Float64
     center_without: Float64
 
+    def lost(self, score: float) -> Float64:
+        """(S,) fall of the combination's `score` without each of them."""
+        return np.asarray(score - (self.class_without - self.center_without))
 
-def slide_scores(slides: Int64, classes: Int64, centers: Int64, labelings: list[Int64]) -> SlideScores:
-    """ARIs of a combination without each slide.
+
+def scores_without(units: Int64, classes: Int64, centers: Int64, labelings: list[Int64]) -> ScoresWithout:
+    """ARIs of a combination without each slide (or case).
 
     Parameters
     ----------
-    slides, classes, centers : (n,) int64 of the combination's patches.
+    units, classes, centers : (n,) int64 of the combination's patches.
     labelings : (n,) int64 clusters of each trial.
     """
-    present, slide = np.unique(slides, return_inverse=True)
+    present, unit = np.unique(units, return_inverse=True)
     without = []
     for column in (classes, centers):
         _, label = np.unique(column, return_inverse=True)
         by_trial = []
         for clusters in labelings:
-            tables = contingency(slide, label, clusters)
+            tables = contingency(unit, label, clusters)
             by_trial.append(adjusted_rand(tables.sum(axis=0) - tables))
         without.append(np.mean(by_trial, axis=0))
-    return SlideScores(slides=present, class_without=without[0], center_without=without[1])
+    return ScoresWithout(units=present, class_without=without[0], center_without=without[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +126,24 @@ class ScoreUncertainty:
     groups: Mapping[str, tuple[GroupValue, ...]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCombination:
+    """A combination with all that its uncertainty is read off.
+
+    `without` is that of the units that are drawn, `without_slides` that of the slides (the same, where slides
+    are drawn); `of_halves` are the scores of halves of the units.
+    """
+
+    combination: Combination
+    without: ScoresWithout
+    without_slides: ScoresWithout
+    of_halves: list[HalfScore]
+
+
 def score_uncertainty(
-    combinations: list[Combination],
-    without: list[SlideScores],
-    of_halves: list[list[float]],
-    slides: Labels | None,
+    measured: list[MeasuredCombination],
+    units: Units,
+    slides: Labels,
     classes: Labels,
     centers: Labels,
     chosen: Chosen,
@@ -133,34 +156,66 @@ def score_uncertainty(
 
     Parameters
     ----------
-    combinations, without, of_halves : in the same order, the last with the scores of halves of the slides
-        (NaN where there is none); without slides (None) the last two are empty.
-    slides, classes, centers : of all N patches.
+    measured : at least one combination.
+    units, slides, classes, centers : of all N patches.
     chosen : which of how many combinations these are.
     confidence, draws, seed : as in `clustering_score`.
     """
-    if slides is None:
-        return ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
-    measured = _Measured(combinations, without, np.array(of_halves), slides, classes, centers)
+    uncertainty = _Uncertainty(measured, units, classes, centers)
     settings = _Settings(confidence, draws, seed)
-    whole = measured.resampling(list(range(len(combinations))), chosen.total)
-    note = measured.note(whole)
-    if note and chosen.is_sample:
-        note += SAMPLE_NOTE.format(taken=len(combinations), total=chosen.total)
+    whole = uncertainty.resampling(list(range(len(measured))), chosen.total)
+    note = uncertainty.note(whole)
+    if chosen.is_sample:
+        note += SAMPLE_NOTE.format(taken=len(measured), total=chosen.total)
+    pairs = [each.combination for each in measured]
     return ScoreUncertainty(
         interval=own_interval(whole, *settings),
         note=note,
         resampling=whole,
-        slides=measured.worst_slides(),
+        slides=worst_slides(measured, slides, classes, centers),
         groups={
-            "medical_center": measured.groups(
-                centers, [c.centers for c in combinations], chosen.of_center, settings
+            "medical_center": uncertainty.groups(
+                centers, [c.centers for c in pairs], chosen.of_center, settings
             ),
-            "biological_class": measured.groups(
-                classes, [c.classes for c in combinations], chosen.of_class, settings
+            "biological_class": uncertainty.groups(
+                classes, [c.classes for c in pairs], chosen.of_class, settings
             ),
         },
     )
+
+
+def worst_slides(
+    measured: list[MeasuredCombination], slides: Labels, classes: Labels, centers: Labels
+) -> tuple[SlideValue, ...]:
+    """Slides without which the score of their combinations would be higher; value: their part in it."""
+    lost: dict[int, list[float]] = {}
+    for each in measured:
+        without = each.without_slides
+        falls = without.lost(each.combination.score)
+        for slide, fall in zip(without.units.tolist(), falls.tolist(), strict=True):
+            lost.setdefault(slide, []).append(fall)
+    means = sorted((float(np.mean(falls)), slide) for slide, falls in lost.items())
+    standing = _standing(slides, classes, centers)
+    return tuple(
+        SlideValue(
+            slide_id=slides.names[slide],
+            medical_center=" + ".join(dict.fromkeys(center for center, _ in standing[slide])),
+            biological_class=" + ".join(dict.fromkeys(cls for _, cls in standing[slide])),
+            value=mean,
+            meaning=f"with its patches the score of its combinations is {-mean:.4f} lower",
+        )
+        for mean, slide in means[:_SLIDES_NAMED]
+        if mean < 0
+    )
+
+
+def _standing(units: Labels, classes: Labels, centers: Labels) -> list[list[Pair]]:
+    """Center and class of each cell in which a unit has patches."""
+    standing: list[list[Pair]] = [[] for _ in units.names]
+    there = np.unique(np.stack([units.codes, centers.codes, classes.codes], axis=1), axis=0)
+    for unit, center, cls in there.tolist():
+        standing[unit].append((centers.names[center], classes.names[cls]))
+    return standing
 
 
 class _Settings(NamedTuple):
@@ -169,24 +224,15 @@ class _Settings(NamedTuple):
     seed: int
 
 
-class _Measured:
-    """Scores of the combinations, whole and without each slide, and intervals for the mean of any of them."""
+class _Uncertainty:
+    """Effects of slides (or cases), trials and halves on the mean score of any of the combinations."""
 
     def __init__(
-        self,
-        combinations: list[Combination],
-        without: list[SlideScores],
-        of_halves: Float64,
-        slides: Labels,
-        classes: Labels,
-        centers: Labels,
+        self, measured: list[MeasuredCombination], units: Units, classes: Labels, centers: Labels
     ) -> None:
-        self._combinations, self._without, self._of_halves = combinations, without, of_halves
-        self._names, self._rows = slides.names, len(slides.codes)
-        self._standing: list[list[tuple[str, str]]] = [[] for _ in slides.names]
-        there = np.unique(np.stack([slides.codes, centers.codes, classes.codes], axis=1), axis=0)
-        for slide, center, cls in there.tolist():
-            self._standing[slide].append((centers.names[center], classes.names[cls]))
+        self._measured, self._units = measured, units
+        self._standing = _standing(units, classes, centers)
+        self._scores = np.array([each.combination.score for each in measured])
 
     def resampling(self, chosen: list[int], total: int) -> Resampling:
         """Effects on the mean score of `total` combinations, of which these were measured.
@@ -195,30 +241,30 @@ class _Measured:
         What another sample of combinations would change is read off the spread of all that were measured,
         because a center has too few for a spread of its own.
         """
-        by_trial = np.mean([self._combinations[n].by_trial for n in chosen], axis=0)
+        these = [self._measured[n] for n in chosen]
+        by_trial = np.mean([each.combination.by_trial for each in these], axis=0)
         value = float(by_trial.mean())
-        effects = np.zeros(len(self._names))
-        for n in chosen:
-            effects[self._without[n].slides] += self._lost(n) / len(chosen)
-        there = np.unique(np.concatenate([self._without[n].slides for n in chosen]))
-        cells = tuple(tuple(map(" / ".join, self._standing[slide])) for slide in there)
+        effects = np.zeros(len(self._units))
+        for each in these:
+            effects[each.without.units] += each.without.lost(each.combination.score) / len(these)
+        there = np.unique(np.concatenate([each.without.units for each in these]))
+        cells = tuple(tuple(map(" / ".join, self._standing[unit])) for unit in there)
         held = float((Strata(cells).residuals(effects[there]) ** 2).sum())
-        away = self._of_halves[chosen].mean(axis=0)
-        away = away[np.isfinite(away)]
+        of_trials = (by_trial - value) / len(by_trial)
+        halves = self._of_halves(these)
+        away = halves[:, 0]
         variance = float(away.var(ddof=1)) if len(away) > 1 else 0.0
         beyond = max(0.0, 1 - held / variance) if variance > 0 else 0.0
-        of_trials = (by_trial - value) / len(by_trial)
         moved = (away - away.mean()) * np.sqrt(beyond / len(away)) if len(away) else away
-        scores = np.array([each.score for each in self._combinations])
-        others = (scores - scores.mean()) if len(chosen) < total else scores[:0]
-        others = others * np.sqrt((1 / len(chosen) - 1 / total) / len(scores))
+        others = (self._scores - self._scores.mean()) if len(these) < total else self._scores[:0]
+        others = others * np.sqrt((1 / len(these) - 1 / total) / len(self._scores))
         return Resampling(
             metric=METRIC,
             value=value,
             scale="bounded",
             drawn="slides",
             units=(
-                *(self._names[slide] for slide in there),
+                *(self._units.names[unit] for unit in there),
                 *(f"trial {number}" for number in range(len(of_trials))),
                 *(f"half {number}" for number in range(len(moved))),
                 *(f"combination {number}" for number in range(len(others))),
@@ -230,9 +276,27 @@ class _Measured:
                 *[(_COMBINATIONS,)] * len(others),
             ),
             effects=tuple(np.concatenate([effects[there], of_trials, moved, others]).tolist()),
-            protocol={"trials": len(by_trial), "patches": self._rows},
+            protocol={
+                "trials": len(by_trial),
+                "patches": len(self._units.codes),
+                **self._units.protocol,
+            },
             informative_slides=len(there) if abs(value) >= 1 else None,
+            jumps_between=_jumps_between(halves, held + float((of_trials**2).sum())),
         )
+
+    def _of_halves(self, these: list[MeasuredCombination]) -> Float64:
+        """(halves, 3) mean score over combinations: with the chosen K, and least and greatest with their own.
+
+        Which of several K that are about as good a combination takes is chance, and not the same chance as in
+        another one: distances from the score with the best of them are squared and added.
+        """
+        scores = np.array([each.of_halves for each in these])
+        held, own, least, greatest = np.moveaxis(scores, -1, 0)
+        mean = own.mean(axis=0)
+        below, above = (np.sqrt((away**2).sum(axis=0)) / len(these) for away in (own - least, greatest - own))
+        halves = np.stack([held.mean(axis=0), mean - below, mean + above], axis=1)
+        return np.asarray(halves[np.isfinite(halves).all(axis=1)])
 
     def groups(
         self, column: Labels, taking_part: list[Pair], totals: Int64, settings: _Settings
@@ -255,42 +319,19 @@ class _Measured:
         ]
         return tuple(sorted(values, key=lambda group: group.value))
 
-    def worst_slides(self) -> tuple[SlideValue, ...]:
-        """Slides without which the score of their combinations would be higher; value: their part in it."""
-        lost: dict[int, list[float]] = {}
-        for n, scores in enumerate(self._without):
-            for slide, fall in zip(scores.slides.tolist(), self._lost(n).tolist(), strict=True):
-                lost.setdefault(slide, []).append(fall)
-        means = sorted((float(np.mean(falls)), slide) for slide, falls in lost.items())
-        return tuple(
-            SlideValue(
-                slide_id=self._names[slide],
-                medical_center=" + ".join(dict.fromkeys(center for center, _ in self._standing[slide])),
-                biological_class=" + ".join(dict.fromkeys(cls for _, cls in self._standing[slide])),
-                value=mean,
-                meaning=f"with its patches the score of its combinations is {-mean:.4f} lower",
-            )
-            for mean, slide in means[:_SLIDES_NAMED]
-            if mean < 0
-        )
-
     def note(self, whole: Resampling) -> str:
-        """How the interval was made, and whether the clusters are so unstable that it is too narrow."""
-        from pathorob_checks.metrics.cluster_halves import HALVES
+        """How the interval was made, and whether the clusters are unstable."""
+        words = {"unit": self._units.noun, "Unit": self._units.noun.capitalize()}
+        halves = sum(cells == (_HALVES,) for cells in whole.cells)
+        if halves < 2:
+            return NOTE_HELD.format(**words)
+        text = NOTE.format(halves=halves, **words)
+        return text + (UNSTABLE_NOTE.format(unstable=whole.unstable) if whole.unstable else "")
 
-        scores = self._of_halves.mean(axis=0)
-        scores = scores[np.isfinite(scores)]
-        if len(scores) < 2:
-            return NOTE_HELD
-        variance = Strata(whole.cells).residuals(np.array(whole.effects)) ** 2
-        of_halves = variance[[cells == (_HALVES,) for cells in whole.cells]].sum()
-        other = variance[[cells in ((_TRIALS,), (_COMBINATIONS,)) for cells in whole.cells]].sum()
-        text = NOTE.format(halves=HALVES)
-        if of_halves > UNSTABLE * (variance.sum() - of_halves - other):
-            text += UNSTABLE_NOTE.format(lowest=scores.min(), highest=scores.max())
-        return text
 
-    def _lost(self, n: int) -> Float64:
-        """Fall of a combination's score without each of its slides."""
-        scores = self._without[n]
-        return self._combinations[n].score - (scores.class_without - scores.center_without)
+def _jumps_between(halves: Float64, variance: float) -> tuple[float, float] | None:
+    """Least and greatest score of the halves, if they differ by more than the score's `variance` explains."""
+    if len(halves) < 2:
+        return None
+    least, greatest = float(halves[:, 1].min()), float(halves[:, 2].max())
+    return (least, greatest) if greatest - least > _JUMPS * variance**0.5 else None

@@ -7,7 +7,7 @@ ARI(center).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,29 +18,35 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import MOST, work
+from pathorob_checks.metrics.cluster_trials import (
+    SEED,
+    STARTS_PER_TRIAL,
+    cluster_combination,
+    rows_of_combination,
+)
 from pathorob_checks.metrics.cluster_uncertainty import (
+    METRIC,
     Combination,
+    MeasuredCombination,
     Pair,
-    SlideScores,
+    ScoreUncertainty,
     score_uncertainty,
-    slide_scores,
+    scores_without,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.foresight import cluster_values, combinations_of, refuse_few_points
+from pathorob_checks.metrics.foresight import cluster_values, combinations_of
 from pathorob_checks.metrics.inputs import (
     Float32,
-    Int64,
-    Labels,
     as_embeddings,
     in_range,
     labels,
     refuse_zero_rows,
+    resampling_units,
 )
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
-from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import counted
@@ -49,10 +55,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-METRIC = "clustering_score"
-SEED = 1337
-STARTS_TO_CHOOSE_K = 20
-STARTS_PER_TRIAL = 5
 Float64 = npt.NDArray[np.float64]
 
 
@@ -170,6 +172,7 @@ class ClusteringScore:
             resampling=self.resampling,
             slides=self.slides,
             groups=self.groups,
+            unstable=self.resampling.unstable if self.resampling else "",
         )
 
 
@@ -197,7 +200,7 @@ def clustering_score(
         NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
     patches : pandas.DataFrame
         N rows with the columns `biological_class` and `medical_center`, and `slide_id`, without which there
-        is no interval; row i describes embedding i.
+        is no interval, and `case_id` where a patient has several slides; row i describes embedding i.
     trials : int, default 50
         Number of k-means runs with different seeds at the chosen K.
     clusters : sequence of int, default range(2, 31)
@@ -226,12 +229,15 @@ def clustering_score(
     MetricError
         One class or center only, no pair of classes x pair of centers with four filled cells, a combination
         with too few or identical patches, no trials, fewer than two combinations, a confidence outside 0 to
-        1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
+        1, too few draws, embeddings with NaN or infinity, a slide of two cases, or a table that does not fit
+        the embeddings.
 
     Notes
     -----
-    The interval is about other slides from the same centers and classes, other seeds, and, where combinations
-    are a sample, other samples. Where clusters are unstable it is too narrow, and its note says so.
+    The interval is about other slides from the same centers and classes, or other cases (patients) where
+    `patches` has the column `case_id`, other seeds, and, where combinations are a sample, other samples.
+    Where the clusters are unstable, it includes the least and the greatest score of halves of the slides, and
+    `unstable` of the measurement says so.
 
     References
     ----------
@@ -255,7 +261,7 @@ def clustering_score(
     >>> round(result.value, 2)
     0.41
     """
-    from pathorob_checks.metrics.cluster_halves import half_scores, halves
+    from pathorob_checks.metrics.cluster_halves import Clustered, contestants, half_scores, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows
     from pathorob_checks.numerics import device as devices
     from pathorob_checks.numerics.kmeans import Run
@@ -285,27 +291,40 @@ def clustering_score(
     compute = devices.choose(device)
     _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
+    units = resampling_units(patches, METRIC) if slides else None
     done: list[Combination] = []
-    without: list[SlideScores] = []
-    of_halves: list[list[float]] = []
-    masks = halves(slides.codes, classes.codes * len(centers) + centers.codes, seed) if slides else []
+    measured: list[MeasuredCombination] = []
+    cells = classes.codes * len(centers) + centers.codes
+    masks = halves(units.codes, cells, seed) if units else []
 
     def steps() -> Iterator[None]:
         for class_pair, center_pair in pairs:
-            rows = _rows(embedding_codes, classes, centers, class_pair, center_pair, max(clusters))
+            rows = rows_of_combination(
+                embedding_codes, classes, centers, class_pair, center_pair, max(clusters)
+            )
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
-            figures = yield from _combination(points, cls, center, clusters, trials, compute)
+            figures = yield from cluster_combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
-            done.append(Combination(classes=class_pair, centers=center_pair, **figures))
-            if slides is None:
+            combination = Combination(classes=class_pair, centers=center_pair, **figures)
+            done.append(combination)
+            if slides is None or units is None:
                 continue
-            without.append(slide_scores(slides.codes[rows], cls, center, labelings))
-            of_halves.append([])
-            taken = [half[rows] for half in masks]
-            trial = Run(K=done[-1].K, starts=STARTS_PER_TRIAL, seed=SEED)
-            for score in half_scores(kmeans, embedding_codes[rows], cls, center, taken, trial):
-                of_halves[-1].append(score)
+            without = scores_without(units.codes[rows], cls, center, labelings)
+            of_slides = without
+            if units.noun != "slide":
+                of_slides = scores_without(slides.codes[rows], cls, center, labelings)
+            of_halves = []
+            clustered = Clustered(kmeans, points, embedding_codes[rows], cls, center)
+            trial = Run(K=combination.K, starts=STARTS_PER_TRIAL, seed=SEED)
+            others = contestants(combination.silhouettes)[1:]
+            for score in half_scores(clustered, [half[rows] for half in masks], trial, others, compute):
+                of_halves.append(score)
                 yield
+            measured.append(
+                MeasuredCombination(
+                    combination=combination, without=without, without_slides=of_slides, of_halves=of_halves
+                )
+            )
 
     ongoing: Iterable[object] = steps()
     if progress is not None:
@@ -315,18 +334,19 @@ def clustering_score(
         for _ in ongoing:
             pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
-    uncertainty = score_uncertainty(
-        done,
-        without,
-        of_halves,
-        slides,
-        classes,
-        centers,
-        chosen,
-        confidence=confidence,
-        draws=draws,
-        seed=seed,
-    )
+    uncertainty = ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
+    if slides is not None and units is not None:
+        uncertainty = score_uncertainty(
+            measured,
+            units,
+            slides,
+            classes,
+            centers,
+            chosen,
+            confidence=confidence,
+            draws=draws,
+            seed=seed,
+        )
     return ClusteringScore(
         value=float(by_trial.mean()),
         interval=uncertainty.interval,
@@ -341,65 +361,6 @@ def clustering_score(
         groups=uncertainty.groups,
         resampling=uncertainty.resampling,
     )
-
-
-def _rows(
-    embedding_codes: Int64,
-    classes: Labels,
-    centers: Labels,
-    class_pair: Pair,
-    center_pair: Pair,
-    most_clusters: int,
-) -> Int64:
-    """Row numbers of a combination, cell after cell: k-means draws its first centers by row number.
-
-    `embedding_codes` are (N,) codes, equal for equal embeddings.
-    """
-    cells = [
-        (classes.codes == classes.names.index(cls)) & (centers.codes == centers.names.index(center))
-        for cls, center in product(class_pair, center_pair)
-    ]
-    rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
-    distinct = len(np.unique(embedding_codes[rows]))
-    refuse_few_points(distinct, f"{' and '.join(class_pair)} in {' and '.join(center_pair)}", most_clusters)
-    return rows
-
-
-def _combination(
-    points: Float32,
-    classes: Int64,
-    centers: Int64,
-    clusters: Sequence[int],
-    trials: int,
-    device: torch.device,
-) -> Generator[None, None, dict[str, Any]]:
-    """Figures of one combination; pauses after every k-means."""
-    from pathorob_checks.numerics.kmeans import KMeansRuns, Run
-    from pathorob_checks.numerics.silhouettes import cosine_silhouettes
-
-    kmeans = KMeansRuns(points, device)
-    choices = []
-    for choice in kmeans.labels([Run(K=K, starts=STARTS_TO_CHOOSE_K, seed=SEED) for K in clusters]):
-        choices.append(choice)
-        yield
-    silhouettes = dict(zip(clusters, cosine_silhouettes(points, choices, device), strict=True))
-    best = max(silhouettes, key=lambda K: silhouettes[K])
-    ari_class, ari_center, labelings = [], [], []
-    for labeling in kmeans.labels(
-        [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
-    ):
-        ari_class.append(float(adjusted_rand(contingency(classes, labeling))))
-        ari_center.append(float(adjusted_rand(contingency(centers, labeling))))
-        labelings.append(labeling)
-        yield
-    return {
-        "K": best,
-        "silhouettes": silhouettes,
-        "ari_class": np.array(ari_class),
-        "ari_center": np.array(ari_center),
-        "labelings": labelings,
-        "kmeans": kmeans,
-    }
 
 
 def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:

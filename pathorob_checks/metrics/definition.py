@@ -85,7 +85,7 @@ class Computation:
     >>> from pathorob_checks.metrics import metric
     >>> computation = metric("performance_drop_ood").computation
     >>> computation.name, computation.view, computation.protocol
-    ('performance_drop', 'performance_drop', {'version': 1, 'repetitions': 20})
+    ('performance_drop', 'performance_drop', {'version': 2, 'repetitions': 20})
     """
 
     name: str
@@ -104,7 +104,11 @@ class Computation:
     @property
     def protocol(self) -> dict[str, Any]:
         """Version and settings, as a run's digest covers them."""
-        return {"version": self.version, **self.settings}
+        return self.protocol_with(self.settings)
+
+    def protocol_with(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """As `protocol`, with other settings."""
+        return {"version": self.version, **settings}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +143,8 @@ class Metric:
     groups_cover_view : bool
         Whether every center and class of the view has a value, so that the worst is unknown where one is
         missing; False where only some patches are tested.
+    out_of_domain : bool
+        Whether it is measured at medical centers that gave no training data.
     guaranteed : callable or None
         The rule for a value at an end of its scale, where leaving a slide out changes nothing: the least
         value at the upper end if only a share p of all slides is like those seen. The lower end mirrors it.
@@ -205,6 +211,7 @@ class Metric:
     higher_is_better: bool = True
     quantities: tuple[Quantity, ...] = QUANTITIES
     groups_cover_view: bool = True
+    out_of_domain: bool = False
     guaranteed: Callable[[float], float] | None = None
     missing: tuple[str, str] | None = None
     published: Callable[[], Sequence[PublishedScore]] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.ends import combined
+from pathorob_checks.metrics.ends import combined, why_not_drawn
 from pathorob_checks.metrics.intervals import (
     CONFIDENCE,
     DRAWS,
@@ -15,6 +15,7 @@ from pathorob_checks.metrics.intervals import (
     check_settings,
     enclosing,
     from_scale,
+    reach,
     tails,
     to_scale,
     widening,
@@ -23,6 +24,13 @@ from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 
+_NOTES = {
+    "slides": "Paired: the same {noun}s are drawn for both.",
+    "repetitions": "Paired: Student's t of the differences of the same repetitions; other slides are not "
+    "covered.",
+    "slides and repetitions": "Paired: Student's t with the differences of the effects of the same slides "
+    "and repetitions.",
+}
 _SHOWN = 3
 
 
@@ -98,8 +106,8 @@ def difference(
     Notes
     -----
     Repetitions have a Student's t interval of their differences. Where a value is at an end of its scale, no
-    slide makes a difference; then the interval is not paired: distances from each value to the ends of its
-    own interval are squared and added [1]_.
+    slide makes a difference, and where one is unstable, no slide alone; then the interval is not paired:
+    distances from each value to the ends of its own interval are squared and added [1]_.
 
     References
     ----------
@@ -136,30 +144,27 @@ def difference(
     places = [order[key] for key in zip(first.units, first.cells, strict=True)]
     effects = np.stack([np.array(first.effects), np.array(second.effects)[places]], axis=1)
     value = first.value - second.value
-    note = (
-        "Paired: the same slides are drawn for both."
-        if first.drawn == "slides"
-        else "Paired: Student's t of the differences of the same repetitions; new slides are not covered."
-    )
-    at_end = [side for side in (first, second) if side.informative_slides is not None]
-    if at_end:
+    note = _NOTES[first.drawn].format(noun=first.noun)
+    if reason := why_not_drawn((first, second)):
         interval = combined((first, second), (1, -1), confidence, draws, seed)
-        note = (
-            f"A value of {at_end[0].value:g} is at the end of its scale, where leaving a slide out changes "
-            "nothing. The interval is therefore not paired but combines the intervals of both; it is wide."
+        note = f"{reason}. The interval is therefore not paired but combines those of both; it is wide."
+        return Difference(
+            value=value,
+            interval=interval and enclosing((value,), *interval),
+            note=note,
+            confidence=confidence,
         )
-        return Difference(value=value, interval=interval, note=note, confidence=confidence)
-    strata = Strata(first.cells)
+    strata = Strata(first.cells, first.weights)
     if strata.alone.all():
         return Difference(value=value, interval=None, note="", confidence=confidence)
     residuals = strata.residuals(effects)
     slopes = np.array([_slope(side) for side in (first, second)])
     freedom = strata.degrees_of_freedom(residuals @ (slopes * (1, -1)))
-    if first.drawn == "repetitions":
-        from scipy.stats import t as student_t
-
-        reach = student_t.ppf((1 + confidence) / 2, freedom) * np.linalg.norm(residuals @ (1, -1))
-        away = np.array([-reach, reach])
+    if first.drawn != "slides":
+        variance = float(((residuals @ (1, -1)) ** 2).sum())
+        least = float(np.hypot(first.least_error, second.least_error))
+        half = reach(variance, freedom, least, confidence)
+        away = np.array([-half, half])
     else:
         drawn = strata.draw(residuals, draws, np.random.default_rng(seed))
         sides = [
@@ -170,7 +175,7 @@ def difference(
         away *= widening(freedom, confidence)
     return Difference(
         value=value,
-        interval=enclosing(value, value + away[0], value + away[1]),
+        interval=enclosing((value,), value + away[0], value + away[1]),
         note=note,
         confidence=confidence,
     )
@@ -197,7 +202,7 @@ def refuse_unpaired(new: Resampling, base: Resampling) -> None:
     if here != there:
         only = sorted(unit for unit, _ in here ^ there)
         raise MetricError(
-            f"{new.metric}: base and new were not measured on the same {new.drawn} ({len(only)} differ, "
+            f"{new.metric}: base and new were not measured on the same {new.noun}s ({len(only)} differ, "
             f"among them {', '.join(map(repr, only[:_SHOWN]))})",
             remedy="measure the base again on this cohort",
         )

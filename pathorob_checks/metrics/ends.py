@@ -25,8 +25,8 @@ def end_interval(name: str, value: float, slides: int, confidence: float) -> Int
     p = ((1 - confidence) / 2) ** (1 / max(1, slides))
     reach = definition.guaranteed(p)
     if value >= definition.highest:
-        return enclosing(value, reach, definition.highest)
-    return enclosing(value, definition.lowest, definition.lowest + definition.highest - reach)
+        return enclosing((value,), reach, definition.highest)
+    return enclosing((value,), definition.lowest, definition.lowest + definition.highest - reach)
 
 
 def own_interval(side: Resampling, confidence: float, draws: int, seed: int) -> Interval | None:
@@ -39,9 +39,10 @@ def own_intervals(
 ) -> list[Interval | None]:
     """`own_interval` at several confidences."""
     slides = side.informative_slides
-    if slides is not None:
-        return [end_interval(side.metric, side.value, slides, each) for each in confidences]
-    return intervals_of(side, confidences, draws, seed)
+    if slides is None:
+        return intervals_of(side, confidences, draws, seed)
+    ends = [end_interval(side.metric, side.value, slides, each) for each in confidences]
+    return [each and enclosing(side.jumps_between or (side.value,), *each) for each in ends]
 
 
 def combined(
@@ -62,3 +63,14 @@ def combined(
         below += (weight * side.value - low) ** 2
         above += (high - weight * side.value) ** 2
     return total - float(np.sqrt(below)), total + float(np.sqrt(above))
+
+
+def why_not_drawn(sides: Sequence[Resampling]) -> str:
+    """Why effects of slides do not add up to an interval of these values together; "" where they do."""
+    for side in sides:
+        if side.informative_slides is not None:
+            value = f"A value of {side.value:g}"
+            return f"{value} is at the end of its scale, where leaving a slide out changes nothing"
+        if side.unstable:
+            return f"{side.unstable[:1].upper()}{side.unstable[1:]}, which no effect of a single slide tells"
+    return ""

@@ -27,24 +27,27 @@ METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 _SLIDES_NAMED = 10
-_PAIRS = 1 << 23  # of slide and part of the queries, for which changes are kept one by one
+_PAIRS = 1 << 23  # of unit and part of the queries, for which changes are kept one by one
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborCounts:
     """Queries and their neighbor lists, L >= k ranks long.
 
-    `same_class`, `same_center` are (Q, L) bool; `neighbor_slides` (Q, L) and `query_*` (Q,) integer codes
-    into the names `slides`, `classes`, `centers`.
+    `same_class`, `same_center` are (Q, L) bool; `neighbor_units` (Q, L) and `query_*` (Q,) integer codes
+    into the names `units`, `slides`, `classes`, `centers`. `unit` says what is drawn: "slide" or "case".
     """
 
     k: int
     same_class: Bool
     same_center: Bool
-    neighbor_slides: npt.NDArray[np.integer[Any]]
+    neighbor_units: npt.NDArray[np.integer[Any]]
+    query_units: Int64
     query_slides: Int64
     query_classes: Int64
     query_centers: Int64
+    units: tuple[str, ...]
+    unit: str
     slides: tuple[str, ...]
     classes: tuple[str, ...]
     centers: tuple[str, ...]
@@ -92,25 +95,25 @@ def index_uncertainty(
     confidence, draws, seed : as in `robustness_index`; without draws there are values only.
     protocol : what another measurement must share to be compared.
     """
-    slides = _Slides(counted, protocol, confidence, draws, seed)
+    units = _Units(counted, protocol, confidence, draws, seed)
     everything = np.ones(len(counted.cell_names), dtype=bool)
     cell_center, cell_class = np.divmod(np.arange(len(everything)), len(counted.classes))
-    resampling = slides.resampling(everything) if draws else None
+    resampling = units.resampling(everything) if draws else None
     interval = own_interval(resampling, confidence, draws, seed) if resampling else None
     return IndexUncertainty(
         interval=interval,
-        note=slides.note(interval),
+        note=units.note(interval),
         resampling=resampling,
         slides=worst_slides(counted),
         groups={
-            "medical_center": slides.groups(counted.centers, cell_center),
-            "biological_class": slides.groups(counted.classes, cell_class),
+            "medical_center": units.groups(counted.centers, cell_center),
+            "biological_class": units.groups(counted.classes, cell_class),
         },
     )
 
 
-class _Slides:
-    """Counts by cell of the queries, their changes without each slide, and intervals for any cells."""
+class _Units:
+    """Counts by cell of the queries, their changes without each unit, and intervals for any cells."""
 
     def __init__(
         self,
@@ -122,7 +125,7 @@ class _Slides:
     ) -> None:
         self._protocol = {**protocol, "patches": len(counted.cells)}
         self._confidence, self._draws, self._seed = confidence, draws, seed
-        cells, slides = len(counted.cell_names), len(counted.slides)
+        cells, units = len(counted.cell_names), len(counted.units)
         informative = (counted.so + counted.os) > 0
         self._so, self._os, self._informative, self._queries = (
             np.bincount(counted.cells, kind, minlength=cells)
@@ -130,23 +133,23 @@ class _Slides:
         )
         if draws == 0:
             return
-        parts, part = np.unique(counted.query_slides * cells + counted.cells, return_inverse=True)
-        self._part_slide, self._part_cell = np.divmod(parts, cells)
+        parts, part = np.unique(counted.query_units * cells + counted.cells, return_inverse=True)
+        self._part_unit, self._part_cell = np.divmod(parts, cells)
         self._cell_of_part, self._is_informative = self._part_cell, np.bincount(part, informative) > 0
-        names: list[list[str]] = [[] for _ in range(slides)]
-        for slide, cell in zip(self._part_slide, self._part_cell, strict=True):
-            names[slide].append(counted.cell_names[cell])
+        names: list[list[str]] = [[] for _ in range(units)]
+        for unit, cell in zip(self._part_unit, self._part_cell, strict=True):
+            names[unit].append(counted.cell_names[cell])
         self._cells = tuple(map(tuple, names))
-        self._names = counted.slides
+        self._names, self._noun = counted.units, counted.unit
         self._strata = Strata(self._cells)
-        self._pairs = slides * len(parts) <= _PAIRS
-        if not self._pairs:  # too many to keep the joint effect of every two slides
+        self._pairs = units * len(parts) <= _PAIRS
+        if not self._pairs:  # too many to keep the joint effect of every two units
             part, self._part_cell = counted.cells, np.arange(cells)
         self._changes = counts_without_slides(
             counted.same_class & ~counted.same_center,
             ~counted.same_class & counted.same_center,
-            counted.neighbor_slides,
-            counted.query_slides,
+            counted.neighbor_units,
+            counted.query_units,
             part,
             len(self._part_cell),
             counted.k,
@@ -164,11 +167,11 @@ class _Slides:
         here = cells[self._part_cell]
         effects = np.zeros(len(self._names))
         if inside and self._pairs:
-            slides = self._part_slide[here]
-            effects = log_odds_effects(so, os_, self._changes[:, here], slides, self._strata)
+            units = self._part_unit[here]
+            effects = log_odds_effects(so, os_, self._changes[:, here], units, self._strata)
         elif inside:
             effects = first_order_effects(so, os_, self._changes[:, here]).sum(axis=1)
-        informative_slides = self._part_slide[self._is_informative & cells[self._cell_of_part]]
+        informative = self._part_unit[self._is_informative & cells[self._cell_of_part]]
         return Resampling(
             metric=METRIC,
             value=self.index(cells),
@@ -178,7 +181,7 @@ class _Slides:
             cells=self._cells,
             effects=tuple(effects.tolist()),
             protocol=self._protocol,
-            informative_slides=None if inside else len(np.unique(informative_slides)),
+            informative_slides=None if inside else len(np.unique(informative)),
         )
 
     def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
@@ -211,22 +214,26 @@ class _Slides:
             return ""
         single = [
             name
-            for name, slides in Counter(cell for cells in self._cells for cell in cells).items()
-            if slides == 1
+            for name, units in Counter(cell for cells in self._cells for cell in cells).items()
+            if units == 1
         ]
         text = (
-            "The interval is about other slides of the same classes and centers: "
-            f"{len(self._names)} slides are drawn with replacement within each center x class, as queries "
-            "and as neighbors. It does not cover other centers or the choice of k."
+            f"The interval is about other {self._noun}s of the same classes and centers: "
+            f"{len(self._names)} {self._noun}s are drawn with replacement within each center x class, as "
+            "queries and as neighbors. It does not cover other centers or the choice of k."
         )
         if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
             text = (
-                "All informative neighbors are of one type, so the slides show no variation. The interval is "
-                "that of Clopper and Pearson, a trial for each slide with informative patches; it is wide."
+                f"All informative neighbors are of one type, so the {self._noun}s show no variation. The "
+                f"interval is that of Clopper and Pearson, a trial for each {self._noun} with informative "
+                "patches; it is wide."
             )
         if single:
             cells = counted(len(single), "cell")
-            text += f" {cells} with a single slide cannot show how slides vary: the interval is too narrow."
+            text += (
+                f" {cells} with a single {self._noun} cannot show how {self._noun}s vary: the interval is "
+                "too narrow."
+            )
         return text
 
 

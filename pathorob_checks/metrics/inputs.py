@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+CASE = "case_id"
 _BLOCK = 4096  # rows
 _USUAL = 2.0**40  # squares of numbers up to this and from its inverse on neither overflow nor vanish
 
@@ -29,6 +30,18 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True)
+class Units(Labels):
+    """What an interval draws anew, as labels; `noun` says what they are."""
+
+    noun: Literal["slide", "case"]
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What two resamplings must share (see `Resampling.noun`); nothing for slides, as without cases."""
+        return {} if self.noun == "slide" else {"drawn": "cases"}
 
 
 def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float32:
@@ -121,3 +134,30 @@ def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1
             remedy=f"give patches of at least {at_least} different values",
         )
     return Labels(codes.astype(np.int64), tuple(map(str, names)))
+
+
+def resampling_units(patches: pd.DataFrame, metric: str) -> Units:
+    """What an interval draws anew: the cases (patients) of the column `case_id`, or the slides without it.
+
+    Slides of one case have tissue of one patient and are prepared together, so they vary together.
+
+    Raises
+    ------
+    MetricError
+        As `labels` for `slide_id` and `case_id`; or a slide has patches of two cases.
+    """
+    slides = labels(patches, "slide_id", metric)
+    if CASE not in patches.columns:
+        return Units(slides.codes, slides.names, "slide")
+    cases = labels(patches, CASE, metric)
+    case_of = np.zeros(len(slides), dtype=np.int64)
+    case_of[slides.codes] = cases.codes
+    other = np.flatnonzero(case_of[slides.codes] != cases.codes)
+    if other.size:
+        slide, case = slides.codes[other[0]], cases.codes[other[0]]
+        both = sorted((cases.names[case], cases.names[case_of[slide]]))
+        raise MetricError(
+            f"{metric}: slide {slides.names[slide]!r} has patches of the cases {both[0]!r} and {both[1]!r}",
+            remedy=f"write the one case of every slide into the column {CASE!r}",
+        )
+    return Units(cases.codes, cases.names, "case")

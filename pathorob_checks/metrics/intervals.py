@@ -61,9 +61,11 @@ def interval_of(
 
     Notes
     -----
-    Repetitions: Student's t. Slides: percentiles of bootstrap draws of the effects, on the scale on which
-    they add up, about the value; distances to it times the ratio of Student's t to normal quantiles, with
-    Satterthwaite's degrees of freedom, because few slides say little about how slides vary.
+    Slides: percentiles of bootstrap draws of the effects, on the scale on which they add up, about the value;
+    distances to it times the ratio of Student's t to normal quantiles, with Satterthwaite's degrees of
+    freedom, because few slides say little about how slides vary. Where repetitions take part: Student's t,
+    with the same degrees of freedom. A value that jumps between halves of the slides has an interval that
+    includes the least and the greatest of theirs.
 
     Examples
     --------
@@ -84,9 +86,7 @@ def intervals_of(
     resampling: Resampling, confidences: Sequence[float], draws: int, seed: int
 ) -> list[tuple[float, float] | None]:
     """`interval_of` at several confidences, from the same draws."""
-    from scipy.stats import norm
-
-    strata = Strata(resampling.cells)
+    strata = Strata(resampling.cells, resampling.weights)
     if strata.alone.all():
         return [None] * len(confidences)
     residuals = strata.residuals(np.array(resampling.effects))
@@ -96,29 +96,39 @@ def intervals_of(
         drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
     intervals: list[tuple[float, float] | None] = []
     for confidence in confidences:
-        factor = widening(freedom, confidence)
         if drawn is None:
-            high = float(norm.ppf((1 + confidence) / 2) * factor * np.sqrt((residuals**2).sum()))
+            high = reach(float((residuals**2).sum()), freedom, resampling.least_error, confidence)
             low = -high
         else:
-            low, high = np.quantile(drawn, tails(confidence)) * factor
+            low, high = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
         ends = from_scale(np.array([place + low, place + high]), resampling.scale)
-        intervals.append(enclosing(resampling.value, ends[0], ends[1]))
+        known = (resampling.value, *(resampling.jumps_between or ()))
+        intervals.append(enclosing(known, ends[0], ends[1]))
     return intervals
 
 
-def enclosing(value: float, low: float, high: float) -> tuple[float, float]:
-    """The ends, moved to the value where it lies beyond.
+def enclosing(values: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """The ends, moved to the values where those lie beyond.
 
     A clustering score can pass 1 by a hair, because agreement by less than chance is below 0, while
-    `bounded` ends at 1.
+    `bounded` ends at 1; and a sum in another order can differ from the value in its last digit.
     """
-    return min(float(low), value), max(float(high), value)
+    return min(float(low), *values), max(float(high), *values)
 
 
 def tails(confidence: float) -> tuple[float, float]:
     """Probabilities of the two ends."""
     return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def reach(variance: float, freedom: float, least_error: float, confidence: float) -> float:
+    """Half the length of Student's t interval, or of the normal one of the least error where that is more."""
+    from scipy.stats import norm
+    from scipy.stats import t as student_t
+
+    _, upper = tails(confidence)
+    own = float(student_t.ppf(upper, freedom) * math.sqrt(variance)) if variance else 0.0
+    return max(own, float(norm.ppf(upper)) * least_error)
 
 
 def widening(freedom: float, confidence: float) -> float:

@@ -151,6 +151,8 @@ class Measurement:
         The slides that make the value worse, most responsible first.
     groups : mapping of str to tuple of GroupValue
         By "medical_center" and "biological_class", worst first. See `worst_group`.
+    unstable : str
+        A clause that says between what the value jumps, for the reason of a verdict; "" where it is stable.
 
     Examples
     --------
@@ -172,6 +174,7 @@ class Measurement:
     resampling: Resampling | None = None
     slides: tuple[SlideValue, ...] = ()
     groups: Mapping[str, tuple[GroupValue, ...]] = field(default_factory=dict)
+    unstable: str = ""
 
 
 def measurements_of(result: Any) -> Mapping[str, Measurement]:

@@ -26,6 +26,7 @@ from pathorob_checks.metrics.inputs import (
     in_range,
     labels,
     refuse_zero_rows,
+    resampling_units,
 )
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
@@ -236,8 +237,8 @@ def robustness_index(
     embeddings : (N, D) array_like of float
         NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
     patches : pandas.DataFrame
-        N rows with the columns `slide_id`, `biological_class`, `medical_center`, and `subset` when paired;
-        row i describes embedding i.
+        N rows with the columns `slide_id`, `biological_class`, `medical_center`, `subset` when paired, and
+        `case_id` where a patient has several slides; row i describes embedding i.
     k : int or None
         Number of neighbors; None picks the k on the grid 1, 3, 5, 7, 9, 11, 21, 31, ... whose majority vote
         has the best balanced accuracy, up to `largest_k`, among those for which the index is defined.
@@ -267,14 +268,16 @@ def robustness_index(
     ------
     MetricError
         Fewer neighbors than k, one class or one center only, no informative neighbor at all, a confidence
-        outside 0 to 1, too few draws, embeddings with NaN or infinity, or a table that does not fit them.
+        outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide of two cases, or a table that
+        does not fit the embeddings.
 
     Notes
     -----
-    The interval is about other slides from the same centers and classes: a slide's effect is the change of
-    the log odds SO / OS when it is left out both as queries and as neighbors; effects are drawn with
-    replacement within center x class. An index of exactly 0 or 1 has the interval of as many yes/no trials as
-    slides have informative neighbors [2]_.
+    The interval is about other slides from the same centers and classes, or other cases (patients) where
+    `patches` has the column `case_id`: the effect of one is the change of the log odds SO / OS when it is
+    left out both as queries and as neighbors; effects are drawn with replacement within center x class. An
+    index of exactly 0 or 1 has the interval of as many yes/no trials as slides (cases) have informative
+    neighbors [2]_.
 
     References
     ----------
@@ -312,13 +315,14 @@ def robustness_index(
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)
+    units = resampling_units(patches, METRIC)
     parts, shortest = neighborhood_parts(patches, slides, k=k, largest_k=largest_k, paired=paired)
     reach = largest_k if largest_k is not None else k
     if reach is None:
         reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
     rows = np.concatenate(parts)
-    largest = max(int(np.bincount(slides.codes[part]).max()) for part in parts)
-    spare = spare_ranks(k or reach, largest) if draws else 0
+    largest_unit = max(int(np.bincount(units.codes[part]).max()) for part in parts)
+    spare = spare_ranks(k or reach, largest_unit) if draws else 0
     length = min(shortest, max(reach, (k or 0) + spare))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
@@ -333,10 +337,13 @@ def robustness_index(
         k=k,
         same_class=same_class,
         same_center=same_center,
-        neighbor_slides=_narrow(slides)[neighbors],
+        neighbor_units=_narrow(units)[neighbors],
+        query_units=units.codes[rows],
         query_slides=slides.codes[rows],
         query_classes=truth,
         query_centers=centers.codes[rows],
+        units=units.names,
+        unit=units.noun,
         slides=slides.names,
         classes=classes.names,
         centers=centers.names,
@@ -348,7 +355,8 @@ def robustness_index(
             remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods reach "
             "beyond their own class and center",
         )
-    uncertainty = index_uncertainty(counted, confidence, draws, seed, {"k": k, "paired": paired})
+    protocol = {"k": k, "paired": paired, **units.protocol}
+    uncertainty = index_uncertainty(counted, confidence, draws, seed, protocol)
     value = float(shares.robustness_index[k - 1])
     return RobustnessIndex(
         value=value,

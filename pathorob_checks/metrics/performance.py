@@ -18,16 +18,17 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
+from pathorob_checks.metrics.drop_effects import Deletions, Predictions, Without, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import (
     NOTE,
-    Predictions,
     cell_values,
+    draws_share,
     drop_groups,
     drop_resampling,
     worst_slides,
 )
 from pathorob_checks.metrics.foresight import drawn_repetitions, drop_values, drop_work
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
+from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels, resampling_units
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
@@ -57,7 +58,7 @@ class PerformanceDrop:
     ood_drop : float or None
         Mean drop over repetitions, out-of-domain; None without out-of-domain patches.
     id_interval : tuple of (float, float)
-        Student's t interval over repetitions at `confidence`; see `interval_note`.
+        For other slides from the same medical centers, at `confidence`.
     ood_interval : tuple of (float, float) or None
         The same, out-of-domain.
     id_accuracies : (splits, repetitions) ndarray of float64
@@ -75,11 +76,9 @@ class PerformanceDrop:
     id_groups, ood_groups : mapping of str to tuple of GroupValue
         Drop by "medical_center" and "biological_class" of the test patches, worst first.
     id_resampling : Resampling
-        The repetitions, for paired intervals.
+        The slides and repetitions, for paired intervals.
     ood_resampling : Resampling or None
         The same, out-of-domain.
-    interval_note : str
-        How the intervals were made and what they leave out.
     confidence : float
         Of the intervals, between 0 and 1.
     schedule : str
@@ -132,7 +131,6 @@ class PerformanceDrop:
     ood_groups: Mapping[str, tuple[GroupValue, ...]]
     id_resampling: Resampling
     ood_resampling: Resampling | None
-    interval_note: str
     confidence: float
     schedule: str
     training_slides: int
@@ -156,14 +154,14 @@ class PerformanceDrop:
                 rows=self.rows,
                 protocol=self._protocol(self.id_accuracies),
                 cells=self.id_cells,
-                interval_note=self.interval_note,
+                interval_note=_interval_note(self.id_resampling),
                 confidence=self.confidence,
                 resampling=self.id_resampling,
                 slides=self.id_slides,
                 groups=self.id_groups,
             )
         }
-        if self.ood_drop is not None and self.ood_accuracies is not None:
+        if self.ood_drop is not None and self.ood_accuracies is not None and self.ood_resampling is not None:
             measured["performance_drop_ood"] = replace(
                 measured["performance_drop_id"],
                 metric="performance_drop_ood",
@@ -172,6 +170,7 @@ class PerformanceDrop:
                 protocol=self._protocol(self.ood_accuracies),
                 cells=self.ood_cells,
                 resampling=self.ood_resampling,
+                interval_note=_interval_note(self.ood_resampling),
                 slides=self.ood_slides,
                 groups=self.ood_groups,
             )
@@ -243,8 +242,9 @@ def performance_drop(
 
     Notes
     -----
-    The interval is Student's t over the repetitions: what more repetitions on the same slides would show.
-    Other slides are not covered.
+    The interval is about other slides from the same medical centers, in a cohort of the same design
+    (Student's t with the effects of every slide as test and as training slide); other centers are not
+    covered.
 
     References
     ----------
@@ -277,11 +277,13 @@ def performance_drop(
     classes = labels(patches, "biological_class", METRIC, at_least=2)
     centers = labels(patches, "medical_center", METRIC, at_least=2)
     slides = labels(patches, "slide_id", METRIC)
+    units = resampling_units(patches, METRIC)
     labels(patches, "subset", METRIC)
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
     schedule, drawn = drawn_repetitions(patches, schedule, repetitions)
-    work: Iterable[Any] = _outcomes(array, classes.codes, drawn, devices.choose(device))
+    cells = centers.codes * len(classes.names) + classes.codes
+    work: Iterable[Any] = _outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
     with devices.full_precision(), warnings.catch_warnings():
@@ -289,14 +291,22 @@ def performance_drop(
         warnings.simplefilter("ignore", ConvergenceWarning)
         outcomes = list(work)
     chosen = [outcome.regularisation for outcome in outcomes]
+    trains = np.zeros(len(units.names), dtype=bool)
+    trains[units.codes[(patches.subset != "OOD").to_numpy()]] = True
+    names: dict[str, Any] = {"classes": classes, "centers": centers, "slides": slides, "units": units}
     inside, outside = (
-        Predictions(rows=rows, predicted=predicted, classes=classes, centers=centers, slides=slides)
-        for rows, predicted in (
-            ([draw.id_test for draw in drawn], [outcome.id_predicted for outcome in outcomes]),
-            ([draw.ood_test for draw in drawn], [outcome.ood_predicted for outcome in outcomes]),
+        Predictions(rows=rows, **parts, **names, trains=trains)
+        for rows, parts in (
+            ([draw.id_test for draw in drawn], _together([outcome.inside for outcome in outcomes])),
+            ([draw.ood_test for draw in drawn], _together([outcome.outside for outcome in outcomes])),
         )
     )
-    protocol = {"schedule": schedule.name, "repetitions": repetitions, "patches": len(array)}
+    protocol = {
+        "schedule": schedule.name,
+        "repetitions": repetitions,
+        "patches": len(array),
+        **units.protocol,
+    }
     id_domain = _domain("performance_drop_id", inside, protocol, confidence)
     ood_domain = (
         _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
@@ -312,13 +322,12 @@ def performance_drop(
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=cell_values(inside),
         ood_cells=cell_values(outside) if ood_domain else (),
-        id_slides=worst_slides(inside),
-        ood_slides=worst_slides(outside) if ood_domain else (),
+        id_slides=worst_slides(id_domain.resampling, inside),
+        ood_slides=worst_slides(ood_domain.resampling, outside) if ood_domain else (),
         id_groups=drop_groups("performance_drop_id", inside, confidence),
         ood_groups=drop_groups("performance_drop_ood", outside, confidence) if ood_domain else {},
         id_resampling=id_domain.resampling,
         ood_resampling=ood_domain.resampling if ood_domain else None,
-        interval_note=NOTE.format(repetitions=repetitions),
         confidence=confidence,
         schedule=schedule.name,
         training_slides=int(np.sum(schedule.training_slides[0])),
@@ -327,20 +336,34 @@ def performance_drop(
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Predicted:
+    """Per split of one repetition: the predicted classes of a domain's test rows, also without each slide."""
+
+    predicted: list[Int64]
+    without: list[Without]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Outcome:
-    """Per split of one repetition: the chosen C and the predicted classes of the test rows."""
+    """Per split of one repetition the chosen C, and what was predicted in each domain."""
 
     regularisation: list[float]
-    id_predicted: list[Int64]
-    ood_predicted: list[Int64]
+    inside: _Predicted
+    outside: _Predicted
+
+
+def _together(parts: list[_Predicted]) -> dict[str, Any]:
+    """Of all repetitions, as `Predictions` takes them."""
+    return {"predicted": [part.predicted for part in parts], "without": [part.without for part in parts]}
 
 
 def _outcomes(
-    array: Float32, codes: Int64, drawn: list[Repetition], device: torch.device
+    array: Float32, codes: Int64, units: Int64, cells: Int64, drawn: list[Repetition], device: torch.device
 ) -> Iterator[_Outcome]:
     import torch
 
     from pathorob_checks.numerics import threads
+    from pathorob_checks.numerics.deletions import predictions_without
     from pathorob_checks.numerics.logistic import best_classifiers, memory
 
     with warnings.catch_warnings():
@@ -349,17 +372,33 @@ def _outcomes(
 
     def outcome(draw: Repetition) -> _Outcome:
         fitted = best_classifiers(points, codes, draw.training, draw.validation)
-        inside, outside = (_take(points, rows) for rows in (draw.id_test, draw.ood_test))
+        tested = np.concatenate([draw.id_test, draw.ood_test])
+        found: list[tuple[Int64, Deletions, Int64]] = []
+        for classifier, rows in zip(fitted, draw.training, strict=True):
+            left_out = deletions(rows, units, cells)
+            without = predictions_without(points, codes, rows, classifier, left_out.multiplicity, tested)
+            found.append((classifier.predict(_take(points, tested)), left_out, without))
+        border = len(draw.id_test)
         return _Outcome(
             regularisation=[classifier.c for classifier in fitted],
-            id_predicted=[classifier.predict(inside) for classifier in fitted],
-            ood_predicted=[classifier.predict(outside) for classifier in fitted],
+            inside=_predicted(found, slice(border)),
+            outside=_predicted(found, slice(border, None)),
         )
 
     if device.type != "cpu":
         return map(outcome, drawn)
     each = memory(array.shape[1], codes, drawn[0].training)
     return threads.spread(outcome, drawn, at_once=max(1, _MEMORY // each))
+
+
+def _predicted(splits: list[tuple[Int64, Deletions, Int64]], domain: slice) -> _Predicted:
+    return _Predicted(
+        predicted=[predicted[domain] for predicted, _, _ in splits],
+        without=[
+            Without(units=left_out.units, share=left_out.share, predicted=without[:, domain].astype(np.int16))
+            for _, left_out, without in splits
+        ],
+    )
 
 
 def _take(points: Tensor, rows: Int64) -> Tensor:
@@ -378,25 +417,23 @@ class _Domain:
 
 
 def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
-    from pathorob_checks.numerics.logistic import balanced_accuracy
-
-    by_repetition = [
-        [balanced_accuracy(tested.classes.codes[rows], split) for split in splits]
-        for splits, rows in zip(tested.predicted, tested.rows, strict=True)
-    ]
-    accuracies = np.asarray(by_repetition, dtype=np.float64).T
-    if (accuracies[0] == 0).any():
+    effects = drop_effects(tested)
+    if effects is None:
         raise MetricError(
             f"{METRIC}: the classifier gets no patch right at the balanced split",
             remedy="check that labels and embeddings belong together",
         )
-    drops = (accuracies[1:] / accuracies[0]).mean(axis=0) - 1
-    resampling = drop_resampling(metric, drops, protocol)
+    resampling = drop_resampling(metric, effects, tested, protocol)
     return _Domain(
-        accuracies=accuracies,
+        accuracies=effects.accuracies,
         resampling=resampling,
         interval=interval_of(resampling, confidence=confidence) or (resampling.value, resampling.value),
     )
+
+
+def _interval_note(resampling: Resampling) -> str:
+    share = rounded_percent(draws_share(resampling))
+    return NOTE.format(share=share, repetitions=resampling.protocol["repetitions"])
 
 
 def _meaning(where: str, value: float) -> str:
@@ -417,10 +454,13 @@ _COMPUTATION = Computation(
     settings={"repetitions": 20},
     foresee=drop_values,
     work=drop_work,
+    version=2,
 )
 
 
-def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = None) -> Metric:
+def _drop(
+    name: str, label: str, where: str, missing: tuple[str, str] | None = None, *, out_of_domain: bool = False
+) -> Metric:
     return Metric(
         name=name,
         label=label,
@@ -438,6 +478,7 @@ def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = N
             "Otherwise use another FM.",
         ),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
+        out_of_domain=out_of_domain,
         missing=missing,
         published=partial(published_scores, name),
     )
@@ -454,5 +495,6 @@ METRICS = (
             "mark the patches of a medical center that never trains as OOD in the cohort, or make the "
             "criterion 'required = false' in a criteria file",
         ),
+        out_of_domain=True,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Scale = Literal["logit", "bounded", "identity"]
-Unit = Literal["slides", "repetitions"]
+Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -31,11 +31,11 @@ class Resampling(BaseModel):
     scale : {'logit', 'bounded', 'identity'}
         On which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1) or
         `identity`.
-    drawn : {'slides', 'repetitions'}
-        `slides` are drawn with replacement (and trials, where the metric has them); `repetitions` have a
-        Student's t interval.
+    drawn : {'slides', 'repetitions', 'slides and repetitions'}
+        `slides` are drawn with replacement (and trials, where the metric has them). Where repetitions take
+        part, their own draws already are in the value: the interval is Student's t.
     units : tuple of str
-        Their names; slide ids where slides are drawn.
+        Their names; ids of slides, or of cases, where those are drawn.
     cells : tuple of tuple of str
         The cells (center x class) in which each unit has patches. Units are drawn within strata: cells and
         what is linked to them by units that have patches in several.
@@ -43,14 +43,23 @@ class Resampling(BaseModel):
         Of each unit, on the scale.
     protocol : mapping of str to JSON-like values
         Settings that two resamplings must share to be compared.
+    weights : tuple of float, or None
+        Of the units within their stratum, such as the numbers of their patches; None where all weigh the
+        same.
+    least_error : float
+        Standard error that the value has at least, whatever the effects say: near a perfect accuracy few
+        slides differ.
     informative_slides : int or None
         Number of slides with informative patches, where the value is at an end of its scale and leaving a
         slide out changes nothing; None elsewhere.
+    jumps_between : tuple of (float, float) or None
+        Least and greatest value on halves of the slides where the value jumps between them: no sum of effects
+        tells that, so the interval includes both. None where the value is stable.
 
     Raises
     ------
     ValueError
-        Units, cells and effects differ in length, or a value is not finite.
+        Units, cells and effects differ in length, a value is not finite, or ends are in the wrong order.
 
     See Also
     --------
@@ -71,6 +80,10 @@ class Resampling(BaseModel):
     ... )
     >>> Resampling.model_validate_json(drops.model_dump_json()) == drops  # a file keeps it
     True
+    >>> drops.model_copy(update={"jumps_between": (-0.2, 0.1)}).unstable
+    'the value is unstable: on halves of the slides it goes from -0.20 to 0.10'
+    >>> drops.unstable, drops.noun
+    ('', 'repetition')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,10 +96,32 @@ class Resampling(BaseModel):
     cells: tuple[tuple[str, ...], ...]
     effects: tuple[Finite, ...]
     protocol: Mapping[str, Any]
+    weights: tuple[Annotated[Finite, Field(gt=0)], ...] | None = None
+    least_error: Annotated[Finite, Field(ge=0)] = 0.0
     informative_slides: int | None = Field(default=None, ge=0)
+    jumps_between: tuple[Finite, Finite] | None = None
 
     @model_validator(mode="after")
     def _units_belong_together(self) -> Resampling:
         if not len(self.units) == len(self.cells) == len(self.effects):
             raise ValueError("units, cells and effects must have the same length")
+        if self.weights is not None and len(self.weights) != len(self.units):
+            raise ValueError("units and weights must have the same length")
+        if self.jumps_between is not None and self.jumps_between[0] > self.jumps_between[1]:
+            raise ValueError("the ends of jumps_between must be in order")
         return self
+
+    @property
+    def noun(self) -> str:
+        """What a unit is: `slide`, `case` or `repetition`."""
+        if self.protocol.get("drawn") == "cases":
+            return "case"
+        return "repetition" if self.drawn == "repetitions" else "slide"
+
+    @property
+    def unstable(self) -> str:
+        """A clause that says between what the value jumps; "" where it is stable."""
+        if self.jumps_between is None:
+            return ""
+        least, greatest = self.jumps_between
+        return f"the value is unstable: on halves of the slides it goes from {least:.2f} to {greatest:.2f}"

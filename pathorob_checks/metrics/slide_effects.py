@@ -3,6 +3,7 @@
 A slide is left out on both sides: its patches ask for no neighbors, and in the lists of other patches
 the next nearest patches of other slides take their places. That is read off neighbor lists a little longer
 than k. To leave out queries alone would miss what the slide does to its neighbors, about half of its effect.
+Where cases are known, all slides of a case are left out together: read "case" for "slide" below.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def counts_without_slides(
 
     def together(rows: slice) -> Float64:
         query, slide, without = _without(so[rows], os_[rows], neighbor_slides[rows], k)
+        others = slide != query_slides[rows][query]  # a case's own queries are gone already
+        query, slide, without = query[others], slide[others], without[:, others]
         where = slide * parts + query_parts[rows][query]
         return np.stack([np.bincount(where, column, minlength=slides * parts) for column in without], axis=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -25,9 +26,11 @@ class Strata:
     Parameters
     ----------
     cells : names of the cells of each unit, at least one.
+    weights : of the units, such as their numbers of patches: effects are expected to grow with them. None
+        weighs all alike.
     """
 
-    def __init__(self, cells: tuple[tuple[str, ...], ...]) -> None:
+    def __init__(self, cells: tuple[tuple[str, ...], ...], weights: Sequence[float] | None = None) -> None:
         names = sorted({cell for those in cells for cell in those})
         place = {name: number for number, name in enumerate(names)}
         member = np.zeros((len(cells), len(names)))
@@ -36,7 +39,12 @@ class Strata:
         count, of_cell = connected_components(csr_matrix(member.T @ member), directed=False)
         stratum = of_cell[member.argmax(axis=1)]
         self.units = [np.flatnonzero(stratum == number) for number in range(count)]
-        self._designs = [member[np.ix_(units, of_cell == number)] for number, units in enumerate(self.units)]
+        roots = np.ones(len(cells)) if weights is None else np.sqrt(np.asarray(weights, dtype=np.float64))
+        self._roots = [roots[units] for units in self.units]
+        self._designs = [
+            own[:, None] * member[np.ix_(units, of_cell == number)]
+            for number, (units, own) in enumerate(zip(self.units, self._roots, strict=True))
+        ]
 
     @cached_property
     def _hats(self) -> list[Float64]:
@@ -44,9 +52,16 @@ class Strata:
 
     @cached_property
     def freedom(self) -> Float64:
-        """(strata,) degrees of freedom: units minus cells (their rank)."""
+        """(strata,) degrees of freedom: units minus cells (their rank).
+
+        Units of unequal weights count as so many equal ones as have the same variance of the mean (Kish
+        1965).
+        """
         return np.array(
-            [len(design) - np.linalg.matrix_rank(design) for design in self._designs], dtype=float
+            [
+                max(_effective_number(roots**2) - np.linalg.matrix_rank(design), float(len(design) > 1))
+                for design, roots in zip(self._designs, self._roots, strict=True)
+            ]
         )
 
     @cached_property
@@ -61,13 +76,14 @@ class Strata:
         """What is left of (units, ...) effects, so scaled that the sum of squares is their sum's variance.
 
         Least squares on the cells, divided by sqrt(1 - leverage) (HC2). Where every unit stands in one cell
-        that is the deviation from the cell's mean times sqrt(n / (n - 1)).
+        and all weigh the same, that is the deviation from the cell's mean times sqrt(n / (n - 1)).
         """
         left = np.zeros_like(effects)
-        for units, hat in zip(self.units, self._hats, strict=True):
+        for units, hat, roots in zip(self.units, self._hats, self._roots, strict=True):
             free = 1 - hat.diagonal()
-            scale = np.where(free < _ALONE, 0, 1 / np.sqrt(np.maximum(free, _ALONE)))
-            left[units] = (scale * (effects[units] - hat @ effects[units]).T).T
+            scale = np.where(free < _ALONE, 0, roots / np.sqrt(np.maximum(free, _ALONE)))
+            own = (effects[units].T / roots).T
+            left[units] = (scale * (own - hat @ own).T).T
         return left
 
     def degrees_of_freedom(self, residuals: Float64) -> float:
@@ -90,3 +106,7 @@ class Strata:
             n = len(group)
             total += group[generator.integers(n, size=(count, n))].sum(axis=1) - group.sum(axis=0)
         return total
+
+
+def _effective_number(weights: Float64) -> float:
+    return float(weights.sum() ** 2 / (weights**2).sum())

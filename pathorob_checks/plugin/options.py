@@ -24,6 +24,13 @@ def batch_size(text: str) -> int:
     return int(text)
 
 
+def repetitions(text: str) -> int:
+    """A number of draws, of which one alone has no spread."""
+    if not text.isdecimal() or int(text) < 2:
+        raise ValueError(f"{text!r} is not a whole number from 2")
+    return int(text)
+
+
 def yes_or_no(text: str) -> bool:
     """A switch's value where one is written: in an ini file or an environment variable."""
     try:
@@ -183,6 +190,13 @@ OPTIONS = (
         flag="--fm-baseline-fm",
         metavar="NAME",
         help="which FM of the baseline's results file, where it has several",
+    ),
+    Option(
+        flag="--fm-repetitions",
+        metavar="N",
+        parse=repetitions,
+        help="draws of training and test slides for the performance drop (default: the criteria's, or 20 as "
+        "the benchmark); more of them narrow the part of the interval that is the draw, and take longer",
     ),
     Option(
         flag="--fm-device",

@@ -11,8 +11,9 @@ from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.registry import added_metrics, metrics
-from pathorob_checks.results.document import Check, ResultsDocument, builtin
+from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.releases import releases_of
 from pathorob_checks.wording import named
 
 _CLOSE = 1e-6  # other versions of numpy and scipy differ by less
@@ -42,9 +43,13 @@ def _of_the_run(results: ResultsDocument) -> Iterator[str]:
         yield f"it counts {counts.integrity_recorded} integrity checks and holds {len(made)}"
     if results.complete != (counts.complete and not results.problems):
         yield f"it says complete: {str(results.complete).lower()}, and its records say the opposite"
+    planned = {(release.fm, release.method): release.planned for release in results.releases}
+    if releases_of(results.checks, planned, terms.profile) != results.releases:
+        yield "its verdicts on the FMs do not follow from those on the criteria"
     outcome = summarize(
         results.checks,
         counts,
+        releases=results.releases,
         integrity=results.integrity,
         other_failures=results.other_failures,
         problems=results.problems,
@@ -79,6 +84,8 @@ def _of_check(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
         yield "the interval's ends are in the wrong order"
     if check.resampling is not None:
         yield from _of_resampling(check, protocols)
+    if not _p_value_fits(check):
+        yield f"the p-value {check.p_value:g} and the interval contradict each other"
     verdict = _judged(check)
     is_skipped = (check.verdict, verdict) == (Verdict.SKIPPED, Verdict.ERROR) and not check.required
     if check.verdict is not verdict and not is_skipped:
@@ -101,10 +108,22 @@ def _of_resampling(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
     if check.metric not in metrics() or check.metric in added_metrics():
         return  # only the package's own metrics are known to draw their intervals from this alone
     computation = metrics()[check.metric].computation
-    if protocols and protocols.get(computation.name) != builtin(computation.protocol):
+    if protocols and protocols.get(computation.name, {}).get("version") != computation.version:
         return  # another version may draw them in another way; as a baseline it is refused for that
     if not _alike(check.interval, _interval(check)):
         yield f"the interval does not follow from its {side.drawn}"
+
+
+def _p_value_fits(check: Check) -> bool:
+    """Whether the p-value is small just where the whole interval lies on one side of the bound."""
+    if check.p_value is None or check.interval is None or check.value is None:
+        return (check.p_value is None) == (check.interval is None)
+    drift = check.drift or 0.0
+    nearest = min(check.interval[0] - drift, check.value), max(check.interval[1] + drift, check.value)
+    if min(abs(end - check.bound) for end in nearest) < _CLOSE:
+        return True
+    is_clear = not nearest[0] <= check.bound <= nearest[1]
+    return is_clear == (check.p_value <= (1 - (check.confidence or 0.95)) / 2)
 
 
 def _interval(check: Check) -> tuple[float, float] | None:

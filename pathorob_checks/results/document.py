@@ -104,6 +104,9 @@ class Check(Document):
         How the interval was made and what it leaves out.
     drift : float or None
         By how much the precision of the forward pass may move the value; it widens the interval.
+    p_value : float or None
+        One-sided, of the hypothesis that the truth is on the other side of the bound than the value; None
+        without an interval.
     bound : float
         What the value must reach, on the metric's scale.
     direction : {'>=', '<='}
@@ -187,6 +190,7 @@ class Check(Document):
     confidence: Finite | None = None
     interval_note: str = ""
     drift: Finite | None = None
+    p_value: Annotated[Finite, Field(ge=0, le=0.5)] | None = None
     bound: Finite
     direction: Direction
     rule: Rule
@@ -459,6 +463,28 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
 
 
+class Release(Document):
+    """The verdict on an FM: its criteria taken together.
+
+    Attributes
+    ----------
+    fm, method : what was judged.
+    verdict : pass, fail, inconclusive, or error where a criterion was not measured.
+    family : how failures were corrected for their number, as in the profile.
+    planned : number of its criteria in the plan.
+    decisive : ids of the checks that decided it: those that are missed, or those that are not surely met.
+    sentence : the verdict and its reason.
+    """
+
+    fm: str
+    method: str = NO_METHOD
+    verdict: Verdict
+    family: str
+    planned: int
+    decisive: tuple[str, ...] = ()
+    sentence: str
+
+
 class ResultsDocument(Document):
     """The content of a results file.
 
@@ -470,6 +496,7 @@ class ResultsDocument(Document):
     outcome, summary : what became of the run, as one word and as one sentence.
     metrics : facts of every metric that a check is about.
     runs : the FM and the cohort of each subject.
+    releases : the verdict on each FM.
     checks, integrity : what was checked.
     other_failures : ids of failed tests that are neither.
     problems : sentences about what went wrong with the run itself.
@@ -483,6 +510,7 @@ class ResultsDocument(Document):
     environment: Environment
     metrics: dict[str, MetricFacts]
     runs: tuple[Run, ...] = ()
+    releases: tuple[Release, ...] = ()
     checks: tuple[Check, ...] = ()
     integrity: tuple[IntegrityCheck, ...] = ()
     other_failures: tuple[str, ...] = ()

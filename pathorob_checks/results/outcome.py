@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import Verdict, written
-from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Outcome
+from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Outcome, Release
 from pathorob_checks.results.names import short_names
+from pathorob_checks.results.releases import effective_verdicts
 from pathorob_checks.wording import counted, printable
 
 _NAMED_FAILURES = 3
@@ -43,6 +44,7 @@ def summarize(
     other_failures: Sequence[str] = (),
     problems: Sequence[str] = (),
     require_complete: bool = False,
+    releases: Sequence[Release] = (),
 ) -> Summary:
     """The run in one line.
 
@@ -52,9 +54,11 @@ def summarize(
     integrity : the FM's integrity checks; where one failed, the verdicts may mean nothing.
     other_failures : ids of failed tests that are neither checks nor integrity checks.
     problems : sentences about what went wrong with the run itself.
+    releases : the verdicts on the FMs, which decide on the checks of the profile.
     require_complete : whether leaving out a required criterion or an integrity check is an error.
     """
-    count = Counter(check.verdict for check in checks)
+    verdicts = effective_verdicts(checks, releases)
+    count = Counter(verdicts)
     total, measured = completeness.planned, completeness.measured
     unsound = [check.id for check in integrity if check.verdict in (Verdict.FAIL, Verdict.ERROR)]
     failed_tests = [*unsound, *other_failures]
@@ -80,7 +84,7 @@ def summarize(
         return Summary(outcome=outcome, sentence=f"{outcome.upper()}: {text}")
 
     if count[Verdict.FAIL]:
-        failures = _named([check for check in checks if check.verdict is Verdict.FAIL])
+        failures = _named(_those(checks, verdicts, Verdict.FAIL))
         text = f"{count[Verdict.FAIL]} of {_criteria(total)} not met: {failures}{rest()}"
         return summary(Outcome.FAIL, text)
     if problems:
@@ -100,7 +104,7 @@ def summarize(
         text = f"{_tests(failed_tests)} failed; {count[Verdict.PASS]} of {_criteria(total)} met{rest()}"
         return summary(Outcome.FAIL, text)
     if count[Verdict.INCONCLUSIVE]:
-        undecided = _named([check for check in checks if check.verdict is Verdict.INCONCLUSIVE])
+        undecided = _named(_those(checks, verdicts, Verdict.INCONCLUSIVE))
         number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
         text = f"{number} undecided: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
@@ -126,6 +130,10 @@ def _inapplicable(integrity: Sequence[IntegrityCheck]) -> str:
     )
 
 
+def _those(checks: Sequence[Check], verdicts: Sequence[Verdict], verdict: Verdict) -> list[Check]:
+    return [check for check, own in zip(checks, verdicts, strict=True) if own is verdict]
+
+
 def _criteria(number: int) -> str:
     return counted(number, "criterion", "criteria")
 
@@ -142,7 +150,8 @@ def _named(checks: Sequence[Check]) -> str:
     short = short_names(checks)
     names = []
     for check in checks:
-        comparison = _OPPOSITE[check.direction] if check.verdict is Verdict.FAIL else "against"
+        missed = check.verdict is Verdict.FAIL
+        comparison = _OPPOSITE[check.direction] if missed else "against"
         value, bound = value_and_bound(check)
         names.append(
             f"{check.label} {value} {comparison} {bound} ({short[check.fm]}, {printable(check.cohort)})"

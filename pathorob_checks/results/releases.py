@@ -1,0 +1,99 @@
+"""The verdict on each FM as a whole, and what it makes of the verdicts on single criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pathorob_checks.criteria.release import Judged, release_verdict
+from pathorob_checks.criteria.verdict import Verdict, meets
+from pathorob_checks.results.document import Check, Release
+from pathorob_checks.wording import counted, printable
+
+_NAMED = 3
+FMKey = tuple[str, str]  # FM and method
+
+
+def releases_of(
+    checks: Sequence[Check], planned: Mapping[FMKey, int], profile: Mapping[str, Any]
+) -> tuple[Release, ...]:
+    """The verdict on each FM.
+
+    Parameters
+    ----------
+    checks : all of the run; those that are not the profile's are no part of a release.
+    planned : how many criteria each FM has in the plan.
+    profile : its content, for `family`, `confidence` and `pass_confidence`.
+    """
+    return tuple(_release(key, count, checks, profile) for key, count in planned.items())
+
+
+def _release(key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping[str, Any]) -> Release:
+    own = [check for check in checks if (check.fm, check.method) == key and check.registered]
+    counting = [check for check in own if check.verdict is not Verdict.SKIPPED or check.required]
+    optional = len(own) - len(counting)
+    family = profile.get("family", "none")
+    result = release_verdict(
+        [_judged(check) for check in counting],
+        family=family,
+        confidence=profile.get("confidence", 0.95),
+        pass_confidence=profile.get("pass_confidence"),
+    )
+    missing = planned - optional - sum(check.verdict.is_measured for check in counting)
+    verdict = Verdict.ERROR if missing else result.verdict
+    decisive = tuple(one.name for one in result.decisive)
+    return Release(
+        fm=key[0],
+        method=key[1],
+        verdict=verdict,
+        family=family,
+        planned=planned,
+        decisive=() if missing else decisive,
+        sentence=_sentence(verdict, family, planned - optional, missing, _named(counting, decisive)),
+    )
+
+
+def _judged(check: Check) -> Judged:
+    value = check.value
+    return Judged(
+        name=check.id,
+        verdict=check.verdict,
+        is_met=value is not None and meets(value, check.direction, check.bound),
+        p_value=None if check.rule == "point" else check.p_value,
+    )
+
+
+def _sentence(verdict: Verdict, family: str, criteria: int, missing: int, named: str) -> str:
+    number = counted(criteria, "criterion", "criteria")
+    corrected = f" after Holm's correction for {number}" if family == "holm" else ""
+    if verdict is Verdict.ERROR:
+        return f"no verdict, because {missing} of {number} {'was' if missing == 1 else 'were'} not measured"
+    if verdict is Verdict.PASS:
+        return f"PASS for these medical centers: {criteria} of {number} met"
+    if verdict is Verdict.FAIL:
+        return f"FAIL for these medical centers: not met{corrected}: {named}"
+    return f"INCONCLUSIVE for these medical centers: undecided{corrected}: {named}"
+
+
+def _named(checks: Iterable[Check], ids: Sequence[str]) -> str:
+    names = [f"{check.label} ({printable(check.cohort)})" for check in checks if check.id in ids]
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def effective_verdicts(checks: Sequence[Check], releases: Sequence[Release]) -> list[Verdict]:
+    """What the release makes of each check's own verdict: a failure that chance explains is inconclusive."""
+    by_fm = {(release.fm, release.method): release for release in releases}
+    return [_effective(check, by_fm.get((check.fm, check.method))) for check in checks]
+
+
+def _effective(check: Check, release: Release | None) -> Verdict:
+    if release is None or not check.registered or release.verdict is Verdict.ERROR:
+        return check.verdict
+    if not check.verdict.is_measured:
+        return check.verdict
+    if check.id in release.decisive:
+        return release.verdict
+    if release.verdict is Verdict.FAIL:
+        return Verdict.PASS if check.verdict is Verdict.PASS else Verdict.INCONCLUSIVE
+    return Verdict.PASS
