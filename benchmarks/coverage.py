@@ -89,9 +89,10 @@ def by_slide(design: Design, k: int) -> Callable[[int], Simulation]:
     """The interval of a cohort whose cases are not known."""
 
     def simulate(count: int) -> Simulation:
-        table = design.table().drop(columns="case_id")
+        table = design.table()
+        unknown = table.drop(columns="case_id")
         for seed in range(count):
-            result = robustness_index(design.embeddings(table, seed), table, k=k, device="cpu")
+            result = robustness_index(design.embeddings(table, seed), unknown, k=k, device="cpu")
             yield result.value, result.interval or (0.0, 0.0)
 
     return simulate

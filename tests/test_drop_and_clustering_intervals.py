@@ -131,10 +131,13 @@ def test_a_half_that_chooses_another_k_makes_the_interval_wide() -> None:
         (dict.fromkeys(range(2, 31), 0.1), [2, 3, 7, 12, 17, 21, 25, 30]),
     ],
 )
-def test_halves_choose_among_the_k_that_come_close(
+def test_halves_choose_among_the_k_that_come_close_with_another_score(
     silhouettes: dict[int, float], expected: list[int]
 ) -> None:
-    assert contestants(silhouettes) == expected
+    other = {K: 0.1 * K for K in silhouettes}
+    assert contestants(silhouettes, other) == expected
+    same = {K: 0.02 * (K % 2) for K in silhouettes}
+    assert contestants(silhouettes, same) == expected[:1]
 
 
 @pytest.mark.parametrize(("rule", "verdict"), [("three-way", "inconclusive"), ("confident", "fail")])

@@ -28,6 +28,7 @@ HALVES = 20
 # Shares of the best silhouette by which another K may stay below it. A quarter held every K that a half chose
 # in simulations; with a fiftieth, intervals of cohorts with unstable clusters held the truth in 95 %.
 _MAY_BE_CHOSEN, _CLOSE = 0.25, 0.02
+_SAME_SCORE = 0.05  # a K with another silhouette and the same score moves no interval
 _MOST_K = 8
 
 
@@ -84,11 +85,16 @@ def halves(units: Int64, cells: Int64, seed: int) -> list[Bool]:
     return masks
 
 
-def contestants(silhouettes: Mapping[int, float]) -> list[int]:
-    """The best K, first, and others that may be the best with other slides: eight at most, evenly taken."""
+def contestants(silhouettes: Mapping[int, float], scores: Mapping[int, float]) -> list[int]:
+    """The best K, first, and others that may be the best with other slides and would give another score.
+
+    Of the others seven at most, evenly taken.
+    """
     best = max(silhouettes, key=lambda K: silhouettes[K])
     least = silhouettes[best] - _MAY_BE_CHOSEN * abs(silhouettes[best])
-    others = sorted(K for K in silhouettes if best != K and silhouettes[K] >= least)
+    others = sorted(
+        K for K in silhouettes if silhouettes[K] >= least and abs(scores[K] - scores[best]) > _SAME_SCORE
+    )
     places = np.linspace(0, len(others) - 1, min(len(others), _MOST_K - 1)).round().astype(int)
     return [best, *(others[place] for place in places)]
 

@@ -62,6 +62,10 @@ def cluster_combination(
         yield
     silhouettes = dict(zip(clusters, cosine_silhouettes(points, choices, device), strict=True))
     best = max(silhouettes, key=lambda K: silhouettes[K])
+    scores = [
+        float(adjusted_rand(contingency(classes, each)) - adjusted_rand(contingency(centers, each)))
+        for each in choices
+    ]
     ari_class, ari_center, labelings = [], [], []
     for labeling in kmeans.labels(
         [Run(K=best, starts=STARTS_PER_TRIAL, seed=SEED + trial) for trial in range(trials)]
@@ -76,5 +80,6 @@ def cluster_combination(
         "ari_class": np.array(ari_class),
         "ari_center": np.array(ari_center),
         "labelings": labelings,
+        "score_by_K": dict(zip(clusters, scores, strict=True)),
         "kmeans": kmeans,
     }

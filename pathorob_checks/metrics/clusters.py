@@ -305,6 +305,7 @@ def clustering_score(
             points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
             figures = yield from cluster_combination(points, cls, center, clusters, trials, compute)
             labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
+            score_by_k = figures.pop("score_by_K")
             combination = Combination(classes=class_pair, centers=center_pair, **figures)
             done.append(combination)
             if slides is None or units is None:
@@ -316,7 +317,7 @@ def clustering_score(
             of_halves = []
             clustered = Clustered(kmeans, points, embedding_codes[rows], cls, center)
             trial = Run(K=combination.K, starts=STARTS_PER_TRIAL, seed=SEED)
-            others = contestants(combination.silhouettes)[1:]
+            others = contestants(combination.silhouettes, score_by_k)[1:]
             for score in half_scores(clustered, [half[rows] for half in masks], trial, others, compute):
                 of_halves.append(score)
                 yield
