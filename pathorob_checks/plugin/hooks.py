@@ -172,7 +172,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     if isinstance(made, list) and collector.config.stash.get(GATE, None) is not None:
         from pathorob_checks.plugin.gate import parameter
 
-        return [item for item in made if isinstance(parameter(item, "criterion", ()), tuple)]
+        return [item for item in made if isinstance(parameter(item, "fm_criterion", ()), tuple)]
     return made
 
 
