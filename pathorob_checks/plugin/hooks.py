@@ -67,8 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     with as_usage_error(), results_file(chosen, results_path(config)) as file:
-        bars.show_downloads(config)
-        gate = Gate(chosen, file, bars.Bars(config), worker, handed_over, partial(width_of, config))
+        shown = bars.Bars(config)
+        bars.show_downloads(shown)
+        gate = Gate(chosen, file, shown, worker, handed_over, partial(width_of, config))
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
