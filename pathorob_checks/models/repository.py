@@ -165,7 +165,7 @@ def require_transformers(origin: str) -> None:
     if importlib.util.find_spec("transformers") is None:
         raise ModelError(
             f"{origin} is a transformers model and transformers is not installed",
-            remedy="pip install 'pathorob-checks[transformers]'",
+            remedy="install it with pip install 'transformers>=5.23'",
         )
 
 
