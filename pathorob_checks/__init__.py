@@ -7,7 +7,6 @@ scikit-learn are imported by the rooms that compute with them, when they compute
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import PathorobChecksError
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.evaluate import evaluate
     from pathorob_checks.results.results import Results
 
-try:
-    __version__ = version("pathorob-checks")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = ["PathorobChecksError", "Results", "__version__", "evaluate"]
 
@@ -27,6 +23,8 @@ _HOMES = {"evaluate": "evaluation.evaluate", "Results": "results.results"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module(f"{__name__}.version").version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

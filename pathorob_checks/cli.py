@@ -45,11 +45,22 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+class _Version(argparse.Action):
+    """Finds the version out only where it is asked for: a checkout asks git."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from pathorob_checks.version import version
+
+        say(f"{console.NAME} {version()}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _Parser(
         prog=console.NAME,
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this code and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from terminal import Terminal, library_modules
+
+if TYPE_CHECKING:
+    from attack import Attack
 
 pytest_plugins = ["pytester"]
 
@@ -69,3 +74,20 @@ def terminal(
 def lone_terminal(terminal: Terminal) -> Terminal:
     """The same with a cache of its own, in the folder."""
     return dataclasses.replace(terminal, cache=terminal.folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def gate_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort, embeddings that earn a pass and some that do not, and one criterion."""
+    from attack import write_inputs
+
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def small_gate(lone_terminal: Terminal, gate_inputs: Path) -> Attack:
+    """A copy of them in a folder where the gate can be run, with a cache of its own."""
+    from attack import Attack
+
+    shutil.copytree(gate_inputs, lone_terminal.folder, dirs_exist_ok=True)
+    return Attack(lone_terminal)

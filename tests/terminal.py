@@ -7,8 +7,10 @@ import importlib.util
 import io
 import json
 import os
+import pty
 import subprocess as processes
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,25 @@ class Terminal:
             sys.modules.update(kept.modules)
         self.libraries.update(kept.modules)
         return Run(int(done.ret), "".join(f"{line}\n" for line in (*done.outlines, *done.errlines)))
+
+    def pytest_on_a_tty(self, *arguments: str, **environment: str) -> Run:
+        """Run `python -m pytest` in a process whose standard streams are a terminal of 80 columns."""
+        theirs, ours = pty.openpty()
+        try:
+            termios.tcsetwinsize(ours, (24, 80))
+            process = processes.Popen(
+                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+                cwd=self.folder,
+                env={**self.process_environment(environment), "TERM": "xterm"},
+                stdin=ours,
+                stdout=ours,
+                stderr=ours,
+            )
+        finally:
+            os.close(ours)
+        with os.fdopen(theirs, "rb", buffering=0) as screen:
+            shown = b"".join(_chunks(screen))
+        return Run(process.wait(TIMEOUT_S), shown.decode().replace("\r\n", "\n"))
 
     def command(self, *arguments: str, subprocess: bool = False, **environment: str) -> Run:
         """Run `pathorob-checks`."""
@@ -141,6 +162,13 @@ def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]
         patch.setattr(hub_requests, "FIRST_PAUSE_S", 0.01)
         with _hub_settings(patch):
             yield
+
+
+def _chunks(screen: io.RawIOBase) -> Iterator[bytes]:
+    """What a terminal is sent, until nobody has it open."""
+    with contextlib.suppress(OSError):
+        while chunk := screen.read(65536):
+            yield chunk
 
 
 class _KeepsLibraries:

@@ -8,6 +8,7 @@ import pytest
 
 from pathorob_checks.cli import main
 from pathorob_checks.cohorts import demo, manifest
+from pathorob_checks.version import version
 
 
 def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -26,6 +27,12 @@ def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeyp
     written = manifest.load_folder(tmp_path / "demo")
     assert sorted(written.keys) == sorted(small.keys)
     assert written.read_image(0).size == (224, 224)
+
+
+def test_the_version_is_that_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"pathorob-checks {version()}\n")
 
 
 def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

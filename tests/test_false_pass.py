@@ -187,11 +187,11 @@ def test_a_mean_without_one_of_its_cohorts_is_no_pass(gate: Callable[..., Run], 
 OTHER_PROTOCOL = """
 import pytest
 @pytest.mark.fm_metric("robustness_index")
-def test_theirs(measure, check, criterion):
-    check(measure("robustness_index", k=3), criterion)
+def test_theirs(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure("robustness_index", k=3), fm_criterion)
 @pytest.mark.fm_metric("robustness_index")
-def test_ours(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_ours(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)
 """
 
 

@@ -133,12 +133,12 @@ def test_junit_has_one_case_per_criterion_with_its_value(terminal: Terminal, sli
 def test_a_users_own_test_gets_a_row(terminal: Terminal, slides: Path) -> None:
     (terminal.folder / "test_mine.py").write_text(
         "from pathorob_checks.metrics import robustness_index\n"
-        "def test_three_neighbors(embeddings, check):\n"
-        "    inside = (embeddings.patches.subset == 'ID').to_numpy()\n"
-        "    patches = embeddings.patches[inside].reset_index(drop=True)\n"
-        "    check(robustness_index(embeddings.values[inside], patches, k=3), at_least=0.0)\n"
-        "def test_seven(measure, check):\n"
-        "    check(measure('robustness_index', k=7), at_least=1.0, rule='point', rationale='Ours.')\n"
+        "def test_three_neighbors(fm_embeddings, fm_check):\n"
+        "    inside = (fm_embeddings.patches.subset == 'ID').to_numpy()\n"
+        "    patches = fm_embeddings.patches[inside].reset_index(drop=True)\n"
+        "    fm_check(robustness_index(fm_embeddings.values[inside], patches, k=3), at_least=0.0)\n"
+        "def test_seven(fm_measure, fm_check):\n"
+        "    fm_check(fm_measure('robustness_index', k=7), at_least=1.0, rule='point', rationale='Ours.')\n"
     )
     run = terminal.pytest(
         "--fm=demo:color-sensitive", f"--fm-cohort={slides}", "--fm-json=results.json", "test_mine.py"
@@ -154,17 +154,17 @@ def test_a_users_own_test_gets_a_row(terminal: Terminal, slides: Path) -> None:
     assert "Ours." in run.output
 
 
-def test_a_test_with_a_fixture_called_cohort_of_its_own_is_left_alone(terminal: Terminal) -> None:
+def test_a_test_with_a_fixture_called_fm_cohort_of_its_own_is_left_alone(terminal: Terminal) -> None:
     (terminal.folder / "test_other.py").write_text(
         "import pytest\n"
         "@pytest.fixture\n"
-        "def cohort():\n"
+        "def fm_cohort():\n"
         "    return 3\n"
-        "def test_theirs(cohort):\n"
-        "    assert cohort == 3\n"
-        "@pytest.mark.parametrize('fm', [1, 2])\n"
-        "def test_theirs_too(fm):\n"
-        "    assert fm\n"
+        "def test_theirs(fm_cohort):\n"
+        "    assert fm_cohort == 3\n"
+        "@pytest.mark.parametrize('fm_model', [1, 2])\n"
+        "def test_theirs_too(fm_model):\n"
+        "    assert fm_model\n"
     )
     run = terminal.pytest("-q")
     assert "3 passed" in run.output
@@ -172,7 +172,7 @@ def test_a_test_with_a_fixture_called_cohort_of_its_own_is_left_alone(terminal: 
 
 
 def test_the_plugins_fixtures_without_fm_are_a_named_skip(terminal: Terminal) -> None:
-    (terminal.folder / "test_mine.py").write_text("def test_it(embeddings):\n    assert False\n")
+    (terminal.folder / "test_mine.py").write_text("def test_it(fm_embeddings):\n    assert False\n")
     run = terminal.pytest("-rs")
     assert run.code == 0
     assert "give --fm=SPEC" in run.output
@@ -248,9 +248,9 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
 def test_a_crashed_worker_leaves_the_run_incomplete(terminal: Terminal, slides: Path) -> None:
     (terminal.folder / "test_mine.py").write_text(
         "import os\n"
-        "def test_seven(measure, check):\n"
-        "    check(measure('robustness_index', k=7), at_least=0.0)\n"
-        "def test_crash(measure, check):\n"
+        "def test_seven(fm_measure, fm_check):\n"
+        "    fm_check(fm_measure('robustness_index', k=7), at_least=0.0)\n"
+        "def test_crash(fm_measure, fm_check):\n"
         "    os._exit(3)\n"
     )
     run = terminal.pytest(

@@ -37,6 +37,7 @@ SHARED = {
     "cpus",
     "progress",
     "wording",
+    "version",
 }
 ENTRY = {"__init__", "__main__", "cli"}
 

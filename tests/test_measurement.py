@@ -21,7 +21,7 @@ def test_a_result_with_several_values_says_what_to_pass() -> None:
         one_measurement(result)
     assert str(error.value) == (
         "the result has several values (performance_drop_id, performance_drop_ood); "
-        'pass metric="performance_drop_id" or metric="performance_drop_ood" to check(), '
+        'pass metric="performance_drop_id" or metric="performance_drop_ood" to fm_check(), '
         'or result.measurements()["performance_drop_ood"] elsewhere.'
     )
     chosen = one_measurement(result, metric="performance_drop_ood")

@@ -41,7 +41,7 @@ from pathorob_checks.models.spec import parse_spec
 PATCHES, PER_SHARD = kill_rounds.PATCHES, kill_rounds.PER_SHARD
 
 needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'pathorob-checks[ray]'"
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'ray[data]>=2.60'"
 )
 
 # Files beside the module control the model: actors inherit the environment of the cluster, not of a test.

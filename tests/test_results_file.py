@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from made_checks import CELLS, completeness_of, made, unmeasured
 
+import pathorob_checks
 from pathorob_checks import Results
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.evaluation.facts import machine_facts
 from pathorob_checks.results.document import CohortFacts, Environment, FMFacts, Run, Terms
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.results import json_schema
+from pathorob_checks.version import version
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 OLD = Path(__file__).with_name("results_of_schema_1.json")
@@ -218,7 +220,8 @@ def test_the_environment_names_versions_and_no_secret(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     facts = machine_facts()
     assert facts["packages"]["numpy"] == np.__version__
-    assert {"pathorob-checks", "torch", "timm", "scikit-learn"} <= set(facts["packages"])
+    assert {"torch", "timm", "scikit-learn"} <= set(facts["packages"])
+    assert facts["packages"]["pathorob-checks"] == pathorob_checks.__version__ == version()
     assert "hf_secret" not in json.dumps(facts)
     assert os.uname().nodename not in json.dumps(facts)
 

@@ -247,7 +247,7 @@ def embed_shards(
         contextlib.closing(_Writer(store, shards.plan)) as writer,
         contextlib.closing(pipeline.run(missing, writer.put)) as steps,
     ):
-        text = f"{prepared.name} on {shards.cohort.name}"
+        text = f"{prepared.name} on {shards.cohort.name}: embedding"
         for _ in (progress or no_progress)(steps, shards.plan.count(missing), text):
             pass
         writer.finish()

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from pathorob_checks import __version__
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.console import logger_of
 from pathorob_checks.cpus import available_cpus
@@ -53,6 +52,7 @@ from pathorob_checks.errors import CacheError
 from pathorob_checks.files import write_atomically
 from pathorob_checks.models.devices import name_of
 from pathorob_checks.progress import Progress
+from pathorob_checks.version import version
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
@@ -185,7 +185,7 @@ def _environment(device: str) -> dict[str, str]:
     import torch
 
     name = platform.machine() if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
-    return {"device": device, "name": name, "torch": torch.__version__, "pathorob-checks": __version__}
+    return {"device": device, "name": name, "torch": torch.__version__, "pathorob-checks": version()}
 
 
 def _digest(embeddings: Embeddings, cohort: Cohort, excerpt: Excerpt | None) -> str:

@@ -39,7 +39,7 @@ def check_usable(address: str | None) -> None:
     if importlib.util.find_spec("ray") is None:
         raise EngineError(
             "--fm-engine=ray needs Ray, which is not installed",
-            remedy="install it with pip install 'pathorob-checks[ray]'",
+            remedy="install it with pip install 'ray[data]>=2.60'",
         )
     if address is not None and address.startswith("ray://"):
         raise EngineError(

@@ -109,7 +109,7 @@ class RayEngine:
             with warnings.catch_warnings(), contextlib.closing(_rows(ray, job, tasks)) as rows:
                 warnings.filterwarnings("ignore", module="ray")  # it warns of its own internals
                 steps = itertools.chain.from_iterable(map(reports.patches, rows))
-                text = f"{prepared.name} on {shards.cohort.name}"
+                text = f"{prepared.name} on {shards.cohort.name}: embedding"
                 for _ in (progress or no_progress)(steps, plan.count(missing), text):
                     pass
         seconds = round(time.monotonic() - started, 3)

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from pathorob_checks import __version__
 from pathorob_checks.canonical import plain
 from pathorob_checks.console import logger_of
 from pathorob_checks.embeddings.files import cache_errors
@@ -47,6 +46,7 @@ from pathorob_checks.embeddings.shards import (
 )
 from pathorob_checks.errors import CacheError
 from pathorob_checks.files import TEMPORARY, expanded, write_atomically
+from pathorob_checks.version import version
 
 SCHEMA = "pathorob-checks/embeddings/2"
 MANIFEST = "manifest.json"
@@ -354,7 +354,7 @@ class EmbeddingStore:
 def software() -> dict[str, str]:
     """Versions, for people who read the manifest; they are not part of its key."""
     return {
-        "pathorob-checks": __version__,
+        "pathorob-checks": version(),
         "format": str(FORMAT_VERSION),
         "python": platform.python_version(),
         "numpy": np.__version__,

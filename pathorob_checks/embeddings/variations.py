@@ -205,7 +205,7 @@ def embed(
     embedded: list[Float32] = []
     pipeline = Pipeline(name, model, shards, threads, batch_size)
     steps = pipeline.run([0], lambda _, values: embedded.append(values))
-    for _ in (progress or no_progress)(steps, len(keys), f"{name} on {cohort.name}"):
+    for _ in (progress or no_progress)(steps, len(keys), f"{name} on {cohort.name}: embedding"):
         pass
     return embedded[0]
 

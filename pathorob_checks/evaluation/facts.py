@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
+from pathorob_checks.version import version
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 # What decides embeddings and metrics, by distribution name.
 _DISTRIBUTIONS = (
-    "pathorob-checks",
     "huggingface-hub",
     "numpy",
     "open-clip-torch",
@@ -36,20 +36,20 @@ _DISTRIBUTIONS = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """Versions and platform of this process, from installed metadata, without importing anything."""
+    """Versions and platform of this process, without importing other packages: from installed metadata."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {name: _version(name) for name in _DISTRIBUTIONS},
+        "packages": {"pathorob-checks": version(), **{name: _version(name) for name in _DISTRIBUTIONS}},
     }
 
 
 def _version(distribution: str) -> str | None:
     try:
-        return version(distribution)
-    except PackageNotFoundError:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         return None
 
 

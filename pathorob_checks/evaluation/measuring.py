@@ -13,7 +13,9 @@ from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
 from pathorob_checks.metrics.p_values import IntervalAt
 from pathorob_checks.metrics.registry import added_metrics, metric, metrics
+from pathorob_checks.progress import Item, Progress
 from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import hint
 
 if TYPE_CHECKING:
@@ -102,6 +104,15 @@ class Measuring:
             )
         return metric(name)
 
+    def _progress(self, subject: Subject) -> Progress:
+        """How a computation about a subject reports its progress."""
+
+        def progress(items: Iterable[Item], total: int, text: str, /) -> Iterable[Item]:
+            text = f"{fm_and_method(subject.fm, subject.method)} on {subject.cohort}: {text}"
+            return self._inputs.observer.progress(items, total, text)
+
+        return progress
+
     def _compute(
         self, definition: Metric, subject: Subject, cohort: Cohort, settings: Mapping[str, Any]
     ) -> Mapping[str, Measurement]:
@@ -117,7 +128,7 @@ class Measuring:
             **{name: getattr(view, name) for name in computation.design},
             **({"device": self._inputs.settings.device} if computation.takes_device else {}),
             **({"confidence": self._terms.profile.confidence} if computation.takes_confidence else {}),
-            **({"progress": self._inputs.observer.progress} if computation.takes_progress else {}),
+            **({"progress": self._progress(subject)} if computation.takes_progress else {}),
             **settings,
         }
         try:

@@ -24,6 +24,7 @@ from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms, terms_of
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Check, IntegrityCheck, Run
+from pathorob_checks.version import version
 
 
 class Evaluation:
@@ -45,6 +46,7 @@ class Evaluation:
     def __init__(
         self, settings: Settings, observer: Observer | None = None, handed_over: str | None = None
     ) -> None:
+        version()  # that of now: the code may be replaced on disk while the run lasts
         self.settings = settings
         self.subjects = subjects_of(settings)
         content: dict[str, Any] = json.loads(handed_over) if handed_over else {}

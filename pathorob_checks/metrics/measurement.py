@@ -236,7 +236,7 @@ def one_measurement(result: Any, metric: str | None = None) -> Measurement:
     choices = " or ".join(f'metric="{name}"' for name in measured)
     raise MetricError(
         f"the result has several values ({names})",
-        remedy=f'pass {choices} to check(), or result.measurements()["{list(measured)[-1]}"] elsewhere',
+        remedy=f'pass {choices} to fm_check(), or result.measurements()["{list(measured)[-1]}"] elsewhere',
     )
 
 

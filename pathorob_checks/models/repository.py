@@ -203,22 +203,22 @@ def _examined(
 
 def require_transformers(origin: str) -> None:
     """Raise ModelError where the optional library is not installed."""
-    _require("transformers", "transformers", origin)
+    _require("transformers", "transformers>=5.23", origin)
 
 
 def require_open_clip(origin: str) -> None:
     """Raise ModelError where the optional library is not installed."""
-    _require("open_clip", "open-clip", origin)
+    _require("open_clip", "open-clip-torch>=3.0", origin)
 
 
 _REQUIRED = {"transformers": require_transformers, "open_clip": require_open_clip}
 
 
-def _require(library: str, extra: str, origin: str) -> None:
+def _require(library: str, requirement: str, origin: str) -> None:
     if importlib.util.find_spec(library) is None:
         raise ModelError(
             f"{origin} is a model of {library}, which is not installed",
-            remedy=f"pip install 'pathorob-checks[{extra}]'",
+            remedy=f"install it with pip install '{requirement}'",
         )
 
 

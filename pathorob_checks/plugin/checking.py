@@ -80,12 +80,12 @@ class Checking:
         from pathorob_checks.plugin.concluding import conclude
 
         if criterion is not None and not isinstance(criterion, Criterion):
-            raise TypeError(f"check() needs what the fixture criterion gives, not {criterion!r}")
+            raise TypeError(f"fm_check() needs what the fixture fm_criterion gives, not {criterion!r}")
         measurement = one_measurement(result, metric or (criterion.metric if criterion else None))
         profile = self.gate.evaluation.terms.profile
         if criterion is None:
             if (at_least is None) == (at_most is None):
-                raise TypeError("check() needs a criterion, or one of at_least and at_most")
+                raise TypeError("fm_check() needs a criterion, or one of at_least and at_most")
             criterion = own_criterion(
                 getattr(self.item, "originalname", self.item.name),
                 measurement.metric,

@@ -30,13 +30,13 @@ def _gate(request: pytest.FixtureRequest) -> Gate:
 
 
 @pytest.fixture(scope="session")
-def fm(request: pytest.FixtureRequest) -> PreparedModel:
+def fm_model(request: pytest.FixtureRequest) -> PreparedModel:
     """The foundation model: `.name`, `.identity`, and `.load()` for the encoder on its device."""
     return _gate(request).evaluation.inputs.model(request.param)
 
 
 @pytest.fixture(scope="session")
-def cohort(request: pytest.FixtureRequest) -> Cohort | tuple[Cohort, ...]:
+def fm_cohort(request: pytest.FixtureRequest) -> Cohort | tuple[Cohort, ...]:
     """The cohort: `.patches` (a table), `.read_image(row)`, `.name`, `.digest`; for a mean, all of them."""
     evaluation = _gate(request).evaluation
     if request.param in evaluation.subjects.cohorts:
@@ -47,74 +47,75 @@ def cohort(request: pytest.FixtureRequest) -> Cohort | tuple[Cohort, ...]:
 
 
 @pytest.fixture(scope="session")
-def embeddings(request: pytest.FixtureRequest, fm: PreparedModel, cohort: Cohort) -> Embeddings:
+def fm_embeddings(request: pytest.FixtureRequest, fm_model: PreparedModel, fm_cohort: Cohort) -> Embeddings:
     """The cohort as the FM embeds it: `.values` (N, D) float32 and `.patches`, row by row."""
     gate = _gate(request)
     names = gate.evaluation.subjects.cohorts
-    name = next(name for name in names if gate.evaluation.inputs.cohort(name) is cohort)
-    return gate.evaluation.inputs.embeddings(gate.subject(fm.name, name))
+    name = next(name for name in names if gate.evaluation.inputs.cohort(name) is fm_cohort)
+    return gate.evaluation.inputs.embeddings(gate.subject(fm_model.name, name))
 
 
 @pytest.fixture
-def integrity(
+def fm_integrity(
     request: pytest.FixtureRequest,
-    fm: PreparedModel,
-    cohort: Cohort,  # noqa: ARG001 (tests of integrity run per cohort)
+    fm_model: PreparedModel,
+    fm_cohort: Cohort,  # noqa: ARG001 (tests of integrity run per cohort)
 ) -> Callable[[str], None]:
-    """`integrity("not_collapsed")`: make one integrity check, record it, and end the test as it requires."""
-    return _checking(request, fm).integrity
+    """`fm_integrity("not_collapsed")`: make and record one integrity check; the test ends as it requires."""
+    return _checking(request, fm_model).integrity
 
 
 @pytest.fixture
-def measure(
+def fm_measure(
     request: pytest.FixtureRequest,
-    fm: PreparedModel,
-    cohort: Cohort,  # noqa: ARG001 (tests that measure run per cohort)
+    fm_model: PreparedModel,
+    fm_cohort: Cohort,  # noqa: ARG001 (tests that measure run per cohort)
 ) -> Callable[..., Measurement]:
-    """`measure(criterion)`: what a criterion is about, by the registered protocol.
+    """`fm_measure(fm_criterion)`: what a criterion is about, by the registered protocol.
 
-    `measure("robustness_index", k=21)`: a metric with settings of the test's own, for a bound of its own.
+    `fm_measure("robustness_index", k=21)`: a metric with settings of the test's own, for a bound of its own.
     """
-    return _checking(request, fm).measure
+    return _checking(request, fm_model).measure
 
 
 @pytest.fixture
-def criterion(request: pytest.FixtureRequest) -> Criterion:
+def fm_criterion(request: pytest.FixtureRequest) -> Criterion:
     """The profile's criterion that this test checks (tests marked with `fm_metric` or `fm_criteria`)."""
     return _gate(request).evaluation.terms.checks[request.param].criterion
 
 
 @pytest.fixture
-def check(
+def fm_check(
     request: pytest.FixtureRequest,
-    fm: PreparedModel,
-    cohort: Cohort,  # noqa: ARG001 (tests that check run per cohort)
+    fm_model: PreparedModel,
+    fm_cohort: Cohort,  # noqa: ARG001 (tests that check run per cohort)
 ) -> Callable[..., None]:
-    """`check(measurement, criterion)` or `check(measurement, at_least=0.6)`: judge, put into the table, fail.
+    """`fm_check(measurement, fm_criterion)` or `fm_check(measurement, at_least=0.6)`: judge, record, fail.
 
-    Takes a measurement, or a metric's result such as `robustness_index(...)`; of a result with several
-    values, such as `performance_drop(...)`, name one with `metric="performance_drop_ood"`.
+    The verdict is a row of the table. Takes a measurement, or a metric's result such as
+    `robustness_index(...)`; of a result with several values, such as `performance_drop(...)`, name one with
+    `metric="performance_drop_ood"`.
     """
-    return _checking(request, fm).check
+    return _checking(request, fm_model).check
 
 
-def _checking(request: pytest.FixtureRequest, fm: PreparedModel) -> Checking:
+def _checking(request: pytest.FixtureRequest, model: PreparedModel) -> Checking:
     from pathorob_checks.plugin.checking import Checking
     from pathorob_checks.plugin.gate import parameter
 
     gate = _gate(request)
-    name = parameter(request.node, "cohort")
+    name = parameter(request.node, "fm_cohort")
     planned = {check.criterion.cohort for check in gate.evaluation.terms.checks.values()}
     if name not in {*gate.evaluation.subjects.cohorts, *planned}:
         raise CohortError(
             f"{request.node.nodeid} is about {shortened(name)}, which this run does not have",
-            remedy="use the fixture cohort of this plugin, and let it choose the cohorts",
+            remedy="use the fixture fm_cohort of this plugin, and let it choose the cohorts",
         )
-    subject = gate.subject(fm.name, name)
-    uses_criterion = "criterion" in request.fixturenames
+    subject = gate.subject(model.name, name)
+    uses_criterion = "fm_criterion" in request.fixturenames
     return Checking(
         gate,
         request.node,
         subject,
-        request.getfixturevalue("criterion") if uses_criterion else None,
+        request.getfixturevalue("fm_criterion") if uses_criterion else None,
     )

@@ -167,7 +167,7 @@ class Gate:
 
     def planned(self, item: pytest.Item) -> str | None:
         """The id of the planned check that a test makes; None where it makes none."""
-        key = parameter(item, "criterion")
+        key = parameter(item, "fm_criterion")
         if key is not None:
             planned = self.evaluation.terms.plan.checks.get(key)
             return planned.id if planned else None
@@ -249,9 +249,11 @@ class Gate:
         return exit_code(final.outcome, self.evaluation.terms.profile.inconclusive)
 
     def _checks_among(self, items: Iterable[pytest.Item]) -> dict[str, str | None]:
-        """Tests that make a planned check, or that a user wrote with the fixture `check`."""
+        """Tests that make a planned check, or that a user wrote with the fixture `fm_check`."""
         return {
-            item.nodeid: planned for item in items if (planned := self.planned(item)) or uses(item, "check")
+            item.nodeid: planned
+            for item in items
+            if (planned := self.planned(item)) or uses(item, "fm_check")
         }
 
 

@@ -20,7 +20,6 @@ from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import add_options
 from pathorob_checks.plugin.values import is_requested, results_path, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
-from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 REPORT_ATTRIBUTE = "pathorob_checks_records"
 FAILURE_ATTRIBUTE = "pathorob_checks_failure"
 WORKER_KEY = "pathorob_checks"
-DEFAULT_WIDTH = 80
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,17 +62,20 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
+    from pathorob_checks.plugin.reporting import Reporting, width_of
     from pathorob_checks.plugin.results_file import results_file
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     with as_usage_error(), results_file(chosen, results_path(config)) as file:
-        bars.show_downloads(config)
-        gate = Gate(chosen, file, bars.Bars(config), worker, handed_over, partial(_width, config))
+        shown = bars.Bars(config)
+        bars.show_downloads(shown)
+        gate = Gate(chosen, file, shown, worker, handed_over, partial(width_of, config))
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
     if not _is_worker(config):
         _register(config, Listener(gate), "listener")
+        _register(config, Reporting(gate), "reporting")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -172,7 +173,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     if isinstance(made, list) and collector.config.stash.get(GATE, None) is not None:
         from pathorob_checks.plugin.gate import parameter
 
-        return [item for item in made if isinstance(parameter(item, "criterion", ()), tuple)]
+        return [item for item in made if isinstance(parameter(item, "fm_criterion", ()), tuple)]
     return made
 
 
@@ -189,23 +190,6 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     gate = items[0].config.stash.get(GATE, None) if items else None
     if gate is not None:
         gate.deselect(items)
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """The terms of the run, before anything is measured."""
-    gate = config.stash.get(GATE, None)
-    if gate is None or _is_worker(config):
-        return []
-    terms = gate.evaluation.terms
-    criteria, integrity = len(terms.plan.checks), len(terms.plan.integrity)
-    lines = [f"criteria: {terms.profile.name}"]
-    if terms.baseline:
-        lines.append(f"baseline: {terms.baseline.fm} ({terms.baseline.source})")
-    lines.append(
-        f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}"
-    )
-    lines += gate.evaluation.settings.origins.values()
-    return [printable(line) for line in [*lines, f"digest: {terms.digest}", *gate.announcements()]]
 
 
 class Listener:
@@ -255,27 +239,6 @@ class Listener:
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.gate.exit_code()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
-    ) -> None:
-        """The table, then one line."""
-        results = self.gate.final
-        if results is None:
-            return
-        from pathorob_checks.report.terminal import render_results
-        from pathorob_checks.results.document import Outcome
-
-        terminalreporter.write_sep("=", "robustness of foundation models")
-        terminalreporter.write_line(render_results(results, _width(config)))
-        passed = results.outcome is Outcome.PASS
-        terminalreporter.write_line("")
-        terminalreporter.write_line(printable(results.summary), bold=True, green=passed, red=not passed)
-        for problem in results.problems:
-            terminalreporter.write_line(printable(problem), red=True)
-        if self.gate.results_file:
-            terminalreporter.write_line(printable(f"results file: {self.gate.results_file}"))
-
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker reports to the controller what it collected."""
@@ -311,9 +274,3 @@ def _leave_no_older_pass(config: pytest.Config, problem: str) -> None:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
-
-
-def _width(config: pytest.Config) -> int:
-    """Columns of the terminal."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    return int(reporter._tw.fullwidth) if reporter is not None else DEFAULT_WIDTH

@@ -20,22 +20,22 @@ MARKERS = (
     "fm_criteria(quantity): this test makes each check about a 'mean' over cohorts, or about a 'difference' "
     "from the baseline",
 )
-_NAMES = ("fm", "cohort", "criterion")
+_NAMES = ("fm_model", "fm_cohort", "fm_criterion")
 _MARKS, _QUANTITIES = ("fm_metric", "fm_criteria"), ("mean", "difference")
 
 
 class Case(NamedTuple):
-    """What one test is about; `suffix` is what its id has after FM and cohort."""
+    """What one test is about, named like the fixtures; `suffix` is what its id has after FM and cohort."""
 
-    fm: str
-    cohort: str
-    criterion: Key | None
+    fm_model: str
+    fm_cohort: str
+    fm_criterion: Key | None
     suffix: str = ""
 
     @property
     def id(self) -> str:
         """The part of the test's id in brackets."""
-        return printable(f"{self.fm}-{self.cohort}{self.suffix}")
+        return printable(f"{self.fm_model}-{self.fm_cohort}{self.suffix}")
 
 
 def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
@@ -46,7 +46,7 @@ def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
     if gate is None:
         metafunc.parametrize(names, [[None] * len(names)], indirect=True, ids=["no-fm"])
         return
-    if "criterion" in names:
+    if "fm_criterion" in names:
         every = cases(gate, list(metafunc.definition.iter_markers()), metafunc.definition.nodeid)
     else:
         every = subjects(gate)
@@ -55,7 +55,7 @@ def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
 
 
 def _id(case: Case, names: list[str]) -> str:
-    subject = "-".join(str(getattr(case, name)) for name in names if name != "criterion")
+    subject = "-".join(str(getattr(case, name)) for name in names if name != "fm_criterion")
     return printable(subject + case.suffix)
 
 
@@ -94,7 +94,7 @@ def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]
     terms, ours = gate.evaluation.terms, [mark for mark in marks if mark.name in _MARKS]
     if not ours:
         raise pytest.UsageError(
-            f"{test} uses the fixture criterion; mark it with "
+            f"{test} uses the fixture fm_criterion; mark it with "
             "@pytest.mark.fm_metric('robustness_index') or another metric."
         )
     mark = ours[0]

@@ -39,7 +39,7 @@ class Suite(pytest.Module):
     def _tests(self, gate: Gate, name: str, function: Callable[..., None]) -> Iterator[pytest.Item]:
         marks = list(getattr(function, "pytestmark", ()))
         needs = inspect.signature(function).parameters
-        if "criterion" in needs:
+        if "fm_criterion" in needs:
             cases = parametrizing.cases(gate, marks, f"{self.nodeid}::{name}")
         else:
             cases = parametrizing.subjects(gate)
@@ -68,15 +68,15 @@ class SuiteTest(pytest.Item):
     def runtest(self) -> None:
         """Call the function with what it needs."""
         gate = self.config.stash[GATE]
-        key = self.case.criterion
+        key = self.case.fm_criterion
         criterion = None if key is None else gate.evaluation.terms.checks[key].criterion
-        subject = gate.subject(self.case.fm, self.case.cohort)
+        subject = gate.subject(self.case.fm_model, self.case.fm_cohort)
         checking = Checking(gate, self, subject, criterion)
         offered = {
-            "measure": checking.measure,
-            "check": checking.check,
-            "integrity": checking.integrity,
-            "criterion": criterion,
+            "fm_measure": checking.measure,
+            "fm_check": checking.check,
+            "fm_integrity": checking.integrity,
+            "fm_criterion": criterion,
         }
         needs = inspect.signature(self.function).parameters
         self.function(**{name: offered[name] for name in needs})

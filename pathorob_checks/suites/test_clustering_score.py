@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.fm_metric("clustering_score")
-def test_clustering_score(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_clustering_score(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.fm_metric
-def test_further_metrics(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_further_metrics(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.fm_criteria("mean")
-def test_mean_over_cohorts(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_mean_over_cohorts(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

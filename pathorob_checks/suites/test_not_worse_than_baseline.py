@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.fm_criteria("difference")
-def test_not_worse_than_baseline(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_not_worse_than_baseline(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

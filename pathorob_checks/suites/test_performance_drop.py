@@ -4,10 +4,10 @@ import pytest
 
 
 @pytest.mark.fm_metric("performance_drop_id")
-def test_performance_drop_id(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_performance_drop_id(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)
 
 
 @pytest.mark.fm_metric("performance_drop_ood")
-def test_performance_drop_ood(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_performance_drop_ood(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.fm_metric("robustness_index")
-def test_robustness_index(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_robustness_index(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)

@@ -188,7 +188,7 @@ def test_progress_counts_the_patches(prepared: Prepared, cohort: Cohort, store: 
 
     obtain(prepared, cohort, store, progress=progress)
     obtain(prepared, cohort, store, progress=progress)
-    assert calls == [(ROWS, "color on colors")]
+    assert calls == [(ROWS, "color on colors: embedding")]
     assert len(seen) == ROWS
 
 

@@ -115,39 +115,39 @@ def test_a_plugin_changes_the_reports_of_workers(way: str, attack: Attack) -> No
 SWALLOWED = """
 import pytest
 @pytest.mark.fm_metric("robustness_index")
-def test_mine(measure, check, criterion):
+def test_mine(fm_measure, fm_check, fm_criterion):
     try:
-        check(measure(criterion), criterion)
+        fm_check(fm_measure(fm_criterion), fm_criterion)
     except BaseException:
         pass
 """
 OWN_SWALLOWED = """
-def test_mine(measure, check):
+def test_mine(fm_measure, fm_check):
     try:
-        check(measure("robustness_index"), at_least=0.99, rule="point")
+        fm_check(fm_measure("robustness_index"), at_least=0.99, rule="point")
     except BaseException:
         pass
 """
 HIDDEN = """
-def test_mine(measure, check):
+def test_mine(fm_measure, fm_check):
     try:
-        check(measure("robustness_index"), at_least=0.99, rule="point")
+        fm_check(fm_measure("robustness_index"), at_least=0.99, rule="point")
     except BaseException:
         pass
-    check(measure("robustness_index"), at_least=0.0)
+    fm_check(fm_measure("robustness_index"), at_least=0.0)
 """
-NEVER_CHECKS = "def test_mine(measure, check):\n    measure('robustness_index')\n"
+NEVER_CHECKS = "def test_mine(fm_measure, fm_check):\n    fm_measure('robustness_index')\n"
 XFAILS_ITSELF = """
 import pytest
 @pytest.mark.xfail(reason="known")
-def test_mine(measure, check):
-    check(measure("robustness_index"), at_least=0.99, rule="point")
+def test_mine(fm_measure, fm_check):
+    fm_check(fm_measure("robustness_index"), at_least=0.99, rule="point")
 """
 XFAILS_LATER = """
 import pytest
 @pytest.mark.xfail(reason="known")
-def test_mine(measure, check):
-    check(measure("robustness_index"), at_least=0.0)
+def test_mine(fm_measure, fm_check):
+    fm_check(fm_measure("robustness_index"), at_least=0.0)
     assert False
 """
 SOFT_FAILURE = """
@@ -156,9 +156,9 @@ import pytest
 def soft(request):
     failures = request.node.stash.setdefault("soft", [])
     return lambda holds: holds or failures.append(1)
-def test_mine(measure, check, soft):
+def test_mine(fm_measure, fm_check, soft):
     soft(False)
-    check(measure("robustness_index"), at_least=0.0)
+    fm_check(fm_measure("robustness_index"), at_least=0.0)
 """
 SOFT = """
 import pytest
@@ -202,8 +202,8 @@ def test_a_test_is_repeated_until_it_passes(attack: Attack) -> None:
         "test_mine.py",
         "import pytest\n"
         "@pytest.mark.parametrize('attempt', range(2))\n"
-        "def test_mine(measure, check, attempt):\n"
-        "    check(measure('robustness_index'), at_least=1.1 - attempt, rule='point')\n",
+        "def test_mine(fm_measure, fm_check, attempt):\n"
+        "    fm_check(fm_measure('robustness_index'), at_least=1.1 - attempt, rule='point')\n",
     )
     outcome = attack.run("test_mine.py", fm="embeddings:good")
     assert_not_passed(outcome)

@@ -121,7 +121,7 @@ def test_a_results_file_whose_name_is_too_long(attack: Attack) -> None:
     assert "cannot be written (File name too long)" in outcome.output
 
 
-@pytest.mark.parametrize("part", ["ending", "fixtures", "interrupting", "listener"])
+@pytest.mark.parametrize("part", ["ending", "fixtures", "interrupting", "listener", "reporting"])
 def test_a_part_of_the_gate_is_blocked(part: str, attack: Attack) -> None:
     attack.write("pytest.ini", f"[pytest]\naddopts = -p no:pathorob_checks_{part}\n")
     outcome = attack.run(fm="embeddings:good")

@@ -77,7 +77,7 @@ def test_a_required_criterion_of_a_second_file(attack: Attack) -> None:
 def test_the_profile_release_with_a_users_test_only(attack: Attack) -> None:
     attack.write(
         "test_mine.py",
-        "def test_mine(measure, check):\n    check(measure('robustness_index'), at_least=0.0)\n",
+        "def test_mine(fm_measure, fm_check):\n    fm_check(fm_measure('robustness_index'), at_least=0.0)\n",
     )
     outcome = attack.run("test_mine.py", criteria="release", fm="embeddings:good")
     assert outcome.results is not None

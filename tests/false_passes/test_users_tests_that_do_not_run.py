@@ -8,8 +8,8 @@ from attack import Attack, assert_not_passed
 TEST = """
 import pytest
 @pytest.mark.{mark}
-def test_mine(measure, check, criterion):
-    check(measure(criterion), criterion)
+def test_mine(fm_measure, fm_check, fm_criterion):
+    fm_check(fm_measure(fm_criterion), fm_criterion)
 """
 MARKS = {
     "fm_metric('robustnes_index')": "did you mean 'robustness_index'?",
@@ -36,15 +36,15 @@ def test_a_metric_that_the_profile_has_no_criterion_for_is_no_mistake(attack: At
     assert attack.run("test_mine.py", fm="embeddings:good").code == 0
 
 
-@pytest.mark.parametrize("parameter", ["cohort", "fm, cohort"])
+@pytest.mark.parametrize("parameter", ["fm_cohort", "fm_model, fm_cohort"])
 def test_a_cohort_of_the_test_itself(parameter: str, attack: Attack) -> None:
-    values = {"cohort": "['other']", "fm, cohort": "[('good', 'other')]"}[parameter]
+    values = {"fm_cohort": "['other']", "fm_model, fm_cohort": "[('good', 'other')]"}[parameter]
     attack.write(
         "test_mine.py",
         "import pytest\n"
         f"@pytest.mark.parametrize('{parameter}', {values})\n"
-        "def test_mine(cohort, measure, check):\n"
-        "    check(measure('robustness_index'), at_least=0.0)\n",
+        "def test_mine(fm_cohort, fm_measure, fm_check):\n"
+        "    fm_check(fm_measure('robustness_index'), at_least=0.0)\n",
     )
     outcome = attack.run("test_mine.py", fm="embeddings:good")
     assert_not_passed(outcome)
@@ -55,24 +55,24 @@ def test_a_cohort_of_the_test_itself_has_a_sentence(attack: Attack) -> None:
         "test_mine.py",
         "import pytest\n"
         "@pytest.fixture\n"
-        "def cohort():\n    return 'other'\n"
-        "def test_mine(cohort, measure, check):\n"
-        "    check(measure('robustness_index'), at_least=0.0)\n",
+        "def fm_cohort():\n    return 'other'\n"
+        "def test_mine(fm_cohort, fm_measure, fm_check):\n"
+        "    fm_check(fm_measure('robustness_index'), at_least=0.0)\n",
     )
     outcome = attack.run("test_mine.py", fm="embeddings:good")
     assert_not_passed(outcome)
-    assert "which this run does not have; use the fixture cohort of this plugin" in " ".join(
+    assert "which this run does not have; use the fixture fm_cohort of this plugin" in " ".join(
         outcome.output.split()
     )
 
 
-def test_a_fixture_of_the_project_that_is_called_check_needs_no_record(attack: Attack) -> None:
+def test_a_fixture_of_the_project_that_is_called_fm_check_needs_no_record(attack: Attack) -> None:
     attack.write(
         "test_mine.py",
         "import pytest\n"
         "@pytest.fixture\n"
-        "def check():\n    return 5\n"
-        "def test_mine(check):\n    assert check == 5\n",
+        "def fm_check():\n    return 5\n"
+        "def test_mine(fm_check):\n    assert fm_check == 5\n",
     )
     assert attack.run("test_mine.py", fm="embeddings:good").code == 0
 

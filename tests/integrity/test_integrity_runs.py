@@ -28,7 +28,7 @@ def test_every_run_loads_the_model_once(lone_terminal: Terminal, weights: Path) 
     (lone_terminal.folder / "counting.py").write_text(COUNT_LOADS)
     (lone_terminal.folder / "test_mine.py").write_text(
         "from pathorob_checks.plugin.fixtures import GATE\n"
-        "def test_drift(request, fm, cohort, integrity):\n"
+        "def test_drift(request, fm_model, fm_cohort, fm_integrity):\n"
         "    evaluation = request.config.stash[GATE].evaluation\n"
         "    [subject] = evaluation.subjects.subjects\n"
         "    drift = evaluation.inputs.integrity(subject).drift\n"

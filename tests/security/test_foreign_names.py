@@ -162,7 +162,7 @@ def test_bars_and_waits_are_printable(monkeypatch, pytestconfig):
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.__stderr__", shown)
-    monkeypatch.setattr(bars, "_DELAY_S", 0.0)
+    monkeypatch.setattr(bars, "BAR_AFTER_S", 0.0)
     one = bars.Bars(pytestconfig)
     assert list(one.progress(iter(range(3)), 3, EVIL)) == [0, 1, 2]
     one.wait(EVIL)

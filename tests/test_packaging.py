@@ -1,0 +1,38 @@
+"""What users are told to install can be installed, before a release too."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MESSAGES = sorted((ROOT / "pathorob_checks").rglob("*.py"))
+INSTALL = re.compile(r"pip install '([^']+)'")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_install_the_checkout(page: Path) -> None:
+    text = page.read_text()
+    assert "pip install pathorob-checks" not in text
+    for target in INSTALL.findall(text):
+        extra = re.fullmatch(r"\.\[(\w+)\]", target)
+        assert extra is None or extra[1] in EXTRAS, target
+        assert not target.startswith("pathorob-checks"), target
+
+
+def test_messages_name_the_library_that_an_extra_brings() -> None:
+    """They are right before a release and after it, and in any folder."""
+    needed = {requirement for extra in ("ray", "transformers") for requirement in EXTRAS[extra]}
+    told = {one for file in MESSAGES for one in INSTALL.findall(file.read_text())}
+    assert needed <= told
+    assert {one for one in told if not one.startswith("httpx")} == needed
+
+
+def test_the_dev_extra_has_the_other_extras() -> None:
+    assert {one for name in EXTRAS if name != "dev" for one in EXTRAS[name]} <= set(EXTRAS["dev"])
