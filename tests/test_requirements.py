@@ -64,7 +64,7 @@ def test_a_model_whose_code_is_too_old_is_refused_before_anything_is_asked_of_th
     installed["transformers"] = "5.24.0"
     spec = parse_spec(f"{name}@{COMMIT}")
     expected = (
-        f"{name}@{COMMIT} needs transformers<5 (5.24.0 is installed); pip install pathorob-checks "
+        f"{name}@{COMMIT} needs transformers<5 (5.24.0 is installed); install pathorob-checks and "
         "'transformers<5' in an environment of its own, or load the model with your own "
         "python:module:factory."
     )
