@@ -20,6 +20,7 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.evaluation.assembling import Records, results_of
 from pathorob_checks.evaluation.completeness import Collected
+from pathorob_checks.evaluation.facts import design_text
 from pathorob_checks.evaluation.integrity import not_made
 from pathorob_checks.evaluation.judging import not_measured
 from pathorob_checks.evaluation.plan import Key
@@ -100,6 +101,11 @@ class Gate:
             raise
         finally:
             self.start()
+
+    def cohorts(self) -> list[str]:
+        """Which slides each cohort has, so that swapped labels are seen before anything is measured."""
+        known = self.evaluation.inputs.known_cohorts()
+        return [line for name, cohort in known.items() for line in design_text(name, cohort)]
 
     def announcements(self) -> list[str]:
         """What is known before anything is measured and changes what is measured, or for how long."""

@@ -205,7 +205,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}"
     )
     lines += gate.evaluation.settings.origins.values()
-    return [printable(line) for line in [*lines, f"digest: {terms.digest}", *gate.announcements()]]
+    lines += [f"digest: {terms.digest}", *gate.cohorts(), *gate.announcements()]
+    return [printable(line) for line in lines]
 
 
 class Listener:
