@@ -153,12 +153,15 @@ def license_of(text: str) -> tuple[str, bool | None]:
     return cohort.license, cohort.commercial is True
 
 
-def load_cohort(text: str, sources: CohortSources, commit: str | None = None) -> Cohort:
+def load_cohort(
+    text: str, sources: CohortSources, commit: str | None = None, *, needs_images: bool = True
+) -> Cohort:
     """The cohort of `--fm-cohort=text`.
 
     Parameters
     ----------
     commit : from `resolve_cohort`; None for a cohort of the benchmark whose images are not needed.
+    needs_images : False where no FM embeds the images; those of the user's own cohort may be absent then.
 
     Raises
     ------
@@ -174,19 +177,19 @@ def load_cohort(text: str, sources: CohortSources, commit: str | None = None) ->
 
         tables = benchmark.tables(sources.metadata, sources.cache)
         return benchmark.load(published[0], commit, tables, sources.accepted_names)
-    return _load_own(expanded(text), sources.accepted_names)
+    return _load_own(expanded(text), sources.accepted_names, needs_images)
 
 
-def _load_own(path: Path, accepted: AcceptedNames) -> Cohort:
+def _load_own(path: Path, accepted: AcceptedNames, needs_images: bool) -> Cohort:
     """The user's own cohort: a parquet file, a folder with a table, or folders named by labels."""
     from pathorob_checks.cohorts import manifest, own_parquet, tree
 
     if not path.is_dir():
-        return own_parquet.load_parquet(path, accepted)
+        return own_parquet.load_parquet(path, accepted, needs_images=needs_images)
     # A broken link to a table is a broken table, not a folder without a table.
     if os.path.lexists(path / manifest.MANIFEST):
-        return manifest.load_folder(path, accepted)
-    return tree.load_tree(path, accepted)
+        return manifest.load_folder(path, accepted, needs_images=needs_images)
+    return tree.load_tree(path, accepted, needs_images=needs_images)
 
 
 def _published(text: str) -> tuple[str, str | None] | None:

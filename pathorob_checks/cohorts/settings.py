@@ -43,7 +43,7 @@ class Settings(BaseModel):
     file : its name, for messages.
     license : SPDX expression or free text.
     commercial : whether the license allows commercial use; None where that is unknown.
-    k : number of neighbors; None lets the benchmark's rule choose it.
+    k : number of neighbors; None is the usual one of the table, the same for every FM.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -84,7 +84,7 @@ def show(
 def _content(cohort: str) -> str:
     """The digest of what a cohort of the user's own holds."""
     settings = Settings(fms=())
-    return load_cohort(cohort, settings.sources()).digest
+    return load_cohort(cohort, settings.sources(), needs_images=False).digest
 
 
 def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:

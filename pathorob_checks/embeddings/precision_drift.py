@@ -85,7 +85,7 @@ class Excerpt:
     rows : (n,) int64, rows of the cohort, in the order in which their images are read.
     positions : (m,) int64, for each row of the view that is kept, where its patch is in `rows`.
     patches : (m, ...) those rows of the view.
-    k : number of neighbors; None leaves it to the benchmark's rule.
+    k : number of neighbors; None is the usual one of these patches.
     paired : see `cohort.View`.
     """
 

@@ -145,10 +145,10 @@ class Inputs:
             from pathorob_checks.cohorts.registry import load_cohort, resolve_cohort
 
             text = self.subjects.cohorts[name]
+            embedded = self.subjects.needs_images(name)
             if name not in self._commits:
-                embedded = self.subjects.needs_images(name)
                 self._commits[name] = resolve_cohort(text) if embedded else None
-            cohort = load_cohort(text, self.sources, self._commits[name])
+            cohort = load_cohort(text, self.sources, self._commits[name], needs_images=embedded)
             if self._contents.get(name, cohort.digest) != cohort.digest:
                 raise CohortError(
                     f"the cohort {name} changed since the run started",

@@ -27,8 +27,9 @@ from pathorob_checks.metrics.drop_uncertainty import (
     drop_resampling,
     worst_slides,
 )
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels
+from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
+from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
@@ -209,8 +210,9 @@ def performance_drop(
         NumPy array or PyTorch tensor of any float dtype, read as float32, used raw (not normalised, not
         scaled).
     patches : pandas.DataFrame
-        N rows with the columns `subset` (`OOD` marks the out-of-domain test), `slide_id`, `biological_class`
-        and `medical_center`; row i describes embedding i.
+        N rows with the columns `slide_id`, `biological_class`, `medical_center` and optionally `subset`
+        (`OOD` marks the out-of-domain test; without the column all are in-domain) and `patch_id`; row i
+        describes embedding i.
     schedule : Schedule or str, optional
         A schedule, the name of a published one, or None for the general one.
     repetitions : int, default 20
@@ -232,8 +234,8 @@ def performance_drop(
     ------
     MetricError
         Too few slides (which cells lack how many), fewer than 2 repetitions, an accuracy of zero at the
-        balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, or a table that does not
-        fit them.
+        balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that does not
+        fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch twice.
 
     See Also
     --------
@@ -274,18 +276,19 @@ def performance_drop(
 
     check_settings(confidence, METRIC)
     array = as_embeddings(embeddings, patches, METRIC)
-    classes = labels(patches, "biological_class", METRIC, at_least=2)
-    centers = labels(patches, "medical_center", METRIC, at_least=2)
-    slides = labels(patches, "slide_id", METRIC)
-    labels(patches, "subset", METRIC)
+    read = read_labels(patches, METRIC)
+    read.in_domain(METRIC).need_two(METRIC)
+    classes, centers, slides = read.classes, read.centers, read.slides
+    assert slides is not None  # noqa: S101 (they are needed)
+    table = read.table()
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
     if schedule is None:
-        schedule = general_schedule(patches, repetitions=repetitions)
+        schedule = general_schedule(table, repetitions=repetitions)
     elif isinstance(schedule, str):
         schedule = published_schedule(schedule)
 
-    drawn = list(schedule.repetitions(patches, repetitions))
+    drawn = list(schedule.repetitions(table, repetitions))
     work: Iterable[Any] = _outcomes(array, classes.codes, drawn, devices.choose(device))
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
@@ -458,8 +461,8 @@ METRICS = (
         "tested at medical centers without training data",
         missing=(
             "has no out-of-domain patches",
-            "mark the patches of a medical center that never trains as OOD in the cohort, or make the "
-            "criterion 'required = false' in a criteria file",
+            "set subset to OOD for the patches of a medical center that never trains, or make the criterion "
+            "'required = false' in a criteria file",
         ),
     ),
 )
