@@ -27,7 +27,7 @@ LEAST_NEIGHBORS = 5
 # above 0.999.
 LEAST_COSINE = 0.99
 
-# Embeddings, patches, number of neighbors (None: by the benchmark's rule), whether the design is paired ->
+# Embeddings, patches, number of neighbors (None: the usual one), whether the design is paired ->
 # robustness index, number of neighbors. The caller provides it, because this package of embeddings does not
 # depend on metrics.
 IndexOf = Callable[[Float32, "pd.DataFrame", int | None, bool], tuple[float, int]]
