@@ -31,6 +31,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.needs import clustering_needs, refuse_no_combination
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
@@ -277,11 +278,7 @@ def clustering_score(
         ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
         for (a, b), (p, q) in chosen.pairs
     ]
-    if not pairs:
-        raise MetricError(
-            f"{METRIC}: no two classes occur together in two medical centers",
-            remedy="add patches so that two centers share two classes",
-        )
+    refuse_no_combination(pairs)
     compute = devices.choose(device)
     _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
     done: list[Combination] = []
@@ -469,6 +466,7 @@ METRICS = (
             "the embeddings per center can help too.",
             "Otherwise use another FM.",
         ),
+        needs=clustering_needs,
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups
         published=partial(published_scores, METRIC),
     ),

@@ -138,6 +138,10 @@ class Metric:
         The rule for a value at an end of its scale, where leaving a slide out changes nothing: the least
         value at the upper end if only a share p of all slides is like those seen. The lower end mirrors it.
         None where the metric needs no such rule.
+    needs : callable or None
+        Called as `needs(patches, settings, interval=...)` with the table of its view and the settings of its
+        function, before anything is embedded. Raises MetricError where the metric has no value, or, with
+        `interval`, no interval, whatever the embeddings are. None where only the embeddings tell.
     missing : tuple of (str, str) or None
         Why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
     published : callable or None
@@ -201,6 +205,7 @@ class Metric:
     quantities: tuple[Quantity, ...] = QUANTITIES
     groups_cover_view: bool = True
     guaranteed: Callable[[float], float] | None = None
+    needs: Callable[..., None] | None = None
     missing: tuple[str, str] | None = None
     published: Callable[[], Sequence[PublishedScore]] | None = None
 

@@ -22,6 +22,7 @@ from pathorob_checks.metrics.inputs import Int64, Labels, in_range, refuse_zero_
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
+from pathorob_checks.metrics.needs import index_needs
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, lists_of
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
@@ -455,6 +456,7 @@ METRICS = (
             "classes stay separable.",
             "Otherwise retrain with data of more centers, or use another FM.",
         ),
+        needs=index_needs,
         guaranteed=lambda p: p,
         published=partial(published_scores, METRIC),
     ),

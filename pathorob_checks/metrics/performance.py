@@ -31,6 +31,7 @@ from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.needs import drop_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
@@ -420,6 +421,15 @@ def _meaning(where: str, value: float) -> str:
     )
 
 
+def _needs_outside(
+    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
+) -> None:
+    """As `drop_needs`, and out-of-domain patches."""
+    if not read_labels(patches, METRIC).outside.any():
+        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
+    drop_needs(patches, settings, interval=interval)
+
+
 _COMPUTATION = Computation(
     name=METRIC,
     function=performance_drop,
@@ -448,6 +458,7 @@ def _drop(name: str, label: str, where: str, missing: tuple[str, str] | None = N
             "Otherwise use another FM.",
         ),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
+        needs=drop_needs if missing is None else partial(_needs_outside, name, missing),
         missing=missing,
         published=partial(published_scores, name),
     )
@@ -461,8 +472,7 @@ METRICS = (
         "tested at medical centers without training data",
         missing=(
             "has no out-of-domain patches",
-            "set subset to OOD for the patches of a medical center that never trains, or make the criterion "
-            "'required = false' in a criteria file",
+            "set subset to OOD for the patches of a medical center that never trains",
         ),
     ),
 )

@@ -95,7 +95,7 @@ class Gate:
     def preflight(self) -> None:
         """Everything that can be known to be wrong before a model is loaded."""
         try:
-            self.evaluation.preflight()
+            self.evaluation.preflight(is_whole=not (self._selection and self._selection.narrows))
         except PathorobChecksError as error:
             self.records.problems.append(str(error))
             raise
@@ -110,7 +110,8 @@ class Gate:
     def announcements(self) -> list[str]:
         """What is known before anything is measured and changes what is measured, or for how long."""
         protocol = self.evaluation.terms.protocol["metrics"]
-        return [
+        unmet = [f"cannot be measured: {one.sentence}" for one in self.evaluation.unmet_needs()]
+        return unmet + [
             f"{name}: the {label} reads a sample, {work.text}"
             for name, cohort in self.evaluation.inputs.known_cohorts().items()
             for label, work in work_ahead(cohort, protocol).items()
