@@ -68,6 +68,8 @@ def read_limited(path: Path, most: int) -> bytes:
     """
     with open(path, "rb", opener=_without_waiting) as stream:
         status = os.fstat(stream.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, "it is a folder")
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
         content = stream.read(most + 1)

@@ -117,7 +117,7 @@ def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal
     [
         ({"fm": "demo:nothing"}, "demo:nothing"),
         ({"cohorts": "nowhere"}, "there is no cohort and no folder 'nowhere'"),
-        ({"criteria": "flor"}, "profile 'flor' is unknown; did you mean 'floor'"),
+        ({"criteria": "flor"}, "there is no file and no profile 'flor'; did you mean 'floor'"),
         ({"criteria_digest": "0" * 64}, "but --fm-criteria-digest requires 000"),
         ({"baseline": "none.json"}, "cannot be read"),
         ({"baseline_fm": "old"}, "there is no baseline"),

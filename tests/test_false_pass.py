@@ -156,7 +156,7 @@ def test_a_missing_out_of_domain_center_is_no_pass(
     assert "has no out-of-domain patches" in run.errors[0]
     run = gate("-k", "ood", criteria=OOD, cohorts=(str(inside),))  # it may have left the criterion out
     assert run.code == 1
-    assert headline(run) == "ERROR: 0 of 1 criterion measured; 1 could not be measured"
+    assert headline(run).startswith("ERROR: 0 of 1 criterion measured; 1 could not be measured")
     assert "has no out-of-domain patches" in " ".join(run.output.split())
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pathorob_checks.cohorts import tissue
 from pathorob_checks.cohorts.cohort import COLUMNS, Cohort, views_of_one_table
-from pathorob_checks.cohorts.settings import SETTINGS
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.tissue import Place, Recipe, render
 
 MANIFEST_COLUMNS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
-from pathorob_checks.files import expanded
+from pathorob_checks.cohorts.file_names import SETTINGS
+from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text, own_path
+from pathorob_checks.cohorts.settings import read_settings
 
 
 def view_designs(text: str) -> dict[str, Any]:
@@ -31,6 +31,6 @@ def view_designs(text: str) -> dict[str, Any]:
 
         return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
     check_cohort_text(text)
-    path = expanded(text)
+    path = own_path(text)
     file = path.with_suffix(".toml") if path.suffix == ".parquet" else path / SETTINGS
     return {"robustness_index": {"k": read_settings(file).k}}

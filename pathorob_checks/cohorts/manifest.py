@@ -19,14 +19,14 @@ from pathorob_checks.cohorts.design import (
     own_cohort,
     without_images,
 )
+from pathorob_checks.cohorts.file_names import MANIFEST, SETTINGS
 from pathorob_checks.cohorts.folder_paths import FolderPaths, is_inside
 from pathorob_checks.cohorts.image_files import FileImages, MissingImagesError, hash_files
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names, check_characters
 from pathorob_checks.cohorts.reading import read_file, unreadable
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.cohorts.settings import read_settings
 from pathorob_checks.errors import CohortError
 
-MANIFEST = "manifest.csv"
 IMAGE_PATH = "image_path"
 LABELS = ("slide_id", "patch_id", "biological_class", "medical_center")
 REQUIRED = (IMAGE_PATH, *LABELS)

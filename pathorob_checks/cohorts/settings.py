@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.reading import read_file
 from pathorob_checks.errors import CohortError
 from pathorob_checks.wording import printable, shortened
 
-SETTINGS = "cohort.toml"
 _MOST_BYTES = 1 << 16
 _MOST_K = 1_000_000
 

@@ -15,10 +15,11 @@ from pathorob_checks.cohorts.design import (
     own_cohort,
     without_images,
 )
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.folder_paths import is_inside
 from pathorob_checks.cohorts.image_files import FileImages, MissingImagesError, hash_files
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.cohorts.settings import read_settings
 from pathorob_checks.errors import CohortError
 from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN
 

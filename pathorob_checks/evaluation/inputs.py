@@ -69,7 +69,10 @@ class Inputs:
             from pathorob_checks.models.devices import resolve_device
 
             resolve_device(self.settings.device)
+        from pathorob_checks.models.loading import refuse_settings
+
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
+            refuse_settings(self.subjects.specs[name], self.settings.model_settings(self.settings.device))
             self.resolved(name)
         for name in self.subjects.cohorts:
             cohort = self.cohort(name)

@@ -163,14 +163,13 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
     ModelError : when a file is missing or unreadable, or the model does not support the settings.
     HubError : when a file cannot be downloaded.
     """
+    refuse_settings(resolved.spec, settings)
     if resolved.spec.kind == "embeddings":
-        _refuse_file_settings(resolved, settings)
         return _prepare_embeddings(resolved)
     device = resolve_device(settings.device)
     if (source := _source(resolved)) is not None:
         with in_a_sentence(resolved.spec.text):
             return _prepare_files(resolved, settings, device, source)
-    _refuse_file_settings(resolved, settings)
     if resolved.spec.kind == "python":
         return _prepare_user_model(resolved, settings, device)
     return _prepare_demo(resolved, settings, device)
@@ -369,15 +368,22 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
     return PreparedModel(resolved.name, identity, lambda: model, license_text, commercial, device=device)
 
 
-def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
-    """A setting that would be ignored is an error: the values would not be those that the user requested."""
+def refuse_settings(spec: ModelSpec, settings: ModelSettings) -> None:
+    """Refuse a setting that would be ignored: the values would not be those that the user requested.
+
+    Raises
+    ------
+    ModelError : pooling or precision is set for a model that is not loaded from files.
+    """
+    if spec.kind not in ("embeddings", "python", "demo"):
+        return
     for option, is_set in (
         ("pooling", settings.pooling is not None),
         ("precision", settings.precision != "fp32"),
     ):
         if is_set:
             raise ModelError(
-                f"--fm-{option} cannot be applied to {resolved.spec.text}, which has its own {option}",
+                f"--fm-{option} cannot be applied to {spec.text}, which has its own {option}",
                 remedy=f"leave --fm-{option} out, or run this model separately",
             )
 
