@@ -205,7 +205,8 @@ class Results(ResultsDocument):
         """
         target = Path(path)
         if target.exists() and not target.is_file():
-            raise ResultsError(f"the results file {path} is not a regular file", remedy="name a file")
+            what = "is a folder" if target.is_dir() else "is a pipe or a device"
+            raise ResultsError(f"the results file {path} {what}", remedy="name a file")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, self.to_json().encode("ascii"))
