@@ -186,6 +186,8 @@ def _demo_cohort(options: argparse.Namespace) -> int:
 
     folder: Path = options.folder
     try:
+        if folder.exists() and not folder.is_dir():
+            raise CohortError(f"'{folder}' is a file, not a folder", remedy="name a new folder")
         if folder.exists() and any(folder.iterdir()):
             raise CohortError(f"{folder} is not empty", remedy="name a new folder")
         cohort = demo.load()

@@ -70,13 +70,16 @@ def read_limited(path: Path, most: int) -> bytes:
 
     Raises
     ------
-    OSError : it cannot be read, is not a regular file, or is larger; `strerror` says which.
+    OSError : it cannot be read, is a folder or no regular file, or is larger; `strerror` says which.
     """
-    with open(path, "rb", opener=_without_waiting) as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        content = stream.read(most + 1)
+    try:
+        with open(path, "rb", opener=_without_waiting) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            content = stream.read(most + 1)
+    except IsADirectoryError:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder") from None
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
     return content

@@ -84,6 +84,19 @@ def brief(text: str, most: int = 200) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that another one is probably a misspelling of, without regard to case.
+
+    >>> nearest("Flor", ["floor", "median"]), nearest("x", ["floor"])
+    ('floor', None)
+    """
+    by_plain: dict[str, str] = {}
+    for one in known:
+        by_plain.setdefault(one.casefold(), one)
+    near = difflib.get_close_matches(name.strip().casefold()[:_LONGEST_NAME], by_plain, n=1, cutoff=cutoff)
+    return by_plain[near[0]] if near else None
+
+
 def hint(value: object, known: Iterable[str], sentence: str) -> str:
     """`sentence` with the known names in place of `{known}`, after the nearest name if one is near.
 
@@ -92,9 +105,9 @@ def hint(value: object, known: Iterable[str], sentence: str) -> str:
     """
     names = tuple(known)
     name = value if isinstance(value, str) else shortened(value)
-    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
+    near = nearest(name, names)
     text = sentence.format(known=", ".join(names))
-    return f"did you mean {near[0]!r}? {text[0].upper()}{text[1:]}" if near else text
+    return f"did you mean {near!r}? {text[0].upper()}{text[1:]}" if near else text
 
 
 def printable(text: str) -> str:

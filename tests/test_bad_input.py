@@ -75,7 +75,11 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
         (["--fm=embeddings:nowhere", "--fm-cohort=demo"], ["embeddings:nowhere", "not a folder"]),
         ([FM, "--fm-batch-size=0"], ["--fm-batch-size", "positive whole number"]),
         ([FM, "--fm-precision=fp8"], ["--fm-precision", "is not one of fp32, bf16, fp16"]),
-        ([FM, "--fm-device=gpu"], ["device is 'gpu'", "cuda:N"]),
+        ([FM, "--fm-device=gpu"], ["--fm-device: 'gpu' is no device; choose auto, cpu, cuda or cuda:N"]),
+        ([FM, "--fm-precision=bf16"], ["--fm-precision cannot be applied to demo:color-sensitive"]),
+        (["--fm=/tmp"], ["--fm=/tmp is not a foundation model", "did you mean local-dir:/tmp?"]),
+        ([FM, "--fm-cohort=camelyn"], ["did you mean 'camelyon'"]),
+        ([FM, "--fm-criteria=gate.tml"], ["there is no file and no profile 'gate.tml'"]),
         ([FM, "--fm-device=cuda:99"], ["device cuda:99 is not available"]),
         ([FM, "--fm-baseline-fm=old"], ["there is no baseline"]),
         (["--fm=local-dir:nowhere", "--fm-cohort=demo"], ["local-dir:nowhere", "not a folder"]),
@@ -155,17 +159,55 @@ def test_a_corrupt_image_names_the_file(terminal: Terminal, images: Path) -> Non
     is_an_error_of_every_check(terminal.pytest(FM, "--fm-cohort=slides"), "north_tumor_3_0.png")
 
 
-def test_too_few_slides_say_how_many_are_missing_where(terminal: Terminal) -> None:
+def test_too_few_slides_say_how_many_are_needed_where_before_anything_is_embedded(terminal: Terminal) -> None:
     write_cohort(terminal.folder / "slides", slides=7)
     run = terminal.pytest(FM, "--fm-cohort=slides", "--fm-json=results.json")
-    assert run.code == 1
-    flat = " ".join(run.output.split())
-    assert "stroma in north has 7 and lacks 3" in flat
-    assert "tumor in south has 7 and lacks 3" in flat
+    is_one_sentence(
+        run,
+        "criteria 'performance-drop-id', 'performance-drop-ood' of cohort slides cannot be measured",
+        "stroma in north has 7 slides, 10 are needed",
+        "tumor in south has 7 slides, 10 are needed",
+        "do without them, by 'required = false' in a criteria file or by -k",
+    )
+    assert terminal.results()["checks"] == []
+    assert not any(terminal.cache.rglob("*.bin"))
+
+    part = terminal.pytest(FM, "--fm-cohort=slides", "-k", "not performance_drop", "--fm-json=results.json")
+    assert "cannot be measured: criteria 'performance-drop-id', 'performance-drop-ood'" in part.output
     verdicts = {check["metric"]: check["verdict"] for check in terminal.results()["checks"]}
-    assert verdicts["performance_drop_id"] == verdicts["performance_drop_ood"] == "error"
-    assert verdicts["clustering_score"] in ("pass", "fail")
+    assert set(verdicts) == {"robustness_index", "clustering_score"}
     assert terminal.results()["complete"] is False
+
+
+def test_a_check_that_cannot_have_a_value_embeds_nothing(terminal: Terminal) -> None:
+    write_cohort(terminal.folder / "slides", slides=7)
+    (terminal.folder / "ours.py").write_text(
+        "class Encoder:\n"
+        "    def preprocess(self, image):\n"
+        "        raise RuntimeError('embedded')\n"
+        "    def embed(self, batch):\n"
+        "        raise RuntimeError('embedded')\n"
+    )
+    run = terminal.pytest("--fm=python:ours:Encoder", "--fm-cohort=slides", "-k", "performance_drop_id")
+    assert run.code == 1
+    assert "too few slides for 5 training splits" in " ".join(run.output.split())
+    assert "embedded" not in run.output
+
+
+def test_one_slide_in_every_cell_leaves_no_interval(terminal: Terminal) -> None:
+    write_cohort(terminal.folder / "slides", slides=1, patches=10)
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "a"\n'
+        'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+    )
+    run = terminal.pytest(FM, "--fm-cohort=slides", "--fm-criteria=mine.toml")
+    is_one_sentence(
+        run, "every biological class has only 1 slide in each medical center, 2 are needed for an interval"
+    )
+    file = terminal.folder / "mine.toml"
+    file.write_text(file.read_text() + 'rule = "point"\n')
+    run = terminal.pytest(FM, "--fm-cohort=slides", "--fm-criteria=mine.toml")
+    assert run.code == 0, run.output
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathorob_checks.version import version
 
 def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeypatch, capsys) -> None:
     recipe = demo.load()
-    few = recipe.patches.groupby(["medical_center", "biological_class"]).head(2).index
+    few = recipe.patches.groupby(["medical_center", "biological_class"]).head(4).index
     small = type(recipe)(
         name="demo",
         patches=recipe.patches.loc[few].reset_index(drop=True),
@@ -27,6 +27,17 @@ def test_the_demo_cohort_written_to_a_folder_is_a_cohort(tmp_path: Path, monkeyp
     written = manifest.load_folder(tmp_path / "demo")
     assert sorted(written.keys) == sorted(small.keys)
     assert written.read_image(0).size == (224, 224)
+    assert (written.license, written.commercial) == (small.license, small.commercial)
+    assert [view.k for view in written.views.values()] == [view.k for view in small.views.values()]
+    assert written.views["robustness_index"].k == 11
+
+
+def test_a_file_in_place_of_the_folder_is_called_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "f").write_text("mine")
+    assert main(["demo-cohort", str(tmp_path / "f")]) == 1
+    assert f"'{tmp_path / 'f'}' is a file, not a folder; name a new folder." in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_the_digest_follows_bounds_cohorts_and_their_settings(ours, tmp_path, ca
 def test_the_digest_follows_the_protocol(ours, capsys, monkeypatch):
     main(["criteria", "show", str(ours)])
     first = digest(capsys.readouterr().out)
-    newer = dataclasses.replace(metric("robustness_index").computation, version=2)
+    newer = dataclasses.replace(metric("robustness_index").computation, version=99)
     changed = dataclasses.replace(metric("robustness_index"), computation=newer)
     monkeypatch.setattr(registry, "metrics", lambda: {**metrics(), "robustness_index": changed})
     main(["criteria", "show", str(ours)])

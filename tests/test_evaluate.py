@@ -13,6 +13,7 @@ from terminal import Terminal
 
 from pathorob_checks import PathorobChecksError, Results, evaluate
 from pathorob_checks.criteria.files import load_profile
+from pathorob_checks.errors import CohortError
 from pathorob_checks.evaluation.evaluate import made_records
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.run import Evaluation
@@ -79,15 +80,13 @@ def test_ids_of_checks_are_those_of_the_packaged_tests(folder: Terminal) -> None
     assert sorted(ids) == sorted(planned + integrity)
 
 
-def test_what_cannot_be_measured_is_an_error_in_the_results_and_not_a_pass(folder: Terminal) -> None:
+def test_what_can_have_no_value_is_refused_before_anything_is_measured(folder: Terminal) -> None:
     manifest = folder.folder / "slides" / "manifest.csv"
     rows = manifest.read_text().splitlines()
     manifest.write_text("\n".join(row for row in rows if not row.endswith(",OOD")) + "\n")
-    results = evaluate("demo:stain-invariant", cohorts="slides", cache=folder.cache, progress=False)
-    by_metric = {check.metric: check for check in results.checks}
-    assert by_metric["performance_drop_ood"].verdict == "error"
-    assert "has no out-of-domain patches" in by_metric["performance_drop_ood"].reason
-    assert (results.passed, results.complete, results.outcome) == (False, False, "error")
+    unmet = "'performance-drop-ood' of cohort slides cannot be measured: .* has no out-of-domain patches"
+    with pytest.raises(CohortError, match=unmet):
+        evaluate("demo:stain-invariant", cohorts="slides", cache=folder.cache, progress=False)
 
 
 def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal) -> None:
@@ -118,7 +117,7 @@ def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal
     [
         ({"fm": "demo:nothing"}, "demo:nothing"),
         ({"cohorts": "nowhere"}, "there is no cohort and no folder 'nowhere'"),
-        ({"criteria": "flor"}, "profile 'flor' is unknown; did you mean 'floor'"),
+        ({"criteria": "flor"}, "there is no file and no profile 'flor'; did you mean 'floor'"),
         ({"criteria_digest": "0" * 64}, "but --fm-criteria-digest requires 000"),
         ({"baseline": "none.json"}, "cannot be read"),
         ({"baseline_fm": "old"}, "there is no baseline"),

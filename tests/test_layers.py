@@ -34,6 +34,7 @@ SHARED = {
     "sizes",
     "files",
     "canonical",
+    "subsets",
     "cpus",
     "progress",
     "wording",

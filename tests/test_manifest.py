@@ -472,9 +472,10 @@ def test_a_text_that_names_no_cohort_is_reported(text: str, words: list[str]) ->
     assert_mentions(str(caught.value), *words)
 
 
-def test_the_manifest_instead_of_its_folder_is_reported(folder: Path) -> None:
+def test_the_settings_file_instead_of_its_folder_are_reported(folder: Path) -> None:
+    (folder / "cohort.toml").write_text("k = 5\n")
     with pytest.raises(CohortError, match=r"is a file.*the folder that contains it"):
-        load(folder / "manifest.csv")
+        load(folder / "cohort.toml")
 
 
 def test_performance_drop_reads_all_rows_and_the_others_the_in_domain_ones(folder: Path) -> None:

@@ -269,7 +269,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones_and_the_nearest():
     with pytest.raises(CriteriaError) as caught:
         load_profile("medain")
     assert str(caught.value) == (
-        "profile 'medain' is unknown; did you mean 'median'? "
+        "there is no file and no profile 'medain'; did you mean 'median'? "
         "Use one of floor, median, frontier, release or the path of a criteria file."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ OTHER_PROTOCOL_IN_WORKERS = """
 import os
 from pathorob_checks.metrics import metric
 if "PYTEST_XDIST_WORKER" in os.environ:
-    object.__setattr__(metric("robustness_index").computation, "version", 2)
+    object.__setattr__(metric("robustness_index").computation, "version", 99)
 """
 
 
@@ -120,20 +121,18 @@ def test_a_released_fm_is_compared_with_and_the_same_or_a_changed_one_is_refused
     (terminal.folder / "results.json").unlink()
     refused = run(terminal, images, "--fm-baseline=released.json")
     assert refused.code == 4
-    assert "was measured by another protocol (robustness_index: version 0, here 1)" in refused.errors[0]
+    assert "was measured by another protocol (robustness_index: version 0, here 2)" in refused.errors[0]
 
 
-def test_a_cohort_that_leaves_k_to_each_fm_allows_no_comparison(
-    terminal: Terminal, images: Path, tmp_path: Path
-) -> None:
-    free = tmp_path / "free"
-    free.mkdir()
-    for name in ("images", "manifest.csv"):
-        (free / name).symlink_to(images / name)
+def test_a_cohort_without_k_has_one_for_every_fm(terminal: Terminal, images: Path, tmp_path: Path) -> None:
+    free = shutil.copytree(images, tmp_path / "free")
+    (free / "cohort.toml").unlink()
     done = run(terminal, free, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive")
-    assert done.code == 4
-    assert "has no k of its own" in done.errors[0]
-    assert "write k" in done.errors[0]
+    assert done.code == 1, done.output
+    checks = terminal.results()["checks"]
+    assert [check["quantity"] for check in checks] == ["value", "value", "difference"]
+    assert {check["protocol"]["k"] for check in checks} == {11}
+    assert "- robustness index of free, 11 neighbors (k = 11): " in done.output
 
 
 def test_two_fms_of_one_run_are_compared(terminal: Terminal, images: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from pathorob_checks import hub
-from pathorob_checks.cohorts.cohort import CASE, COLUMNS, IN_DOMAIN, OUT_OF_DOMAIN, Cohort, View, patch_keys
+from pathorob_checks.cohorts.cohort import CASE, COLUMNS, Cohort, View, patch_keys
 from pathorob_checks.cohorts.images import decode
 from pathorob_checks.cohorts.names import (
     LABELS,
@@ -30,6 +30,7 @@ from pathorob_checks.cohorts.names import (
 from pathorob_checks.cohorts.parquet import ParquetImages
 from pathorob_checks.cohorts.tables import Pin, Tables, parse
 from pathorob_checks.errors import CohortError
+from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN
 from pathorob_checks.wording import named
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pathorob_checks.canonical import digest_of
+from pathorob_checks.subsets import OUT_OF_DOMAIN, are_paired
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-IN_DOMAIN = "ID"
-OUT_OF_DOMAIN = "OOD"
 COLUMNS = ("subset", "slide_id", "patch_id", "biological_class", "medical_center")
 CASE = "case_id"  # where a cohort's table has this column, intervals draw cases (patients) instead of slides
 VIEWS = ("robustness_index", "performance_drop", "clustering_score")
@@ -34,7 +33,7 @@ class View:
     patches : n rows with the columns of `COLUMNS`, and `case_id` where the cohort's table has it; row i
         describes `rows[i]` as this view sees it.
     paired : neighbors are sought inside each value of `subset` and the counts pooled.
-    k : number of neighbors; None lets the benchmark's rule choose it.
+    k : number of neighbors; None is the usual one of the table, the same for every FM.
     schedule : name of a published training schedule; None builds the general one from the table.
     """
 
@@ -141,7 +140,7 @@ def views_of_one_table(patches: pd.DataFrame, *, k: int | None = None) -> dict[s
     subset = patches["subset"].to_numpy(dtype=object)
     everything = np.arange(len(patches), dtype=np.int64)
     inside = np.flatnonzero(subset != OUT_OF_DOMAIN).astype(np.int64)
-    paired = bool(len(inside)) and not (subset == IN_DOMAIN).any()
+    paired = are_paired(subset)
 
     def view(rows: npt.NDArray[np.int64], paired: bool = False, k: int | None = None) -> View:
         rows.flags.writeable = False

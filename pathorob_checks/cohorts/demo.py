@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -15,6 +16,7 @@ from PIL import Image
 
 from pathorob_checks.cohorts import tissue
 from pathorob_checks.cohorts.cohort import COLUMNS, Cohort, views_of_one_table
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.tissue import Place, Recipe, render
 
 MANIFEST_COLUMNS = (
@@ -87,7 +89,7 @@ def _digest(recipe: bytes) -> str:
 
 
 def write_folder(folder: Path, cohort: Cohort, *, threads: int = 2) -> None:
-    """Write a cohort as `images/<row>.png` and a `manifest.csv` that names each image and its labels.
+    """Write a cohort as `images/<row>.png`, `manifest.csv` with each image's labels, and `cohort.toml`.
 
     The paths in the manifest are relative to `folder`. The folder is created where it does not exist, and
     files of the same name are replaced.
@@ -104,3 +106,15 @@ def write_folder(folder: Path, cohort: Cohort, *, threads: int = 2) -> None:
         list(pool.map(write, range(len(cohort))))
     manifest = cohort.patches.assign(image_path=paths)[list(MANIFEST_COLUMNS)]
     manifest.to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
+    (folder / SETTINGS).write_text(settings_text(cohort))
+
+
+def settings_text(cohort: Cohort) -> str:
+    """The settings file of a cohort."""
+    lines = [f"license = {json.dumps(cohort.license)}"]
+    if cohort.commercial is not None:
+        lines.append(f"commercial = {json.dumps(cohort.commercial)}")
+    k = cohort.views["robustness_index"].k
+    if k is not None:
+        lines.append(f"k = {k}  # neighbors of the robustness index")
+    return "\n".join(lines) + "\n"

@@ -13,36 +13,23 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from pathorob_checks.cohorts.cohort import (
-    CASE,
-    COLUMNS,
-    IN_DOMAIN,
-    OUT_OF_DOMAIN,
-    Cohort,
-    views_of_one_table,
-)
+from pathorob_checks.cohorts.cohort import CASE, COLUMNS, Cohort, views_of_one_table
+from pathorob_checks.cohorts.image_files import NoImages
 from pathorob_checks.cohorts.lookalikes import skeleton
 from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check_ids, quoted_name
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
+from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN, probably_meant
 
 SUBSETS = (IN_DOMAIN, OUT_OF_DOMAIN)
 OPTIONAL = ("subset", CASE)
-
-# Words for in-domain and out-of-domain, or for a split, without case and punctuation. None of them can be
-# a paired subset: a user who writes 'train' does not mean one, and would get the paired design unnoticed.
-_NO_PAIRED_SUBSET = {
-    IN_DOMAIN: "id idd iid in indomain indistribution internal train training val valid validation dev",
-    OUT_OF_DOMAIN: "ood odd o0d 00d od out outdomain outofdomain outdistribution outofdistribution external "
-    "test testing holdout",
-}
-_MEANT = {word: subset for subset, words in _NO_PAIRED_SUBSET.items() for word in words.split()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +53,37 @@ class Patch:
         return f"{self.slide_id}-{self.patch_id}"
 
 
-def check_columns(what: str, header: Sequence[str], required: Sequence[str]) -> None:
+class StoredImages(Protocol):
+    """Row number -> RGB image, of files whose SHA-256 are `digests`."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of each patch's image file."""
+        ...
+
+    def __call__(self, row: int) -> Image.Image:
+        """Decode the image of a row."""
+        ...
+
+
+def without_images(reason: CohortError) -> str:
+    """The note of a cohort whose images are not there, for a run that embeds none of them."""
+    return f"The cohort was read without its images, and its digest does not cover them: {reason.problem}."
+
+
+def check_columns(what: str, header: Sequence[str], required: Sequence[str], known: str = "") -> None:
     """Refuse missing, misspelt and repeated columns.
 
     Parameters
     ----------
     what : the table's name, for messages.
+    known : a column that may be there and is not meant as another one.
 
     Raises
     ------
     CohortError : the message suggests what to rename where a similar column exists.
     """
-    others = [name for name in header if name not in (*required, *OPTIONAL)]
+    others = [name for name in header if name not in (*required, *OPTIONAL, known)]
     missing = [column for column in required if column not in header]
     if missing:
         similar = [(name, column) for column in missing if (name := _nearest(column, others))]
@@ -166,8 +172,7 @@ def own_cohort(
     name: str,
     source: str,
     patches: Sequence[Patch],
-    digests: Sequence[str],
-    read_image: Callable[[int], Image.Image],
+    images: StoredImages | None,
     settings: Settings,
     reading_order: Callable[[], npt.NDArray[np.int64]] | None = None,
     notes: tuple[str, ...] = (),
@@ -180,21 +185,24 @@ def own_cohort(
 
     Parameters
     ----------
-    digests : SHA-256 of each patch's image file.
+    images : None where they are not there and no FM embeds them.
     """
     columns = (*COLUMNS, CASE) if any(patch.case_id for patch in patches) else COLUMNS
     table = pd.DataFrame({column: [getattr(patch, column) for patch in patches] for column in columns})
+    digests = images.digests if images is not None else ("",) * len(patches)
     entries = [
         (patch.slide_id, patch.patch_id, digest) for patch, digest in zip(patches, digests, strict=True)
     ]
-    if reading_order is None:
+    if images is None:
+        entries, scheme = sorted(entries), "pathorob-checks/no images/1"
+    elif reading_order is None:
         entries, scheme = sorted(entries), "pathorob-checks/folder/1"
     else:
         scheme = "pathorob-checks/parquet/1"
     return Cohort(
         name=name,
         patches=table,
-        read_image=read_image,
+        read_image=images or NoImages(tuple(patch.where for patch in patches)),
         images=hashlib.sha256(json.dumps([scheme, entries]).encode()).hexdigest(),
         views=views_of_one_table(table, k=settings.k),
         license=settings.license,
@@ -279,9 +287,7 @@ def _check_subsets(patches: Sequence[Patch]) -> None:
         first_in.setdefault(patch.subset, patch)
     own = [name for name in first_in if name not in SUBSETS]
     for name in own:
-        word = "".join(character for character in name.casefold() if character.isalnum())
-        meant = OUT_OF_DOMAIN if word.startswith(("ood", "outof")) else _MEANT.get(word)
-        if meant is not None:
+        if (meant := probably_meant(name)) is not None:
             raise CohortError(
                 f"{first_in[name].where} has the subset '{name}', which is probably meant as '{meant}'",
                 remedy="write 'ID' (in-domain) or 'OOD' (out-of-domain), or leave the column out if all "

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text
+from pathorob_checks.cohorts.registry import BENCHMARK, BUILT_IN, check_cohort_text, own_path
 from pathorob_checks.cohorts.settings import settings_of
-from pathorob_checks.files import expanded
 
 
 def view_designs(text: str) -> dict[str, Any]:
@@ -31,4 +30,4 @@ def view_designs(text: str) -> dict[str, Any]:
 
         return {"recipe": hashlib.sha256(recipe_bytes()).hexdigest()}
     check_cohort_text(text)
-    return {"robustness_index": {"k": settings_of(expanded(text)).k}}
+    return {"robustness_index": {"k": settings_of(own_path(text)).k}}

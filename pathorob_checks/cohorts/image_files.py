@@ -31,6 +31,24 @@ _NO_IMAGES = {
 }
 
 
+class MissingImagesError(CohortError):
+    """Images are not there, which matters only to a run that embeds them."""
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """In place of images that no FM of the run has to embed."""
+
+    where: tuple[str, ...]
+
+    def __call__(self, row: int) -> Image.Image:
+        """Raise CohortError: there is no image."""
+        raise CohortError(
+            f"the cohort was read without its images, so that there is none of {self.where[row]}",
+            remedy="copy the images, or check given embeddings only",
+        )
+
+
 def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tuple[str, ...]:
     """SHA-256 of each file. Threads help: reading and hashing both release the GIL.
 
@@ -41,7 +59,8 @@ def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tupl
 
     Raises
     ------
-    CohortError : one cannot be read, is empty, or is a pointer of git-lfs.
+    MissingImagesError : one is empty, or is a pointer of git-lfs.
+    CohortError : one cannot be read.
     """
 
     def digest(row: int) -> str:
@@ -59,7 +78,7 @@ def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tupl
         rows = [row for row, found in enumerate(digests) if found == kind]
         if rows:
             what = of_one if len(rows) == 1 else of_several
-            raise CohortError(
+            raise MissingImagesError(
                 f"{len(rows)} of {len(digests)} images {what} (first: {where[rows[0]]})", remedy=remedy
             )
     return digests

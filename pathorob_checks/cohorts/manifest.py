@@ -17,28 +17,36 @@ from pathorob_checks.cohorts.design import (
     check_table,
     made_patch,
     own_cohort,
+    without_images,
 )
+from pathorob_checks.cohorts.file_names import MANIFEST, SETTINGS
 from pathorob_checks.cohorts.folder_paths import FolderPaths, is_inside
-from pathorob_checks.cohorts.image_files import FileImages, hash_files
+from pathorob_checks.cohorts.image_files import FileImages, MissingImagesError, hash_files
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names, check_characters
 from pathorob_checks.cohorts.reading import read_file, unreadable
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.cohorts.settings import read_settings
 from pathorob_checks.errors import CohortError
 
-MANIFEST = "manifest.csv"
-REQUIRED = ("image_path", "slide_id", "patch_id", "biological_class", "medical_center")
+IMAGE_PATH = "image_path"
+LABELS = ("slide_id", "patch_id", "biological_class", "medical_center")
+REQUIRED = (IMAGE_PATH, *LABELS)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of the table; `line` is its line in a text editor (the header is line 1)."""
+    """One row of the table; `line` is its line in a text editor (the header is line 1).
+
+    `image_path` is empty where the table has no such column.
+    """
 
     line: int
     image_path: str
     patch: Patch
 
 
-def load_folder(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
+def load_folder(
+    folder: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_images: bool = True
+) -> Cohort:
     """Read and check a cohort folder with a manifest.
 
     Parameters
@@ -49,6 +57,8 @@ def load_folder(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort
         `cohort.toml`. Cells are strings: '007' keeps its zeros, 'NA' is a value. Rows whose cells are all
         empty are ignored.
     accepted : reviewed names that may look alike.
+    needs_images : False where no FM embeds the images: then the column `image_path` and its files may be
+        absent, and the cohort says so in a note.
 
     Returns
     -------
@@ -62,26 +72,45 @@ def load_folder(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort
         problem = f"cohort folder '{folder}' " + ("is not a folder" if folder.exists() else "does not exist")
         raise CohortError(problem, remedy=f"give the folder that contains {MANIFEST}")
     names = Names(accepted)
-    rows = _read_manifest(folder / MANIFEST, names)
+    rows = _read_manifest(folder / MANIFEST, names, needs_images)
     patches = [row.patch for row in rows]
     settings = read_settings(folder / SETTINGS)
     check_table(MANIFEST, patches, settings, names)
-    paths = _actual_paths(folder, rows)
-    where = tuple(patch.where for patch in patches)
-    digests = hash_files(folder, paths, where)
-    check_images(patches, digests)
+    images, notes = None, names.notes
+    try:
+        images = _images(folder, rows)
+    except MissingImagesError as error:
+        if needs_images:
+            raise
+        notes = (*notes, without_images(error))
+    if images is not None:
+        check_images(patches, images.digests)
     return own_cohort(
         name=folder.resolve().name,
         source=str(folder),
         patches=patches,
-        digests=digests,
-        read_image=FileImages(folder.absolute(), paths, where, digests),
+        images=images,
         settings=settings,
-        notes=names.notes,
+        notes=notes,
     )
 
 
-def _read_manifest(path: Path, names: Names) -> list[_Row]:
+def _images(folder: Path, rows: Sequence[_Row]) -> FileImages:
+    """The images of all rows.
+
+    Raises
+    ------
+    MissingImagesError : some are not there.
+    CohortError : some cannot be used.
+    """
+    if not rows[0].image_path:
+        raise MissingImagesError(f"{MANIFEST} has no column {IMAGE_PATH}", remedy="add it")
+    paths = _actual_paths(folder, rows)
+    where = tuple(row.patch.where for row in rows)
+    return FileImages(folder.absolute(), paths, where, hash_files(folder, paths, where))
+
+
+def _read_manifest(path: Path, names: Names, needs_images: bool) -> list[_Row]:
     try:
         content = read_file(path, MANIFEST, MOST_BYTES)
     except FileNotFoundError:
@@ -93,17 +122,18 @@ def _read_manifest(path: Path, names: Names) -> list[_Row]:
     if not table.header:
         remedy = f"write the header {','.join(REQUIRED)} and one row per patch"
         raise CohortError(f"{MANIFEST} is empty", remedy=remedy)
-    check_columns(MANIFEST, table.header, REQUIRED)
+    check_columns(MANIFEST, table.header, REQUIRED if needs_images else LABELS, known=IMAGE_PATH)
     if not table.rows:
         raise CohortError(f"{MANIFEST} has a header but no rows", remedy="write one row per patch")
     used = [(table.header.index(name), name) for name in (*REQUIRED, *OPTIONAL) if name in table.header]
     rows = []
     for line, cells in table.rows:
         labels = {column: cells[position] for position, column in used}
-        image_path = labels.pop("image_path")
-        check_characters(f"{MANIFEST} line {line}", "image_path", image_path)
-        patch = made_patch(f"'{image_path}' ({MANIFEST} line {line})", labels, names)
-        rows.append(_Row(line, image_path, patch))
+        where, image_path = f"{MANIFEST} line {line}", labels.pop(IMAGE_PATH, "")
+        if IMAGE_PATH in table.header:
+            check_characters(where, IMAGE_PATH, image_path)
+            where = f"'{image_path}' ({where})"
+        rows.append(_Row(line, image_path, made_patch(where, labels, names)))
     return rows
 
 
@@ -146,17 +176,17 @@ def _actual_paths(folder: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _missing(missing: Sequence[_Row], total: int, files: FolderPaths) -> CohortError:
+def _missing(missing: Sequence[_Row], total: int, files: FolderPaths) -> MissingImagesError:
     shown = ", ".join(f"'{row.image_path}' (line {row.line})" for row in missing[:3])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     verb = "is" if len(missing) == 1 else "are"
     problem = f"{len(missing)} of {total} images in {MANIFEST} {verb} missing: {shown}{more}"
     similar = next((path for row in missing[:3] if (path := files.similar(row.image_path))), None)
     if similar is not None:
-        return CohortError(
+        return MissingImagesError(
             f"{problem} (there is '{similar}')",
             remedy="write image_path as the files are called, with the same upper and lower case",
         )
-    return CohortError(
+    return MissingImagesError(
         problem, remedy="write image_path relative to the folder, with forward slashes, and copy every file"
     )

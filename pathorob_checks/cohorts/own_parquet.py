@@ -17,6 +17,7 @@ from pathorob_checks.cohorts.design import (
     check_table,
     made_patch,
     own_cohort,
+    without_images,
 )
 from pathorob_checks.cohorts.image_files import decode_unchanged
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names
@@ -27,7 +28,7 @@ from pathorob_checks.errors import CohortError
 LABELS = ("slide_id", "patch_id", "biological_class", "medical_center")
 
 
-def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
+def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_images: bool = True) -> Cohort:
     """Read and check a cohort file.
 
     Parameters
@@ -36,6 +37,8 @@ def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
         `bytes`), `slide_id`, `patch_id`, `biological_class`, `medical_center` and optionally `subset` and
         `case_id`; other columns are not read. `X.toml` beside it is its optional `cohort.toml`.
     accepted : reviewed names that may look alike.
+    needs_images : False where no FM embeds the images: then the column `image` may be absent, and the cohort
+        says so in a note.
 
     Returns
     -------
@@ -47,8 +50,8 @@ def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     CohortError : the file is damaged, or a column, a row or the settings cannot be used. Rows are counted
         from 0.
     """
-    images = ParquetImages([(path.name, path)])
-    check_columns(path.name, images.columns, (IMAGE, *LABELS))
+    images = ParquetImages([(path.name, path)], needs_images=needs_images)
+    check_columns(path.name, images.columns, (IMAGE, *LABELS) if needs_images else LABELS, known=IMAGE)
     if not len(images):
         raise CohortError(f"{path.name} has no rows", remedy="write one row per patch")
     table = images.labels(LABELS, OPTIONAL)
@@ -60,18 +63,21 @@ def load_parquet(path: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     ]
     settings = read_settings(path.with_suffix(".toml"))
     check_table(path.name, patches, settings, names)
-    digests = tuple(images.digests())
-    check_images(patches, digests)
-    reader = _RowImages(path.absolute(), digests)
+    reader, notes = None, names.notes
+    if IMAGE in images.columns:
+        reader = _RowImages(path.absolute(), tuple(images.digests()))
+        check_images(patches, reader.digests)
+    else:
+        lacking = CohortError(f"{path.name} has no column '{IMAGE}'", remedy="add it")
+        notes = (*notes, without_images(lacking))
     return own_cohort(
         name=path.stem,
         source=str(path),
         patches=patches,
-        digests=digests,
-        read_image=reader,
+        images=reader,
         settings=settings,
-        reading_order=reader.order,
-        notes=names.notes,
+        reading_order=None if reader is None else reader.order,
+        notes=notes,
     )
 
 
@@ -79,7 +85,7 @@ class _RowImages:
     """Row number -> RGB image."""
 
     def __init__(self, path: Path, digests: tuple[str, ...]) -> None:
-        self._path, self._digests = path, digests
+        self._path, self.digests = path, digests
         self._images = ParquetImages([(path.name, path)])
 
     def __call__(self, row: int) -> Image.Image:
@@ -89,11 +95,11 @@ class _RowImages:
         ------
         CohortError : it cannot be read or decoded, or changed since the cohort's digest was computed.
         """
-        return decode_unchanged(self._images.content(row), self._digests[row], self._images.where(row))
+        return decode_unchanged(self._images.content(row), self.digests[row], self._images.where(row))
 
     def order(self) -> npt.NDArray[np.int64]:
         """The file's own order: any other would read its row groups many times."""
-        return np.arange(len(self._digests), dtype=np.int64)
+        return np.arange(len(self.digests), dtype=np.int64)
 
     def __reduce__(self) -> Any:
-        return _RowImages, (self._path, self._digests)
+        return _RowImages, (self._path, self.digests)

@@ -46,19 +46,22 @@ class ParquetImages:
     Parameters
     ----------
     files : name (for messages) and path of each file, in order.
+    needs_images : False where the image column may be absent; then only the other columns can be read.
 
     Raises
     ------
     CohortError : a file is damaged, is not a parquet file, or has no usable image column.
     """
 
-    def __init__(self, files: Sequence[tuple[str, Path]]) -> None:
+    def __init__(self, files: Sequence[tuple[str, Path]], *, needs_images: bool = True) -> None:
         import numpy as np
 
         self._names = [name for name, _ in files]
         self._files = [_open(name, path) for name, path in files]
         self._columns = [
-            _image_column(name, file) for name, file in zip(self._names, self._files, strict=True)
+            _image_column(name, file)
+            for name, file in zip(self._names, self._files, strict=True)
+            if needs_images or IMAGE in file.schema_arrow.names
         ]
         groups = [
             (number, group, file.metadata.row_group(group).num_rows)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.file_names import MANIFEST, SETTINGS
 from pathorob_checks.cohorts.lookalikes import readings
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
-from pathorob_checks.wording import printable
+from pathorob_checks.wording import nearest, printable
 
 BUILT_IN = ("demo",)
 BENCHMARK = ("camelyon", "tcga", "tolkach_esca")
+_MOST_BESIDE = 1_000
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 
 
@@ -50,10 +54,61 @@ def cohort_name(text: str) -> str:
         return text
     if (published := _published(text)) is not None:
         return published[0]
+    return _plain(_parts(text)[-1:])
+
+
+def cohort_names(texts: Sequence[str]) -> list[str]:
+    """Names for test ids as `cohort_name`, all different: folders of one name have more of their path.
+
+    Raises
+    ------
+    CohortError : a cohort is there twice.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    for text in texts:
+        place = (cohort_name(text),) if not is_own(text) else _parts(text)
+        if place in first:
+            both = text if text == first[place] else f"{first[place]} and {text}"
+            raise CohortError(f"--fm-cohort has the same cohort twice ({both})", remedy="give it once")
+        first[place] = text
+    lengths = [1] * len(texts)
+    while True:
+        names = [
+            _plain(_parts(text)[-length:]) if is_own(text) else cohort_name(text)
+            for text, length in zip(texts, lengths, strict=True)
+        ]
+        counts = Counter(names)
+        longer = [
+            number
+            for number, (text, name) in enumerate(zip(texts, names, strict=True))
+            if counts[name] > 1 and is_own(text) and lengths[number] < len(_parts(text))
+        ]
+        if not longer:
+            break
+        for number in longer:
+            lengths[number] += 1
+    for name, count in counts.items():
+        if count > 1:
+            both = " and ".join(text for text, other in zip(texts, names, strict=True) if other == name)
+            raise CohortError(f"the cohorts {both} have one name, {name}", remedy="rename one of the folders")
+    return names
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """The path of the user's own cohort, part by part; its file name without its suffix."""
     # normpath and not Path.resolve, which would look at the disk; Path.cwd() gives '.' a name.
-    last = Path(os.path.normpath(Path.cwd() / expanded(text))).name
-    last = last.removesuffix(".parquet")
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", last).strip("_") or "cohort"
+    path = Path(os.path.normpath(Path.cwd() / own_path(text)))
+    return (*path.parts[1:-1], path.name.removesuffix(".parquet"))
+
+
+def _plain(parts: Sequence[str]) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", "_".join(parts)).strip("_") or "cohort"
+
+
+def own_path(text: str) -> Path:
+    """The folder or parquet file of the user's own cohort; a manifest stands for its folder."""
+    path = expanded(text)
+    return path.parent if path.name == MANIFEST else path
 
 
 def is_own(text: str) -> bool:
@@ -80,7 +135,7 @@ def check_cohort_text(text: str) -> None:
                 remedy="give a branch, a tag or a commit, or leave the @ out",
             )
         return
-    path = expanded(text)
+    path = own_path(text)
     if not text.strip():
         raise CohortError("the name of the cohort is empty", remedy=choices)
     try:
@@ -94,15 +149,27 @@ def check_cohort_text(text: str) -> None:
         return
     if exists:
         raise CohortError(
-            f"cohort '{text}' is a file, neither a folder nor parquet",
-            remedy="give the folder that contains it"
-            if path.name in ("manifest.csv", "cohort.toml")
-            else choices,
+            f"cohort '{_shown(text)}' is a file, neither a folder nor parquet",
+            remedy="give the folder that contains it" if path.name == SETTINGS else choices,
         )
-    names = BUILT_IN + BENCHMARK
-    near = difflib.get_close_matches(text.strip().lower(), names, n=1)
-    meant = f"did you mean '{near[0]}'? Otherwise " if near else ""
+    near = nearest(text, BUILT_IN + BENCHMARK) or _near_path(path)
+    meant = f"did you mean '{_shown(near)}'? Otherwise " if near else ""
     raise CohortError(f"there is no cohort and no folder '{_shown(text)}'", remedy=meant + choices)
+
+
+def _near_path(path: Path) -> str | None:
+    """A folder or parquet file beside the place where none is, of a similar name."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [one.name for one in islice(entries, _MOST_BESIDE) if _may_be_a_cohort(one)]
+    except OSError:
+        return None
+    near = nearest(path.name, names)
+    return None if near is None else str(path.parent / near)
+
+
+def _may_be_a_cohort(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(".parquet"))
 
 
 def _check_own_name(text: str, path: Path) -> None:
@@ -161,12 +228,15 @@ def license_of(text: str) -> tuple[str, bool | None]:
     return cohort.license, None if cohort.commercial == "uncertain" else cohort.commercial
 
 
-def load_cohort(text: str, sources: CohortSources, commit: str | None = None) -> Cohort:
+def load_cohort(
+    text: str, sources: CohortSources, commit: str | None = None, *, needs_images: bool = True
+) -> Cohort:
     """The cohort of `--fm-cohort=text`.
 
     Parameters
     ----------
     commit : from `resolve_cohort`; None for a cohort of the benchmark whose images are not needed.
+    needs_images : False where no FM embeds the images; those of the user's own cohort may be absent then.
 
     Raises
     ------
@@ -182,19 +252,19 @@ def load_cohort(text: str, sources: CohortSources, commit: str | None = None) ->
 
         tables = benchmark.tables(sources.metadata, sources.cache)
         return benchmark.load(published[0], commit, tables, sources.accepted_names)
-    return _load_own(expanded(text), sources.accepted_names)
+    return _load_own(own_path(text), sources.accepted_names, needs_images)
 
 
-def _load_own(path: Path, accepted: AcceptedNames) -> Cohort:
+def _load_own(path: Path, accepted: AcceptedNames, needs_images: bool) -> Cohort:
     """The user's own cohort: a parquet file, a folder with a table, or folders named by labels."""
     from pathorob_checks.cohorts import manifest, own_parquet, tree
 
     if not path.is_dir():
-        return own_parquet.load_parquet(path, accepted)
+        return own_parquet.load_parquet(path, accepted, needs_images=needs_images)
     # A broken link to a table is a broken table, not a folder without a table.
-    if os.path.lexists(path / manifest.MANIFEST):
-        return manifest.load_folder(path, accepted)
-    return tree.load_tree(path, accepted)
+    if os.path.lexists(path / MANIFEST):
+        return manifest.load_folder(path, accepted, needs_images=needs_images)
+    return tree.load_tree(path, accepted, needs_images=needs_images)
 
 
 def _published(text: str) -> tuple[str, str | None] | None:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.reading import read_file
 from pathorob_checks.errors import CohortError
 from pathorob_checks.wording import printable, shortened
 
-SETTINGS = "cohort.toml"
 _MOST_BYTES = 1 << 16
 _MOST_K = 1_000_000
 
@@ -43,7 +43,7 @@ class Settings(BaseModel):
     file : its name, for messages.
     license : SPDX expression or free text.
     commercial : whether the license allows commercial use; None where that is unknown.
-    k : number of neighbors; None lets the benchmark's rule choose it.
+    k : number of neighbors; None is the usual one of the table, the same for every FM.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

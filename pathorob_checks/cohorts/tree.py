@@ -6,13 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from pathorob_checks.cohorts.cohort import IN_DOMAIN, OUT_OF_DOMAIN, Cohort
-from pathorob_checks.cohorts.design import Patch, check_images, check_table, made_patch, own_cohort
+from pathorob_checks.cohorts.cohort import Cohort
+from pathorob_checks.cohorts.design import (
+    Patch,
+    check_images,
+    check_table,
+    made_patch,
+    own_cohort,
+    without_images,
+)
+from pathorob_checks.cohorts.file_names import SETTINGS
 from pathorob_checks.cohorts.folder_paths import is_inside
-from pathorob_checks.cohorts.image_files import FileImages, hash_files
+from pathorob_checks.cohorts.image_files import FileImages, MissingImagesError, hash_files
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames, Names
-from pathorob_checks.cohorts.settings import SETTINGS, read_settings
+from pathorob_checks.cohorts.settings import read_settings
 from pathorob_checks.errors import CohortError
+from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LEVELS = ("biological_class", "medical_center", "slide_id")
@@ -25,7 +34,7 @@ _WHOLE_SLIDES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".c
 _Parts = tuple[str, ...]
 
 
-def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
+def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_images: bool = True) -> Cohort:
     """Read and check a cohort folder whose folders are the labels.
 
     Parameters
@@ -36,6 +45,8 @@ def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
         files and those of file managers are ignored. A slide that gives patches to several classes has a
         folder in each of them, and all its patches have different names.
     accepted : reviewed names that may look alike.
+    needs_images : False where no FM embeds the images: then the files may be empty or pointers of git-lfs,
+        and the cohort says so in a note.
 
     Returns
     -------
@@ -57,16 +68,22 @@ def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED) -> Cohort:
     settings = read_settings(root / SETTINGS)
     check_table(f"folder {root.name!r}", patches, settings, names)
     where = tuple(patch.where for patch in patches)
-    digests = hash_files(root, paths, where)
-    check_images(patches, digests)
+    images, notes = None, names.notes
+    try:
+        images = FileImages(root, tuple(paths), where, hash_files(root, paths, where))
+    except MissingImagesError as error:
+        if needs_images:
+            raise
+        notes = (*notes, without_images(error))
+    if images is not None:
+        check_images(patches, images.digests)
     return own_cohort(
         name=root.name,
         source=str(folder),
         patches=patches,
-        digests=digests,
-        read_image=FileImages(root, tuple(paths), where, digests),
+        images=images,
         settings=settings,
-        notes=names.notes,
+        notes=notes,
     )
 
 

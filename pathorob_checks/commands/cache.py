@@ -71,7 +71,7 @@ def export(
 
         place = expanded(metadata) if metadata else None
         sources = CohortSources(metadata=place, cache=store.root)
-        table = (cohort_name(cohort), load_cohort(cohort, sources, None).patches)
+        table = (cohort_name(cohort), load_cohort(cohort, sources, needs_images=False).patches)
     for path in upkeep.export(store, upkeep.find(store, key), folder, table):
         yield str(path)
     yield f"read it with: pytest --fm=embeddings:{folder}"

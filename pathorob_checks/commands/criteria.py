@@ -12,7 +12,7 @@ from pathorob_checks.cohorts.registry import (
     BENCHMARK,
     BUILT_IN,
     check_cohort_text,
-    cohort_name,
+    cohort_names,
     is_own,
     load_cohort,
 )
@@ -85,7 +85,7 @@ def show(
 def _content(cohort: str) -> str:
     """The digest of what a cohort of the user's own holds."""
     settings = Settings(fms=())
-    return load_cohort(cohort, settings.sources()).digest
+    return load_cohort(cohort, settings.sources(), needs_images=False).digest
 
 
 def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
@@ -101,7 +101,7 @@ def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
         return [str(mistake) for mistake in error.mistakes]
     except CriteriaError as error:
         return [str(error)]
-    known = tuple(map(cohort_name, cohorts))
+    known = tuple(cohort_names(cohorts))
     return [str(one) for name in names for one in other_cohorts(read(name), known, "this run") if known]
 
 

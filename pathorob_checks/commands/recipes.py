@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 
 from tabulate import tabulate
 
 from pathorob_checks.errors import SpecError
 from pathorob_checks.models.recipes import SOURCES, Recipe, recipes
+from pathorob_checks.wording import nearest
 
 _COMMIT = 12
 _WIDTH = 78
@@ -30,8 +30,8 @@ def table(name: str | None = None) -> str:
         below = [f"{line}\n{_below(recipe)}" for line, recipe in zip(lines, known.values(), strict=True)]
         return "\n".join([head, "  repository", "  license", rule, *below])
     if name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "pathorob-checks recipes lists them"
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else "pathorob-checks recipes lists them"
         raise SpecError(f"there is no recipe {name}", remedy=hint.removesuffix("?"))
     return _in_full(known[name])
 

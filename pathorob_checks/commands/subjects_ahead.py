@@ -107,12 +107,13 @@ def given(inputs: Inputs, subject: Subject) -> Iterator[Finding]:
 def metrics(name: str, loaded: Cohort, terms: Terms) -> Iterator[Finding]:
     """What of the criteria a cohort has too few slides for, and what reads only a sample of it."""
     from pathorob_checks.evaluation.facts import cohort_facts
+    from pathorob_checks.evaluation.needs import unmet_needs
     from pathorob_checks.evaluation.suspects import FEW_SLIDES
-    from pathorob_checks.evaluation.work import refusals, work_ahead
+    from pathorob_checks.evaluation.work import work_ahead
 
     subject = f"cohort {name}"
-    for error, required in refusals(name, loaded, terms.checks.values()):
-        yield Finding(FAIL if required else WARN, subject, error.problem, error.remedy)
+    for one in unmet_needs(terms.checks.values(), {name: loaded}):
+        yield Finding(FAIL if one.required else WARN, subject, one.problem, one.remedy)
     cells = [cell for cell in cohort_facts(name, loaded).cells if cell.subset != "OOD"]
     few = [cell for cell in cells if cell.slides < FEW_SLIDES]
     if few:

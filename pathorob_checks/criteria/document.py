@@ -76,7 +76,7 @@ def read(name_or_path: str | Path) -> Document:
     is_path = path.suffix in TOML + YAML or os.sep in name or isinstance(name_or_path, Path)
     if not is_path and not os.path.exists(path):  # noqa: PTH110 (`Path.exists` raises for a long name)
         raise CriteriaError(
-            f"profile {shortened(name)} is unknown",
+            f"there is no file and no profile {shortened(name)}",
             remedy=hint(name, BUILT_IN, "use one of {known} or the path of a criteria file"),
         )
     try:

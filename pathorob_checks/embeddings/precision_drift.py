@@ -27,7 +27,7 @@ LEAST_NEIGHBORS = 5
 # above 0.999.
 LEAST_COSINE = 0.99
 
-# Embeddings, patches, number of neighbors (None: by the benchmark's rule), whether the design is paired ->
+# Embeddings, patches, number of neighbors (None: the usual one), whether the design is paired ->
 # robustness index, number of neighbors. The caller provides it, because this package of embeddings does not
 # depend on metrics.
 IndexOf = Callable[[Float32, "pd.DataFrame", int | None, bool], tuple[float, int]]
@@ -85,7 +85,7 @@ class Excerpt:
     rows : (n,) int64, rows of the cohort, in the order in which their images are read.
     positions : (m,) int64, for each row of the view that is kept, where its patch is in `rows`.
     patches : (m, ...) those rows of the view.
-    k : number of neighbors; None leaves it to the benchmark's rule.
+    k : number of neighbors; None is the usual one of these patches.
     paired : see `cohort.View`.
     """
 

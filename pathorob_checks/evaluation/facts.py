@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.results.cohort_design import design_lines
 from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
 from pathorob_checks.version import version
 
@@ -101,6 +102,11 @@ def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
         out_of_domain_centers=tuple(sorted(centers[outside].unique().tolist())),
         cells=_cells(cohort),
     )
+
+
+def design_text(name: str, cohort: Cohort) -> list[str]:
+    """Which slides a cohort has, by biological class and medical center, in printable lines."""
+    return design_lines(cohort_facts(name, cohort))
 
 
 def _cells(cohort: Cohort) -> tuple[CellFacts, ...]:

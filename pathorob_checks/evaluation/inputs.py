@@ -69,7 +69,10 @@ class Inputs:
             from pathorob_checks.models.devices import resolve_device
 
             resolve_device(self.settings.device)
+        from pathorob_checks.models.loading import refuse_settings
+
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
+            refuse_settings(self.subjects.specs[name], self.settings.model_settings(self.settings.device))
             self.resolved(name)
         for name in self.subjects.cohorts:
             self.cohort(name)
@@ -139,7 +142,8 @@ class Inputs:
         if name not in self._cohorts:
             from pathorob_checks.cohorts.registry import load_cohort
 
-            cohort = load_cohort(self.subjects.cohorts[name], self.sources, self.commit(name))
+            text, embedded = self.subjects.cohorts[name], self.subjects.needs_images(name)
+            cohort = load_cohort(text, self.sources, self.commit(name), needs_images=embedded)
             if self._contents.get(name, cohort.digest) != cohort.digest:
                 raise CohortError(
                     f"the cohort {name} changed since the run started",

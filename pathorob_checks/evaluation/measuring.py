@@ -138,6 +138,8 @@ class Measuring:
                 f"{definition.name} cannot be measured with the settings {', '.join(arguments)} ({error})",
                 remedy="use the parameters of its function",
             ) from None
+        if definition.needs is not None:
+            definition.needs(view.patches, arguments, interval=False)
         embeddings = self._inputs.embeddings(subject).values[view.rows]
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
 

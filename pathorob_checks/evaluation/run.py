@@ -16,6 +16,7 @@ from pathorob_checks.evaluation.inputs import Inputs
 from pathorob_checks.evaluation.integrity import integrity_check
 from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of
+from pathorob_checks.evaluation.needs import Unmet, refuse_unmet_needs, unmet_needs
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.plan import Key, PlannedCheck
 from pathorob_checks.evaluation.published_bounds import check_published_bounds
@@ -72,13 +73,18 @@ class Evaluation:
         """Whether a required criterion that is not measured is an error, even if it was deselected."""
         return self.settings.require_complete or self.terms.profile.require_complete
 
-    def preflight(self) -> None:
+    def preflight(self, *, is_whole: bool = True) -> None:
         """Everything that can be known to be wrong before a model is loaded; fixes the digest of the run.
+
+        Parameters
+        ----------
+        is_whole : False where the command line leaves checks out: perhaps those that a cohort has no value
+            for, so that these refuse nothing.
 
         Raises
         ------
         PathorobChecksError : an FM, a cohort, the criteria, the cache folder or the baseline cannot be used,
-            or the digest is not the one that the settings require.
+            the digest is not the one that the settings require, or a required criterion can have no value.
         """
         self.inputs.preflight()
         self.terms.fix(self.inputs.own_contents())
@@ -88,6 +94,13 @@ class Evaluation:
         if self.terms.baseline is not None:
             for name in self.subjects.cohorts:
                 self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))
+        if is_whole:
+            refuse_unmet_needs(self.unmet_needs())
+
+    def unmet_needs(self) -> list[Unmet]:
+        """What required criteria need of the cohorts that this process has loaded, and these lack."""
+        unmet = unmet_needs(self.terms.checks.values(), self.inputs.known_cohorts())
+        return [one for one in unmet if one.required]
 
     def hand_over(self) -> str:
         """What another process needs to measure the same by the same terms, as JSON."""

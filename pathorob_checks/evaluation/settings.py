@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathorob_checks.models.loading import ModelSettings
 
 ENGINES = ("local", "ray")
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+DEVICES = "auto, cpu, cuda or cuda:N"
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "engine": ENGINES,
     "precision": PRECISIONS,
@@ -95,8 +96,8 @@ class Settings:
             if value not in choices:
                 known = ", ".join(str(choice) for choice in choices)
                 raise SettingsError(f"{name} is {value!r}", remedy=f"choose one of {known}")
-        if not _DEVICE.fullmatch(self.device):
-            raise SettingsError(f"device is {self.device!r}", remedy="choose auto, cpu, cuda or cuda:N")
+        if not DEVICE.fullmatch(self.device):
+            raise SettingsError(f"device is {self.device!r}", remedy=f"choose {DEVICES}")
         if self.batch_size is not None and self.batch_size < 1:
             raise SettingsError(f"batch_size is {self.batch_size}", remedy="give a positive whole number")
         if self.repetitions is not None and self.repetitions < 2:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathorob_checks.errors import CohortError, SpecError
+from pathorob_checks.errors import SpecError
 from pathorob_checks.results.document import NO_METHOD
 
 if TYPE_CHECKING:
@@ -94,21 +94,13 @@ def subjects_of(settings: Settings) -> Subjects:
         checked.
     CohortError : two cohorts have one name, or the settings file of the user's own cannot be used.
     """
-    from pathorob_checks.cohorts.registry import cohort_name, default_cohorts, license_of
+    from pathorob_checks.cohorts.registry import cohort_names, default_cohorts, license_of
     from pathorob_checks.models import loading
     from pathorob_checks.models.spec import parse_spec, short_names
 
     parsed = [parse_spec(text) for text in settings.fms]
     specs = dict(zip(short_names(parsed), parsed, strict=True))
-    cohorts: dict[str, str] = {}
-    for text in settings.cohorts:
-        name = cohort_name(text)
-        if name in cohorts:
-            raise CohortError(
-                f"--fm-cohort={text}: two cohorts are called {name}",
-                remedy="rename one folder or give it once",
-            )
-        cohorts[name] = text
+    cohorts = dict(zip(cohort_names(settings.cohorts), settings.cohorts, strict=True))
     wanted = {fm: tuple(cohorts) or default_cohorts(spec.kind) for fm, spec in specs.items()}
     cohorts = cohorts or {name: name for name in dict.fromkeys(sum(wanted.values(), ()))}
     texts = {f"FM {name}": spec.text for name, spec in specs.items()}

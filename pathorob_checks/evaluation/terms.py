@@ -71,7 +71,6 @@ class Terms:
         self.contents: dict[str, str] = {}
         if baseline is not None:
             baseline.check_protocol(self.protocol)
-            self._refuse_different_k()
 
     def fix(self, contents: Mapping[str, str]) -> None:
         """Take in what the user's own cohorts hold; from here on the digest is that of the run."""
@@ -139,17 +138,6 @@ class Terms:
         """Undo `to_json`: workers never read the criteria files again."""
         content: dict[str, Any] = json.loads(text)
         return Profile.model_validate(content["profile"]), content["contents"], content["digest"]
-
-    def _refuse_different_k(self) -> None:
-        for check in self.of_quantity("difference"):
-            definition = metric(check.criterion.metric)
-            design = self.protocol["cohorts"][check.criterion.cohort].get(definition.computation.view, {})
-            if "k" in definition.computation.design and design.get("k", 0) is None:
-                raise CriteriaError(
-                    f"cohort {check.criterion.cohort} has no k of its own, so that each FM may have another "
-                    f"one, and values of the {definition.label} at different k cannot be compared",
-                    remedy="write k = 11 or another number into its cohort.toml and measure both again",
-                )
 
 
 def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = None) -> Terms:

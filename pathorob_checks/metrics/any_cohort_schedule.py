@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Int64
+from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.schedules import METRIC, Counts, Repetition, ood_rows, seeds, slide_rows
 from pathorob_checks.wording import counted
 
@@ -103,8 +104,8 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     Parameters
     ----------
     patches : pandas.DataFrame
-        N rows with the columns `subset` (`OOD` marks out-of-domain patches), `slide_id`, `biological_class`
-        and `medical_center`.
+        N rows with the columns `slide_id`, `biological_class`, `medical_center` and optionally `subset`
+        (`OOD` marks out-of-domain patches; without the column all are in-domain).
     repetitions : int, default 20
         Number of draws to prepare.
 
@@ -117,8 +118,8 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     Raises
     ------
     MetricError
-        One center or class only, a slide on two sides, or too few slides for five steps; the message names
-        each center x class and how many slides it lacks.
+        One center or class only, a slide in two centers, a center on two sides, or too few slides for five
+        steps; the message names each center x class and how many slides it needs.
 
     Notes
     -----
@@ -147,16 +148,15 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     >>> schedule.training_slides[0], schedule.training_slides[-1]
     (((4, 4), (4, 4)), ((8, 0), (0, 8)))
     """
-    inside = patches[patches.subset != "OOD"]
-    centers = tuple(sorted(map(str, inside.medical_center.unique())))
-    classes = tuple(sorted(map(str, patches.biological_class.unique())))
+    read = read_labels(patches, METRIC)
+    patches = read.table()
+    classes, centers = read.classes.names, read.in_domain(METRIC).centers.names
     if len(centers) < 2 or len(classes) < 2:
         raise MetricError(
             f"{METRIC}: the patches have {counted(len(classes), 'class', 'classes')} and "
             f"{counted(len(centers), 'in-domain medical center')}",
             remedy="give at least two classes in at least two in-domain centers",
         )
-    _refuse_slides_on_two_sides(patches)
     cells = _cells(patches, centers, classes)
     sizes = sorted({len(rows) for cell in cells.values() for rows in cell.values()})
     for test_slides in TEST_SLIDES:
@@ -182,20 +182,6 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
                 ),
             )
     raise _too_few(cells, _available(cells, pools, sizes[0]), centers, classes)
-
-
-def _refuse_slides_on_two_sides(patches: pd.DataFrame) -> None:
-    """A slide of two centers, or in-domain and out-of-domain, would train and test at once."""
-    sides = patches[["slide_id", "medical_center"]].assign(outside=patches.subset == "OOD").drop_duplicates()
-    twice = sides[sides.slide_id.duplicated(keep=False)]
-    if len(twice):
-        slide = twice.slide_id.iloc[0]
-        where = twice.medical_center[twice.slide_id == slide].unique()
-        raise MetricError(
-            f"{METRIC}: slide {slide!r} has patches from {' and '.join(map(str, where))}"
-            + (" in and out of domain" if len(where) == 1 else ""),
-            remedy="give every slide one name, one medical center and one side of the subset column",
-        )
 
 
 def _cells(patches: pd.DataFrame, centers: tuple[str, ...], classes: tuple[str, ...]) -> Cells:
@@ -346,11 +332,11 @@ def _too_few(
     home = _spread_homes(centers, classes, lambda cell: lacking(cell, m * len(centers)) - lacking(cell, m))
     missing = {cell: lacking(cell, m * len(centers) if home[cell[1]] == cell[0] else m) for cell in cells}
     too_few = "; ".join(
-        f"{cls} in {center} has {len(cells[center, cls])} and lacks {number}"
+        f"{cls} in {center} has {counted(n := len(cells[center, cls]), 'slide')}, {n + number} are needed"
         for (center, cls), number in missing.items()
         if number
     )
     return MetricError(
         f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: {too_few}",
-        remedy="add slides, or mark centers with few slides as OOD in the subset column so they only test",
+        remedy="add slides, or set subset to OOD for centers with few slides, so that they only test",
     )

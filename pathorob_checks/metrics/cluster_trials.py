@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathorob_checks.metrics.cluster_uncertainty import Pair
-from pathorob_checks.metrics.foresight import refuse_few_points
 from pathorob_checks.metrics.inputs import Float32, Int64, Labels
+from pathorob_checks.metrics.needs import refuse_few_patches
 from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def rows_of_combination(
     ]
     rows = np.concatenate([np.flatnonzero(cell) for cell in cells])
     distinct = len(np.unique(embedding_codes[rows]))
-    refuse_few_points(distinct, f"{' and '.join(class_pair)} in {' and '.join(center_pair)}", most_clusters)
+    refuse_few_patches(distinct, f"{' and '.join(class_pair)} in {' and '.join(center_pair)}", most_clusters)
     return rows
 
 

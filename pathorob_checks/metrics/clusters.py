@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.cluster_combinations import MOST, work
+from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
 from pathorob_checks.metrics.cluster_trials import (
     SEED,
     STARTS_PER_TRIAL,
@@ -34,18 +34,12 @@ from pathorob_checks.metrics.cluster_uncertainty import (
     scores_without,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.foresight import cluster_values, combinations_of
-from pathorob_checks.metrics.inputs import (
-    Float32,
-    as_embeddings,
-    in_range,
-    labels,
-    refuse_zero_rows,
-    resampling_units,
-)
+from pathorob_checks.metrics.inputs import Float32, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
+from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.needs import clustering_needs, refuse_no_combination
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.progress import Progress
@@ -81,7 +75,9 @@ class ClusteringScore:
     trials : int
         Number of k-means runs at the chosen K.
     rows : int
-        Number of patches.
+        Number of in-domain patches, which are those that it reads.
+    left_out : int
+        Number of out-of-domain patches of the table, which it does not read.
     slides : tuple of SlideValue
         Those without which the score would rise most, worst first.
     groups : mapping of str to tuple of GroupValue
@@ -123,6 +119,7 @@ class ClusteringScore:
     all_combinations: int
     trials: int
     rows: int
+    left_out: int
     slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
     resampling: Resampling | None
@@ -200,7 +197,8 @@ def clustering_score(
         NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
     patches : pandas.DataFrame
         N rows with the columns `biological_class` and `medical_center`, and `slide_id`, without which there
-        is no interval, and `case_id` where a patient has several slides; row i describes embedding i.
+        is no interval, and `case_id` where a patient has several slides; row i describes embedding i. Rows
+        with `OOD` in a column `subset` are left out.
     trials : int, default 50
         Number of k-means runs with different seeds at the chosen K.
     clusters : sequence of int, default range(2, 31)
@@ -229,8 +227,9 @@ def clustering_score(
     MetricError
         One class or center only, no pair of classes x pair of centers with four filled cells, a combination
         with too few or identical patches, no trials, fewer than two combinations, a confidence outside 0 to
-        1, too few draws, embeddings with NaN or infinity, a slide of two cases, or a table that does not fit
-        the embeddings.
+        1, too few draws, embeddings with NaN or infinity, a slide of two cases, a table that does not fit
+        the embeddings, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch
+        twice.
 
     Notes
     -----
@@ -267,12 +266,11 @@ def clustering_score(
     from pathorob_checks.numerics.kmeans import Run
 
     check_settings(confidence, METRIC, draws)
-    raw = as_embeddings(embeddings, patches, METRIC)
-    refuse_zero_rows(raw, METRIC)
+    raw, read = read_embeddings(embeddings, patches, METRIC, needs_slides=False)
+    refuse_zero_rows(raw, read.rows, METRIC)
     raw = in_range(raw)
     array: Float32 = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-    classes = labels(patches, "biological_class", METRIC, at_least=2)
-    centers = labels(patches, "medical_center", METRIC, at_least=2)
+    classes, centers, slides = read.classes, read.centers, read.slides
     if trials < 1 or len(clusters) == 0 or min(clusters) < 2:
         raise MetricError(
             f"{METRIC}: {trials} trials over K in {list(clusters)} measure nothing",
@@ -283,15 +281,15 @@ def clustering_score(
             f"{METRIC}: a sample of {most_combinations} combinations has no spread",
             remedy="allow at least two",
         )
-    chosen = combinations_of(classes, centers, most_combinations)
+    chosen = choose(classes, centers, most_combinations)
     pairs = [
         ((classes.names[a], classes.names[b]), (centers.names[p], centers.names[q]))
         for (a, b), (p, q) in chosen.pairs
     ]
+    refuse_no_combination(pairs)
     compute = devices.choose(device)
     _, embedding_codes = equal_rows(array + np.float32(0))  # zeros, which else come with two signs
-    slides = labels(patches, "slide_id", METRIC) if "slide_id" in patches.columns else None
-    units = resampling_units(patches, METRIC) if slides else None
+    units = read.units
     done: list[Combination] = []
     measured: list[MeasuredCombination] = []
     cells = classes.codes * len(centers) + centers.codes
@@ -358,6 +356,7 @@ def clustering_score(
         all_combinations=chosen.total,
         trials=trials,
         rows=len(array),
+        left_out=read.left_out,
         slides=uncertainty.slides,
         groups=uncertainty.groups,
         resampling=uncertainty.resampling,
@@ -417,7 +416,6 @@ METRICS = (
                 "draws": DRAWS,
                 "seed": SEED_OF_DRAWS,
             },
-            foresee=cluster_values,
             work=work,
         ),
         lowest=-1.0,
@@ -431,6 +429,7 @@ METRICS = (
             "the embeddings per center can help too.",
             "Otherwise use another FM.",
         ),
+        needs=clustering_needs,
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups
         published=partial(published_scores, METRIC),
     ),

@@ -67,10 +67,6 @@ class Computation:
         Whether the function has these parameters.
     version : int
         To be raised when the same settings give another value than before.
-    foresee : callable or None
-        Called as `foresee(patches, **settings)` with the view's table, `settings` and `design`. It returns
-        the names of the metrics that will have a value there, and raises `MetricError` where the table alone
-        shows that none has. None where that is not known before measuring.
     work : callable or None
         From the view's table to how much work it is; None where every cohort takes minutes at most.
     protocol : dict
@@ -98,7 +94,6 @@ class Computation:
     takes_confidence: bool = True
     takes_progress: bool = True
     version: int = 1
-    foresee: Callable[..., tuple[str, ...]] | None = None
     work: Callable[[pd.DataFrame], Work] | None = None
 
     @property
@@ -149,6 +144,10 @@ class Metric:
         The rule for a value at an end of its scale, where leaving a slide out changes nothing: the least
         value at the upper end if only a share p of all slides is like those seen. The lower end mirrors it.
         None where the metric needs no such rule.
+    needs : callable or None
+        Called as `needs(patches, settings, interval=...)` with the table of its view and the settings of its
+        function, before anything is embedded. Raises MetricError where the metric has no value, or, with
+        `interval`, no interval, whatever the embeddings are. None where only the embeddings tell.
     missing : tuple of (str, str) or None
         Why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
     published : callable or None
@@ -213,6 +212,7 @@ class Metric:
     groups_cover_view: bool = True
     out_of_domain: bool = False
     guaranteed: Callable[[float], float] | None = None
+    needs: Callable[..., None] | None = None
     missing: tuple[str, str] | None = None
     published: Callable[[], Sequence[PublishedScore]] | None = None
 

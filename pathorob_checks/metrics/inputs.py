@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 CASE = "case_id"
 _BLOCK = 4096  # rows
+_IDS = ("slide_id", "patch_id")  # as they are written
 _USUAL = 2.0**40  # squares of numbers up to this and from its inverse on neither overflow nor vanish
 
 
@@ -31,6 +34,24 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    def are(self, name: str) -> npt.NDArray[np.bool_]:
+        """(N,) whether each row has this label."""
+        code = self.names.index(name) if name in self.names else -1
+        return np.asarray(self.codes == code)
+
+    def first(self, code: int) -> int:
+        """The first row with a label."""
+        return int(np.flatnonzero(self.codes == code)[0])
+
+    def take(self, rows: Int64) -> Labels:
+        """The labels of some rows; names that none of them has are gone."""
+        kept, codes = np.unique(self.codes[rows], return_inverse=True)
+        return Labels(codes.astype(np.int64), tuple(self.names[code] for code in kept))
+
+    def texts(self) -> npt.NDArray[np.object_]:
+        """(N,) the label of every row."""
+        return np.array(self.names, dtype=object)[self.codes]
+
 
 @dataclass(frozen=True)
 class Units(Labels):
@@ -42,6 +63,11 @@ class Units(Labels):
     def protocol(self) -> dict[str, str]:
         """What two resamplings must share (see `Resampling.noun`); nothing for slides, as without cases."""
         return {} if self.noun == "slide" else {"drawn": "cases"}
+
+    def take(self, rows: Int64) -> Units:
+        """As `Labels.take`."""
+        taken = super().take(rows)
+        return Units(taken.codes, taken.names, self.noun)
 
 
 def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float32:
@@ -84,13 +110,18 @@ def as_embeddings(embeddings: Any, patches: pd.DataFrame, metric: str) -> Float3
     return array
 
 
-def refuse_zero_rows(array: Float32, metric: str) -> None:
-    """Raise MetricError for rows without a direction, which cannot be normalised."""
+def refuse_zero_rows(array: Float32, rows: Int64, metric: str) -> None:
+    """Raise MetricError for rows without a direction, which cannot be normalised.
+
+    Parameters
+    ----------
+    rows : (N,) where the rows of `array` are in what the caller gave.
+    """
     zero = np.flatnonzero(array[:, 0] == 0)  # few, so that hardly any row is read whole
     zero = zero[~array[zero].any(axis=1)]
     if zero.size:
         raise MetricError(
-            f"{metric}: {zero.size} embeddings are all zero, the first in row {int(zero[0])}",
+            f"{metric}: {zero.size} embeddings are all zero, the first in row {int(rows[zero[0]])}",
             remedy="check the model's preprocessing, or leave out these patches",
         )
 
@@ -108,13 +139,13 @@ def in_range(array: Float32) -> Float32:
     return np.asarray(np.ldexp(array, -exponents[:, None]), dtype=np.float32)
 
 
-def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1) -> Labels:
-    """Integer codes of a label column.
+def labels(patches: pd.DataFrame, column: str, metric: str) -> Labels:
+    """Integer codes of a label column; names other than ids in Unicode's NFKC, as cohorts are read.
 
     Raises
     ------
     MetricError
-        The column is missing, has empty cells, or fewer than `at_least` different values.
+        The column is missing, or a label is empty, has white space around it, or stands in two encodings.
     """
     if column not in patches.columns:
         raise MetricError(
@@ -127,13 +158,29 @@ def labels(patches: pd.DataFrame, column: str, metric: str, *, at_least: int = 1
         raise MetricError(
             f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row"
         )
-    codes, names = values.astype(str).factorize(sort=True)
-    if len(names) < at_least:
-        raise MetricError(
-            f"{metric}: column {column!r} has only the value {', '.join(map(repr, names))}",
-            remedy=f"give patches of at least {at_least} different values",
-        )
-    return Labels(codes.astype(np.int64), tuple(map(str, names)))
+    found, unique = values.astype(str).factorize()
+    given = Labels(found.astype(np.int64), tuple(map(str, unique)))
+    for code, name in enumerate(given.names):
+        if name != name.strip() or not name:
+            what = "white space around its text" if name.strip() else "no visible text"
+            raise MetricError(
+                f"{metric}: column {column!r} has {what} in row {given.first(code)}",
+                remedy="remove the white space" if name.strip() else "fill it or drop the row",
+            )
+    names = given.names
+    if column not in _IDS:
+        names = tuple(unicodedata.normalize("NFKC", name) for name in names)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    for one, other in pairwise(order):
+        if names[one] == names[other]:
+            raise MetricError(
+                f"{metric}: column {column!r} has the name {names[one]!r} in two encodings, in rows "
+                f"{given.first(one)} and {given.first(other)}",
+                remedy="write them alike",
+            )
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return Labels(places[given.codes], tuple(names[code] for code in order))
 
 
 def resampling_units(patches: pd.DataFrame, metric: str) -> Units:

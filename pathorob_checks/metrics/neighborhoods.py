@@ -17,19 +17,14 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.foresight import index_values, index_work, neighborhood_parts
+from pathorob_checks.metrics.index_and_drop_work import index_work
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_values, index_uncertainty
-from pathorob_checks.metrics.inputs import (
-    Int64,
-    Labels,
-    as_embeddings,
-    in_range,
-    labels,
-    refuse_zero_rows,
-    resampling_units,
-)
+from pathorob_checks.metrics.inputs import Int64, Labels, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
+from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
+from pathorob_checks.metrics.needs import index_needs
+from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, lists_of
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import spare_ranks
@@ -40,7 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-METRIC = "robustness_index"
 Float64 = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer[Any]]
 
@@ -131,7 +125,9 @@ class RobustnessIndex:
     groups : mapping of str to tuple of GroupValue
         Index by "medical_center" and by "biological_class" of the queries, lowest first.
     rows : int
-        Number of queries.
+        Number of queries: all in-domain patches.
+    left_out : int
+        Number of out-of-domain patches of the table, which it does not read.
     paired : bool
         Whether neighbors were sought inside each subset.
     resampling : Resampling or None
@@ -176,6 +172,7 @@ class RobustnessIndex:
     slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
     rows: int
+    left_out: int
     paired: bool
     resampling: Resampling | None
 
@@ -217,8 +214,8 @@ def robustness_index(
     embeddings: Any,
     patches: pd.DataFrame,
     *,
-    k: int | None,
-    paired: bool = False,
+    k: ChosenK = None,
+    paired: bool | None = None,
     largest_k: int | None = None,
     confidence: float = CONFIDENCE,
     draws: int = DRAWS,
@@ -237,16 +234,21 @@ def robustness_index(
     embeddings : (N, D) array_like of float
         NumPy array or PyTorch tensor of any float dtype, read as float32, raw (they are L2-normalised here).
     patches : pandas.DataFrame
-        N rows with the columns `slide_id`, `biological_class`, `medical_center`, `subset` when paired, and
-        `case_id` where a patient has several slides; row i describes embedding i.
-    k : int or None
-        Number of neighbors; None picks the k on the grid 1, 3, 5, 7, 9, 11, 21, 31, ... whose majority vote
-        has the best balanced accuracy, up to `largest_k`, among those for which the index is defined.
-    paired : bool, default False
-        Seek neighbors inside each value of `subset` and pool the counts.
+        N rows with the columns `slide_id`, `biological_class`, `medical_center` and optionally `subset`,
+        `patch_id`, and `case_id` where a patient has several slides; row i describes embedding i. Rows with
+        the subset `OOD` are left out.
+    k : int or 'best', optional
+        Number of neighbors. None is 11 for every table that allows it, whatever the FM: less where the
+        smallest biological class has fewer patches, or the largest slide fewer patches on other slides.
+        'best' searches the grid 1, 3, 5, 7, 9, 11, 21, 31, ... up to `largest_k` for the k whose majority
+        vote has the best balanced accuracy, among those for which the index is defined; it differs between
+        FMs.
+    paired : bool, optional
+        Seek neighbors inside each value of `subset` and pool the counts. None does so where in-domain patches
+        have subsets of other names than `ID`.
     largest_k : int, optional
-        Up to where `by_k` and the search for k go. Default: k itself; when k is None, the size of the
-        smallest biological class, as far as the neighbor lists reach.
+        Up to where `by_k` and the search for k go. Default: k itself; for 'best', the size of the smallest
+        biological class, as far as the neighbor lists reach.
     confidence : float, default 0.95
         Of the intervals, between 0 and 1.
     draws : int, default 2000
@@ -267,9 +269,10 @@ def robustness_index(
     Raises
     ------
     MetricError
-        Fewer neighbors than k, one class or one center only, no informative neighbor at all, a confidence
-        outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide of two cases, or a table that
-        does not fit the embeddings.
+        Fewer neighbors than k, one class or one center only (also in a paired subset), no informative
+        neighbor at all, a confidence outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide
+        of two cases, a table that does not fit the embeddings, or labels that are ambiguous: an unknown
+        subset, a slide in two centers, a patch twice.
 
     Notes
     -----
@@ -309,21 +312,25 @@ def robustness_index(
 
     if draws:
         check_settings(confidence, METRIC, draws)
-    array = as_embeddings(embeddings, patches, METRIC)
-    refuse_zero_rows(array, METRIC)
+    array, read = read_embeddings(embeddings, patches, METRIC)
+    refuse_zero_rows(array, read.rows, METRIC)
     array = in_range(array)
-    classes = labels(patches, "biological_class", METRIC, at_least=2)
-    centers = labels(patches, "medical_center", METRIC, at_least=2)
-    slides = labels(patches, "slide_id", METRIC)
-    units = resampling_units(patches, METRIC)
-    parts, shortest = neighborhood_parts(patches, slides, k=k, largest_k=largest_k, paired=paired)
-    reach = largest_k if largest_k is not None else k
-    if reach is None:
-        reach = max(1, min(shortest, int(np.bincount(classes.codes).min())))
+    classes, centers, slides, units = read.classes, read.centers, read.slides, read.units
+    assert slides is not None and units is not None  # noqa: S101, PT018 (they are needed)
+    if paired and "subset" not in patches.columns:
+        raise MetricError(
+            f"{METRIC}: the patch table has no column 'subset' for the paired design",
+            remedy="add it, or give paired=False",
+        )
+    paired = read.are_paired if paired is None else paired
+    lists = lists_of(read, slides, paired)
+    parts = lists.parts
+    asked, reach = lists.reach(k, largest_k)
+
     rows = np.concatenate(parts)
-    largest_unit = max(int(np.bincount(units.codes[part]).max()) for part in parts)
-    spare = spare_ranks(k or reach, largest_unit) if draws else 0
-    length = min(shortest, max(reach, (k or 0) + spare))
+    largest = max(int(np.bincount(units.codes[part]).max()) for part in parts)
+    spare = spare_ranks(asked or reach, largest) if draws else 0
+    length = min(lists.longest, max(reach, (asked or 0) + spare))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
     neighbor_classes = _narrow(classes)[neighbors]
@@ -331,8 +338,9 @@ def robustness_index(
     same_center = _narrow(centers)[neighbors] == _narrow(centers)[rows, None]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
+    k = asked
     if k is None:
-        k = _own_k(shares, neighbor_classes[:, :reach], truth, len(classes))
+        k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(
         k=k,
         same_class=same_class,
@@ -372,6 +380,7 @@ def robustness_index(
         slides=uncertainty.slides,
         groups=uncertainty.groups,
         rows=len(rows),
+        left_out=read.left_out,
         paired=paired,
         resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
     )
@@ -382,7 +391,7 @@ def _narrow(labels: Labels) -> Codes:
     return labels.codes.astype(np.min_scalar_type(len(labels)))
 
 
-def _own_k(shares: Neighborhoods, votes: Codes, truth: Int64, classes: int) -> int:
+def _best_k(shares: Neighborhoods, votes: Codes, truth: Int64, classes: int) -> int:
     """The first k of the grid, where the index is defined, whose majority vote is best."""
     reach = votes.shape[1]
     grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
@@ -445,8 +454,8 @@ METRICS = (
             columns=("slide_id", "biological_class", "medical_center", "subset"),
             design=("k", "paired"),
             settings={"draws": DRAWS, "seed": SEED},
-            foresee=index_values,
             work=index_work,
+            version=2,  # a table without k has one for every FM
         ),
         lowest=0.0,
         highest=1.0,
@@ -459,6 +468,7 @@ METRICS = (
             "classes stay separable.",
             "Otherwise retrain with data of more centers, or use another FM.",
         ),
+        needs=index_needs,
         guaranteed=lambda p: p,
         published=partial(published_scores, METRIC),
     ),

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_effects import Deletions, Predictions, Without, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import (
@@ -27,13 +28,15 @@ from pathorob_checks.metrics.drop_uncertainty import (
     drop_resampling,
     worst_slides,
 )
-from pathorob_checks.metrics.foresight import drawn_repetitions, drop_values, drop_work
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings, labels, resampling_units
+from pathorob_checks.metrics.index_and_drop_work import drop_work
+from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
+from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
+from pathorob_checks.metrics.needs import drop_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v
+from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -208,8 +211,9 @@ def performance_drop(
         NumPy array or PyTorch tensor of any float dtype, read as float32, used raw (not normalised, not
         scaled).
     patches : pandas.DataFrame
-        N rows with the columns `subset` (`OOD` marks the out-of-domain test), `slide_id`, `biological_class`
-        and `medical_center`; row i describes embedding i.
+        N rows with the columns `slide_id`, `biological_class`, `medical_center` and optionally `subset`
+        (`OOD` marks the out-of-domain test; without the column all are in-domain) and `patch_id`; row i
+        describes embedding i.
     schedule : Schedule or str, optional
         A schedule, the name of a published one, or None for the general one.
     repetitions : int, default 20
@@ -231,8 +235,8 @@ def performance_drop(
     ------
     MetricError
         Too few slides (which cells lack how many), fewer than 2 repetitions, an accuracy of zero at the
-        balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, or a table that does not
-        fit them.
+        balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that does not
+        fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch twice.
 
     See Also
     --------
@@ -274,14 +278,19 @@ def performance_drop(
 
     check_settings(confidence, METRIC)
     array = as_embeddings(embeddings, patches, METRIC)
-    classes = labels(patches, "biological_class", METRIC, at_least=2)
-    centers = labels(patches, "medical_center", METRIC, at_least=2)
-    slides = labels(patches, "slide_id", METRIC)
-    units = resampling_units(patches, METRIC)
-    labels(patches, "subset", METRIC)
+    read = read_labels(patches, METRIC)
+    read.in_domain(METRIC).need_two(METRIC)
+    classes, centers, slides, units = read.classes, read.centers, read.slides, read.units
+    assert slides is not None and units is not None  # noqa: S101, PT018 (they are needed)
+    table = read.table()
     if repetitions < 2:
         raise MetricError(f"{METRIC}: {repetitions} repetitions have no spread", remedy="ask for at least 2")
-    schedule, drawn = drawn_repetitions(patches, schedule, repetitions)
+    if schedule is None:
+        schedule = general_schedule(table, repetitions=repetitions)
+    elif isinstance(schedule, str):
+        schedule = published_schedule(schedule)
+
+    drawn = list(schedule.repetitions(table, repetitions))
     cells = centers.codes * len(classes.names) + classes.codes
     work: Iterable[Any] = _outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
     if progress is not None:
@@ -445,6 +454,15 @@ def _meaning(where: str, value: float) -> str:
     )
 
 
+def _needs_outside(
+    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
+) -> None:
+    """As `drop_needs`, and out-of-domain patches."""
+    if not read_labels(patches, METRIC).outside.any():
+        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
+    drop_needs(patches, settings, interval=interval)
+
+
 _COMPUTATION = Computation(
     name=METRIC,
     function=performance_drop,
@@ -452,7 +470,6 @@ _COMPUTATION = Computation(
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     design=("schedule",),
     settings={"repetitions": 20},
-    foresee=drop_values,
     work=drop_work,
     version=2,
 )
@@ -479,6 +496,7 @@ def _drop(
         ),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
+        needs=drop_needs if missing is None else partial(_needs_outside, name, missing),
         missing=missing,
         published=partial(published_scores, name),
     )
@@ -492,8 +510,7 @@ METRICS = (
         "tested at medical centers without training data",
         missing=(
             "has no out-of-domain patches",
-            "mark the patches of a medical center that never trains as OOD in the cohort, or make the "
-            "criterion 'required = false' in a criteria file",
+            "set subset to OOD for the patches of a medical center that never trains",
         ),
         out_of_domain=True,
     ),

@@ -154,14 +154,13 @@ def prepare(resolved: ResolvedModel, settings: ModelSettings) -> PreparedModel:
     ModelError : when a file is missing or unreadable, or the model does not support the settings.
     HubError : when a file cannot be downloaded.
     """
+    refuse_settings(resolved.spec, settings)
     if resolved.spec.kind == "embeddings":
-        _refuse_file_settings(resolved, settings)
         return _prepare_embeddings(resolved)
     device = resolve_device(settings.device)
     if (source := _source(resolved)) is not None:
         with in_a_sentence(resolved.spec.text):
             return _prepare_files(resolved, settings, device, source)
-    _refuse_file_settings(resolved, settings)
     if resolved.spec.kind == "python":
         return _prepare_user_model(resolved, settings, device)
     return _prepare_demo(resolved, settings, device)
@@ -188,7 +187,7 @@ def files_of(resolved: ResolvedModel, settings: ModelSettings) -> list[str]:
 
     recipe, source = _recipe(resolved.spec), _source(resolved)
     if source is None:
-        _refuse_file_settings(resolved, settings)
+        refuse_settings(resolved.spec, settings)
         return []
     with in_a_sentence(resolved.spec.text):
         _check_choices(settings)
@@ -402,8 +401,15 @@ def _check_choices(settings: ModelSettings) -> None:
             raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
 
 
-def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> None:
-    """A setting that would be ignored is an error: the values would not be those that the user requested."""
+def refuse_settings(spec: ModelSpec, settings: ModelSettings) -> None:
+    """Refuse a setting that would be ignored: the values would not be those that the user requested.
+
+    Raises
+    ------
+    ModelError : a setting of models that are loaded from files is given for another one.
+    """
+    if spec.kind not in ("embeddings", "python", "demo"):
+        return
     for option, is_set, reason in (
         ("pooling", settings.pooling is not None, "has its own pooling"),
         ("precision", settings.precision != "fp32", "has its own precision"),
@@ -412,6 +418,6 @@ def _refuse_file_settings(resolved: ResolvedModel, settings: ModelSettings) -> N
     ):
         if is_set:
             raise ModelError(
-                f"--fm-{option} cannot be applied to {resolved.spec.text}, which {reason}",
+                f"--fm-{option} cannot be applied to {spec.text}, which {reason}",
                 remedy=f"leave --fm-{option} out, or run this model separately",
             )

@@ -51,8 +51,8 @@ def refuse_unmet(recipe: Recipe, origin: str) -> None:
         wanted = " ".join(f"'{requirement}'" for requirement, _ in missing)
         raise ModelError(
             f"{origin} needs {' and '.join(unmet(recipe))}",
-            remedy=f"install pathorob-checks and {wanted} in an environment of its own, or load the model with "
-            "your own python:module:factory",
+            remedy=f"install pathorob-checks and {wanted} in an environment of its own, or load the model "
+            "with your own python:module:factory",
         )
 
 

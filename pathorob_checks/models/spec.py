@@ -37,6 +37,9 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 _WEB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/(?P<repo>[^/\s]+/[^/\s]+?)/?")
 
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of a path on Windows
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A parsed `--fm` value.
@@ -210,7 +213,7 @@ def _nearest(text: str) -> str | None:
     if web := _WEB_ADDRESS.fullmatch(text):
         return f"hf-hub:{web['repo']}"
     kind, colon, target = text.partition(":")
-    if colon:
+    if colon and not _DRIVE.match(text):
         kinds = difflib.get_close_matches(kind.lower().replace("_", "-"), _KINDS, n=1)
         candidates = [f"{kinds[0]}:{target}"] if kinds else []
     else:
@@ -218,7 +221,8 @@ def _nearest(text: str) -> str | None:
         plain = name.lower().replace("_", "-").replace(" ", "-")
         similar = difflib.get_close_matches(plain, recipe_repositories(), n=1, cutoff=0.7)
         demos = [f"demo:{demo}" for demo in difflib.get_close_matches(plain, DEMO_NAMES, n=1)]
-        repos = [f"hf-hub:{text}"] if "/" in text else []
+        is_path = text.startswith(("/", "./", "../", "~")) or _DRIVE.match(text) is not None
+        repos = [f"local-dir:{text}"] if is_path else [f"hf-hub:{text}"] if "/" in text else []
         candidates = [*repos, *(f"{recipe}{at}{revision}" for recipe in similar), *demos]
     for candidate in candidates:
         try:

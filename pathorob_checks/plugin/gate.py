@@ -20,6 +20,7 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.evaluation.assembling import Records, results_of
 from pathorob_checks.evaluation.completeness import Collected
+from pathorob_checks.evaluation.facts import design_text
 from pathorob_checks.evaluation.integrity import not_made
 from pathorob_checks.evaluation.judging import not_measured
 from pathorob_checks.evaluation.plan import Key
@@ -95,12 +96,17 @@ class Gate:
     def preflight(self) -> None:
         """Everything that can be known to be wrong before a model is loaded."""
         try:
-            self.evaluation.preflight()
+            self.evaluation.preflight(is_whole=not (self._selection and self._selection.narrows))
         except PathorobChecksError as error:
             self.records.problems.append(str(error))
             raise
         finally:
             self.start()
+
+    def cohorts(self) -> list[str]:
+        """Which slides each cohort has, so that swapped labels are seen before anything is measured."""
+        known = self.evaluation.inputs.known_cohorts()
+        return [line for name, cohort in known.items() for line in design_text(name, cohort)]
 
     def announcements(self) -> list[str]:
         """What is known before anything is measured and changes what is measured, or for how long."""
@@ -110,7 +116,8 @@ class Gate:
             for entry in self.evaluation.terms.profile.criteria
             if entry.is_upside_down
         ]
-        return upside_down + [
+        unmet = [f"cannot be measured: {one.sentence}" for one in self.evaluation.unmet_needs()]
+        return [*upside_down, *unmet] + [
             f"{name}: the {label} reads a sample, {work.text}"
             for name, cohort in self.evaluation.inputs.known_cohorts().items()
             for label, work in work_ahead(cohort, protocol).items()

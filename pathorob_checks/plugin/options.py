@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pathorob_checks.evaluation.settings import ENGINES
+from pathorob_checks.evaluation.settings import DEVICE, DEVICES, ENGINES
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.sizes import parse_size
@@ -37,6 +37,13 @@ def yes_or_no(text: str) -> bool:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
     except KeyError:
         raise ValueError(f"{text!r} is neither true nor false") from None
+
+
+def device(text: str) -> str:
+    """What a model runs on."""
+    if not DEVICE.fullmatch(text):
+        raise ValueError(f"{text!r} is no device; choose {DEVICES}")
+    return text
 
 
 def sha256(text: str) -> str:
@@ -201,6 +208,7 @@ OPTIONS = (
     Option(
         flag="--fm-device",
         metavar="DEVICE",
+        parse=device,
         default="auto",
         environment="PATHOROB_CHECKS_DEVICE",
         help="auto (default: CUDA where there is one), cpu, cuda or cuda:N",

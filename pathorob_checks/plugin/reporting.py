@@ -64,6 +64,7 @@ class Reporting:
         lines += [
             f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}",
             f"digest: {terms.digest}",
+            *self._gate.cohorts(),
             *self._gate.announcements(),
         ]
         return list(map(printable, lines))

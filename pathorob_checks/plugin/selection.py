@@ -37,6 +37,12 @@ class Selection:
     options: argparse.Namespace
     named: tuple[str, ...] = ()
 
+    @property
+    def narrows(self) -> bool:
+        """Whether the command line may leave packaged checks out, by `-k`, `-m`, `--deselect` or names."""
+        options = self.options
+        return bool(self.named or options.keyword or options.markexpr or options.deselect)
+
     def leaves_out(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         """Those of some tests that the command line itself leaves out, whatever else does so too."""
         if not items:

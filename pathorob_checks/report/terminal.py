@@ -16,7 +16,7 @@ from pathorob_checks.results.document import Check, ResultsDocument, Terms
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text, wrapped
-from pathorob_checks.wording import percent, printable
+from pathorob_checks.wording import counted, percent, printable, rounded_percent
 
 _HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict")
 _ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
@@ -95,6 +95,7 @@ def render_table(
         blocks.append(
             wrapped(f"(allowed): {source or 'the criteria'} lets an inconclusive verdict pass.", width=width)
         )
+    blocks += _neighborhoods(ordered, width, unbroken)
     blocks.append(_bounds(ordered, width, source))
     blocks += _reasons(ordered, width)
     return "\n\n".join(blocks)
@@ -206,6 +207,23 @@ def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
         return folded
     # Both ends tell models apart: the organisation in front, the variant or revision behind.
     return [name[: width - 3] + "...", name[-width:]]
+
+
+def _neighborhoods(checks: Sequence[Check], width: int, names: Mapping[str, str]) -> list[str]:
+    """How many neighbors were read, and how many patches the value rests on; for each cohort and metric."""
+    supports: dict[tuple[str, str, int | None], list[str]] = {}
+    for check in checks:
+        if check.value is not None and check.support is not None and check.quantity != "difference":
+            named = supports.setdefault((check.label, check.cohort, check.neighbors), [])
+            named.append(f"{rounded_percent(check.support)} ({names[_fm(check)]})")
+    if not supports:
+        return []
+    lines = ["Support (patches whose neighbors tell biology and medical center apart):"]
+    for (label, cohort, k), named in supports.items():
+        neighbors = f", {counted(k, 'neighbor')} (k = {k})" if k is not None else ""
+        sentence = f"- {label} of {cohort}{neighbors}: {', '.join(named)}"
+        lines.append(wrapped(sentence, width=width, indent="  "))
+    return ["\n".join(lines)]
 
 
 def _bounds(checks: Sequence[Check], width: int, source: str | None) -> str:

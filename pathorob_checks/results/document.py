@@ -149,6 +149,8 @@ class Check(Document):
         As in `Measurement`, worst first.
     resampling : Resampling or None
         What a later run needs for a paired interval with this value.
+    neighbors : int or None
+        The k that the value was measured with, of `protocol`; None for a metric without neighbors.
 
     Examples
     --------
@@ -172,6 +174,8 @@ class Check(Document):
     ... )
     >>> check.verdict.value, check.verdict.is_measured
     ('fail', True)
+    >>> check.model_copy(update={"protocol": {"k": 11}}).neighbors
+    11
     >>> Check.model_validate_json(check.model_dump_json()) == check
     True
     """
@@ -213,6 +217,12 @@ class Check(Document):
     slides: tuple[SlideValue, ...] = ()
     groups: dict[str, tuple[GroupValue, ...]] = Field(default_factory=dict)
     resampling: Resampling | None = None
+
+    @property
+    def neighbors(self) -> int | None:
+        """The k that the value was measured with; None for a metric without neighbors."""
+        k = self.protocol.get("k")
+        return k if isinstance(k, int) else None
 
     @model_validator(mode="after")
     def _a_verdict_needs_a_value(self) -> Check:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _DIGITS = 100  # of a number
 LARGEST = 100_000_000  # bytes of a results file
-_COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "direction")
-_MORE_COLUMNS = ("bound", "verdict", "criterion", "reason")
+_COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "k")
+_MORE_COLUMNS = ("direction", "bound", "verdict", "criterion", "reason")
 
 
 class Results(ResultsDocument):
@@ -131,21 +131,22 @@ class Results(ResultsDocument):
         -------
         pandas.DataFrame
             With the columns fm, method, cohort, metric, quantity, value, low and high (the ends of the
-            interval), support, direction, bound, verdict, criterion and reason. Numbers are float64, NaN
-            where there is none.
+            interval), support, k (the number of neighbors, Int64), direction, bound, verdict, criterion and
+            reason. Other numbers are float64; a metric without neighbors has no k and no support.
         """
         import pandas as pd
 
         rows = []
         for check in self.checks:
             low, high = check.interval or (None, None)
-            row: dict[str, Any] = {"low": low, "high": high}
+            row: dict[str, Any] = {"low": low, "high": high, "k": check.neighbors}
             for name in (*_COLUMNS, *_MORE_COLUMNS):
                 row.setdefault(name, getattr(check, name, None))
             row["verdict"] = str(check.verdict)
             rows.append(row)
         table = pd.DataFrame(rows, columns=[*_COLUMNS, *_MORE_COLUMNS])
-        return table.astype(dict.fromkeys(("value", "low", "high", "support", "bound"), float))
+        kinds = dict.fromkeys(("value", "low", "high", "support", "bound"), "float64")
+        return table.astype({**kinds, "k": "Int64"})
 
     def explanations(self) -> tuple[Explanation, ...]:
         """Return what each check's verdict means, in the order of `checks`.
@@ -204,7 +205,8 @@ class Results(ResultsDocument):
         """
         target = Path(path)
         if target.exists() and not target.is_file():
-            raise ResultsError(f"the results file {path} is not a regular file", remedy="name a file")
+            what = "is a folder" if target.is_dir() else "is a pipe or a device"
+            raise ResultsError(f"the results file {path} {what}", remedy="name a file")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, self.to_json().encode("ascii"))

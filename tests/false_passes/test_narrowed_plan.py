@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from attack import INDEX, Attack, assert_not_passed
+from attack import INDEX, Attack, assert_not_passed, rows_of, write_embeddings
+from cohort_folders import write_cohort
 
 CRITERION = INDEX.partition("[[criteria]]")[2]
 HEAD = INDEX.partition("[[criteria]]")[0]
@@ -79,6 +80,9 @@ def test_the_profile_release_with_a_users_test_only(attack: Attack) -> None:
         "test_mine.py",
         "def test_mine(fm_measure, fm_check):\n    fm_check(fm_measure('robustness_index'), at_least=0.0)\n",
     )
+    shutil.rmtree(attack.folder / "coh")
+    cohort = write_cohort(attack.folder / "coh", patches=2, side=8)  # enough slides for all four metrics
+    write_embeddings(attack.folder / "good", rows_of(cohort))
     outcome = attack.run("test_mine.py", criteria="release", fm="embeddings:good")
     assert outcome.results is not None
     assert len(outcome.results["checks"]) == 5, outcome.output
@@ -131,7 +135,7 @@ def test_an_fm_is_dropped_for_its_license(how: str, attack: Attack) -> None:
 
 
 SETTINGS = {
-    "PATHOROB_CHECKS_PRECISION": ("bf16", "--fm-precision=bf16 (from PATHOROB_CHECKS_PRECISION)"),
+    "PATHOROB_CHECKS_BATCH_SIZE": ("4", "--fm-batch-size=4 (from PATHOROB_CHECKS_BATCH_SIZE)"),
     "PATHOROB_CHECKS_CRITERIA": ("lax.toml", "--fm-criteria=lax.toml (from PATHOROB_CHECKS_CRITERIA)"),
     "HF_ENDPOINT": ("http://user:secret@127.0.0.1:9/x", "hub: 127.0.0.1:9 (HF_ENDPOINT)"),
 }

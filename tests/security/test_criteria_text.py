@@ -122,7 +122,7 @@ def test_a_file_that_is_no_file_is_refused(suffix: str, tmp_path: Path) -> None:
     folder.mkdir()
     large.write_text("#" * (LARGEST + 1))
     assert "it is not a regular file" in sentences(pipe)[0]
-    assert "cannot be read (Is a directory)" in sentences(folder)[0]
+    assert "cannot be read (it is a folder)" in sentences(folder)[0]
     assert "it is larger than 1,000,000 bytes" in sentences(large)[0]
     assert "it is not a regular file" in sentences(Path("/dev/zero"))[0]
     assert sentences(tmp_path / ("a" * 300))

@@ -79,7 +79,8 @@ def test_an_image_that_is_a_pipe_is_not_waited_for(
 
 def test_a_cohort_that_is_no_folder_is_said_to_be_that(tmp_path: Path, folder: Path) -> None:
     as_pipe(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", folder / "manifest.csv"):
+    (folder / "cohort.toml").write_text("k = 5\n")
+    for place in (tmp_path / "pipe", folder / "cohort.toml"):
         with pytest.raises(CohortError, match="is a file, neither a folder nor parquet"):
             view_designs(str(place))
 
