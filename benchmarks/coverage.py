@@ -294,7 +294,7 @@ def scenarios() -> list[Scenario]:
         Scenario("robustness index", "cases of 2 slides, almost equal", index(twins, 9)),
         Scenario("robustness index", "4 cases of 3 slides a cell", index(few_cases, 9)),
         Scenario("(not claimed)", "index, cases of 2 slides not known", by_slide(cases, 9)),
-        Scenario("(not claimed)", "index, cases of 2 almost equal slides not known", by_slide(twins, 9)),
+        Scenario("(not claimed)", "index, cases of 2 equal, not known", by_slide(twins, 9)),
         Scenario("(not used)", "slides drawn as queries alone", queries_alone(MANY, 11)),
     ]
     clusters = Design(slides=6, patches=8, biology=2.0, center=0.7, slide=0.5)
