@@ -308,7 +308,7 @@ def scenarios() -> list[Scenario]:
             ("clusters are centers", replace(clusters, biology=0.7, center=2.0)),
             ("unstable: biology or centers by chance", replace(clusters, biology=2.2, center=2.2)),
             ("unstable: mostly biology", replace(clusters, biology=2.2, center=1.9)),
-            ("clusters are biology, cases of 2 slides", clustered_cases),
+            ("biology, cases of 2 slides", clustered_cases),
             ("9 combinations: biology", replace(clusters, classes=3, centers=3)),
             ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
