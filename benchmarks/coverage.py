@@ -291,7 +291,7 @@ def scenarios() -> list[Scenario]:
         Scenario("robustness index", "cases of 2 slides, almost equal", index(twins, 9)),
         Scenario("robustness index", "4 cases of 3 slides a cell", index(few_cases, 9)),
         Scenario("(not claimed)", "index, cases of 2 slides not known", by_slide(cases, 9)),
-        Scenario("(not claimed)", "index, cases of 2 almost equal slides not known", by_slide(twins, 9)),
+        Scenario("(not claimed)", "index, cases of 2 equal, not known", by_slide(twins, 9)),
         Scenario("(not used)", "slides drawn as queries alone", queries_alone(MANY, 11)),
     ]
     clusters = Design(slides=6, patches=8, biology=2.0, center=0.7, slide=0.5)
@@ -305,7 +305,7 @@ def scenarios() -> list[Scenario]:
             ("clusters are centers", replace(clusters, biology=0.7, center=2.0)),
             ("unstable: biology or centers by chance", replace(clusters, biology=2.2, center=2.2)),
             ("unstable: mostly biology", replace(clusters, biology=2.2, center=1.9)),
-            ("clusters are biology, cases of 2 slides", clustered_cases),
+            ("biology, cases of 2 slides", clustered_cases),
             ("9 combinations: biology", replace(clusters, classes=3, centers=3)),
             ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
