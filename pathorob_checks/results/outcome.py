@@ -43,6 +43,7 @@ def summarize(
     other_failures: Sequence[str] = (),
     problems: Sequence[str] = (),
     require_complete: bool = False,
+    allowed_by: str | None = None,
 ) -> Summary:
     """The run in one line.
 
@@ -53,6 +54,7 @@ def summarize(
     other_failures : ids of failed tests that are neither checks nor integrity checks.
     problems : sentences about what went wrong with the run itself.
     require_complete : whether leaving out a required criterion or an integrity check is an error.
+    allowed_by : the name of the profile, if it lets an inconclusive verdict end with 0.
     """
     count = Counter(check.verdict for check in checks)
     total, measured = completeness.planned, completeness.measured
@@ -102,7 +104,8 @@ def summarize(
     if count[Verdict.INCONCLUSIVE]:
         undecided = _named([check for check in checks if check.verdict is Verdict.INCONCLUSIVE])
         number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
-        text = f"{number} undecided: {undecided}{rest('inconclusive')}"
+        allowed = f", allowed by profile {printable(allowed_by)}" if allowed_by else ""
+        text = f"{number} undecided{allowed}: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
     if not completeness.complete:
         met = f", {count[Verdict.PASS]} met" if measured else ""
