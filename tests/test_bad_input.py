@@ -69,7 +69,10 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
         ([FM, "--fm-cohort=tcga", "--fm-commercial"], ["--fm-commercial leaves nothing", "CC-BY-NC-SA-4.0"]),
         (["--fm=conch", "--fm-cohort=demo"], ["package", "conch", "python:module:factory"]),
         (["--fm=rudolfv-2", "--fm-cohort=demo"], ["--fm-trust-remote-code", "40 digits"]),
-        (["--fm=hibou-b", "--fm-cohort=demo"], ["needs transformers<5", "pip install"]),
+        (
+            ["--fm=hibou-b", "--fm-cohort=demo"],
+            ["needs transformers<5", "install pathorob-checks and"],
+        ),
         ([FM, "--fm-licensed=vit"], ["licensed", "--fm-commercial"]),
         ([FM, "--fm-commercial", "--fm-licensed=vit"], ["--fm-licensed=vit is no FM and no cohort"]),
         (["--fm=embeddings:nowhere", "--fm-cohort=demo"], ["embeddings:nowhere", "not a folder"]),

@@ -37,12 +37,12 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 
 
 def many_centers(folder: Path, centers: int) -> None:
-    """A cohort with as many centers, whose images are one file."""
+    """A cohort with as many centers and two slides of each class in them."""
     write_cohort(folder / "many", slides=1, patches=1)
     first = pd.read_csv(folder / "many" / "manifest.csv").iloc[0]
     rows = [
-        {**first, "medical_center": f"C{c}", "biological_class": k, "slide_id": f"C{c}{k}", "patch_id": p,
-         "subset": "ID", "image_path": f"images/{c}{k}{p}.png"}
+        {**first, "medical_center": f"C{c}", "biological_class": k, "slide_id": f"C{c}{k}{p % 2}",
+         "patch_id": p, "subset": "ID", "image_path": f"images/{c}{k}{p}.png"}
         for c in range(centers) for k in "AB" for p in range(8)
     ]  # fmt: skip
     for row in rows:

@@ -100,7 +100,7 @@ def test_an_optional_library_that_is_not_installed(
     )
     _with(config__json={"model_type": "dinov2"})(_vit(here))
     run = doctor("--fm=local-dir:fm", "--fm-cohort=slides")
-    assert "FAIL FM fm: local-dir:fm is a transformers model and transformers is not installed" in run.output
+    assert "FAIL FM fm: local-dir:fm is a model of transformers, which is not installed" in run.output
     assert "pip install 'pathorob-checks[transformers]'" in run.output
 
 
@@ -162,7 +162,7 @@ def _keep(where: Callable[[pd.DataFrame], pd.Series[bool]]) -> Callable[[pd.Data
 DESIGNS = {
     "no OOD patches": (
         _keep(lambda table: table.subset == "ID"),
-        "FAIL cohort slides: performance_drop_ood: cohort 'slides' has no out-of-domain patches",
+        "FAIL cohort slides: performance_drop_ood: the cohort has no out-of-domain patches",
     ),
     "two slides per cell": (
         _keep(lambda table: table.slide_id.str.extract(r"(\d+)$")[0].astype(int) < 2),

@@ -79,15 +79,12 @@ def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_says_how_many
     assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0].sentence
 
 
-def test_an_interval_over_repetitions_claims_nothing_about_other_slides():
-    repeated = drawn({"repetitions": 20}).model_copy(update={"drawn": "repetitions"})
+def test_an_interval_of_slides_and_repetitions_is_about_other_slides():
+    repeated = drawn({"A": 20}).model_copy(update={"drawn": "slides and repetitions"})
     [clear] = suspected(measured(resampling=repeated))
-    assert (
-        clear.sentence
-        == "other draws of training and test slides from this cohort would very probably fail too."
-    )
+    assert clear.sentence == "other slides from these centers would very probably fail too."
     [close] = suspected(measured(0.48, (0.44, 0.52), resampling=repeated))
-    assert "slides" not in close.sentence
+    assert "too few slides to decide" in close.sentence
 
 
 def test_an_interval_of_unknown_origin_claims_nothing_about_slides_or_repetitions():
@@ -97,11 +94,8 @@ def test_an_interval_of_unknown_origin_claims_nothing_about_slides_or_repetition
     assert close.sentence == "the interval is too wide to decide at this value."
 
 
-def test_an_interval_of_several_values_is_about_repetitions_if_any_of_them_is():
-    slides = measured()
-    repeated = measured(resampling=drawn({"A": 5}).model_copy(update={"drawn": "repetitions"}))
-    assert drawn_of([slides, slides]) == "slides"
-    assert drawn_of([slides, repeated]) == "repetitions"
+def test_an_interval_of_several_values_is_about_what_they_are_about():
+    assert drawn_of([measured(), measured()]) == "slides"
     assert drawn_of([measured(resampling=None)]) is None
 
 

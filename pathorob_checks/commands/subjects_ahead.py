@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
 from pathorob_checks.commands.findings import FAIL, PASS, WARN, Ahead, Finding
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
@@ -65,6 +65,7 @@ def _on_hub(repository: str, resolved: ResolvedModel, files: list[str], ahead: A
 def cohort(inputs: Inputs, name: str, ahead: Ahead) -> Iterator[Finding]:
     """Its tables, its images as far as they need no download, and its terms."""
     from pathorob_checks.cohorts import benchmark
+    from pathorob_checks.evaluation.facts import design_text
 
     subject = f"cohort {name}"
     commit = inputs.commit(name)
@@ -76,7 +77,10 @@ def cohort(inputs: Inputs, name: str, ahead: Ahead) -> Iterator[Finding]:
         needed = sum(hub.size_to_fetch(repository, commit, file.name, "dataset") for file in files)
         ahead.download += needed
         what = f" at {commit[:12]}; " + (f"{needed / 1e9:.2f} GB to download" if needed else "in the cache")
-    yield Finding(PASS, subject, f"{_design(loaded)}{what}")
+    whole, *classes = design_text(name, loaded)
+    yield Finding(PASS, subject, whole.removeprefix(f"cohort {printable(name)}: ") + what)
+    for line in classes:
+        yield Finding(PASS, subject, line.strip())
     for note in loaded.notes:
         remedy = (
             "leave --fm-metadata out for published values" if loaded.own_tables else "see that this is meant"
@@ -90,11 +94,6 @@ def cohort(inputs: Inputs, name: str, ahead: Ahead) -> Iterator[Finding]:
         if commit is None and loaded.license == "unknown":
             remedy = "write license and commercial into its cohort.toml"
         yield Finding(WARN, subject, f"license {loaded.license}: {terms}", remedy)
-
-
-def _design(loaded: Cohort) -> str:
-    """How much of a cohort there is."""
-    return counted(len(loaded), "patch", "patches")
 
 
 def given(inputs: Inputs, subject: Subject) -> Iterator[Finding]:

@@ -106,6 +106,7 @@ def results_of(
         other_failures=failures,
         problems=problems,
         require_complete=evaluation.require_complete,
+        allowed_by=None if terms.profile.inconclusive == "fail" else terms.profile.name,
     )
     measured = {check.metric for check in checks}
     return Results(

@@ -301,7 +301,7 @@ def performance_drop(
         outcomes = list(work)
     chosen = [outcome.regularisation for outcome in outcomes]
     trains = np.zeros(len(units.names), dtype=bool)
-    trains[units.codes[(patches.subset != "OOD").to_numpy()]] = True
+    trains[units.codes[~read.outside]] = True
     names: dict[str, Any] = {"classes": classes, "centers": centers, "slides": slides, "units": units}
     inside, outside = (
         Predictions(rows=rows, **parts, **names, trains=trains)

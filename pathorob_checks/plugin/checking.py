@@ -41,8 +41,6 @@ class Checking:
 
         check = self.gate.evaluation.integrity(self.subject, name)
         self._record(self.gate.message_of_integrity(check))
-        for figure, number in check.figures.items():
-            self.item.user_properties.append((f"pathorob_checks.{figure}", number))
         conclude_integrity(check, self.gate.told_once(self.item.nodeid, check.reason, "fails"))
 
     def measure(self, metric_or_criterion: str | Criterion, **settings: Any) -> Measurement:
@@ -98,11 +96,6 @@ class Checking:
         judged = self.gate.evaluation.judge(self.item.nodeid, self.subject, criterion, measurement)
         place = len(self.item.stash.get(RECORDS, ()))
         self._record(self.gate.message_of_check(judged, place))
-        for name in ("metric", "value", "bound", "verdict"):
-            value = getattr(judged, name)
-            self.item.user_properties.append(
-                (f"pathorob_checks.{name}", str(value) if name == "verdict" else value)
-            )
         conclude(judged, profile.inconclusive, self.gate.width)
 
     def _record(self, message: str) -> None:

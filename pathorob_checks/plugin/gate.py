@@ -27,6 +27,7 @@ from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
+from pathorob_checks.plugin import properties
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.parametrizing import uses
@@ -284,6 +285,15 @@ def all_passed(messages: Iterable[str]) -> bool:
     made = [Message.model_validate_json(text) for text in messages]
     records = [one.check or one.integrity for one in made]
     return all(record is not None and record.verdict is Verdict.PASS for record in records)
+
+
+def properties_of(messages: Iterable[str]) -> list[properties.Property]:
+    """What a reader of a JUnit file is told of a test's records."""
+    made = [Message.model_validate_json(text) for text in messages]
+    return [
+        *(one for message in made if message.check for one in properties.of_check(message.check)),
+        *(one for message in made if message.integrity for one in properties.of_integrity(message.integrity)),
+    ]
 
 
 @contextmanager

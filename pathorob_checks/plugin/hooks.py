@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
+from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, properties, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import add_options
@@ -147,7 +147,7 @@ def pytest_runtest_makereport(
     gate = item.config.stash.get(GATE, None)
     if gate is None:
         return report
-    from pathorob_checks.plugin.gate import all_passed, messages_of
+    from pathorob_checks.plugin.gate import all_passed, messages_of, properties_of
 
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, PathorobChecksError):
@@ -160,6 +160,9 @@ def pytest_runtest_makereport(
         setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
     if messages:
         setattr(report, REPORT_ATTRIBUTE, messages)
+        told = properties_of(messages)
+        item.user_properties += told  # for the reports that follow
+        report.user_properties += told
     return report
 
 
@@ -235,7 +238,7 @@ class Listener:
         """Write the results file; what was lost or not measured does not end with 0."""
         if ending.shows_only(session.config):
             return
-        self.gate.finish()
+        properties.add_to_suite(session.config, self.gate.finish())
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.gate.exit_code()
 

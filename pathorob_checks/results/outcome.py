@@ -45,6 +45,7 @@ def summarize(
     problems: Sequence[str] = (),
     require_complete: bool = False,
     releases: Sequence[Release] = (),
+    allowed_by: str | None = None,
 ) -> Summary:
     """The run in one line.
 
@@ -56,6 +57,7 @@ def summarize(
     problems : sentences about what went wrong with the run itself.
     releases : the verdicts on the FMs, which decide on the checks of the profile.
     require_complete : whether leaving out a required criterion or an integrity check is an error.
+    allowed_by : the name of the profile, if it lets an inconclusive verdict end with 0.
     """
     verdicts = effective_verdicts(checks, releases)
     count = Counter(verdicts)
@@ -106,7 +108,8 @@ def summarize(
     if count[Verdict.INCONCLUSIVE]:
         undecided = _named(_those(checks, verdicts, Verdict.INCONCLUSIVE))
         number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
-        text = f"{number} undecided: {undecided}{rest('inconclusive')}"
+        allowed = f", allowed by profile {printable(allowed_by)}" if allowed_by else ""
+        text = f"{number} undecided{allowed}: {undecided}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
     if not completeness.complete:
         met = f", {count[Verdict.PASS]} met" if measured else ""

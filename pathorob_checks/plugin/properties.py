@@ -1,0 +1,58 @@
+"""What a reader of JUnit files sees of a check: properties of its test case, and of the whole suite.
+
+A test that passes says nothing else there, so a check that is inconclusive and allowed would look like one
+that is met.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pathorob_checks.wording import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pathorob_checks.results.document import Check, IntegrityCheck
+    from pathorob_checks.results.results import Results
+
+Property = tuple[str, str]
+_PREFIX = "pathorob_checks."
+
+
+def of_check(check: Check) -> Iterator[Property]:
+    """What was measured, against what, and what came of it; nothing for what was not measured."""
+    fields: dict[str, Any] = {
+        "verdict": check.verdict,
+        "metric": check.metric,
+        "value": check.value,
+        "interval": None if check.interval is None else "[{}, {}]".format(*check.interval),
+        "bound": check.bound,
+        "direction": check.direction,
+        "reason": check.reason,
+    }
+    return _written(fields)
+
+
+def of_integrity(check: IntegrityCheck) -> Iterator[Property]:
+    """The verdict, and the figures that it follows from."""
+    return _written({"verdict": check.verdict, **check.figures, "reason": check.reason})
+
+
+def add_to_suite(config: pytest.Config, results: Results) -> None:
+    """Put the outcome of the run into pytest's JUnit file, if it writes one."""
+    terms = results.environment.criteria
+    fields = {"summary": results.summary, "criteria": terms.name, "digest": terms.digest}
+    for plugin in config.pluginmanager.get_plugins():
+        add = getattr(plugin, "add_global_property", None)
+        if add is not None:
+            for name, text in _written(fields):
+                add(name, text)
+
+
+def _written(fields: dict[str, Any]) -> Iterator[Property]:
+    for name, value in fields.items():
+        if value is not None and value != "":
+            yield _PREFIX + name, printable(str(value))

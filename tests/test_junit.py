@@ -1,0 +1,102 @@
+"""What a reader of `--junitxml` sees of each check beside the end of its test, and of the run."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from attack import INDEX, Attack
+
+from pathorob_checks.evaluation.measuring import Measuring
+from pathorob_checks.metrics.measurement import Measurement
+
+INDEX_TEST = "test_robustness_index"
+
+
+def properties(element: ET.Element) -> dict[str, str]:
+    found = [(one.get("name", ""), one.get("value", "")) for one in element.findall("./properties/property")]
+    assert len(dict(found)) == len(found)
+    return {name.removeprefix("pathorob_checks."): value for name, value in found}
+
+
+def junit(gate: Attack, *more: str, **options: Any) -> tuple[dict[str, ET.Element], dict[str, str]]:
+    """The test cases by name, and the properties of the suite; the run warns of nothing."""
+    done = gate.run("--junitxml=junit.xml", *more, **options)
+    assert "warning" not in done.output.lower(), done.output
+    assert done.results is not None
+    [suite] = ET.parse(gate.folder / "junit.xml").getroot()
+    criteria = done.results["environment"]["criteria"]
+    told = properties(suite)
+    assert told == {
+        "summary": done.results["summary"], "criteria": criteria["name"], "digest": criteria["digest"],
+    }  # fmt: skip
+    return {case.get("name", "").partition("[")[0]: case for case in suite.findall("testcase")}, told
+
+
+@pytest.mark.parametrize("more", [(), ("-n1",), ("-ojunit_family=xunit1",), ("-Werror",)])
+@pytest.mark.parametrize("fm", ["good", "bad"])
+def test_a_check_has_its_verdict_value_interval_and_bound(
+    fm: str, more: tuple[str, ...], small_gate: Attack
+) -> None:
+    cases, _ = junit(small_gate, *more, fm=f"embeddings:{fm}")
+    [check] = small_gate.terminal.results()["checks"]
+    lower, upper = check["interval"]
+    assert properties(cases[INDEX_TEST]) == {
+        "verdict": "pass" if fm == "good" else "fail",
+        "metric": "robustness_index",
+        "value": str(check["value"]),
+        "interval": f"[{lower}, {upper}]",
+        "bound": "0.5",
+        "direction": ">=",
+        "reason": check["reason"],
+    }
+    assert (cases[INDEX_TEST].find("failure") is None) == (fm == "good")
+    integrity = properties(cases["test_not_collapsed"])
+    assert integrity.keys() == {"verdict", "directions"}
+    assert integrity["verdict"] == "pass"
+    assert properties(cases["test_same_as_stored"])["verdict"] == "skipped"
+
+
+@pytest.mark.parametrize("does", ["warn", "xfail", "fail"])
+def test_an_inconclusive_check_does_not_look_as_if_it_were_met(
+    does: str, small_gate: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Measuring.value
+
+    def undecided(self: Measuring, *arguments: Any, **settings: Any) -> Measurement:
+        return replace(measure(self, *arguments, **settings), value=0.5, interval=(0.4, 0.6))
+
+    monkeypatch.setattr(Measuring, "value", undecided)
+    small_gate.write("index.toml", INDEX.replace("[[", f'inconclusive = "{does}"\n[[', 1))
+    cases, suite = junit(small_gate)
+    told = properties(cases[INDEX_TEST])
+    assert (told["verdict"], told["value"], told["interval"]) == ("inconclusive", "0.5", "[0.4, 0.6]")
+    allowed = "" if does == "fail" else ", allowed by profile index-only"
+    assert suite["summary"].startswith(f"INCONCLUSIVE: 1 of 1 criterion undecided{allowed}: robustness index")
+    ends = {"warn": None, "xfail": "skipped", "fail": "failure"}[does]
+    assert [child.tag for child in cases[INDEX_TEST] if child.tag != "properties"] == ([ends] if ends else [])
+
+
+def test_what_could_not_be_measured_says_why(small_gate: Attack) -> None:
+    small_gate.write("index.toml", INDEX.replace("robustness_index", "performance_drop_ood"))
+    cases, _ = junit(small_gate)
+    told = properties(cases["test_performance_drop_ood"])
+    assert told["verdict"] == "error"
+    assert "too few slides" in told["reason"]
+    assert not {"value", "interval"} & told.keys()
+
+
+def test_several_checks_of_one_test_are_told_in_order(small_gate: Attack) -> None:
+    small_gate.write(
+        "test_mine.py",
+        "def test_mine(fm_measure, fm_check):\n"
+        "    for bound in (0.1, 0.2):\n"
+        "        fm_check(fm_measure('robustness_index'), at_least=bound)\n",
+    )
+    small_gate.run("--junitxml=junit.xml", "test_mine.py", fm="embeddings:good")
+    root = ET.parse(small_gate.folder / "junit.xml").getroot()
+    case = next(one for one in root.iter("testcase") if one.get("name", "").startswith("test_mine"))
+    bounds = [one.get("value") for one in case.iter("property") if one.get("name") == "pathorob_checks.bound"]
+    assert bounds == ["0.1", "0.2"]
