@@ -134,6 +134,7 @@ def test_a_hub_that_never_answers_is_asked_once(
         (refused_address(), "it refuses the connection"),
         ("http://no-such-host.invalid", "its name is not known to this machine's DNS"),
     ],
+    ids=["refused", "unknown"],  # an address that is refused has another port in every process
 )
 def test_a_hub_that_cannot_be_reached_fails(
     lone_terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str

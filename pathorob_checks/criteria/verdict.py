@@ -60,7 +60,7 @@ def written(value: float, bound: float, direction: str = ">=") -> tuple[str, str
     0.49996 against a bound of 0.5 must not be printed as `0.500` beside a FAIL.
     """
     for digits in range(3, 10):
-        texts = f"{value:.{digits}f}", f"{bound:.{digits}f}"
+        texts = f"{value:z.{digits}f}", f"{bound:z.{digits}f}"
         if meets(float(texts[0]), direction, float(texts[1])) == meets(value, direction, bound):
             return texts
     return repr(value), repr(bound)

@@ -18,7 +18,7 @@ from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text, wrapped
 from pathorob_checks.wording import counted, percent, printable, rounded_percent
 
-_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict")
+_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "criterion\nverdict")
 _ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
 _GAP = 2
 _NARROW_COHORT = 12
@@ -49,10 +49,24 @@ def render_results(results: ResultsDocument, width: int) -> str:
     environment = results.environment
     parts = [
         "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
+        render_releases(results, width),
         render_table(results.checks, width, source_of(environment.criteria), allowed=lets_pass(results)),
         render_sources(results.runs, environment.left_out, width),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def render_releases(results: ResultsDocument, width: int) -> str:
+    """The verdict on each FM as a whole, a sentence each."""
+    short = short_names(results.checks)
+    return "\n".join(
+        wrapped(
+            f"release verdict on {fm_and_method(short.get(one.fm, one.fm), one.method)}: {one.sentence}",
+            width=width,
+            indent="  ",
+        )
+        for one in results.releases
+    )
 
 
 def source_of(criteria: Terms) -> str:
