@@ -71,7 +71,8 @@ def _sentence(verdict: Verdict, family: str, criteria: int, missing: int, named:
     if verdict is Verdict.PASS:
         return f"PASS for these medical centers: {criteria} of {number} met"
     if verdict is Verdict.FAIL:
-        return f"FAIL for these medical centers: not met{corrected}: {named}"
+        missed = f"missed even{corrected}" if corrected else "not met"
+        return f"FAIL for these medical centers: {missed}: {named}"
     return f"INCONCLUSIVE for these medical centers: undecided{corrected}: {named}"
 
 
