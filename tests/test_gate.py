@@ -72,7 +72,7 @@ def test_an_explanation_uses_the_width_of_the_terminal(
 def test_two_workers_say_what_one_process_says(terminal: Terminal, slides: Path) -> None:
     arguments = ["--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-cohort={slides}"]
     alone = terminal.pytest(*arguments, "--fm-json=one.json", "-p", "no:xdist")
-    together = terminal.pytest(*arguments, "--fm-json=two.json", "-q", "-n2")
+    together = terminal.pytest(*arguments, "--fm-json=two.json", "-n2")
     assert alone.code == together.code
     one, two = terminal.results("one.json"), terminal.results("two.json")
     assert one["complete"]
