@@ -89,7 +89,8 @@ def settings_differences(
     note("inconclusive", _more(*strict), (before.inconclusive, after.inconclusive), "inconclusive")
     levels = before.confidence, after.confidence
     note("confidence", _confidence(before, after, among), levels, "confidence")
-    alone = [one.family == "none" for one in profiles]  # a correction turns failures into inconclusive ones
+    # A correction turns failures into inconclusive verdicts, which ends with 0 where those may pass.
+    alone = [one.family == "none" or one.inconclusive == "fail" for one in profiles]
     note("family", _more(*alone), (before.family, after.family), "family")
     needed = [one.pass_confidence or (1 + one.confidence) / 2 for one in profiles]
     passing = before.pass_confidence, after.pass_confidence

@@ -67,7 +67,7 @@ def unmet_needs(planned: Iterable[PlannedCheck], cohorts: Mapping[str, Cohort]) 
     return [
         Unmet(
             cohort=name,
-            criteria=tuple(one.id for one in those),
+            criteria=tuple(one.id for one in those if one.required) or tuple(one.id for one in those),
             required=any(one.required for one in those),
             problem=problem,
             remedy=remedy,

@@ -81,7 +81,7 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     sentence = f"too few {noun}s to decide at this value."
     if times >= 100:
         sentence = "the value is so close to the bound that only a far larger cohort could decide."
-    elif times > 1:
+    elif times > 1.5:
         sentence = f"too few {noun}s to decide; about {times:.2g} times as many would suffice at this value."
     return Suspect(kind="cohort", sentence=sentence)
 

@@ -196,7 +196,7 @@ def _student(sides: Sequence[Resampling], value: float, confidence: float) -> In
     variances, freedoms = [], []
     for side in sides:
         strata = Strata(side.cells, side.weights)
-        if strata.alone.all():
+        if strata.says_nothing(side.drawn):
             return None
         residuals = strata.residuals(np.array(side.effects))
         variances.append(float((residuals**2).sum()))

@@ -155,7 +155,7 @@ def difference(
             confidence=confidence,
         )
     strata = Strata(first.cells, first.weights)
-    if strata.alone.all():
+    if strata.says_nothing(first.drawn):
         return Difference(value=value, interval=None, note="", confidence=confidence)
     residuals = strata.residuals(effects)
     slopes = np.array([_slope(side) for side in (first, second)])

@@ -21,9 +21,10 @@ from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 
 _SLIDES_NAMED = 10
+_LEAST_NAMED = 5e-5  # an effect that is written with four decimals
 REPETITIONS_CELL = "repetitions"
 NOTE = (
-    "Student's t with the effects of every slide as test and as training slide: what other slides from the "
+    "Student's t with the effects of every {noun} in test and training: what other {noun}s from the "
     "same medical centers would show. {share} of its variance is the draw of {repetitions} repetitions; more "
     "of them narrow that part only."
 )
@@ -40,37 +41,52 @@ def drop_resampling(
     V = V_te + max(0, S) + W', where S is the variance by the training slides without products of a repetition
     or a test slide with itself, which are noise.
     """
-    cells = _cells_of_units(tested)
-    rows = np.bincount(tested.units.codes, minlength=len(tested.units.names)).astype(np.float64)
+    kept = _units_that_matter(effects, tested)
+    every_cell = _cells_of_units(tested)
+    cells = tuple(every_cell[unit] for unit in kept)
+    rows = np.bincount(tested.units.codes, minlength=len(tested.units.names))[kept].astype(np.float64)
     strata = Strata(cells, rows.tolist())
     repetitions = len(effects.drops)
     deviations = (effects.drops - effects.drops.mean()) / repetitions
     of_draws = float(effects.drops.var(ddof=1)) / repetitions
-    test, noise = _variance(strata, effects.test)
+    of_test, of_training = effects.test[:, kept], effects.training[:, kept]
+    test, noise = _variance(strata, of_test)
     left = max(0.0, of_draws - noise)
     if effects.through is None:
-        both = effects.test + effects.training
+        both = of_test + of_training
         variance, noise = _variance(strata, both)
         whole = max(variance - noise + of_draws, (test + left) / 2)
         slides = both.mean(axis=0) * _root(max(0.0, whole - left), variance)
     else:
-        variance, _ = _variance(strata, effects.training)
-        main = _main_effect(
-            strata, effects.through, _test_strata(cells, effects.tested), rows[effects.tested]
-        )
-        slides = effects.test.mean(axis=0) + effects.training.mean(axis=0) * _root(max(0.0, main), variance)
+        variance, _ = _variance(strata, of_training)
+        tested_cells = tuple(every_cell[unit] for unit in effects.tested)
+        tested_rows = rows[np.searchsorted(kept, effects.tested)]
+        main = _main_effect(strata, effects.through[:, kept], _strata_of(tested_cells), tested_rows)
+        slides = of_test.mean(axis=0) + of_training.mean(axis=0) * _root(max(0.0, main), variance)
+    names = [tested.units.names[unit] for unit in kept]
+    names += [f"repetition {number + 1}" for number in range(repetitions)]
     return Resampling(
         metric=metric,
         value=effects.value,
         scale="identity",
         drawn="slides and repetitions",
-        units=(*tested.units.names, *(f"repetition {number + 1}" for number in range(repetitions))),
+        units=(
+            *(tested.units.names[unit] for unit in kept),
+            *(f"repetition {number + 1}" for number in range(repetitions)),
+        ),
         cells=(*cells, *((REPETITIONS_CELL,),) * repetitions),
         effects=tuple(np.concatenate([slides, deviations * _root(left, of_draws)]).tolist()),
         weights=(*rows.tolist(), *(1.0,) * repetitions),
         least_error=effects.least_error,
         protocol=protocol,
     )
+
+
+def _units_that_matter(effects: DropEffects, tested: Predictions) -> Int64:
+    """Numbers of the units that are tested or can train, ascending."""
+    matters = tested.trains.copy()
+    matters[effects.tested] = True
+    return np.flatnonzero(matters)
 
 
 def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
@@ -97,10 +113,10 @@ def _root(part: float, whole: float) -> float:
     return float(np.sqrt(part / whole)) if whole > 0 else 0.0
 
 
-def _test_strata(cells: tuple[tuple[str, ...], ...], tested: Int64) -> Int64:
-    """(T,) number of the stratum of each test slide."""
-    strata = np.zeros(len(tested), dtype=np.int64)
-    for number, units in enumerate(Strata(tuple(cells[slide] for slide in tested)).units):
+def _strata_of(cells: tuple[tuple[str, ...], ...]) -> Int64:
+    """(T,) number of the stratum of each unit."""
+    strata = np.zeros(len(cells), dtype=np.int64)
+    for number, units in enumerate(Strata(cells).units):
         strata[units] = number
     return strata
 
@@ -149,7 +165,8 @@ def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str
     """Drop of each test center (balanced accuracy there) and class (recall), worst first.
 
     The ratio of the means over repetitions, minus 1, since in a group an accuracy of 0 can occur. Groups
-    whose mean at split 0 is 0, or that fewer than two repetitions test, are missing.
+    whose mean at split 0 is 0, or that fewer than two repetitions test, are missing. A group that is the
+    whole test has the drop of the domain.
     """
     return {
         "medical_center": _groups(metric, tested, tested.centers, confidence),
@@ -161,7 +178,8 @@ def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float)
     everything = np.unique(np.concatenate(tested.rows))
     measured = {}
     for number, name in enumerate(labels.names):
-        effects = drop_effects(tested, labels.codes == number)
+        chosen = labels.codes == number
+        effects = drop_effects(tested, None if chosen[everything].all() else chosen)
         if effects is not None:
             measured[name] = drop_resampling(metric, effects, tested, {})
     together = 1 - (1 - confidence) / max(1, len(measured))
@@ -208,10 +226,11 @@ def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValu
     """The slides (or cases) that make the drop larger, as test or training slides, largest effect first."""
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
     noun = tested.units.noun
-    by_unit = effects[: len(tested.units.names)]
+    by_unit = dict(zip(resampling.units, effects, strict=True))
+    named = [(by_unit[name], unit) for unit, name in enumerate(tested.units.names) if name in by_unit]
     slides = []
-    for unit in np.argsort(by_unit, kind="stable")[:_SLIDES_NAMED]:
-        if by_unit[unit] >= 0:
+    for effect, unit in sorted(named)[:_SLIDES_NAMED]:
+        if effect > -_LEAST_NAMED:
             break
         rows = np.flatnonzero(tested.units.codes == unit)
         slides.append(
@@ -219,8 +238,8 @@ def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValu
                 slide_id=_names(tested.slides, rows),
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
-                value=float(by_unit[unit]),
-                meaning=f"an average {noun} instead would make the drop {-by_unit[unit]:.4f} smaller",
+                value=float(effect),
+                meaning=f"an average {noun} instead would make the drop {-effect:.4f} smaller",
             )
         )
     return tuple(slides)

@@ -57,7 +57,8 @@ def interval_of(
     Returns
     -------
     tuple of float, or None
-        The two ends on the metric's scale; None where no unit has another one in its cell.
+        The two ends on the metric's scale; None where no unit has another one in its cell, and for drops
+        where some unit has none.
 
     Notes
     -----
@@ -87,7 +88,7 @@ def intervals_of(
 ) -> list[tuple[float, float] | None]:
     """`interval_of` at several confidences, from the same draws."""
     strata = Strata(resampling.cells, resampling.weights)
-    if strata.alone.all():
+    if strata.says_nothing(resampling.drawn):
         return [None] * len(confidences)
     residuals = strata.residuals(np.array(resampling.effects))
     place, freedom = to_scale(resampling.value, resampling.scale), strata.degrees_of_freedom(residuals)

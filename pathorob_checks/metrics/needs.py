@@ -12,6 +12,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import choose
 from pathorob_checks.metrics.labelled import PatchLabels, read_labels
 from pathorob_checks.metrics.neighborhood_size import lists_of
+from pathorob_checks.metrics.strata import Strata
 from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def index_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval:
     lists = lists_of(read, read.slides, read.are_paired if paired is None else paired)
     lists.reach(settings.get("k"), settings.get("largest_k"))
     if interval:
-        _need_two_slides(read, metric)
+        _need_two_units(read, metric)
 
 
 def clustering_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
@@ -45,7 +46,7 @@ def clustering_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, inte
         )
         refuse_few_patches(there, names, max(settings["clusters"]))
     if interval:
-        _need_two_slides(read, metric)
+        _need_two_units(read, metric)
 
 
 def refuse_few_patches(patches: int, names: str, most_clusters: int) -> None:
@@ -67,8 +68,29 @@ def refuse_no_combination(pairs: object) -> None:
         )
 
 
-def drop_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:  # noqa: ARG001
-    """Raise MetricError where no performance drop has a value; repetitions always give an interval."""
+def drop_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
+    """Raise MetricError where no performance drop has a value, or with `interval` none with an interval."""
+    _need_drops(read_labels(patches, "performance_drop").in_domain("performance_drop"), interval=interval)
+    _need_schedule(patches, settings)
+
+
+def outside_needs(
+    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
+) -> None:
+    """As `drop_needs` with the out-of-domain patches, of which there must be some."""
+    read = read_labels(patches, "performance_drop")
+    if not read.outside.any():
+        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
+    _need_drops(read, interval=interval)
+    _need_schedule(patches, settings)
+
+
+def _need_drops(read: PatchLabels, *, interval: bool) -> None:
+    if interval:
+        _need_two_units(read, "performance_drop", of_every_cell=True)
+
+
+def _need_schedule(patches: pd.DataFrame, settings: Mapping[str, Any]) -> None:
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.schedules import published_schedule
 
@@ -87,15 +109,27 @@ def _in_domain(patches: pd.DataFrame, metric: str) -> PatchLabels:
     return read
 
 
-def _need_two_slides(read: PatchLabels, metric: str) -> None:
-    """Refuse one slide per class and center: nothing says how much slides differ."""
-    assert read.slides is not None  # noqa: S101 (they are needed)
-    codes = (read.slides.codes, read.classes.codes, read.centers.codes)
-    standing = np.unique(np.stack(codes, axis=1), axis=0)
-    cells = np.unique(standing[:, 1:], axis=0)
-    if len(cells) == len(standing) == len(read.slides):
-        raise MetricError(
-            f"{metric}: every biological class has only 1 slide in each medical center, 2 are needed for an "
-            "interval",
-            remedy='add slides, or judge the value alone with rule = "point"',
-        )
+def _need_two_units(read: PatchLabels, metric: str, *, of_every_cell: bool = False) -> None:
+    """Refuse where a class has one slide (or case) in a center: nothing says how such ones differ.
+
+    The metrics that count neighbors and clusters do without some cells, a drop tests every one.
+    """
+    assert read.units is not None  # noqa: S101 (they are needed)
+    cell = read.centers.codes * len(read.classes) + read.classes.codes
+    standing = np.unique(np.stack([read.units.codes, cell]), axis=1)
+    cells: list[list[str]] = [[] for _ in read.units.names]
+    for unit, number in standing.T:
+        cells[unit].append(str(number))
+    alone = Strata(tuple(map(tuple, cells))).alone
+    if not (alone.any() if of_every_cell else alone.all()):
+        return
+    noun = read.units.noun
+    if alone.all():
+        where = f"every biological class has only 1 {noun} in each medical center"
+    else:
+        center, cls = divmod(int(cells[int(np.flatnonzero(alone)[0])][0]), len(read.classes))
+        where = f"{read.classes.names[cls]} of {read.centers.names[center]} has only 1 {noun}"
+    raise MetricError(
+        f"{metric}: {where}, 2 are needed for an interval",
+        remedy=f'add {noun}s, or judge the value alone with rule = "point"',
+    )

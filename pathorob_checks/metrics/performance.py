@@ -33,7 +33,7 @@ from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
-from pathorob_checks.metrics.needs import drop_needs
+from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
@@ -60,8 +60,9 @@ class PerformanceDrop:
         Mean drop over repetitions, in-domain.
     ood_drop : float or None
         Mean drop over repetitions, out-of-domain; None without out-of-domain patches.
-    id_interval : tuple of (float, float)
-        For other slides from the same medical centers, at `confidence`.
+    id_interval : tuple of (float, float) or None
+        For other slides from the same medical centers, at `confidence`; None where a center and class has
+        only one slide (or case) to learn from.
     ood_interval : tuple of (float, float) or None
         The same, out-of-domain.
     id_accuracies : (splits, repetitions) ndarray of float64
@@ -120,7 +121,7 @@ class PerformanceDrop:
 
     id_drop: float
     ood_drop: float | None
-    id_interval: tuple[float, float]
+    id_interval: tuple[float, float] | None
     ood_interval: tuple[float, float] | None
     id_accuracies: Float64
     ood_accuracies: Float64 | None
@@ -422,7 +423,7 @@ class _Domain:
 
     accuracies: Float64
     resampling: Resampling
-    interval: Interval
+    interval: Interval | None
 
 
 def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
@@ -436,13 +437,13 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
     return _Domain(
         accuracies=effects.accuracies,
         resampling=resampling,
-        interval=interval_of(resampling, confidence=confidence) or (resampling.value, resampling.value),
+        interval=interval_of(resampling, confidence=confidence),
     )
 
 
 def _interval_note(resampling: Resampling) -> str:
     share = rounded_percent(draws_share(resampling))
-    return NOTE.format(share=share, repetitions=resampling.protocol["repetitions"])
+    return NOTE.format(share=share, noun=resampling.noun, repetitions=resampling.protocol["repetitions"])
 
 
 def _meaning(where: str, value: float) -> str:
@@ -452,15 +453,6 @@ def _meaning(where: str, value: float) -> str:
         f"its training data {'than' if value else 'as'} if its training data are balanced (mean over the "
         "training splits)"
     )
-
-
-def _needs_outside(
-    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
-) -> None:
-    """As `drop_needs`, and out-of-domain patches."""
-    if not read_labels(patches, METRIC).outside.any():
-        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
-    drop_needs(patches, settings, interval=interval)
 
 
 _COMPUTATION = Computation(
@@ -496,7 +488,7 @@ def _drop(
         ),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
-        needs=drop_needs if missing is None else partial(_needs_outside, name, missing),
+        needs=drop_needs if missing is None else partial(outside_needs, name, missing),
         missing=missing,
         published=partial(published_scores, name),
     )

@@ -72,6 +72,10 @@ class Strata:
             alone[units] = 1 - hat.diagonal() < _ALONE
         return alone
 
+    def says_nothing(self, drawn: str) -> bool:
+        """Whether the units give no interval: all are alone, or one is in a drop, which tests all of them."""
+        return bool(self.alone.all() if drawn == "slides" else self.alone.any())
+
     def residuals(self, effects: Float64) -> Float64:
         """What is left of (units, ...) effects, so scaled that the sum of squares is their sum's variance.
 
