@@ -58,8 +58,8 @@ def document(checks=None, **changes):
 def test_a_results_file_has_exactly_the_documented_keys():
     content = json.loads(document().to_json())
     assert set(content) == {
-        "schema", "created", "complete", "outcome", "summary", "environment", "metrics", "runs", "checks",
-        "integrity", "other_failures", "problems",
+        "schema", "created", "complete", "outcome", "summary", "environment", "metrics", "runs",
+        "releases", "checks", "integrity", "other_failures", "problems",
     }  # fmt: skip
     assert content["schema"] == "pathorob-checks/results/2"
     assert content["created"] == "2026-03-01T10:00:00Z"

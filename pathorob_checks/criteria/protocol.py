@@ -23,7 +23,7 @@ def protocol_of(
     return {
         "confidence": profile.confidence,
         "metrics": {
-            name: computations[name].protocol_with(profile.settings_of(computations[name]))
+            name: {**computations[name].protocol, **profile.settings_of(computations[name])}
             for name in sorted(computations)
         },
         "cohorts": {name: dict(views[name]) for name in sorted(views)},

@@ -99,11 +99,7 @@ class Computation:
     @property
     def protocol(self) -> dict[str, Any]:
         """Version and settings, as a run's digest covers them."""
-        return self.protocol_with(self.settings)
-
-    def protocol_with(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """As `protocol`, with other settings."""
-        return {"version": self.version, **settings}
+        return {"version": self.version, **self.settings}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,10 +70,7 @@ def drop_resampling(
         value=effects.value,
         scale="identity",
         drawn="slides and repetitions",
-        units=(
-            *(tested.units.names[unit] for unit in kept),
-            *(f"repetition {number + 1}" for number in range(repetitions)),
-        ),
+        units=tuple(names),
         cells=(*cells, *((REPETITIONS_CELL,),) * repetitions),
         effects=tuple(np.concatenate([slides, deviations * _root(left, of_draws)]).tolist()),
         weights=(*rows.tolist(), *(1.0,) * repetitions),

@@ -18,7 +18,7 @@ from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text, wrapped
 from pathorob_checks.wording import counted, percent, printable, rounded_percent
 
-_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "criterion\nverdict")
+_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict\n(each)")
 _ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
 _GAP = 2
 _NARROW_COHORT = 12

@@ -43,6 +43,9 @@ def _of_the_run(results: ResultsDocument) -> Iterator[str]:
         yield f"it counts {counts.integrity_recorded} integrity checks and holds {len(made)}"
     if results.complete != (counts.complete and not results.problems):
         yield f"it says complete: {str(results.complete).lower()}, and its records say the opposite"
+    lacking = [check.id for check in results.checks if check.interval is not None and check.p_value is None]
+    if results.releases and lacking:
+        yield f"{named(lacking, 'check', 'checks')} with an interval has no p-value"
     planned = {(release.fm, release.method): release.planned for release in results.releases}
     if releases_of(results.checks, planned, terms.profile) != results.releases:
         yield "its verdicts on the FMs do not follow from those on the criteria"
@@ -84,7 +87,7 @@ def _of_check(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
         yield "the interval's ends are in the wrong order"
     if check.resampling is not None:
         yield from _of_resampling(check, protocols)
-    if not _p_value_fits(check):
+    if check.p_value is not None and not _p_value_fits(check, check.p_value):
         yield f"the p-value {check.p_value:g} and the interval contradict each other"
     verdict = _judged(check)
     is_skipped = (check.verdict, verdict) == (Verdict.SKIPPED, Verdict.ERROR) and not check.required
@@ -114,16 +117,16 @@ def _of_resampling(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
         yield f"the interval does not follow from its {side.drawn}"
 
 
-def _p_value_fits(check: Check) -> bool:
+def _p_value_fits(check: Check, p_value: float) -> bool:
     """Whether the p-value is small just where the whole interval lies on one side of the bound."""
-    if check.p_value is None or check.interval is None or check.value is None:
-        return (check.p_value is None) == (check.interval is None)
+    if check.interval is None or check.value is None:
+        return False
     drift = check.drift or 0.0
     nearest = min(check.interval[0] - drift, check.value), max(check.interval[1] + drift, check.value)
     if min(abs(end - check.bound) for end in nearest) < _CLOSE:
         return True
     is_clear = not nearest[0] <= check.bound <= nearest[1]
-    return is_clear == (check.p_value <= (1 - (check.confidence or 0.95)) / 2)
+    return is_clear == (p_value <= (1 - (check.confidence or 0.95)) / 2)
 
 
 def _interval(check: Check) -> tuple[float, float] | None:
