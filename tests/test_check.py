@@ -58,7 +58,8 @@ def test_a_check_in_json_is_one_line_of_the_documented_keys():
     assert "\n" not in line
     assert set(content) == {
         "id", "fm", "method", "cohort", "metric", "criterion", "quantity", "group", "value", "interval",
-        "support", "confidence", "interval_note", "drift", "p_value", "bound", "direction", "rule", "verdict", "reason",
+        "support", "confidence", "interval_note", "drift", "p_value", "bound", "direction", "rule", "verdict",
+        "reason",
         "required", "registered", "minimum_support", "rationale", "source", "owner", "requirements", "label",
         "meaning", "remedies", "suspects", "baseline", "protocol", "cells", "slides", "groups", "resampling",
     }  # fmt: skip

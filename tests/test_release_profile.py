@@ -71,8 +71,9 @@ def test_values_that_say_nothing_are_refused(settings: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("before", "after", "change"),
     [
-        ({"family": "holm"}, {}, "tightened"),
-        ({}, {"family": "holm"}, "loosened"),
+        ({"family": "holm", "inconclusive": "warn"}, {"inconclusive": "warn"}, "tightened"),
+        ({"inconclusive": "warn"}, {"family": "holm", "inconclusive": "warn"}, "loosened"),
+        ({}, {"family": "holm"}, "reworded"),  # an inconclusive release fails as well
         ({}, {"pass_confidence": 0.95}, "loosened"),
         ({"pass_confidence": 0.95}, {"pass_confidence": 0.99}, "tightened"),
         ({}, {"worst_ood_center": True}, "tightened"),

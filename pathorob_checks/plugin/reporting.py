@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pathorob_checks.results.text import DEFAULT_WIDTH
+from pathorob_checks.results.text import DEFAULT_WIDTH, wrapped
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -64,10 +64,16 @@ class Reporting:
         lines += [
             f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}",
             f"digest: {terms.digest}",
-            *self._gate.cohorts(),
+            *(part for line in self._gate.cohorts() for part in self._wrapped(line)),
             *self._gate.announcements(),
         ]
         return list(map(printable, lines))
+
+    def _wrapped(self, line: str) -> list[str]:
+        """In lines that fit, each indented as it was or more."""
+        indent = " " * (len(line) - len(line.lstrip()))
+        width = self._gate.width
+        return wrapped(line, width=width, lead=indent, indent=f"{indent}  ").splitlines()
 
     def _end(self, results: Results, width: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Lines, each with how it looks; the terms are among them where pytest wrote no header (`-q`)."""

@@ -85,7 +85,7 @@ def test_the_profile_release_with_a_users_test_only(attack: Attack) -> None:
     write_embeddings(attack.folder / "good", rows_of(cohort))
     outcome = attack.run("test_mine.py", criteria="release", fm="embeddings:good")
     assert outcome.results is not None
-    assert len(outcome.results["checks"]) == 5, outcome.output
+    assert len(outcome.results["checks"]) == 6, outcome.output
 
 
 @pytest.fixture
