@@ -416,6 +416,7 @@ METRICS = (
                 "draws": DRAWS,
                 "seed": SEED_OF_DRAWS,
             },
+            version=2,  # unstable clusters have the interval of what they jump between
             work=work,
         ),
         lowest=-1.0,

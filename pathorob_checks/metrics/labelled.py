@@ -86,7 +86,11 @@ class PatchLabels:
         )
 
     def need_two(self, metric: str) -> None:
-        """Raise MetricError where there is only one class or center."""
+        """Raise MetricError where there is no patch, or only one class or center."""
+        if not len(self.rows):
+            raise MetricError(
+                f"{metric}: there are no patches to read", remedy="check the cohort's subset column"
+            )
         for column, found in (("biological_class", self.classes), ("medical_center", self.centers)):
             if len(found) < 2:
                 where = " in in-domain rows" if self.left_out else ""
