@@ -89,6 +89,8 @@ class PerformanceDrop:
         Name of the schedule.
     training_slides : int
         Number of slides in each training set.
+    classes : int
+        Number of biological classes.
     rows : int
         Number of patches.
 
@@ -138,6 +140,7 @@ class PerformanceDrop:
     confidence: float
     schedule: str
     training_slides: int
+    classes: int
     rows: int
 
     def measurements(self) -> dict[str, Measurement]:
@@ -186,6 +189,7 @@ class PerformanceDrop:
             "training_slides": self.training_slides,
             "cramers_v": [round(v, 6) for v in self.cramers_v],
             "repetitions": int(accuracies.shape[1]),
+            "chance": round(1 / self.classes, 6),
             "accuracy_by_split": [round(float(a), 6) for a in accuracies.mean(axis=1)],
         }
 
@@ -341,6 +345,7 @@ def performance_drop(
         confidence=confidence,
         schedule=schedule.name,
         training_slides=int(np.sum(schedule.training_slides[0])),
+        classes=len(classes.names),
         rows=len(array),
     )
 

@@ -15,6 +15,7 @@ from pathorob_checks.report.sources import render_sources
 from pathorob_checks.results.document import Check, ResultsDocument, Terms
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.remarks import remarks
 from pathorob_checks.results.text import interval_text, wrapped
 from pathorob_checks.wording import counted, percent, printable, rounded_percent
 
@@ -110,6 +111,9 @@ def render_table(
             wrapped(f"(allowed): {source or 'the criteria'} lets an inconclusive verdict pass.", width=width)
         )
     blocks += _neighborhoods(ordered, width, unbroken)
+    if noted := remarks(ordered):
+        lines = (wrapped(f"- {sentence}", width=width, indent="  ") for sentence in noted)
+        blocks.append("\n".join(["At chance:", *lines]))
     blocks.append(_bounds(ordered, width, source))
     blocks += _reasons(ordered, width)
     return "\n\n".join(blocks)
