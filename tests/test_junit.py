@@ -94,9 +94,7 @@ def test_an_inconclusive_check_does_not_look_as_if_it_were_met(
     assert [child.tag for child in cases[INDEX_TEST] if child.tag != "properties"] == ([ends] if ends else [])
 
 
-def test_what_could_not_be_measured_says_why(
-    small_gate: Attack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_could_not_be_measured_says_why(small_gate: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_value(*_: Any, **__: Any) -> Measurement:
         raise MetricError("robustness_index: too few slides", remedy="add slides")
 
