@@ -6,6 +6,7 @@ It is also read by `pytest --fm=SPEC` in a checkout, so nothing heavy is importe
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import sys
@@ -51,6 +52,25 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cohort_folders import write_cohort
 
     return write_cohort(tmp_path_factory.mktemp("data") / "slides")
+
+
+@pytest.fixture(scope="session")
+def code_of_repositories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of this session that transformers copies the code of repositories to and imports it from.
+
+    Every test that runs such code in this process needs it: a package `transformers_modules` is imported from
+    one folder only, the first in `sys.path`, and without the fixture that is a folder in the user's home.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("code"))
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", folder)
+        patch.setattr(sys, "path", [folder, *sys.path])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
+            patch.delitem(sys.modules, name)
+        yield
 
 
 @pytest.fixture

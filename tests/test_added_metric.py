@@ -150,11 +150,11 @@ def test_a_metric_of_another_package_is_a_metric_like_any_other(folder: Terminal
     # rows of the table, and the summary
     assert "center leak, worst center" in text
     assert "FAIL: 1 of 2 criteria not met: center leak " in text
-    # an explanation: value, meaning, weakest cell (the highest here) and remedy
+    # an explanation: value, meaning, weakest cells (the highest here) and remedy
     assert "above the bound 0.300" in text
     assert "of the patches have a nearest neighbor from their own center." in text
-    assert "What to do: Start with the slides of" in text
-    assert "Normalize the stain." in text
+    assert "tumor of north and tumor of south are equally weak: 0.625" in text
+    assert "What to do: Start with north or south, which are equally weak. Normalize the stain." in text
     # entries in the results file
     results = folder.results("old.json")
     value, worst = results["checks"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import FEWEST_STEPS, GeneralSchedule, general_schedule
 from pathorob_checks.metrics.schedules import Repetition, cramers_v
+from pathorob_checks.wording import counted
 
 Cell = tuple[str, str]  # center, class
 REPETITIONS = 2
@@ -248,7 +249,8 @@ def filled(counts: dict[Cell, int], prefix: str = "") -> pd.DataFrame:
 
 
 def lacking(error: MetricError) -> dict[Cell, int]:
-    return {(center, cls): int(number) for cls, center, _, number in LACKS.findall(str(error))}
+    found = LACKS.findall(str(error))
+    return {(center, cls): int(needed) - int(has) for cls, center, has, needed in found}
 
 
 @settings(max_examples=25)
@@ -263,7 +265,10 @@ def test_adding_exactly_the_slides_that_the_error_names_is_enough(counts: dict[C
         reject()  # a few of these counts are enough
     assert "too few slides for 5 training splits" in message
     assert missing
-    assert all(f"{cls} in {center} has {counts[center, cls]} and" in message for center, cls in missing)
+    assert all(
+        f"{cls} in {center} has {counted(counts[center, cls], 'slide')}, " in message
+        for center, cls in missing
+    )
     enough = {cell: count + missing.get(cell, 0) for cell, count in counts.items()}
     assert general_schedule(filled(enough), repetitions=REPETITIONS).training_slides
     for cell in sorted(missing)[:2]:  # and one slide less is not enough

@@ -370,7 +370,8 @@ def test_a_damaged_table_in_the_cache_is_downloaded_again(web: Web, metadata: Pa
 def test_the_error_without_table_and_server_has_workarounds(web: Web, tmp_path: Path) -> None:
     web.failures = 99
     with pytest.raises(
-        CohortError, match=r"cannot be downloaded \(HTTP 503\); .*--fm-metadata=DIR"
+        CohortError,
+        match=r"cannot be downloaded \(HTTP 503\); .* --fm-metadata, or set PATHOROB_CHECKS_METADATA_URL ",
     ) as caught:
         web.tables(tmp_path, "camelyon.csv", b"").content("camelyon.csv")
     assert "127.0.0.1" not in str(caught.value)

@@ -196,4 +196,4 @@ def test_a_run_draws_the_cases_of_the_manifest(tmp_path: Path) -> None:
     ).checks
     assert check.resampling is not None
     assert len(check.resampling.units) == 12
-    assert "the cases show no variation" in check.interval_note
+    assert "12 cases are drawn with replacement" in check.interval_note

@@ -101,7 +101,7 @@ def test_an_optional_library_that_is_not_installed(
     _with(config__json={"model_type": "dinov2"})(_vit(here))
     run = doctor("--fm=local-dir:fm", "--fm-cohort=slides")
     assert "FAIL FM fm: local-dir:fm is a model of transformers, which is not installed" in run.output
-    assert "pip install 'pathorob-checks[transformers]'" in run.output
+    assert "install it with pip install 'transformers>=5.23'" in run.output
 
 
 def test_code_of_a_repository_is_refused_as_by_a_run(lone_terminal: Terminal, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attack import INDEX, Attack
 
+from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measuring
 from pathorob_checks.metrics.measurement import Measurement
 
@@ -45,6 +46,9 @@ def test_a_check_has_its_verdict_value_interval_and_bound(
     lower, upper = check["interval"]
     assert properties(cases[INDEX_TEST]) == {
         "verdict": "pass" if fm == "good" else "fail",
+        "criterion": "index",
+        "fm": fm,
+        "cohort": "coh",
         "metric": "robustness_index",
         "value": str(check["value"]),
         "interval": f"[{lower}, {upper}]",
@@ -54,9 +58,20 @@ def test_a_check_has_its_verdict_value_interval_and_bound(
     }
     assert (cases[INDEX_TEST].find("failure") is None) == (fm == "good")
     integrity = properties(cases["test_not_collapsed"])
-    assert integrity.keys() == {"verdict", "directions"}
+    assert integrity.keys() == {"verdict", "fm", "cohort", "directions"}
+    assert (integrity["fm"], integrity["cohort"]) == (fm, "coh")
     assert integrity["verdict"] == "pass"
     assert properties(cases["test_same_as_stored"])["verdict"] == "skipped"
+
+
+def test_a_check_names_its_worst_group_and_the_requirements_it_serves(small_gate: Attack) -> None:
+    more = 'group = "worst-center"\nrequirements = ["SRS-12", "RISK-3"]\n'
+    small_gate.write("index.toml", INDEX + more)
+    cases, _ = junit(small_gate)
+    [check] = small_gate.terminal.results()["checks"]
+    told = properties(cases[INDEX_TEST])
+    assert check["group"] in {"north", "south"}
+    assert (told["group"], told["requirements"]) == (check["group"], "SRS-12 RISK-3")
 
 
 @pytest.mark.parametrize("does", ["warn", "xfail", "fail"])
@@ -79,10 +94,13 @@ def test_an_inconclusive_check_does_not_look_as_if_it_were_met(
     assert [child.tag for child in cases[INDEX_TEST] if child.tag != "properties"] == ([ends] if ends else [])
 
 
-def test_what_could_not_be_measured_says_why(small_gate: Attack) -> None:
-    small_gate.write("index.toml", INDEX.replace("robustness_index", "performance_drop_ood"))
+def test_what_could_not_be_measured_says_why(small_gate: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_value(*_: Any, **__: Any) -> Measurement:
+        raise MetricError("robustness_index: too few slides", remedy="add slides")
+
+    monkeypatch.setattr(Measuring, "value", no_value)
     cases, _ = junit(small_gate)
-    told = properties(cases["test_performance_drop_ood"])
+    told = properties(cases[INDEX_TEST])
     assert told["verdict"] == "error"
     assert "too few slides" in told["reason"]
     assert not {"value", "interval"} & told.keys()

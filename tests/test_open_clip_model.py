@@ -21,12 +21,12 @@ from tiny_recipes import make_recipe
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import recipes as table
-from pathorob_checks.models.loading import files_of, resolve
+from pathorob_checks.models.loading import ModelSettings, files_of, resolve
 from pathorob_checks.models.spec import parse_spec
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("open_clip") is None,
-    reason="open_clip is not installed: pip install 'pathorob-checks[open-clip]'",
+    reason="open_clip is not installed: pip install 'open-clip-torch>=3.0'",
 )
 pytestmark = installed
 
@@ -210,7 +210,7 @@ def test_files_that_make_no_model_are_an_error_of_one_sentence(
 
 @pytest.mark.parametrize("pooling", ["clsmean", "cls", "mean"])
 def test_there_is_no_pooling_of_tokens(clip: Path, pooling: str) -> None:
-    with pytest.raises(ModelError, match="for this model choose pooled"):
+    with pytest.raises(ModelError, match="for this model choose --fm-pooling=pooled"):
         load(clip, pooling=pooling)
 
 
@@ -231,7 +231,7 @@ def test_a_repository_gives_its_config_and_weights_alone(clip: Path, monkeypatch
     (clip / "pytorch_model.bin").write_bytes(b"of another library")
     fetched = hub_of_folders(monkeypatch, {"lab/clip": clip})
     resolved = resolve(parse_spec("hf-hub:lab/clip"), "fm")
-    assert files_of(resolved) == [CONFIG, WEIGHTS]
+    assert files_of(resolved, ModelSettings()) == [CONFIG, WEIGHTS]
     fetched.clear()
     prepared = prepare_spec("hf-hub:lab/clip")
     assert set(fetched) == {CONFIG, WEIGHTS}
@@ -295,10 +295,11 @@ def test_without_a_config_the_recipes_architecture_is_built(
         served(recipe_of_clip(architecture="ViT-none"))
 
 
-def test_without_the_library_the_extra_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_requirement(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "open_clip" else find(name))
     with pytest.raises(
-        ModelError, match=r"open_clip, which is not installed; pip install 'pathorob-checks\[open-clip\]'"
+        ModelError,
+        match=r"open_clip, which is not installed; .*pip install 'open-clip-torch>=3\.0'",
     ):
         prepare_folder(clip)

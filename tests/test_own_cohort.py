@@ -168,6 +168,17 @@ def test_a_slide_in_two_medical_centers_is_reported(form: str, write: Write, pat
     assert_mentions(problem(write(patches)), where, "slide 'ANA' is in two medical centers", "'A'", "'B'")
 
 
+@pytest.mark.parametrize("row", [3, 7])
+def test_slides_of_one_name_in_two_centers_with_patches_of_the_same_names(
+    write: Write, patches: list[Given], row: int
+) -> None:
+    # Every center numbers its slides and patches from 1: no patch is described twice.
+    patches[row] = patches[row].but(slide_id=patches[0].slide_id, patch_id=patches[0].patch_id)
+    sentence = problem(write(patches))
+    assert_mentions(sentence, "slide 'ANA' is in two medical centers", "'A'", "'B'", "different names")
+    assert "both describe" not in sentence
+
+
 def test_a_medical_center_on_both_sides_is_reported(form: str, write: Write, patches: list[Given]) -> None:
     patches[8] = patches[8].but(medical_center="A", slide_id="new")
     assert_mentions(problem(write(patches)), "medical center 'A' is in-domain", "out-of-domain", "one side")

@@ -151,7 +151,7 @@ def test_two_actors_give_the_embeddings_of_one_process_and_load_the_model_once_e
     counted = []
 
     def progress(items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
-        assert (total, text) == (PATCHES, "noise on cohort")
+        assert (total, text) == (PATCHES, "noise on cohort: embedding")
         for item in items:
             counted.append(item)
             yield item
@@ -291,11 +291,11 @@ def test_every_shard_is_in_one_task_and_every_actor_has_several_tasks(shards: in
     assert len(tasks) >= min(shards, ray_engine.TASKS_PER_ACTOR * actors)
 
 
-def test_a_missing_ray_is_an_error_with_the_name_of_the_extra(
+def test_a_missing_ray_is_an_error_with_its_requirement(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EngineError, match=r"needs Ray.*pip install 'pathorob-checks\[ray\]'"):
+    with pytest.raises(EngineError, match=r"needs Ray.*pip install 'ray\[data\]>=2\.60'"):
         subject.on_ray()
 
 

@@ -259,6 +259,7 @@ def write_model_with_own_code(folder: Path, **config: Any) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("code_of_repositories")
 @pytest.mark.parametrize(("name", "mean", "std"), [("mascaret", 0.5, 0.5), ("phaet", 0.4, 0.2)])
 def test_statistics_in_a_config_are_used_where_there_is_no_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mean: float, std: float
@@ -278,6 +279,7 @@ def test_statistics_in_a_config_are_used_where_there_is_no_processor(
     assert both.description["prefix_tokens"] == 1
 
 
+@pytest.mark.usefixtures("code_of_repositories")
 @pytest.mark.parametrize(
     "statistics",
     [
@@ -299,6 +301,7 @@ def test_statistics_of_no_use_are_as_good_as_none(
         prepare_spec(f"mascaret@{COMMIT}", trust_remote_code=True).load()
 
 
+@pytest.mark.usefixtures("code_of_repositories")
 def test_code_in_another_repository_is_not_pinned_and_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

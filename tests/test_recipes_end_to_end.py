@@ -7,7 +7,6 @@ written here by hand, with Pillow and torch alone.
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,21 +50,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
     home = tmp_path_factory.mktemp("hub")
     with loopback_hub() as running, surroundings(home, running.settings(home / "home")):
         yield running
-
-
-@pytest.fixture(scope="module")
-def code_of_repositories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A folder of this module that transformers copies the code of repositories to and imports it from."""
-    if importlib.util.find_spec("transformers") is None:
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("code")
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder))
-        patch.setattr(sys, "path", [*sys.path])
-        for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
-            patch.delitem(sys.modules, name)
-        yield
 
 
 @pytest.fixture(params=LOADED, ids=lambda recipe: recipe.name)

@@ -113,7 +113,7 @@ def test_without_a_class_token_the_models_own_pooling_is_taken(
     torch.testing.assert_close(model.embed(images), by_hand)
     assert model.description["pooling"] == "pooled"
     for impossible in ("cls", "mean", "clsmean"):
-        with pytest.raises(ModelError, match="choose pooled"):
+        with pytest.raises(ModelError, match="for this model choose --fm-pooling=pooled"):
             load_timm(folder, pooling=impossible)
 
 
@@ -135,7 +135,7 @@ def test_a_class_token_without_a_countable_grid_falls_back_to_pooled(
     assert model.description["pooling"] == "pooled"
     (note,) = cast("list[str]", model.description["notes"])
     assert "own pooled output is used instead of clsmean" in note
-    with pytest.raises(ModelError, match="choose pooled"):
+    with pytest.raises(ModelError, match="for this model choose --fm-pooling=pooled"):
         load_timm(vit, pooling="clsmean")
 
 

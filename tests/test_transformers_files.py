@@ -93,9 +93,9 @@ def test_a_text_model_cannot_embed_images(tmp_path: Path) -> None:
         load_transformers(folder)
 
 
-def test_without_the_library_the_extra_is_named(vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_requirement(vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"pip install 'pathorob-checks\[transformers\]'"):
+    with pytest.raises(ModelError, match=r"install it with pip install 'transformers>=5\.23'"):
         prepare_folder(vit)
 
 

@@ -149,7 +149,7 @@ def test_an_image_and_text_model_gives_its_image_features(tmp_path: Path, images
     model = load_transformers(folder)
     torch.testing.assert_close(model.embed(images), expected)
     assert (model.dimension, model.description["pooling"]) == (24, "pooled")
-    with pytest.raises(ModelError, match="choose pooled"):
+    with pytest.raises(ModelError, match="for this model choose --fm-pooling=pooled"):
         load_transformers(folder, pooling="cls")
 
 

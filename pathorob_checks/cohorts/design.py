@@ -229,7 +229,7 @@ def _check_keys(patches: Sequence[Patch]) -> None:
     by_key: dict[str, Patch] = {}
     for patch in patches:
         first = by_key.setdefault(unicodedata.normalize("NFKC", patch.key), patch)
-        if first is patch:
+        if first is patch or _is_told_of_slides(first, patch):
             continue
         if (first.slide_id, first.patch_id) == (patch.slide_id, patch.patch_id):
             raise CohortError(
@@ -242,6 +242,17 @@ def _check_keys(patches: Sequence[Patch]) -> None:
             f"{first.where} and {patch.where} both describe a patch with the key '{patch.key}'",
             remedy="rename one of them so that slide-patch is unique",
         )
+
+
+def _is_told_of_slides(first: Patch, patch: Patch) -> bool:
+    """Whether two patches are of two slides with one name, which `_check_slides_and_centers` refuses.
+
+    Centers and cases often number their slides and patches from 1. Then no patch is there twice, and to
+    delete one of the two would be the wrong advice.
+    """
+    return first.slide_id == patch.slide_id and (
+        (first.medical_center, first.case_id) != (patch.medical_center, patch.case_id)
+    )
 
 
 def _slide(patch: Patch) -> str:

@@ -16,7 +16,7 @@ from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
-from pathorob_checks.models.repository import require_open_clip
+from pathorob_checks.models.repository import require_library
 from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.weights import misfits
 
@@ -56,7 +56,7 @@ class OpenClipModel(Encoder):
         batch_size: int | None = None,
         recipe: Recipe | None = None,
     ) -> None:
-        require_open_clip(files.origin)
+        require_library("open_clip", files.origin)
         architecture = recipe.architecture if recipe else None
         arguments = open_clip_config.model_config(files.config, architecture, files.origin)
         network = _built(arguments, files)

@@ -21,6 +21,8 @@ from pathorob_checks.models.recipes import Recipe
 CONFIG = "config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 PREPROCESSOR = "preprocessor_config.json"
+# The module of a library, and what pip installs it by.
+OPTIONAL_LIBRARIES = {"transformers": "transformers>=5.23", "open_clip": "open-clip-torch>=3.0"}
 _MOST_BYTES = 10_000_000
 
 
@@ -194,31 +196,19 @@ def _examined(
     names = set(source.names())
     library, config = _library(source, names, recipe)
     remote = library == "transformers" and _is_remote(config, recipe)
-    if library in _REQUIRED:
-        _REQUIRED[library](source.origin)
+    if library in OPTIONAL_LIBRARIES:
+        require_library(library, source.origin)
     if remote:
         refuse_remote_code(source.origin, trusted=trust_remote_code, pinned=source.pinned)
     return config, library, remote, names
 
 
-def require_transformers(origin: str) -> None:
-    """Raise ModelError where the optional library is not installed."""
-    _require("transformers", "transformers>=5.23", origin)
-
-
-def require_open_clip(origin: str) -> None:
-    """Raise ModelError where the optional library is not installed."""
-    _require("open_clip", "open-clip-torch>=3.0", origin)
-
-
-_REQUIRED = {"transformers": require_transformers, "open_clip": require_open_clip}
-
-
-def _require(library: str, requirement: str, origin: str) -> None:
+def require_library(library: str, origin: str) -> None:
+    """Raise ModelError where an optional library is not installed."""
     if importlib.util.find_spec(library) is None:
         raise ModelError(
             f"{origin} is a model of {library}, which is not installed",
-            remedy=f"install it with pip install '{requirement}'",
+            remedy=f"install it with pip install '{OPTIONAL_LIBRARIES[library]}'",
         )
 
 
@@ -313,7 +303,7 @@ def _is_remote(config: Mapping[str, Any] | None, recipe: Recipe | None) -> bool:
         return recipe.remote_code
     if not config or "auto_map" not in config:
         return False
-    require_transformers("a model with code of its own")
+    require_library("transformers", "a model with code of its own")
     transformers: Any = importlib.import_module("transformers")
     # Where transformers includes the model, the repository's code is not needed.
     return str(config.get("model_type")) not in transformers.CONFIG_MAPPING

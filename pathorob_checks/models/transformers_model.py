@@ -19,7 +19,7 @@ from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
-from pathorob_checks.models.repository import require_transformers
+from pathorob_checks.models.repository import require_library
 from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.transformers_config import transformers_config, unstated
 from pathorob_checks.models.weights import describe_misfits, is_left_over, of_other_types
@@ -61,7 +61,7 @@ class TransformersModel(Encoder):
         batch_size: int | None = None,
         recipe: Recipe | None = None,
     ) -> None:
-        require_transformers(files.origin)
+        require_library("transformers", files.origin)
         with _quiet():
             model_class, config = _network_class(files, recipe)
             model, self._untrained_pooler, weight_notes = _loaded(model_class, config, files)

@@ -23,9 +23,14 @@ _PREFIX = "pathorob_checks."
 
 
 def of_check(check: Check) -> Iterator[Property]:
-    """What was measured, against what, and what came of it; nothing for what was not measured."""
+    """What was measured, of what, against what, and what came of it; nothing for what was not measured."""
     fields: dict[str, Any] = {
         "verdict": check.verdict,
+        "criterion": check.criterion,
+        "fm": check.fm,
+        "cohort": check.cohort,
+        "group": check.group,
+        "requirements": " ".join(check.requirements),
         "metric": check.metric,
         "value": check.value,
         "interval": None if check.interval is None else "[{}, {}]".format(*check.interval),
@@ -37,8 +42,9 @@ def of_check(check: Check) -> Iterator[Property]:
 
 
 def of_integrity(check: IntegrityCheck) -> Iterator[Property]:
-    """The verdict, and the figures that it follows from."""
-    return _written({"verdict": check.verdict, **check.figures, "reason": check.reason})
+    """The verdict, the subject, and the figures that the verdict follows from."""
+    subject = {"fm": check.fm, "cohort": check.cohort}
+    return _written({"verdict": check.verdict, **subject, **check.figures, "reason": check.reason})
 
 
 def add_to_suite(config: pytest.Config, results: Results) -> None:
