@@ -82,6 +82,8 @@ class Computation:
     >>> computation = metric("performance_drop_ood").computation
     >>> computation.name, computation.view, computation.protocol
     ('performance_drop', 'performance_drop', {'version': 2, 'repetitions': 20})
+    >>> computation.protocol_with({"repetitions": 5})
+    {'version': 2, 'repetitions': 5}
     """
 
     name: str
@@ -102,7 +104,18 @@ class Computation:
         return self.protocol_with(self.settings)
 
     def protocol_with(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """As `protocol`, with other settings."""
+        """Give the protocol of a computation with other settings than its own.
+
+        Parameters
+        ----------
+        settings : mapping of str to values of builtin types
+            All settings, in place of `Computation.settings`.
+
+        Returns
+        -------
+        dict
+            Version and settings.
+        """
         return {"version": self.version, **settings}
 
 

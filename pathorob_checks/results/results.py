@@ -48,6 +48,8 @@ class Results(ResultsDocument):
         Facts of every metric that a check is about.
     runs : tuple of Run
         The FM and the cohort of each subject.
+    releases : tuple of Release
+        The verdict on all criteria of an FM together, for each FM.
     checks : tuple of Check
         Each criterion applied to each subject.
     integrity : tuple of IntegrityCheck
