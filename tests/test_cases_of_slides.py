@@ -168,6 +168,19 @@ def test_cases_that_contradict_each_other_are_refused(
     assert "; " in sentence
 
 
+def test_slides_of_one_name_in_two_cases_with_patches_of_the_same_names(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, twelve())
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    table["case_id"] = [f"p{row}" for row in range(len(table))]
+    table["slide_id"] = table.slide_id + table.patch_id
+    names = ["slide_id", "patch_id"]
+    table.loc[1, names] = table.loc[0, names]
+    table.to_csv(folder / "manifest.csv", index=False)
+    sentence = problem(folder)
+    assert "slide 'ANA007' is of two cases: 'p0'" in sentence
+    assert "both describe" not in sentence
+
+
 def test_a_column_that_is_probably_meant_as_the_case_is_refused(tmp_path: Path) -> None:
     folder = write_manifest(tmp_path, twelve())
     table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
