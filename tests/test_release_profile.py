@@ -116,6 +116,22 @@ def bounds(folder: Any, index: float, drop: float, **settings: Any) -> Any:
     )
 
 
+def test_the_repetitions_of_a_run_are_those_that_were_given(cohort: Any) -> None:
+    drop = {"id": "drop", "metric": "performance_drop_id", "at_least": -1.0, "rationale": "agreed"}
+    results = evaluate(
+        f"embeddings:{cohort}",
+        cohorts=cohort,
+        criteria=Profile(name="ours", criteria=(drop,)),  # type: ignore[arg-type]
+        repetitions=4,
+        cache=cohort / "cache",
+        progress=False,
+    )
+    assert results.checks[0].protocol["repetitions"] == 4
+    assert "the draw of 4 repetitions" in results.checks[0].interval_note
+    protocol = results.environment.criteria.protocol["metrics"]["performance_drop"]
+    assert protocol == {"version": 2, "repetitions": 4}
+
+
 def test_failures_that_chance_explains_make_a_release_inconclusive(cohort: Any) -> None:
     values = {check.metric: check for check in bounds(cohort, 0.0, -1.0).checks}
     drop = values["performance_drop_id"]

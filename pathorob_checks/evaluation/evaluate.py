@@ -30,6 +30,7 @@ def evaluate(
     criteria_digest: str | None = None,
     baseline: str | Path | None = None,
     baseline_fm: str | None = None,
+    repetitions: int | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     precision: str = "fp32",
@@ -64,6 +65,8 @@ def evaluate(
         A results file, or the name of an FM of this run, that FMs must not be worse than.
     baseline_fm : str, optional
         Which FM of the baseline's file, where it has several.
+    repetitions : int, optional
+        Draws of training and test slides for the performance drop; None for the criteria's, or 20.
     device : str, default 'auto'
         `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
     batch_size : int, optional
@@ -167,6 +170,7 @@ def evaluate(
         criteria_digest=criteria_digest,
         baseline=None if baseline is None else str(baseline),
         baseline_fm=baseline_fm,
+        repetitions=repetitions,
         device=device,
         batch_size=batch_size,
         precision=precision,
