@@ -87,13 +87,13 @@ def _of_check(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
         yield "the interval's ends are in the wrong order"
     if check.resampling is not None:
         yield from _of_resampling(check, protocols)
-    if check.p_value is not None and not _p_value_fits(check, check.p_value):
-        yield f"the p-value {check.p_value:g} and the interval contradict each other"
     verdict = _judged(check)
     is_skipped = (check.verdict, verdict) == (Verdict.SKIPPED, Verdict.ERROR) and not check.required
     if check.verdict is not verdict and not is_skipped:
         comparison = f"{value:g} against {check.bound:g} is {verdict or 'nothing'}"
         yield f"the verdict is {check.verdict}, but {comparison}"
+    if check.p_value is not None and not _p_value_fits(check, check.p_value):
+        yield f"the p-value {check.p_value:g} and the interval contradict each other"
 
 
 def _of_resampling(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
