@@ -117,7 +117,7 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
 
 @pytest.mark.parametrize("domain", ["ID", "OOD"])
 def test_the_performance_drop_of_new_slides(domain: str) -> None:
-    design = DropDesign(home=8, away=8, repetitions=10)
+    design = DropDesign()
     results = [drop_of_ridge(design, seed, (domain,))[domain] for seed in range(SIMULATIONS)]
     truth = float(np.mean([result.value for result in results]))
     assert 0.92 <= coverage([interval_of(result) for result in results], truth) <= 0.98

@@ -111,7 +111,8 @@ def _of_resampling(check: Check, protocols: Mapping[str, Any]) -> Iterator[str]:
     if check.metric not in metrics() or check.metric in added_metrics():
         return  # only the package's own metrics are known to draw their intervals from this alone
     computation = metrics()[check.metric].computation
-    if protocols.get(computation.name, {}).get("version") != computation.version:
+    known = protocols.get(computation.name)
+    if not isinstance(known, Mapping) or known.get("version") != computation.version:
         return  # another version may draw them in another way; as a baseline it is refused for that
     if not _alike(check.interval, _interval(check)):
         yield f"the interval does not follow from its {side.drawn}"

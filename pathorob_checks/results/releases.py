@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pathorob_checks.criteria.release import Judged, release_verdict
+from pathorob_checks.criteria.release import Family, Judged, release_verdict
 from pathorob_checks.criteria.verdict import Verdict, meets
+from pathorob_checks.metrics.intervals import CONFIDENCE
 from pathorob_checks.results.document import Check, Release
 from pathorob_checks.wording import counted, printable
 
@@ -32,12 +33,12 @@ def _release(key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping
     own = [check for check in checks if (check.fm, check.method) == key and check.registered]
     counting = [check for check in own if check.verdict is not Verdict.SKIPPED or check.required]
     optional = len(own) - len(counting)
-    family = profile.get("family", "none")
+    family: Family = "holm" if profile.get("family") == "holm" else "none"
     result = release_verdict(
         [_judged(check) for check in counting],
         family=family,
-        confidence=profile.get("confidence", 0.95),
-        pass_confidence=profile.get("pass_confidence"),
+        confidence=_share(profile.get("confidence")) or CONFIDENCE,
+        pass_confidence=_share(profile.get("pass_confidence")),
     )
     missing = planned - optional - sum(check.verdict.is_measured for check in counting)
     verdict = Verdict.ERROR if missing else result.verdict
@@ -51,6 +52,12 @@ def _release(key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping
         decisive=() if missing else decisive,
         sentence=_sentence(verdict, family, planned - optional, missing, _named(counting, decisive)),
     )
+
+
+def _share(value: object) -> float | None:
+    """A number between 0 and 1 of a file, which may hold anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < 1 else None  # type: ignore[operator, arg-type]
 
 
 def _judged(check: Check) -> Judged:
