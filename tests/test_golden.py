@@ -15,8 +15,9 @@ import plain_protocol
 import pytest
 
 from pathorob_checks.metrics.clusters import Combination, clustering_score
+from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
-from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
+from pathorob_checks.metrics.performance import performance_drop
 from pathorob_checks.metrics.schedules import published_schedule
 
 UPSTREAM: dict[str, Any] = json.loads(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from planted import drop_table, embed, patch_table, swapped
 
 from pathorob_checks.metrics import clustering_score, performance_drop, robustness_index
-from pathorob_checks.metrics.performance import PerformanceDrop
+from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.numerics import logistic
 
 Float32 = npt.NDArray[np.float32]

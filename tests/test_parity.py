@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from pathorob_checks.metrics import clustering_score, performance_drop, published_schedule, robustness_index
 from pathorob_checks.metrics.clusters import ClusteringScore
-from pathorob_checks.metrics.performance import PerformanceDrop
+from pathorob_checks.metrics.drop_result import PerformanceDrop
 
 Float32 = npt.NDArray[np.float32]
 DIM = 256

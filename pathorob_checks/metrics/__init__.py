@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.differences import Difference, difference
+    from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
     from pathorob_checks.metrics.measurement import (
         CellValue,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         worst_group,
     )
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
-    from pathorob_checks.metrics.performance import PerformanceDrop, performance_drop
+    from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Resampling
@@ -41,7 +42,7 @@ _HOMES = {
     "Measurement": "metrics.measurement",
     "Metric": "metrics.definition",
     "MetricError": "errors",
-    "PerformanceDrop": "metrics.performance",
+    "PerformanceDrop": "metrics.drop_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",

@@ -1,0 +1,165 @@
+"""Result of `performance_drop`: both drops, and what criteria take of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
+from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.wording import rounded_percent
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceDrop:
+    """Result of `performance_drop`. Drops are relative: -0.05 means 5 % of the accuracy is lost.
+
+    Attributes
+    ----------
+    id_drop : float
+        Mean drop over repetitions, in-domain.
+    ood_drop : float or None
+        Mean drop over repetitions, out-of-domain; None without out-of-domain patches.
+    id_interval : tuple of (float, float) or None
+        For other slides from the same medical centers, at `confidence`; None where a center and class has
+        only one slide (or case) to learn from.
+    ood_interval : tuple of (float, float) or None
+        The same, out-of-domain.
+    id_accuracies : (splits, repetitions) ndarray of float64
+        Balanced accuracies, 0 to 1.
+    ood_accuracies : (splits, repetitions) ndarray of float64 or None
+        The same, out-of-domain.
+    cramers_v : tuple of float
+        Of every split's training slides, 0 (class and center independent) to 1.
+    regularisation : (splits, repetitions) ndarray of float64
+        The C that validation chose.
+    id_cells, ood_cells : tuple of CellValue
+        Centers x classes, largest loss of recall first.
+    id_slides, ood_slides : tuple of SlideValue
+        Test slides, largest loss of recall first.
+    id_groups, ood_groups : mapping of str to tuple of GroupValue
+        Drop by "medical_center" and "biological_class" of the test patches, worst first.
+    id_resampling : Resampling
+        The slides and repetitions, for paired intervals.
+    ood_resampling : Resampling or None
+        The same, out-of-domain.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    schedule : str
+        Name of the schedule.
+    training_slides : int
+        Number of slides in each training set.
+    classes : int
+        Number of biological classes.
+    rows : int
+        Number of patches.
+
+    See Also
+    --------
+    performance_drop : The function that makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.metrics import performance_drop
+    >>> patches = pd.MultiIndex.from_product(
+    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(10), range(2)],
+    ...     names=["medical_center", "biological_class", "slide", "patch"],
+    ... ).to_frame(index=False)
+    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    >>> patches["subset"] = "ID"
+    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
+    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
+    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
+    >>> result = performance_drop(embeddings, patches, repetitions=2)
+    >>> result.cramers_v
+    (0.0, 0.25, 0.5, 0.75, 1.0)
+    >>> result.id_accuracies.shape, result.ood_drop
+    ((5, 2), None)
+    >>> list(result.measurements())
+    ['performance_drop_id']
+    """
+
+    id_drop: float
+    ood_drop: float | None
+    id_interval: tuple[float, float] | None
+    ood_interval: tuple[float, float] | None
+    id_accuracies: Float64
+    ood_accuracies: Float64 | None
+    cramers_v: tuple[float, ...]
+    regularisation: Float64
+    id_cells: tuple[CellValue, ...]
+    ood_cells: tuple[CellValue, ...]
+    id_slides: tuple[SlideValue, ...]
+    ood_slides: tuple[SlideValue, ...]
+    id_groups: Mapping[str, tuple[GroupValue, ...]]
+    ood_groups: Mapping[str, tuple[GroupValue, ...]]
+    id_resampling: Resampling
+    ood_resampling: Resampling | None
+    confidence: float
+    schedule: str
+    training_slides: int
+    classes: int
+    rows: int
+
+    def measurements(self) -> dict[str, Measurement]:
+        """Return the in-domain and, where measured, the out-of-domain drop by metric name.
+
+        Returns
+        -------
+        dict of str to Measurement
+            With the keys `performance_drop_id` and, where there are out-of-domain patches,
+            `performance_drop_ood`.
+        """
+        measured = {
+            "performance_drop_id": Measurement(
+                metric="performance_drop_id",
+                value=self.id_drop,
+                interval=self.id_interval,
+                support=None,
+                rows=self.rows,
+                protocol=self._protocol(self.id_accuracies),
+                cells=self.id_cells,
+                interval_note=_interval_note(self.id_resampling),
+                confidence=self.confidence,
+                resampling=self.id_resampling,
+                slides=self.id_slides,
+                groups=self.id_groups,
+            )
+        }
+        if self.ood_drop is not None and self.ood_accuracies is not None and self.ood_resampling is not None:
+            measured["performance_drop_ood"] = replace(
+                measured["performance_drop_id"],
+                metric="performance_drop_ood",
+                value=self.ood_drop,
+                interval=self.ood_interval,
+                protocol=self._protocol(self.ood_accuracies),
+                cells=self.ood_cells,
+                resampling=self.ood_resampling,
+                interval_note=_interval_note(self.ood_resampling),
+                slides=self.ood_slides,
+                groups=self.ood_groups,
+            )
+        return measured
+
+    def _protocol(self, accuracies: Float64) -> dict[str, object]:
+        return {
+            "schedule": self.schedule,
+            "training_slides": self.training_slides,
+            "cramers_v": [round(v, 6) for v in self.cramers_v],
+            "repetitions": int(accuracies.shape[1]),
+            "chance": round(1 / self.classes, 6),
+            "accuracy_by_split": [round(float(a), 6) for a in accuracies.mean(axis=1)],
+        }
+
+
+def _interval_note(resampling: Resampling) -> str:
+    share = rounded_percent(draws_share(resampling))
+    return NOTE.format(share=share, noun=resampling.noun, repetitions=resampling.protocol["repetitions"])
