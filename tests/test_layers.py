@@ -16,12 +16,25 @@ ALLOWED = {
     "metrics": {"numerics"},
     "criteria": {"metrics"},
     "results": {"criteria", "metrics"},
-    "report": {"results", "criteria"},
+    "figures": {"results", "criteria", "metrics"},
+    "report": {"figures", "results", "criteria", "metrics"},
+    "history": {"results", "criteria", "metrics"},
     "models": set(),
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
     "evaluation": {"models", "cohorts", "embeddings", "metrics", "criteria", "results"},
-    "commands": {"models", "cohorts", "embeddings", "metrics", "criteria", "results", "evaluation"},
+    "commands": {
+        "models",
+        "cohorts",
+        "embeddings",
+        "metrics",
+        "criteria",
+        "results",
+        "evaluation",
+        "figures",
+        "report",
+        "history",
+    },
 }
 NOT_A_LAYER = {"plugin", "suites"}
 # Modules beside the rooms, which all of them share; they import none of the rooms.

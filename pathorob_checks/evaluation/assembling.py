@@ -74,7 +74,12 @@ class Records:
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Note the FM and the cohort behind some checks; a later note has more of their integrity."""
         for run in runs:
-            self.runs[Subject(run.fm.name, run.method, run.cohort.name)] = run
+            subject = Subject(run.fm.name, run.method, run.cohort.name)
+            known = self.runs.get(subject)
+            if known is not None and len(known.neighborhoods) > len(run.neighborhoods):
+                shown = {"neighborhoods": known.neighborhoods, "images": known.images}
+                run = run.model_copy(update=shown)
+            self.runs[subject] = run
 
 
 def _is_graver(new: Check | IntegrityCheck, old: Check | IntegrityCheck | None) -> bool:

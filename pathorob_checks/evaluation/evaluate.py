@@ -43,6 +43,7 @@ def evaluate(
     trust_remote_code: bool = False,
     checkpoint_key: str | None = None,
     checkpoint_prefixes: str | Iterable[str] = (),
+    images: bool = False,
     engine: str = "local",
     ray_address: str | None = None,
     progress: bool = True,
@@ -94,6 +95,9 @@ def evaluate(
         Key of the dictionary in a model's checkpoint that holds the tensors, such as `teacher`.
     checkpoint_prefixes : str or iterable of str, optional
         What is removed, in this order, from the names of a checkpoint's tensors; others are left out.
+    images : bool, default False
+        Keep small images of the patches that a metric misses, for an HTML report. Results files never hold
+        them.
     engine : {'local', 'ray'}
         Where to embed; `ray` embeds on a Ray cluster.
     ray_address : str, optional
@@ -183,6 +187,7 @@ def evaluate(
         trust_remote_code=trust_remote_code,
         checkpoint_key=checkpoint_key,
         checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),
+        images=images,
         engine=engine,
         ray_address=ray_address,
     )

@@ -6,14 +6,18 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
 from pathorob_checks.results.cohort_design import design_lines
 from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
 from pathorob_checks.version import version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pathorob_checks.cohorts.cohort import Cohort
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.subjects import Subject
+    from pathorob_checks.metrics.measurement import Measurement
 
 # What decides embeddings and metrics, by distribution name.
 _DISTRIBUTIONS = (
@@ -54,8 +58,13 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def run_of(inputs: Inputs, subject: Subject) -> Run | None:
-    """The FM and the cohort of a subject; None where this process has no embeddings of it."""
+def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = ()) -> Run | None:
+    """The FM and the cohort of a subject; None where this process has no embeddings of it.
+
+    Parameters
+    ----------
+    measured : of the subject, whose patches with neighbors are to be shown.
+    """
     embeddings = inputs.known_embeddings(subject)
     if embeddings is None:
         return None
@@ -77,8 +86,16 @@ def run_of(inputs: Inputs, subject: Subject) -> Run | None:
         extraction=builtin(embeddings.details),
         integrity=None if integrity is None else builtin(integrity),
     )
-    cohort = cohort_facts(subject.cohort, inputs.cohort(subject.cohort))
-    return Run(fm=fm, method=subject.method, cohort=cohort)
+    cohort, measured = inputs.cohort(subject.cohort), tuple(measured)
+    with_images = inputs.settings.images and inputs.subjects.needs_images(subject.cohort)
+    return Run(
+        fm=fm,
+        method=subject.method,
+        cohort=cohort_facts(subject.cohort, cohort),
+        map=map_of(embeddings.values, cohort),
+        neighborhoods=neighborhoods_of(measured, cohort),
+        images=images_of(measured, cohort) if with_images else {},
+    )
 
 
 def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:

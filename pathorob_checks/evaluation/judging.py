@@ -142,6 +142,8 @@ def _of_measurement(measurement: Measurement) -> dict[str, Any]:
         "slides": tuple(slide for slide in measurement.slides if math.isfinite(slide.value)),
         "groups": dict(measurement.groups),
         "resampling": measurement.resampling,
+        "curves": measurement.curves,
+        "grids": measurement.grids,
     }
 
 

@@ -85,6 +85,12 @@ class Measuring:
             self._values |= {(subject, each, others): value for each, value in measured.items()}
         return self._values[subject, name, others]
 
+    def by_protocol(self, subject: Subject) -> list[Measurement]:
+        """What was measured of a subject so far by the cohort's protocol."""
+        return [
+            value for (one, _, others), value in self._values.items() if one == subject and others == "[]"
+        ]
+
     @staticmethod
     def _no_value(definition: Metric, cohort: Cohort, measured: Mapping[str, Measurement]) -> MetricError:
         foreign = sorted(set(measured) - set(metrics()))
@@ -252,6 +258,9 @@ class Measuring:
             interval=change.interval,
             interval_note=change.note,
             resampling=None,
+            curves=(),
+            grids=(),
+            nearest=(),
             unstable=new.unstable or (old.unstable and f"of the baseline {old.unstable}"),
         )
         compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)

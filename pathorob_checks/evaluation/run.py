@@ -61,6 +61,7 @@ class Evaluation:
         else:
             self.terms = terms_of(settings, self.subjects)
         self._measuring = Measuring(self.inputs, self.terms)
+        self._runs: dict[Subject, tuple[object, Run]] = {}
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -161,7 +162,19 @@ class Evaluation:
 
     def runs(self, subjects: Iterable[Subject]) -> list[Run]:
         """FM and cohort of those subjects that this process has embeddings of."""
-        return [run for subject in subjects if (run := run_of(self.inputs, subject))]
+        return [run for subject in subjects if (run := self._run(subject))]
+
+    def _run(self, subject: Subject) -> Run | None:
+        """Made anew when there is more to say of the subject: its integrity, or another metric's patches."""
+        measured = self._measuring.by_protocol(subject)
+        known = (len(measured), self.inputs.known_integrity(subject) is not None)
+        made = self._runs.get(subject)
+        if made is None or made[0] != known:
+            run = run_of(self.inputs, subject, measured)
+            if run is None:
+                return None
+            self._runs[subject] = made = (known, run)
+        return made[1]
 
     def _drift(self, subjects: tuple[Subject, ...], metric: str) -> float | None:
         """How far the precision moves the value: of a mean, the mean of its parts; None where unknown."""

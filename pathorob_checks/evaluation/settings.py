@@ -58,6 +58,7 @@ class Settings:
     trust_remote_code : let a model's repository run code of its own.
     checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
         and what is removed from the names of tensors; None and () for the recipe's, or what is found.
+    images : keep small images of the patches that a metric misses, for a report that shows them.
     origins : for each setting that the caller of the run did not give, a sentence that says where it is from.
 
     Raises
@@ -88,6 +89,7 @@ class Settings:
     trust_remote_code: bool = False
     checkpoint_key: str | None = None
     checkpoint_prefixes: tuple[str, ...] = ()
+    images: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

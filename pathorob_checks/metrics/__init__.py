@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
+    from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Resampling
@@ -37,11 +38,14 @@ _HOMES = {
     "CellValue": "metrics.measurement",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
+    "Curve": "metrics.pictured",
     "Difference": "metrics.differences",
+    "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "Measurement": "metrics.measurement",
     "Metric": "metrics.definition",
     "MetricError": "errors",
+    "NearestPatches": "metrics.pictured",
     "PerformanceDrop": "metrics.drop_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
@@ -68,11 +72,14 @@ __all__ = [
     "CellValue",
     "ClusteringScore",
     "Computation",
+    "Curve",
     "Difference",
+    "Grid",
     "GroupValue",
     "Measurement",
     "Metric",
     "MetricError",
+    "NearestPatches",
     "PerformanceDrop",
     "PublishedScore",
     "Resampling",

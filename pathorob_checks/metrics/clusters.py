@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
+from pathorob_checks.metrics.cluster_pictures import score_by_pairs
 from pathorob_checks.metrics.cluster_trials import (
     SEED,
     STARTS_PER_TRIAL,
@@ -170,6 +171,7 @@ class ClusteringScore:
             slides=self.slides,
             groups=self.groups,
             unstable=self.resampling.unstable if self.resampling else "",
+            grids=(score_by_pairs(self.combinations),),
         )
 
 

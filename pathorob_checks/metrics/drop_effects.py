@@ -129,7 +129,9 @@ class DropEffects:
 _QUARTER = 0.25
 
 
-def drop_effects(tested: Predictions, chosen: Bool | None = None) -> DropEffects | None:
+def drop_effects(
+    tested: Predictions, chosen: Bool | None = None, *, split: int | None = None
+) -> DropEffects | None:
     """Effects on the drop in a domain, or in a group of its rows.
 
     In the domain the drop is the mean over repetitions of (mean accuracy of splits 1.. / accuracy of split
@@ -139,6 +141,7 @@ def drop_effects(tested: Predictions, chosen: Bool | None = None) -> DropEffects
     ----------
     tested : the predictions.
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
+    split : the balanced accuracy at this split takes the place of the drop.
 
     Returns
     -------
@@ -153,7 +156,11 @@ def drop_effects(tested: Predictions, chosen: Bool | None = None) -> DropEffects
         return None
     accuracies = np.stack([one.right @ one.weights for one in of_repetition])  # (R, splits)
     first, later = accuracies[:, 0], accuracies[:, 1:]
-    if chosen is None:
+    if split is not None:
+        drops = accuracies[:, split]
+        slopes = np.zeros_like(accuracies)
+        slopes[:, split] = 1.0
+    elif chosen is None:
         if (first == 0).any():
             return None
         drops = later.mean(axis=1) / first - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
+from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.wording import rounded_percent
+from pathorob_checks.wording import percent, rounded_percent
 
 Float64 = npt.NDArray[np.float64]
 
@@ -35,6 +37,10 @@ class PerformanceDrop:
         Balanced accuracies, 0 to 1.
     ood_accuracies : (splits, repetitions) ndarray of float64 or None
         The same, out-of-domain.
+    id_accuracy_intervals : tuple of ((float, float) or None)
+        Of the mean accuracy at every split, for other slides from the same medical centers.
+    ood_accuracy_intervals : tuple of ((float, float) or None)
+        The same, out-of-domain; empty without out-of-domain patches.
     cramers_v : tuple of float
         Of every split's training slides, 0 (class and center independent) to 1.
     regularisation : (splits, repetitions) ndarray of float64
@@ -93,6 +99,8 @@ class PerformanceDrop:
     ood_interval: tuple[float, float] | None
     id_accuracies: Float64
     ood_accuracies: Float64 | None
+    id_accuracy_intervals: tuple[tuple[float, float] | None, ...]
+    ood_accuracy_intervals: tuple[tuple[float, float] | None, ...]
     cramers_v: tuple[float, ...]
     regularisation: Float64
     id_cells: tuple[CellValue, ...]
@@ -132,6 +140,7 @@ class PerformanceDrop:
                 resampling=self.id_resampling,
                 slides=self.id_slides,
                 groups=self.id_groups,
+                curves=(self._curve("in-domain", self.id_accuracies, self.id_accuracy_intervals),),
             )
         }
         if self.ood_drop is not None and self.ood_accuracies is not None and self.ood_resampling is not None:
@@ -146,8 +155,25 @@ class PerformanceDrop:
                 interval_note=_interval_note(self.ood_resampling),
                 slides=self.ood_slides,
                 groups=self.ood_groups,
+                curves=(self._curve("out-of-domain", self.ood_accuracies, self.ood_accuracy_intervals),),
             )
         return measured
+
+    def _curve(
+        self, domain: str, accuracies: Float64, intervals: tuple[tuple[float, float] | None, ...]
+    ) -> Curve:
+        ends = [(math.nan, math.nan) if interval is None else interval for interval in intervals]
+        return Curve(
+            name=f"balanced accuracy, {domain}",
+            over="Cramér's V of class and center in the training slides",
+            x=tuple(round(v, DECIMALS) for v in self.cramers_v),
+            y=rounded(accuracies.mean(axis=1)),
+            low=rounded([low for low, _ in ends]),
+            high=rounded([high for _, high in ends]),
+            band=f"{percent(self.confidence)} interval",
+            level=round(1 / self.classes, DECIMALS),
+            level_name="chance",
+        )
 
     def _protocol(self, accuracies: Float64) -> dict[str, object]:
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.resampling import Resampling
 
 Interval = tuple[float, float]
@@ -153,6 +154,12 @@ class Measurement:
         By "medical_center" and "biological_class", worst first. See `worst_group`.
     unstable : str
         A clause that says between what the value jumps, for the reason of a verdict; "" where it is stable.
+    curves : tuple of Curve
+        How the value, or what it is made of, depends on a setting.
+    grids : tuple of Grid
+        How it is spread over centers and classes.
+    nearest : tuple of NearestPatches
+        Patches that pull the value down, worst first, with their neighbors.
 
     Examples
     --------
@@ -175,6 +182,9 @@ class Measurement:
     slides: tuple[SlideValue, ...] = ()
     groups: Mapping[str, tuple[GroupValue, ...]] = field(default_factory=dict)
     unstable: str = ""
+    curves: tuple[Curve, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    nearest: tuple[NearestPatches, ...] = ()
 
 
 def measurements_of(result: Any) -> Mapping[str, Measurement]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.index_and_drop_work import index_work
+from pathorob_checks.metrics.index_pictures import index_over_k, misled, shares_by_cell
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_values, index_uncertainty
 from pathorob_checks.metrics.inputs import Int64, Labels, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
@@ -25,6 +26,7 @@ from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, lists_of
+from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.slide_effects import spare_ranks
@@ -116,6 +118,8 @@ class RobustnessIndex:
         Of the majority vote of the k neighbors, ties to the lowest label; 0 to 1.
     by_k : (largest k,) ndarray of float64
         The index at k = 1, 2, ...; NaN where undefined.
+    over_k : Curve
+        The index for each number of neighbors that was read, which may be more than `by_k` has.
     neighborhoods : Neighborhoods
         Shares of the four types at every k, and the figures derived from them.
     cells : tuple of CellValue
@@ -132,6 +136,10 @@ class RobustnessIndex:
         Whether neighbors were sought inside each subset.
     resampling : Resampling or None
         Effects of the slides, for paired intervals; None without draws.
+    by_cell : Grid
+        Shares of the four types among the k neighbors, by center and class of the patch.
+    nearest : tuple of NearestPatches
+        Patches with most OS and fewest SO neighbors, each from another slide, with their first neighbors.
 
     See Also
     --------
@@ -167,6 +175,7 @@ class RobustnessIndex:
     confidence: float
     balanced_accuracy: float
     by_k: Float64
+    over_k: Curve
     neighborhoods: Neighborhoods
     cells: tuple[CellValue, ...]
     slides: tuple[SlideValue, ...]
@@ -175,6 +184,8 @@ class RobustnessIndex:
     left_out: int
     paired: bool
     resampling: Resampling | None
+    by_cell: Grid
+    nearest: tuple[NearestPatches, ...]
 
     def measurements(self) -> dict[str, Measurement]:
         """Return the measurement by the metric's name, as every result has it.
@@ -207,6 +218,9 @@ class RobustnessIndex:
             resampling=self.resampling,
             slides=self.slides,
             groups=self.groups,
+            curves=(self.over_k,),
+            grids=(self.by_cell,),
+            nearest=self.nearest,
         )
 
 
@@ -375,6 +389,7 @@ def robustness_index(
         confidence=confidence,
         balanced_accuracy=_vote_accuracy(neighbor_classes[:, :k], truth, len(classes)),
         by_k=shares.robustness_index,
+        over_k=index_over_k(_neighborhoods(same_class, same_center).robustness_index, k),
         neighborhoods=shares,
         cells=cell_values(counted),
         slides=uncertainty.slides,
@@ -383,6 +398,8 @@ def robustness_index(
         left_out=read.left_out,
         paired=paired,
         resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
+        by_cell=shares_by_cell(counted),
+        nearest=misled(counted, read.rows[rows], read.rows[neighbors]),
     )
 
 

@@ -187,6 +187,8 @@ def performance_drop(
         ood_interval=ood_domain.interval if ood_domain else None,
         id_accuracies=id_domain.accuracies,
         ood_accuracies=ood_domain.accuracies if ood_domain else None,
+        id_accuracy_intervals=id_domain.accuracy_intervals,
+        ood_accuracy_intervals=ood_domain.accuracy_intervals if ood_domain else (),
         cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=cell_values(inside),
@@ -284,6 +286,7 @@ class _Domain:
     accuracies: Float64
     resampling: Resampling
     interval: Interval | None
+    accuracy_intervals: tuple[Interval | None, ...]
 
 
 def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confidence: float) -> _Domain:
@@ -298,6 +301,11 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
         accuracies=effects.accuracies,
         resampling=resampling,
         interval=interval_of(resampling, confidence=confidence),
+        accuracy_intervals=tuple(
+            interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
+            for split in range(len(effects.accuracies))
+            if (at_split := drop_effects(tested, split=split)) is not None
+        ),
     )
 
 

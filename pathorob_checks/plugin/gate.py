@@ -7,11 +7,9 @@ on the test reports as JSON strings.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +38,7 @@ from pathorob_checks.results.text import DEFAULT_WIDTH
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.plugin.bars import Bars
+    from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.worker import Worker
     from pathorob_checks.results.results import Results
 
@@ -59,7 +58,7 @@ class Gate:
     Parameters
     ----------
     settings : the options.
-    results_file : the value of `--fm-json`.
+    reports : the files to write.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
     width : gives the columns of the terminal; a worker has the controller's.
 
@@ -71,7 +70,7 @@ class Gate:
     def __init__(
         self,
         settings: Settings,
-        results_file: str | None,
+        reports: ReportFiles,
         bars: Bars,
         worker: Worker,
         handed_over: str | None = None,
@@ -79,9 +78,7 @@ class Gate:
     ) -> None:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
-        self.results_file = results_file
-        self._results_path = Path(results_file or "").absolute()  # wherever a test changes to
-        self._process = os.getpid()  # a test may start another one, which runs on as this one does
+        self.reports = reports
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
@@ -226,25 +223,24 @@ class Gate:
         self.records.collected = replace(self.records.collected or Collected(), **json.loads(text))
 
     def start(self) -> None:
-        """Write the results file as that of a run that has not finished.
+        """Write the reports as those of a run that has not finished.
 
         Raises
         ------
-        ResultsError : it cannot be written.
+        ResultsError : one cannot be written.
         """
-        if self.results_file:
-            results_of(self.evaluation, self.records, finished=False).save(self._results_path)
+        if self.reports.paths:
+            for error in self.reports.save(results_of(self.evaluation, self.records, finished=False)):
+                raise error
 
     def finish(self) -> Results:
-        """The results of the whole run; the results file is written last."""
+        """The results of the whole run; the reports are written last."""
         self.final = results_of(self.evaluation, self.records)
-        if self.results_file and os.getpid() == self._process:
-            try:
-                self.final.save(self._results_path)
-            except PathorobChecksError as error:
-                if str(error) not in self.records.problems:
-                    self.records.problems.append(str(error))
-                self.final = results_of(self.evaluation, self.records)
+        problems = list(map(str, self.reports.save(self.final)))
+        if problems:
+            known = self.records.problems
+            known += [problem for problem in problems if problem not in known]
+            self.final = results_of(self.evaluation, self.records)
         return self.final
 
     def exit_code(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, properties, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
-from pathorob_checks.plugin.options import add_options
-from pathorob_checks.plugin.values import is_requested, results_path, settings
+from pathorob_checks.plugin.options import OPTIONS, add_options
+from pathorob_checks.plugin.values import is_requested, report_paths, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
 
 if TYPE_CHECKING:
@@ -62,14 +63,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
+    from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.reporting import Reporting, width_of
-    from pathorob_checks.plugin.results_file import results_file
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
-    with as_usage_error(), results_file(chosen, results_path(config)) as file:
+    paths = report_paths(config)
+    chosen = replace(chosen, images="html" in paths)
+    with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
-        gate = Gate(chosen, file, shown, worker, handed_over, partial(width_of, config))
+        gate = Gate(chosen, reports, shown, worker, handed_over, partial(width_of, config))
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
@@ -268,11 +271,15 @@ def _register(config: pytest.Config, part: object, name: str) -> None:
 
 def _leave_no_older_pass(config: pytest.Config, problem: str) -> None:
     """An earlier run's results file must not be taken for that of a run that could not start."""
-    path = config.getoption("pathorob_fm_json")
-    if path and not _is_worker(config):
-        from pathorob_checks.plugin.results_file import mark_unstarted
+    paths = {
+        option.name: path
+        for option in OPTIONS
+        if option.is_report and (path := config.getoption("pathorob_" + option.ini))
+    }
+    if paths and not _is_worker(config):
+        from pathorob_checks.plugin.report_files import ReportFiles
 
-        mark_unstarted(path, problem)
+        ReportFiles(paths).mark_unstarted(problem)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -112,6 +112,7 @@ class Option:
     environment: str | None = None
     decides: bool = True  # whether it can change what is measured
     setting: str | None = None  # its name in `Settings`, where that is not the flag's
+    is_report: bool = False  # names a file that a report is written to
     path_in: Callable[[str], str | None] = _no_path  # the part of a value that is a path, if it has one
 
     def beside(self, folder: Path, value: Any) -> Any:
@@ -326,9 +327,26 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-json",
+        is_report=True,
         path_in=_whole,
         metavar="FILE",
         help="write the results file (schema pathorob-checks/results/2, see 'pathorob-checks schema')",
+    ),
+    Option(
+        flag="--fm-html",
+        is_report=True,
+        path_in=_whole,
+        metavar="FILE",
+        help="write a report for reading and printing: one HTML file with all figures, and small images of "
+        "the patches that a metric misses",
+    ),
+    Option(
+        flag="--fm-markdown",
+        is_report=True,
+        path_in=_whole,
+        metavar="FILE",
+        help="write a report for pull requests as Markdown; on GitHub Actions it is in the step summary "
+        "without this option",
     ),
 )
 

@@ -85,8 +85,8 @@ class Reporting:
         yield printable(results.summary), ("bold", "green" if results.passed else "red")
         for problem in results.problems:
             yield printable(problem), ("red",)
-        if self._gate.results_file:
-            yield printable(f"results file: {self._gate.results_file}"), ()
+        for noun, path in self._gate.reports:
+            yield printable(f"{noun}: {path}"), ()
 
 
 def width_of(config: pytest.Config) -> int:

@@ -16,7 +16,6 @@ from pathorob_checks.plugin.options import OPTIONS, Option
 from pathorob_checks.plugin.typed import ADDED, typed
 
 BY_NAME = {option.name: option for option in OPTIONS}
-JSON_FILE = "json"
 
 
 def is_requested(config: pytest.Config) -> bool:
@@ -43,7 +42,7 @@ def settings(config: pytest.Config) -> Settings:
             if config.getoption("pathorob_" + option.ini) is not None:
                 raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
         return Settings(fms=())  # values of the environment and of files are of no concern without an FM
-    values = {name: _value(config, option) for name, option in BY_NAME.items() if name != JSON_FILE}
+    values = {name: _value(config, option) for name, option in BY_NAME.items() if not option.is_report}
     origins = {
         name: f"{BY_NAME[name].flag}={_written(value)} (from {origin})"
         for name, (value, origin) in values.items()
@@ -55,13 +54,19 @@ def settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(str(error)) from None
 
 
-def results_path(config: pytest.Config) -> str | None:
-    """The value of `--fm-json`."""
-    path: str | None = _value(config, BY_NAME[JSON_FILE])[0]
-    try:
-        return str(Path(path).expanduser()) if path else None  # no shell does so after `--fm-json=`
-    except RuntimeError:
-        raise pytest.UsageError(f"--fm-json={path}: there is no such user; name another file.") from None
+def report_paths(config: pytest.Config) -> dict[str, str]:
+    """The values of the options that write a report, by form."""
+    paths = {}
+    for name, option in BY_NAME.items():
+        path: str | None = _value(config, option)[0] if option.is_report else None
+        if path:
+            try:
+                paths[name] = str(Path(path).expanduser())  # no shell does so after `--fm-json=`
+            except RuntimeError:
+                raise pytest.UsageError(
+                    f"{option.flag}={path}: there is no such user; name another file."
+                ) from None
+    return paths
 
 
 def _written(value: object) -> str:

@@ -24,6 +24,7 @@ from pydantic_core import to_jsonable_python
 from pathorob_checks.criteria.verdict import Rule, Verdict
 from pathorob_checks.metrics.definition import Direction, Metric, Quantity
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
+from pathorob_checks.metrics.pictured import Curve, Grid
 from pathorob_checks.metrics.resampling import Resampling
 
 SCHEMA: Literal["pathorob-checks/results/2"] = "pathorob-checks/results/2"
@@ -149,6 +150,10 @@ class Check(Document):
         As in `Measurement`, worst first.
     resampling : Resampling or None
         What a later run needs for a paired interval with this value.
+    curves : tuple of Curve
+        As in `Measurement`.
+    grids : tuple of Grid
+        As in `Measurement`.
     neighbors : int or None
         The k that the value was measured with, of `protocol`; None for a metric without neighbors.
 
@@ -217,6 +222,8 @@ class Check(Document):
     slides: tuple[SlideValue, ...] = ()
     groups: dict[str, tuple[GroupValue, ...]] = Field(default_factory=dict)
     resampling: Resampling | None = None
+    curves: tuple[Curve, ...] = ()
+    grids: tuple[Grid, ...] = ()
 
     @property
     def neighbors(self) -> int | None:
@@ -322,12 +329,68 @@ class CohortFacts(Document):
     cells: tuple[CellFacts, ...] = ()
 
 
+class PatchFacts(Document):
+    """A patch of a cohort."""
+
+    slide_id: str
+    patch_id: str
+    biological_class: str
+    medical_center: str
+
+    @property
+    def key(self) -> str:
+        """What identifies the patch within its cohort."""
+        return f"{self.slide_id}-{self.patch_id}"
+
+
+class Neighborhood(Document):
+    """A patch that pulls a metric down, and its nearest neighbors, nearest first."""
+
+    metric: str
+    patch: PatchFacts
+    neighbors: tuple[PatchFacts, ...]
+
+
+class EmbeddingMap(Document):
+    """Patches in the plane of the first two principal components of their L2-normalised embeddings.
+
+    Attributes
+    ----------
+    x, y : position of each patch; a sample where there are many.
+    biological_class, medical_center : of each patch, as numbers into `classes` and `centers`.
+    classes, centers : the names.
+    explained : share (0 to 1) of the variance along x and y.
+    patches : number of patches of the cohort, of which those drawn are a sample.
+    """
+
+    x: tuple[Finite, ...]
+    y: tuple[Finite, ...]
+    biological_class: tuple[int, ...]
+    medical_center: tuple[int, ...]
+    classes: tuple[str, ...]
+    centers: tuple[str, ...]
+    explained: tuple[Finite, Finite]
+    patches: int
+
+
 class Run(Document):
-    """The FM and the cohort behind some checks."""
+    """The FM and the cohort behind some checks.
+
+    Attributes
+    ----------
+    fm, method, cohort : the subject.
+    map : the embeddings in a plane; None in older files.
+    neighborhoods : patches that pull a metric down, with their neighbors.
+    images : JPEG files (base64) of patches in `neighborhoods`, by their keys. Made for a report
+        with images only, and never in a results file.
+    """
 
     fm: FMFacts
     method: str = NO_METHOD
     cohort: CohortFacts
+    map: EmbeddingMap | None = None
+    neighborhoods: tuple[Neighborhood, ...] = ()
+    images: dict[str, str] = Field(default_factory=dict)
 
 
 class BaselineFacts(Document):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pathorob_checks.errors import ResultsError
-from pathorob_checks.files import expanded, read_limited, write_atomically
+from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
+from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
 from pathorob_checks.wording import brief, printable, shortened
@@ -67,8 +67,7 @@ class Results(ResultsDocument):
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
+    >>>     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
     >>> import pandas as pd
     >>> from pathorob_checks import Results, evaluate
@@ -182,14 +181,14 @@ class Results(ResultsDocument):
         return "\n\n".join([str(self), *parts])
 
     def to_json(self) -> str:
-        """Return the content of a results file: strict JSON.
+        """Return the content of a results file: strict JSON, without images of patches.
 
         Returns
         -------
         str
             Valid by the JSON Schema that `pathorob-checks schema` prints.
         """
-        content = self.model_dump(mode="json", by_alias=True)
+        content = self.model_dump(mode="json", by_alias=True, exclude={"runs": {"__all__": {"images"}}})
         return json.dumps(content, allow_nan=False, indent=2) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -205,18 +204,7 @@ class Results(ResultsDocument):
         ResultsError
             The file cannot be written.
         """
-        target = Path(path)
-        if target.exists() and not target.is_file():
-            what = "is a folder" if target.is_dir() else "is a pipe or a device"
-            raise ResultsError(f"the results file {path} {what}", remedy="name a file")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, self.to_json().encode("ascii"))
-        except (OSError, ValueError) as error:
-            raise ResultsError(
-                f"the results file {path} cannot be written ({getattr(error, 'strerror', None) or error})",
-                remedy="name a file in a folder that you may write to",
-            ) from None
+        save_text(path, self.to_json(), "results file")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Results:

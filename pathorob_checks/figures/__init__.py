@@ -1,0 +1,1 @@
+"""Figures of results: functions that take `Results` and return a matplotlib figure."""

@@ -1,0 +1,1 @@
+"""Runs kept in a SQLite file, and the trend of an FM family's values."""
