@@ -1,4 +1,4 @@
-"""A figure with all that a report puts around it: title, caption, words for those who do not see it, a table."""
+"""A figure with what a report puts around it: title, caption, words for those who cannot see it, a table."""
 
 from __future__ import annotations
 
