@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import math
+import sys
 import threading
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_results import (
     CENTERS,
@@ -29,11 +33,14 @@ from made_checks import made, unmeasured
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from numpydoc.validate import validate
+from sklearn.decomposition import PCA
 
 from pathorob_checks import figures
 from pathorob_checks.criteria.published import published_by_fm
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import FigureError
+from pathorob_checks.figures import maps, patches, style
 from pathorob_checks.figures.style import VERDICT_MARKS, distinct, short
 from pathorob_checks.metrics.pictured import Curve, Grid
 
@@ -264,6 +271,58 @@ def test_of_very_many_centers_the_largest_are_told_apart_and_the_rest_is_counted
     assert drawn == 500
 
 
+PLANE = pd.DataFrame({"biological_class": ["tumor", "normal", "tumor"], "medical_center": ["A", "B", "B"]})
+
+
+def test_embeddings_that_the_user_has_are_drawn_by_their_principal_components():
+    embeddings = np.array([[1.0, 0, 0], [-1, 0, 0], [0.8, 0.6, 0]])
+    figure = figures.embeddings_in_plane(embeddings, PLANE, title="mine")
+    drawn = [place for one in figure.axes[0].collections for place in one.get_offsets().tolist()]
+    expected = PCA(2).fit_transform(embeddings)
+    assert sorted(np.abs(drawn).round(6).tolist()) == sorted(np.abs(expected).round(6).tolist())
+    assert "% of the variance" in figure.axes[0].get_xlabel()
+    assert "mine, 3 patches" in texts(figure)
+
+
+def test_umap_places_the_patches_where_it_is_installed(monkeypatch):
+    class Umap:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit_transform(self, matrix):
+            assert self.settings["random_state"] == 7
+            assert np.allclose(np.linalg.norm(matrix, axis=1), 1)
+            return matrix[:, :2] * 10
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))
+    embeddings = np.array([[3.0, 4.0, 0], [1, 0, 0], [0, 1, 0]])
+    figure = figures.embeddings_in_plane(embeddings, PLANE, projection="umap", seed=7)
+    drawn = [place for one in figure.axes[0].collections for place in one.get_offsets().tolist()]
+    assert sorted(drawn) == [[0, 10], [6, 8], [10, 0]]
+    assert figure.axes[0].get_xlabel() == "UMAP 1"
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(FigureError, match="needs the package umap-learn"):
+        figures.embeddings_in_plane(embeddings, PLANE, projection="umap")
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "patches", "projection", "problem"),
+    [
+        (np.ones((2, 4)), PLANE, "pca", "shape"),
+        (np.ones(3), PLANE, "pca", "shape"),
+        (np.ones((2, 4)), PLANE[:2], "pca", "3 patches at least"),
+        (np.array([[1, 2], [0, 0], [1, 1]]), PLANE, "pca", "all 0"),
+        (np.array([[1, 2], [np.nan, 0], [1, 1]]), PLANE, "pca", "not finite"),
+        (np.ones((3, 4)), PLANE.drop(columns="medical_center"), "pca", "no column medical_center"),
+        (np.ones((3, 4)), PLANE.replace("A", None), "pca", "without a value in medical_center"),
+        (np.ones((3, 4)), PLANE, "tsne", "no projection 'tsne'"),
+    ],
+)
+def test_embeddings_that_cannot_be_placed_are_refused(embeddings, patches, projection, problem):
+    with pytest.raises(FigureError, match=problem):
+        figures.embeddings_in_plane(embeddings, patches, projection=projection)
+
+
 def test_among_published_draws_every_published_value_and_the_rank():
     figure = figures.among_published(results_of(), metric="robustness_index")
     published = published_by_fm("robustness_index", "camelyon")
@@ -449,7 +508,7 @@ def test_fifty_fms_have_pictures_and_a_drawable_overview():
     checks = [check for n in range(50) for check in checks_of(f"fm-{n}", index=round(0.01 + n / 60, 3))]
     pictures = figures.pictures_of(results_of(checks, []), most_subjects=2)
     assert len(pictures[0].rows) == 200
-    assert "The figure shows 40 of 200 criteria; the table has all." in pictures[0].alt
+    assert "The figure shows 30 of 200 criteria; the table has all." in pictures[0].alt
     width, height = pictures[0].draw().get_size_inches()
     assert width < height < 25
 
@@ -557,8 +616,23 @@ def test_figures_can_be_drawn_in_several_threads():
 
 def test_figures_do_not_need_pyplot():
     import subprocess
-    import sys
 
     program = "import sys, pathorob_checks.figures; print('matplotlib.pyplot' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", figures.__all__)
+def test_every_public_name_is_documented(name):
+    left_out = {"ES01", "SA01", "PR01"} if name == "Picture" else {"ES01", "SA01"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        errors = validate(f"pathorob_checks.figures.{name}")["errors"]
+    assert [text for code, text in errors if code not in left_out] == []
+
+
+def test_the_examples_run():
+    for module in (maps, style, patches):
+        found = doctest.testmod(module)
+        assert found.attempted
+        assert not found.failed
