@@ -81,7 +81,7 @@ def html_report(results: Results) -> str:
             mark=Markup(MARK),  # noqa: S704 (a constant)
             style=_asset("report.css"),
             script=_asset("filter.js"),
-            embedded=Markup(results_script(results)),  # noqa: S704 (escaped there)
+            embedded=Markup(results_script(results.to_json())),  # noqa: S704 (escaped there)
             meaning=OUTCOMES[results.outcome],
             summary=results.summary.removeprefix(f"{results.outcome.upper()}: "),
             measured=f"{counts.measured:,} of {counted(counts.planned, 'criterion', 'criteria')}",

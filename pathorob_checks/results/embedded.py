@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 
-from pathorob_checks.results.document import ResultsDocument
-
 _OPENING, _CLOSING = '<script type="application/json" id="results">', "</script>"
 # In JSON, these characters stand only in strings, where an escape is the same text.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 _HTML = b"<!doctype html>"
 
 
-def results_script(results: ResultsDocument) -> str:
+def results_script(content: str) -> str:
     """A `script` element with the content of a results file, which nothing in it can close.
 
     Parameters
     ----------
-    results : without the images of their patches, as in a results file.
+    content : as `Results.to_json` gives it.
     """
-    content = results.model_dump(mode="json", by_alias=True, exclude={"runs": {"__all__": {"images"}}})
-    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(json.loads(content), allow_nan=False, separators=(",", ":"))
     return _OPENING + text.translate(_ESCAPES) + _CLOSING
 
 
