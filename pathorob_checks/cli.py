@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
+from pathorob_checks.commands import report
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
-    _add_report(commands)
+    report.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -140,20 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_cache_commands(cache)
     return parser
-
-
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    report = commands.add_parser(
-        "report",
-        help="write an HTML or Markdown report on a results file",
-        description="Write reports on results that a run left behind. A results file holds no images of "
-        "patches; only --fm-html shows them.",
-    )
-    report.add_argument("file", type=Path, help="what --fm-json or --fm-html wrote")
-    report.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page, as --fm-html does")
-    report.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown, as --fm-markdown does")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write the results that a page holds")
-    report.set_defaults(run=_report)
 
 
 def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
@@ -321,16 +308,6 @@ def _verdict(options: argparse.Namespace) -> int:
     sentence, code = verdict.verdict(options.file, complete=options.complete)
     say(sentence)
     return code
-
-
-def _report(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import report
-    from pathorob_checks.report.forms import FORMS
-
-    targets = {name: path for name in FORMS if (path := getattr(options, name))}
-    for line in report.report(options.file, targets):
-        say(line)
-    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pathorob_checks.console import say
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.files import expanded
 from pathorob_checks.report.forms import FORMS, Form
-from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.results import Results
+
+Commands = argparse._SubParsersAction  # `argparse` has no public name for it
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "report",
+        help="write an HTML or Markdown report on a results file",
+        description="Write reports on results that a run left behind. A results file holds no images of "
+        "patches; only --fm-html shows them.",
+    )
+    parser.add_argument("file", type=Path, help="what --fm-json or --fm-html wrote")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page, as --fm-html does")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown, as --fm-markdown does")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results that a page holds")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    targets = {name: path for name in FORMS if (path := getattr(options, name))}
+    for line in report(options.file, targets):
+        say(line)
+    return 0
 
 
 def report(source: Path, targets: Mapping[str, Path]) -> list[str]:
@@ -30,9 +54,11 @@ def report(source: Path, targets: Mapping[str, Path]) -> list[str]:
     ResultsError : the source cannot be read or contradicts itself, there is no target, or a target cannot be
         written or holds something else.
     """
+    from pathorob_checks.results.consistency import contradictions
+    from pathorob_checks.results.results import Results
+
     if not targets:
-        options = " or ".join(f"--{name}" for name in FORMS)
-        raise ResultsError("no report is asked for", remedy=f"give {options} with a file")
+        raise ResultsError("no report is asked for", remedy="give --html=FILE or --markdown=FILE")
     results = Results.read(source)
     for contradiction in contradictions(results):
         raise ResultsError(

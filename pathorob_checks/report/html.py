@@ -69,7 +69,7 @@ def html_report(results: Results) -> str:
     page = page_of(results)
     terms = results.environment.criteria
     counts = terms.completeness
-    pictures = drawn_pictures(results, page.gravest_first)
+    pictures = drawn_pictures(results)
     return (
         _environment()
         .get_template("report.html")

@@ -75,11 +75,6 @@ class Group:
     cohort: str
     rows: tuple[Row, ...]
 
-    @property
-    def gravest(self) -> Verdict:
-        """The verdict that a reader must see first."""
-        return min((row.counts_as for row in self.rows), key=GRAVITY.index)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseCard:
@@ -119,11 +114,6 @@ class Page:
     missed: tuple[Row, ...]
     failed_integrity: tuple[IntegrityCheck, ...]
     integrity: tuple[IntegrityGroup, ...]
-
-    @property
-    def gravest_first(self) -> list[Group]:
-        """The groups, those with failures first."""
-        return sorted(self.groups, key=lambda group: GRAVITY.index(group.gravest))
 
     @property
     def checks(self) -> int:

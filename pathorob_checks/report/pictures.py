@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pathorob_checks.results.document import NO_METHOD, PatchFacts, ResultsDocument, Run
-from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.document import PatchFacts, ResultsDocument, Run
+from pathorob_checks.results.names import fm_and_method, subject_id
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.figures.picture import Picture
-    from pathorob_checks.report.page import Group
     from pathorob_checks.results.results import Results
 
 MOST_SUBJECTS = 12  # with figures of their own
@@ -51,12 +49,12 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectPictures:
-    """The figures of one FM on one cohort."""
+    """The figures of one FM on one cohort; without a run where it is a mean over cohorts."""
 
     number: int
     fm: str
     cohort: str
-    run: Run
+    run: Run | None
     pictures: tuple[Drawn, ...]
 
 
@@ -86,52 +84,49 @@ class Pictures:
         return {(one.fm, one.cohort): one.number for one in self.by_subject}
 
 
-def drawn_pictures(results: Results, groups: Sequence[Group]) -> Pictures:
-    """Draw the figures of some results; where there are many subjects, of those that matter most.
+def drawn_pictures(results: Results) -> Pictures:
+    """Draw the figures of some results; where there are many subjects, of those with failures first."""
+    from pathorob_checks.figures import pictures_of
 
-    Parameters
-    ----------
-    groups : the checks of each subject, gravest first.
-    """
-    from pathorob_checks import figures
-
-    pictures_of = getattr(figures, "pictures_of", lambda *_, **__: ())
-    found = pictures_of(results, most_subjects=MOST_SUBJECTS)
-    of_subjects: dict[str, list[Drawn]] = {}
-    of_all: list[Drawn] = []
-    for number, one in enumerate(found):
-        if one.kind == OWN_FORM:
-            continue
-        where = of_subjects.setdefault(one.subjects[0], []) if len(one.subjects) == 1 else of_all
-        where.append(_drawn(one, number))
-    runs = {(_fm(run), run.cohort.name): run for run in results.runs}
-    ordered = [runs[key] for group in groups if (key := (group.fm, group.cohort)) in runs]
-    shown = [run for run in ordered if _id(run) in of_subjects or run.neighborhoods][:MOST_SUBJECTS]
+    found: dict[str | None, list[Drawn]] = {None: []}
+    for number, one in enumerate(pictures_of(results, most_subjects=MOST_SUBJECTS)):
+        own = found.setdefault(one.subjects[0] if len(one.subjects) == 1 else None, [])
+        if one.kind != OWN_FORM:
+            own.append(_drawn(one, number))
+    of_all = found.pop(None)
+    subjects = _subjects(results)
+    runs = {subject_id(run.fm.name, run.method, run.cohort.name): run for run in results.runs}
     by_subject = tuple(
         SubjectPictures(
             number=number,
-            fm=_fm(run),
-            cohort=run.cohort.name,
-            run=_with_good_images(run),
-            pictures=tuple(of_subjects.get(_id(run), ())),
+            fm=subjects[key][0],
+            cohort=subjects[key][1],
+            run=_with_good_images(runs[key]) if key in runs else None,
+            pictures=tuple(own),
         )
-        for number, run in enumerate(shown)
+        for number, (key, own) in enumerate(found.items())
+        if key is not None
     )
     return Pictures(
         of_all=tuple(of_all),
         by_subject=by_subject,
-        left_out=_left_out(results, len(by_subject)),
+        left_out=_left_out(len(subjects)) if len(subjects) > MOST_SUBJECTS else "",
     )
 
 
-def _left_out(results: ResultsDocument, shown: int) -> str:
-    rest = len(results.runs) - shown
-    if shown < MOST_SUBJECTS or rest <= 0:
-        return ""
-    subjects = counted(len(results.runs), "pair of FM and cohort", "pairs of FM and cohort")
+def _subjects(results: ResultsDocument) -> dict[str, tuple[str, str]]:
+    """The names of FM and cohort of each subject, by its id."""
+    keys = [(check.fm, check.method, check.cohort) for check in results.checks]
+    keys += [(run.fm.name, run.method, run.cohort.name) for run in results.runs]
+    return {subject_id(*key): (fm_and_method(*key[:2]), key[2]) for key in keys}
+
+
+def _left_out(subjects: int) -> str:
+    everything = counted(subjects, "pair of FM and cohort", "pairs of FM and cohort")
     return (
-        f"Of {subjects}, {shown} have figures of their own here, those with failures first; {rest} were left "
-        "out, and their numbers are in this page's results."
+        f"Only {MOST_SUBJECTS} of {everything} have figures of their own here, those with failures first. "
+        "Those of the others were left out to keep the page small; `pathorob_checks.figures` draws them from "
+        "the results in this page."
     )
 
 
@@ -146,9 +141,8 @@ def relation(neighbor: PatchFacts, patch: PatchFacts) -> str:
 
 def _drawn(picture: Picture, number: int) -> Drawn:
     """The figure as an element; one that cannot be drawn must not take the verdicts with it."""
-    from pathorob_checks import figures
+    from pathorob_checks.figures import svg_of
 
-    svg_of: Any = getattr(figures, "svg_of")  # noqa: B009
     svg, problem = "", ""
     try:
         svg = svg_of(picture.draw(), f"figure-{number}", label=printable(picture.alt))
@@ -174,12 +168,3 @@ def _is_jpeg(image: str) -> bool:
         return base64.b64decode(image, validate=True).startswith(_JPEG)
     except (binascii.Error, ValueError):
         return False
-
-
-def _fm(run: Run) -> str:
-    return fm_and_method(run.fm.name, run.method)
-
-
-def _id(run: Run) -> str:
-    method = () if run.method == NO_METHOD else (run.method,)
-    return "-".join((run.fm.name, *method, run.cohort.name))
