@@ -135,6 +135,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "capital": _capital,
         "cells": cell_sheet,
         "counts": count_rows,
         "design": design_sheet,
@@ -169,5 +170,9 @@ def _printable(value: Any) -> Any:
 
 def _sentence(text: str) -> str:
     """A clause with a capital and a full stop."""
-    text = text.strip()
-    return text and text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    text = _capital(text.strip())
+    return text + ("." if text and not text.endswith((".", "!", "?")) else "")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
