@@ -36,15 +36,15 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, MUTED)
 MARKERS = ("o", "s", "^", "X", "D", "v", "P", "<", "*", ">", "p")  # a prime number more than colors repeat
 LINES = ("-", "--", "-.", ":")
-FILLS = (SKY, BLUE, ORANGE, "#C8C8C8", GREEN, PURPLE, VERMILLION)
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
+FILLS = ("#CFE8F7", SKY, ORANGE, "#D0D0D0", "#7FCDB6", "#E5BCD3", "#F2A678")  # black text is legible on each
+HATCHES = ("", "////", "xxxx", "\\\\\\\\", "----", "||||", "++++")  # dots take much room in an SVG
 
 # Shape, color and whether the shape is filled.
 VERDICT_MARKS: Mapping[Verdict, tuple[str, str, bool]] = {
-    Verdict.FAIL: ("X", VERMILLION, True),
+    Verdict.FAIL: ("s", VERMILLION, True),
     Verdict.ERROR: ("s", VERMILLION, False),
     Verdict.INCONCLUSIVE: ("D", ORANGE, False),
-    Verdict.SKIPPED: ("s", MUTED, False),
+    Verdict.SKIPPED: ("o", MUTED, False),
     Verdict.PASS: ("o", BLUE, True),
 }
 # The order in which a reader needs them.
@@ -61,6 +61,7 @@ STYLE: Mapping[str, object] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 9.0,
     "axes.titleweight": "bold",
+    "axes.unicode_minus": False,  # as in tables and sentences
     "figure.dpi": DPI,
     "figure.facecolor": "white",
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same figure everywhere
@@ -129,8 +130,12 @@ def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
     >>> list(distinct(["a" * 9 + "1" + "b" * 9, "a" * 9 + "2" + "b" * 9], most=11).values())
     ['aaaaa…bbbbb (1)', 'aaaaa…bbbbb (2)']
     """
-    names = tuple(dict.fromkeys(names))
-    shown = {name: short(name, most) for name in names}
+    return told_apart({name: short(name, most) for name in names})
+
+
+def told_apart(shown: Mapping[str, str]) -> dict[str, str]:
+    """What is shown for each name; where several look alike, with a number each."""
+    shown = dict(shown)
     alike: dict[str, list[str]] = {}
     for name, text in shown.items():
         alike.setdefault(text, []).append(name)
