@@ -16,6 +16,7 @@ from markupsafe import Markup
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.page import OUTCOMES, VERDICTS, page_of
 from pathorob_checks.report.pictures import RELATIONS, drawn_pictures, relation
+from pathorob_checks.report.reproduction import command_of
 from pathorob_checks.report.sheets import (
     bound_sheets,
     cell_sheet,
@@ -30,7 +31,7 @@ from pathorob_checks.report.sheets import (
     notes_of,
     slide_sheet,
 )
-from pathorob_checks.report.terminal import lets_pass, source_of
+from pathorob_checks.report.terms import lets_pass, source_of
 from pathorob_checks.results.embedded import results_script
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.wording import counted, printable
@@ -94,6 +95,7 @@ def html_report(results: Results) -> str:
             anything_missed=bool(page.missed or page.failed_integrity or results.other_failures),
             allowed=lets_pass(results),
             source=source_of(terms),
+            command=command_of(results),
             remarks=remarks(results.checks),
             bounds=bound_sheets(results.checks),
             cohorts=cohorts_of(results.runs),
