@@ -148,11 +148,9 @@ def test_the_filter_shows_what_was_asked_for_and_says_how_much(visit):
     assert page.get_by_text("Nothing with this name and verdict.").is_visible()
 
 
-def test_fifty_fms_on_four_cohorts_are_one_page_of_less_than_20_mb(visit, record_property):
+def test_fifty_fms_on_four_cohorts_are_one_page_of_less_than_20_mb(visit):
     seen = visit(many())
     assert seen.file.stat().st_size < 20e6
     assert seen.page.locator("tr[data-name]").count() == 800
     assert "have figures of their own here" in seen.page.locator("#figures + p").inner_text()
     assert seen.said == []
-    record_property("seconds to open", seen.seconds)
-    record_property("bytes", seen.file.stat().st_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +20,13 @@ class Visit:
     file: Path
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        started = time.perf_counter()
         self.page.goto(self.file.as_uri(), wait_until="load")
-        self.seconds = time.perf_counter() - started
 
     @property
     def remote(self) -> list[str]:
