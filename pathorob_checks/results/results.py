@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
+from pathorob_checks.results.embedded import is_page, results_within
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
@@ -208,12 +209,12 @@ class Results(ResultsDocument):
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Results:
-        """Read a results file.
+        """Read a results file, or the results that an HTML report holds.
 
         Parameters
         ----------
         path : str or path-like
-            A file that `save` or `--fm-json` wrote.
+            A file that `save`, `--fm-json` or `--fm-html` wrote.
 
         Returns
         -------
@@ -227,10 +228,12 @@ class Results(ResultsDocument):
         """
         try:
             content = read_limited(expanded(path), LARGEST)
+            if is_page(content):
+                content = results_within(content)
         except (OSError, ValueError, RuntimeError) as error:
             raise ResultsError(
                 f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",
-                remedy="give a file that --fm-json or Results.save wrote",
+                remedy="give a file that --fm-json, --fm-html or Results.save wrote",
             ) from None
         return cls.from_json(content, str(path))
 
