@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
-from pathorob_checks.figures.style import COLORS, MARKERS, MUTED, distinct, new_figure, short, styled
+from pathorob_checks.figures.style import COLORS, MARKERS, MUTED, distinct, entry, new_figure, short, styled
 from pathorob_checks.results.document import EmbeddingMap, ResultsDocument
 from pathorob_checks.wording import counted, rounded_percent
 
@@ -99,7 +99,7 @@ def _draw(axes: Axes, places: Places, groups: np.ndarray, names: Sequence[str], 
                 places[0][chosen], places[1][chosen], s=size, c=color, marker=marker, linewidths=0,
                 alpha=0.75, rasterized=True, label="_" + name, zorder=1 + part,
             )  # fmt: skip
-        label = f"{name} ({int(mask.sum()):,})"
+        label = entry(f"{name} ({int(mask.sum()):,})")
         handles.append(
             Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5, label=label)
         )
