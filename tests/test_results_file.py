@@ -206,6 +206,8 @@ def test_numbers_that_json_does_not_know_are_not_written(tmp_path):
     with pytest.raises(ResultsError, match="cannot be written"):
         broken.save(tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ResultsError, match="a number in them is not finite"):
+        broken.to_json()
 
 
 def test_through_a_link_the_file_behind_it_is_written(tmp_path):

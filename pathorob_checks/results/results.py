@@ -67,7 +67,8 @@ class Results(ResultsDocument):
 
     Examples
     --------
-    >>>     >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
     >>> import pandas as pd
     >>> from pathorob_checks import Results, evaluate
@@ -187,9 +188,20 @@ class Results(ResultsDocument):
         -------
         str
             Valid by the JSON Schema that `pathorob-checks schema` prints.
+
+        Raises
+        ------
+        ResultsError
+            A number is not finite, which only a changed copy of results can hold.
         """
         content = self.model_dump(mode="json", by_alias=True, exclude={"runs": {"__all__": {"images"}}})
-        return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        try:
+            return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        except ValueError:
+            raise ResultsError(
+                "the results cannot be written as JSON, because a number in them is not finite",
+                remedy="leave the field without a value (None)",
+            ) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the results file, whole or not at all; missing folders are made.
@@ -202,7 +214,7 @@ class Results(ResultsDocument):
         Raises
         ------
         ResultsError
-            The file cannot be written.
+            The file cannot be written, or a number is not finite.
         """
         save_text(path, self.to_json(), "results file")
 
