@@ -13,6 +13,7 @@ from pathorob_checks.errors import ResultsError
 from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
+from pathorob_checks.results.listing import listed, unsound_sentences
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
@@ -174,12 +175,7 @@ class Results(ResultsDocument):
             The summary, then a paragraph for each check and each integrity check that did not pass.
         """
         parts = [render_explanation(one, width) for one in self.explanations() if one.verdict != "pass"]
-        parts += [
-            printable(f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}")
-            for check in self.integrity
-            if check.verdict not in ("pass", "skipped")
-        ]
-        return "\n\n".join([str(self), *parts])
+        return "\n\n".join([printable(self.summary), *parts, *unsound_sentences(self)])
 
     def to_json(self) -> str:
         """Return the content of a results file: strict JSON, without images of patches.
@@ -300,10 +296,10 @@ class Results(ResultsDocument):
         return html_of(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self}>"
+        return printable(f"<Results: {self.summary}>")
 
     def __str__(self) -> str:
-        return printable(self.summary)
+        return listed(self)
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
