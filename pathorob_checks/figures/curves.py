@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,16 +13,27 @@ from matplotlib.figure import Figure
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
 from pathorob_checks.figures.published import Published, published_of
-from pathorob_checks.figures.style import COLORS, INK, LINES, MARKERS, MUTED, SMALL, new_figure, short, styled
+from pathorob_checks.figures.style import (
+    COLORS,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    SMALL,
+    entry,
+    new_figure,
+    short,
+    styled,
+)
 from pathorob_checks.metrics.pictured import Curve
-from pathorob_checks.results.document import Check, ResultsDocument
-from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
 from pathorob_checks.wording import quoted
 
 # The metrics whose curves each of the named figures shows.
 INDEX = ("robustness_index",)
 DROPS = ("performance_drop_id", "performance_drop_ood")
-_HEIGHT = 3.9
+_HEIGHT = 3.9  # inches
+_MARGIN = 0.02  # of the scale
 _MARKED_POINTS = 25  # of a curve; more have no markers
 
 
@@ -33,11 +45,13 @@ class Curves:
     ----------
     checks, curves : each curve, with the check that carries it.
     criteria : the criteria about the value that the curves mark; empty where they mark none.
+    scale : the ends of the scale of that value; None where they mark none or the scale is not known.
     """
 
     checks: tuple[Check, ...]
     curves: tuple[Curve, ...]
     criteria: tuple[Check, ...]
+    scale: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +69,7 @@ class Curves:
         return tuple(dict.fromkeys(check.metric for check in self.checks))
 
 
-def curves_of(checks: Sequence[Check]) -> list[Curves]:
+def curves_of(checks: Sequence[Check], metrics: Mapping[str, MetricFacts]) -> list[Curves]:
     """The curves of one subject's checks, those that belong together in one.
 
     Curves without a marked setting belong together where they have the quantity (up to the first comma of
@@ -68,19 +82,20 @@ def curves_of(checks: Sequence[Check]) -> list[Curves]:
             own = (check.metric,) if curve.marked is not None else ()
             key = (*own, curve.over, _quantity(curve))
             found.setdefault(key, {}).setdefault(curve.name, (check, curve))
-    return [
-        Curves(
-            checks=tuple(check for check, _ in parts.values()),
-            curves=tuple(curve for _, curve in parts.values()),
-            criteria=_criteria(checks, parts.values()),
-        )
-        for parts in found.values()
-    ]
+    return [_together(checks, tuple(parts.values()), metrics) for parts in found.values()]
 
 
-def _criteria(checks: Sequence[Check], parts: Iterable[tuple[Check, Curve]]) -> tuple[Check, ...]:
-    metrics = {check.metric for check, curve in parts if curve.marked is not None}
-    return tuple(check for check in checks if check.metric in metrics and check.quantity == "value")
+def _together(
+    checks: Sequence[Check], parts: Sequence[tuple[Check, Curve]], metrics: Mapping[str, MetricFacts]
+) -> Curves:
+    marked = {check.metric for check, curve in parts if curve.marked is not None}
+    facts = [metrics[name] for name in marked if name in metrics]
+    return Curves(
+        checks=tuple(check for check, _ in parts),
+        curves=tuple(curve for _, curve in parts),
+        criteria=tuple(check for check in checks if check.metric in marked and check.quantity == "value"),
+        scale=(facts[0].lowest, facts[0].highest) if facts else None,
+    )
 
 
 def _quantity(curve: Curve) -> str:
@@ -188,15 +203,15 @@ def curve(
     >>> figure = curve(results, fm="virchow2", metric="center_leak")  # doctest: +SKIP
     """
     checks = of_one_subject([check for check in results.checks if check.curves], fm, cohort, "curve")
-    found = [one for one in curves_of(checks) if metric is None or metric in one.metrics]
-    found = [one for one in found if name in (None, one.name)]
-    return draw_curves(_only(found, checks))
+    every = curves_of(checks, results.metrics)
+    found = [one for one in every if (metric is None or metric in one.metrics) and name in (None, one.name)]
+    return draw_curves(_only(found, every))
 
 
-def _only(found: Sequence[Curves], checks: Sequence[Check]) -> Curves:
+def _only(found: Sequence[Curves], every: Sequence[Curves]) -> Curves:
     if len(found) == 1:
         return found[0]
-    known = found or curves_of(checks)
+    known = found or every
     number = f"{len(found)} such curves" if found else "no such curve"
     choices = quoted(one.name for one in known)
     metrics = quoted(dict.fromkeys(metric for one in known for metric in one.metrics))
@@ -212,7 +227,7 @@ def _named(
     with_curves = [check for check in results.checks if check.metric in metrics and check.curves]
     of_one_subject(with_curves, fm, cohort, what)
     checks = of_one_subject([check for check in results.checks if check.metric in metrics], fm, cohort, what)
-    return draw_curves(curves_of(checks)[0])
+    return draw_curves(curves_of(checks, results.metrics)[0])
 
 
 @styled
@@ -225,19 +240,15 @@ def draw_curves(shown: Curves) -> Figure:
     _levels(axes, shown.curves)
     for check, one in zip(shown.checks, shown.curves, strict=True):
         if one.marked is not None:
-            _mark(axes, check, one.marked)
-    for check in shown.criteria:
-        _, bound = value_and_bound(check)
-        axes.axhline(
-            check.bound,
-            color=INK,
-            linewidth=1.3,
-            linestyle="--",
-            label=f"bound {check.direction} {bound} ({short(check.criterion, 30)})",
-        )
+            _mark(axes, check, one, one.marked)
+    _bounds(axes, shown.criteria)
     first = shown.checks[0]
     if shown.criteria:
         _context(axes, published_of(first.metric, first.cohort))
+    if shown.scale is not None:
+        low, high = axes.get_ylim()
+        margin = _MARGIN * (shown.scale[1] - shown.scale[0])
+        axes.set_ylim(min(low, shown.scale[0] - margin), max(high, shown.scale[1] + margin))
     axes.set_title(short(f"{fm_of(first)} on {first.cohort}", 70))
     axes.set_xlabel(short(shown.over, 80))
     axes.set_ylabel(short(shown.name, 50))
@@ -247,61 +258,52 @@ def draw_curves(shown: Curves) -> Figure:
 
 
 def _draw(axes: Axes, shown: Curve, place: int) -> None:
-    color = COLORS[place % len(COLORS)]
-    values = [math.nan if value is None else value for value in shown.y]
-    axes.plot(
-        shown.x,
-        values,
-        color=color,
-        linewidth=1.8,
-        linestyle=LINES[place % len(LINES)],
-        marker=MARKERS[place % len(MARKERS)] if len(shown.x) <= _MARKED_POINTS else None,
-        markersize=4.5,
-        label=short(shown.name, 44),
-    )
+    look: dict[str, Any] = {
+        "color": COLORS[place % len(COLORS)],
+        "linestyle": LINES[place % len(LINES)],
+    }
+    name = entry(shown.name)
     if shown.low and shown.high:
-        low, high = (
-            [math.nan if value is None else value for value in ends] for ends in (shown.low, shown.high)
-        )
-        axes.fill_between(
-            shown.x,
-            low,
-            high,
-            color=color,
-            alpha=0.18,
-            linewidth=0,
-            label=short(f"{shown.band}, {_part(shown)}", 44),
-        )
+        low, high = _drawn(shown.low), _drawn(shown.high)
+        axes.fill_between(shown.x, low, high, color=look["color"], alpha=0.16, linewidth=0, label="_band")
+        for end in (low, high):  # the edges tell bands apart in gray
+            axes.plot(shown.x, end, linewidth=0.7, label="_end of the band", **look)
+        name += f" (band: {short(shown.band, 20)})" if shown.band else ""
+    marker = MARKERS[place % len(MARKERS)] if len(shown.x) <= _MARKED_POINTS else None
+    axes.plot(shown.x, _drawn(shown.y), linewidth=1.8, marker=marker, markersize=4.5, label=name, **look)
 
 
-def _part(shown: Curve) -> str:
-    """What tells this curve from those beside it."""
-    return shown.name.rpartition(",")[2].strip()
+def _drawn(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
 
 
 def _levels(axes: Axes, curves: Sequence[Curve]) -> None:
     for level, name in dict.fromkeys((one.level, one.level_name) for one in curves):
         if level is not None:
             text = f"{level:.3g}: {name}" if name else f"{level:.3g}"
-            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":", label=short(text, 44))
+            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":", label=entry(text))
 
 
-def _mark(axes: Axes, check: Check, at: float) -> None:
-    if check.value is None:
+def _mark(axes: Axes, check: Check, shown: Curve, at: float) -> None:
+    """The value that is judged, and its interval where the criterion is about this value itself."""
+    value = shown.at(at) if at in shown.x else None
+    if value is None:
         return
-    if check.interval is not None:
-        axes.plot(
-            [at, at], check.interval, color=INK, linewidth=1.6, marker="_", markersize=9, label="_interval"
-        )
-    value, _ = value_and_bound(check)
-    axes.plot(
-        [at], [check.value], marker="D", color=INK, markersize=7, linestyle="none",
-        label=f"value of the criterion: {value} at {at:g}",
-    )  # fmt: skip
+    if check.interval is not None and check.quantity == "value":
+        axes.plot([at, at], check.interval, color=INK, linewidth=1.6, marker="_", label="_interval")
+    label = f"the metric's value: {value:.3f} at {at:g}"
+    axes.plot([at], [value], marker="D", color=INK, markersize=7, linestyle="none", label=label)
+
+
+def _bounds(axes: Axes, criteria: Sequence[Check]) -> None:
+    """A line for each bound, whichever criteria have it."""
+    for direction, bound in dict.fromkeys((check.direction, check.bound) for check in criteria):
+        label = f"bound {direction} {bound:.3f}"
+        axes.axhline(bound, color=INK, linewidth=1.3, linestyle="--", label=label)
 
 
 def _context(axes: Axes, published: Published | None) -> None:
-    """Published FMs as marks at the right edge, with the best, the middle and the weakest by name."""
+    """Published FMs as marks at the right edge, the highest and the lowest with their names."""
     if published is None:
         return
     values = sorted(published.values.values())
@@ -311,5 +313,5 @@ def _context(axes: Axes, published: Published | None) -> None:
         markersize=10, color=MUTED, label=f"published FMs, {published.setting}",
     )  # fmt: skip
     named = sorted(published.values.items(), key=lambda item: item[1])
-    for fm, value in {id(one): one for one in (named[0], named[-1])}.values():
+    for fm, value in dict.fromkeys((named[0], named[-1])):
         axes.text(1.05, value, short(fm, 14), transform=place, fontsize=SMALL, color=MUTED, va="center")

@@ -149,7 +149,7 @@ def _left_out(every: Sequence[Check], most: int) -> str:
     left = every[most:]
     if not left:
         return ""
-    return f"{counted(len(left), 'more criterion', 'more criteria')} not drawn, none worse than those shown"
+    return f"{counted(len(left), 'more criterion', 'more criteria')} not drawn, none with a graver verdict"
 
 
 def _draw(axes: Axes, panel: Panel, fms: dict[str, str]) -> None:

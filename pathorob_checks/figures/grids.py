@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
@@ -22,10 +24,11 @@ from pathorob_checks.figures.style import (
     MUTED,
     SMALL,
     WIDTH,
-    distinct,
+    entry,
     new_figure,
     short,
     styled,
+    told_apart,
 )
 from pathorob_checks.metrics.pictured import Grid
 from pathorob_checks.results.document import Check, ResultsDocument
@@ -36,11 +39,16 @@ CLUSTERING = ("clustering_score",)
 NEIGHBORS = ("robustness_index",)
 _DIVERGING, _SEQUENTIAL = "PuOr", "Blues"
 _ROW, _LABEL, _HEAD, _FOOT = 0.3, 26, 0.5, 0.9  # inches, letters, inches, inches
-_LEAST_CELL = 0.42  # inches: narrower cells have no text
+_HEAT_ROW = 0.36  # inches
+_LEAST_WIDTH, _LEAST_HEIGHT = 0.42, 0.16  # inches: smaller cells and rows have no text
 _TALLEST = 11.0  # inches
 _LETTER = 0.072  # inches
 _LEAST_TEXT = 0.11  # share of a bar that is wide enough for its percentage
+_LABEL_SPACE = 0.13  # inches from label to label
+_DRAWN_CELLS = 200  # more are pixels, which take less room in an SVG
+_WRITTEN_BARS = 24  # bars; where there are more, the table has the percentages
 _SUM = 1e-3
+_JOINT = " / "  # in names of pairs
 _DARK = 0.45  # luminance below which text on a cell is white
 
 
@@ -218,9 +226,9 @@ def _bars(shown: ShownGrid) -> Figure:
         color = FILLS[place % len(FILLS)]
         axes.barh(
             rows, values[:, place], left=left, height=0.8, color=color, edgecolor=BLACK, linewidth=0.5,
-            hatch=HATCHES[place % len(HATCHES)], label=short(column, 44),
+            hatch=HATCHES[place % len(HATCHES)], label=entry(column),
         )  # fmt: skip
-        for row in rows[values[:, place] >= _LEAST_TEXT] if height / len(rows) > _ROW / 2 else ():
+        for row in rows[values[:, place] >= _LEAST_TEXT] if len(rows) <= _WRITTEN_BARS else ():
             axes.text(
                 left[row] + values[row, place] / 2, row, value_text(values[row, place], grid),
                 ha="center", va="center", fontsize=7.5, color=BLACK,
@@ -230,7 +238,7 @@ def _bars(shown: ShownGrid) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    _label(axes, shown, rows + 0.0)
+    _label(axes, shown, height)
     axes.set_xlabel(short(grid.name, 80))
     figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, handleheight=1.4)
     return figure
@@ -239,23 +247,20 @@ def _bars(shown: ShownGrid) -> Figure:
 @styled
 def _heatmap(shown: ShownGrid) -> Figure:
     grid = shown.grid
-    height = min(len(grid.rows) * max(_ROW, 0.36), _TALLEST)
-    rows, columns = distinct(grid.rows, _LABEL), distinct(grid.columns, _LABEL)
-    across = max(map(len, columns.values())) * _LETTER * len(columns) < 0.55 * WIDTH
-    figure = new_figure(
-        _HEAD + height + _FOOT + 0.35 + (0 if across else max(map(len, columns.values())) * _LETTER)
-    )
+    height = min(len(grid.rows) * _HEAT_ROW, _TALLEST)
+    columns = _labels(grid.columns)
+    across = max(map(len, columns)) * _LETTER * len(columns) < 0.55 * WIDTH
+    figure = new_figure(_HEAD + height + _FOOT + 0.35 + (0 if across else max(map(len, columns)) * _LETTER))
     axes = figure.subplots()
     values = np.array([[math.nan if one is None else one for one in row] for row in grid.values])
     norm, colors = _scale(grid)
-    edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5
-    many = values.size > 400
-    axes.pcolormesh(
-        *edges, np.ma.masked_invalid(values), norm=norm, cmap=colors, rasterized=many,
-        edgecolors="none" if many else "white", linewidth=0 if many else 1,
-    )  # fmt: skip
-    cell = min(0.6 * WIDTH / len(columns), 10 * height / len(rows) * _LEAST_CELL)
-    written = cell >= _LEAST_CELL
+    edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(grid.rows) + 1) - 0.5
+    masked = np.ma.masked_invalid(values)
+    if values.size > _DRAWN_CELLS:
+        axes.imshow(masked, norm=norm, cmap=colors, interpolation="none", aspect="auto")
+    else:
+        axes.pcolormesh(*edges, masked, norm=norm, cmap=colors, edgecolors="white", linewidth=1)
+    written = 0.6 * WIDTH / len(columns) >= _LEAST_WIDTH and height / len(grid.rows) >= _LEAST_HEIGHT
     for (row, column), value in np.ndenumerate(values):
         if written:
             text, color = value_text(grid.values[row][column], grid), _ink(float(value), norm)
@@ -263,9 +268,11 @@ def _heatmap(shown: ShownGrid) -> Figure:
     if not written and grid.neutral is not None:
         _hatch(axes, edges, values < grid.neutral)
     axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xticks(range(len(columns)), list(columns.values()), rotation=0 if across else 90, fontsize=SMALL)
-    _label(axes, shown, np.arange(len(rows)))
+    axes.set_ylim(len(grid.rows) - 0.5, -0.5)
+    step = _step(len(columns), 0.6 * WIDTH)
+    rotation = 0 if across else 90
+    axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=rotation, fontsize=SMALL)
+    _label(axes, shown, height)
     axes.set_xlabel(short(grid.column_name, 60))
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -280,12 +287,28 @@ def _heatmap(shown: ShownGrid) -> Figure:
     return figure
 
 
-def _label(axes: Axes, shown: ShownGrid, rows: np.ndarray) -> None:
-    names = list(distinct(shown.grid.rows, _LABEL).values())
-    axes.set_yticks(rows, names, fontsize=SMALL)
+def _label(axes: Axes, shown: ShownGrid, height: float) -> None:
+    names = _labels(shown.grid.rows)
+    step = _step(len(names), height)
+    axes.set_yticks(range(0, len(names), step), names[::step], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     axes.set_ylabel(short(shown.grid.row_name, 40))
     axes.set_title(short(f"{fm_of(shown.check)} on {shown.check.cohort}", 60))
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """The labels of rows or columns; of each part of `Bonn / tumor` both ends."""
+
+    def cut(name: str) -> str:
+        parts = name.split(_JOINT)
+        return _JOINT.join(short(part, _LABEL // len(parts)) for part in parts)
+
+    return told_apart([cut(name) for name in names])
+
+
+def _step(labels: int, room: float) -> int:
+    """How many labels to go on to the next one that is shown, so that none overlap in so many inches."""
+    return max(1, math.ceil(labels * _LABEL_SPACE / room))
 
 
 def _scale(grid: Grid) -> tuple[Normalize, str]:
@@ -306,8 +329,12 @@ def _ink(value: float, norm: Normalize) -> str:
 
 def _hatch(axes: Axes, edges: tuple[np.ndarray, np.ndarray], below: np.ndarray) -> None:
     """Hatch the cells below the neutral value: both sides are alike in gray."""
-    for row, column in np.argwhere(below):
-        axes.fill_between(
-            edges[0][column : column + 2], edges[1][row], edges[1][row + 1], facecolor="none",
-            hatch="////", edgecolor=BLACK, linewidth=0,
-        )  # fmt: skip
+    cells = [
+        Path([(left, low), (right, low), (right, high), (left, high), (left, low)], closed=True)
+        for row, column in np.argwhere(below)
+        for left, right in [edges[0][column : column + 2]]
+        for low, high in [edges[1][row : row + 2]]
+    ]
+    if cells:
+        whole = Path.make_compound_path(*cells)
+        axes.add_patch(PathPatch(whole, facecolor="none", hatch="////", edgecolor=BLACK, linewidth=0))

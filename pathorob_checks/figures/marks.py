@@ -18,7 +18,7 @@ def _appearance(verdict: Verdict) -> dict[str, Any]:
         "marker": marker,
         "markersize": 7,
         "color": color,
-        "markerfacecolor": color if filled else "none",
+        "markerfacecolor": color if filled else "white",
         "markeredgewidth": 1.6,
         "linestyle": "none",
     }

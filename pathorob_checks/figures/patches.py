@@ -6,9 +6,9 @@ import base64
 import binascii
 import io
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
@@ -25,9 +25,11 @@ _FRAMES: Mapping[tuple[bool, bool], tuple[str, float, str]] = {
     (False, True): (VERMILLION, 2.6, "--"),
     (False, False): (MUTED, 1.0, ":"),
 }
+_FRAME = (INK, 1.4, "-")  # of the patch itself
 _SAME = {True: "same", False: "other"}
 _GAP, _TEXT, _HEAD, _TITLE = 0.06, 0.62, 0.22, 0.3  # inches
-_TILE = 0.84  # inches
+_TILE, _BELOW = 0.84, 0.06  # inches
+_TILES, _LETTERS = 7, 13  # in a row, and of a name
 _LARGEST = 256 * 256  # pixels of an image
 _FONT = 6.8  # points
 
@@ -100,64 +102,48 @@ def misled_patches(
 def draw_patches(run: Run, metric: str) -> Figure:
     """The figure of the patches that one metric misses."""
     shown = [one for one in run.neighborhoods if one.metric == metric]
-    row = _HEAD + _TILE + _TEXT
-    height = _TITLE + len(shown) * row
+    height = _TITLE + len(shown) * (_HEAD + _TILE + _TEXT)
     figure = new_figure(height, layout=None)
-    figure.text(
-        0.01, 1 - 0.04 / height, short(f"{fm_of(run)} on {run.cohort.name}: patch and nearest neighbors", 80),
-        va="top", fontsize=9, fontweight="bold",
-    )  # fmt: skip
+    title = short(f"{fm_of(run)} on {run.cohort.name}", 60) + ": patches and their nearest neighbors"
+    figure.text(0.01, 1 - 0.04 / height, title, va="top", fontsize=9, fontweight="bold")
     for number, one in enumerate(shown):
-        _row(figure, one, run.images, top=height - _TITLE - number * row)
+        _row(figure, one, run.images, top=height - _TITLE - number * (_HEAD + _TILE + _TEXT))
     return figure
 
 
 def _row(figure: Figure, shown: Neighborhood, images: Mapping[str, str], top: float) -> None:
     width, height = figure.get_size_inches()
     patch = shown.patch
-    step = (WIDTH - 0.1) / (1 + len(shown.neighbors)) if len(shown.neighbors) > 6 else (WIDTH - 0.1) / 7
-    figure.text(
-        0.01,
-        top / height,
-        short(f"patch {patch.patch_id} of slide {patch.slide_id}", 90),
-        va="top",
-        fontsize=7.5,
-    )
+    name = short(f"patch {patch.patch_id} of slide {patch.slide_id}; nearest on the left", 90)
+    figure.text(0.01, top / height, name, va="top", fontsize=7.5)
+    step = (WIDTH - _GAP) / max(_TILES, 1 + len(shown.neighbors))
+    size = min(_TILE, step - _GAP)
     for place, one in enumerate((patch, *shown.neighbors)):
-        size = min(_TILE, step - _GAP)
-        left = 0.06 + place * step
-        bottom = top - _HEAD - size
+        left, bottom = _GAP + place * step, top - _HEAD - size
         axes = figure.add_axes((left / width, bottom / height, size / width, size / height))
-        first = place == 0
-        frame = (INK, 1.4, "-") if first else _FRAMES[_same(patch, one)]
-        _tile(axes, images.get(one.key), frame)
-        lines = ["the patch"] if first else relation(patch, one).split(", ")
-        lines += [short(one.biological_class, 13), short(one.medical_center, 13)]
+        frame = _FRAMES[_same(patch, one)] if place else _FRAME
+        labels = [short(one.biological_class, _LETTERS), short(one.medical_center, _LETTERS)]
+        below = relation(patch, one).split(", ") if place else ["the patch"]
+        if _fill(axes, images.get(one.key), frame):
+            below += labels
+        else:
+            axes.text(0.5, 0.5, "\n".join(labels), ha="center", va="center", fontsize=_FONT)
         figure.text(
-            left / width, (bottom - 0.05) / height, "\n".join(lines), va="top", fontsize=_FONT,
+            left / width, (bottom - _BELOW) / height, "\n".join(below), va="top", fontsize=_FONT,
             linespacing=1.15,
         )  # fmt: skip
 
 
-def _tile(axes: Any, image: str | None, frame: tuple[str, float, str]) -> None:
+def _fill(axes: Axes, image: str | None, frame: tuple[str, float, str]) -> bool:
+    """Frame a tile and put its image in; whether there was one."""
     axes.set_xticks([])
     axes.set_yticks([])
-    pixels = None if image is None else pixels_of(image)
-    if pixels is None:
-        axes.text(
-            0.5,
-            0.5,
-            "no image",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            fontsize=_FONT,
-            color=MUTED,
-        )
-    else:
-        axes.imshow(pixels, interpolation="none", aspect="auto")
     for spine in axes.spines.values():
         spine.set(visible=True, edgecolor=frame[0], linewidth=frame[1], linestyle=frame[2])
+    pixels = None if image is None else pixels_of(image)
+    if pixels is not None:
+        axes.imshow(pixels, interpolation="none", aspect="auto")
+    return pixels is not None
 
 
 def pixels_of(image: str) -> np.ndarray | None:

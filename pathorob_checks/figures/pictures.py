@@ -29,6 +29,13 @@ from pathorob_checks.wording import counted, printable, rounded_percent
 _CURVES: Mapping[tuple[str, ...], str] = {INDEX: "index_over_k", DROPS: "accuracy_over_correlation"}
 _GRIDS: Mapping[str, str] = {CLUSTERING[0]: "clustering_heatmap", NEIGHBORS[0]: "neighbor_shares"}
 
+# Titles where the names in the data would make a clumsy one; `{where}` is the FM and the cohort.
+_TITLES: Mapping[str, str] = {
+    "index_over_k": "Robustness index over the number of neighbors: {where}",
+    "accuracy_over_correlation": "Accuracy when class and center are confounded in training: {where}",
+    "clustering_heatmap": "Clustering score by pairs of classes and centers: {where}",
+    "neighbor_shares": "Whose neighbors are nearest, by center and class: {where}",
+}
 _CAPTIONS: Mapping[str, str] = {
     "intervals": (
         "Every criterion, failures first, on the scale of its metric. The shape is the value and the thin "
@@ -172,7 +179,7 @@ def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture
     fm = part.fm if isinstance(part, Check) else part.fm.name
     subject = subject_id(fm, part.method, key[1])
     where = f"{key[0]} on {key[1]}"
-    for curves in curves_of(checks):
+    for curves in curves_of(checks, results.metrics):
         yield _curves_picture(curves, subject, where)
     for shown in grids_of(checks):
         yield _grid_picture(shown, subject, where)
@@ -180,7 +187,7 @@ def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture
         if run.map is not None:
             yield _map_picture(run.map, subject, where)
         for metric in dict.fromkeys(one.metric for one in run.neighborhoods):
-            yield _patches_picture(run, metric, subject, where)
+            yield _patches_picture(run, metric, checks, subject, where)
     if known := ranked(checks):
         yield _picture(
             "among_published", subject, f"{key[0]} among published FMs",
@@ -218,7 +225,7 @@ def _curves_picture(curves: Curves, subject: str, where: str) -> Picture:
         rows.append(row)
     heads = [_sentence(explain(check).headline) for check in curves.criteria[:1]]
     return _picture(
-        kind, subject, f"{curves.name} over {curves.over}: {where}",
+        kind, subject, _titled(kind, f"{curves.name} over {curves.over}", where),
         " ".join([*heads, *(_course(one) for one in curves.curves)]), columns, rows,
         partial(draw_curves, curves),
     )  # fmt: skip
@@ -238,16 +245,15 @@ def _cells(curve: Curve, x: float) -> list[str]:
 def _course(curve: Curve) -> str:
     """From where to where a curve goes, in a sentence."""
     known = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None]
-    name = curve.name[:1].upper() + curve.name[1:]
     if not known:
-        return f"{name} has no value."
+        return _sentence(f"{curve.name} has no value at any {curve.over}")
     (first, start), (last, end) = known[0], known[-1]
     values = [y for _, y in known]
-    text = f"{name} is {start:.3f} at {curve.over} = {first:.3g} and {end:.3f} at {last:.3g}"
-    text += f", between {min(values):.3f} and {max(values):.3f}"
+    text = f"{curve.name} over {curve.over}: {start:.3f} at {first:.4g}, {end:.3f} at {last:.4g}"
+    text += f", lowest {min(values):.3f}, highest {max(values):.3f}"
     if curve.level is not None:
-        text += f"; {curve.level_name or 'the level'} is {curve.level:.3g}"
-    return text + "."
+        text += f"; the dotted line at {curve.level:.3g}: {curve.level_name or 'to compare with'}"
+    return _sentence(text)
 
 
 def _grid_picture(shown: ShownGrid, subject: str, where: str) -> Picture:
@@ -258,34 +264,39 @@ def _grid_picture(shown: ShownGrid, subject: str, where: str) -> Picture:
         for name, values in zip(grid.rows, grid.values, strict=True)
     ]
     return _picture(
-        kind, subject, f"{grid.name} by {grid.row_name} and {grid.column_name}: {where}", _extremes(shown),
-        (grid.row_name, *grid.columns), rows, partial(draw_grid, shown),
+        kind, subject, _titled(kind, f"{grid.name} by {grid.row_name} and {grid.column_name}", where),
+        _extremes(shown), (grid.row_name, *grid.columns), rows, partial(draw_grid, shown),
     )  # fmt: skip
 
 
 def _extremes(shown: ShownGrid) -> str:
+    """Where the values are highest and lowest, in a sentence."""
     grid = shown.grid
-    if shown.adds_up:
-        sentences = []
-        for place, column in enumerate(grid.columns):
-            shares = [(row[place] or 0.0, name) for name, row in zip(grid.rows, grid.values, strict=True)]
-            most = max(shares)
-            sentences.append(f"{column}: up to {rounded_percent(most[0])} (for {most[1]})")
-        return _sentence(f"{grid.name}; " + "; ".join(sentences))
     known = [
-        (value, f"{name} and {column}")
+        (value, name, column)
         for name, row in zip(grid.rows, grid.values, strict=True)
         for column, value in zip(grid.columns, row, strict=True)
         if value is not None
     ]
+    if shown.adds_up:
+        most = [max(one for one in known if one[2] == column) for column in grid.columns]
+        parts = [
+            f"{column}: at most {value_text(value, grid)} ({name})" if value else f"{column}: none"
+            for value, name, column in most
+        ]
+        return _sentence(f"{grid.name}; {'; '.join(parts)}")
     if not known:
         return _sentence(f"{grid.name} has no value in any cell")
     low, high = min(known), max(known)
-    text = f"{grid.name} is lowest for {low[1]} ({value_text(low[0], grid)})"
-    text += f" and highest for {high[1]} ({value_text(high[0], grid)})"
+    texts = [value_text(value, grid) for value, _, _ in (low, high)]
+    if texts[0] == texts[1]:
+        text = f"{grid.name} is {texts[0]} in {counted(len(known), 'cell')} with a value"
+    else:
+        text = f"{grid.name} is lowest for {low[1]} in {low[2]} ({texts[0]})"
+        text += f" and highest for {high[1]} in {high[2]} ({texts[1]})"
     if grid.neutral is not None:
-        below = sum(value < grid.neutral for value, _ in known)
-        text += f"; {below} of {counted(len(known), 'cell')} are below the neutral {grid.neutral:g}"
+        below = sum(value < grid.neutral for value, _, _ in known)
+        text += f"; {below} of {counted(len(known), 'value')} below the neutral {grid.neutral:g}"
     return _sentence(text)
 
 
@@ -331,8 +342,10 @@ def _between(places: np.ndarray, groups: np.ndarray) -> float:
     return 1 - within / whole
 
 
-def _patches_picture(run: Run, metric: str, subject: str, where: str) -> Picture:
+def _patches_picture(run: Run, metric: str, checks: Sequence[Check], subject: str, where: str) -> Picture:
     shown = [one for one in run.neighborhoods if one.metric == metric]
+    owner = next((check for check in checks if check.metric == metric), None)
+    name = metric if owner is None else metric_label(owner)
     rows = [
         (
             one.patch.key,
@@ -347,14 +360,18 @@ def _patches_picture(run: Run, metric: str, subject: str, where: str) -> Picture
     ]
     misled = sum(row[-1] == "other class, same center" for row in rows)
     alt = (
-        f"{counted(len(shown), 'patch', 'patches')} of {run.cohort.name} that {metric} misses: {misled} of "
-        f"their {counted(len(rows), 'nearest neighbor')} are of another class from the same center."
+        f"{counted(len(shown), 'patch', 'patches')} of {run.cohort.name} that the {name} misses: {misled} of "
+        f"the {counted(len(rows), 'nearest neighbor')} are of another class from the same center."
     )
     columns = ("patch", "its class and center", "rank", "neighbor", "its class and center", "relation")
     return _picture(
         "misled_patches", subject, f"Misled patches: {where}", alt, columns, rows,
         partial(draw_patches, run, metric),
     )  # fmt: skip
+
+
+def _titled(kind: str, otherwise: str, where: str) -> str:
+    return _TITLES[kind].format(where=where) if kind in _TITLES else _sentence(f"{otherwise}: {where}")[:-1]
 
 
 def _number(value: float | None) -> str:

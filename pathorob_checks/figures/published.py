@@ -12,7 +12,7 @@ from pathorob_checks.criteria.published import is_average_over_cohorts, publishe
 from pathorob_checks.errors import FigureError, MetricError
 from pathorob_checks.figures.choosing import fm_of, metric_label, of_one_subject
 from pathorob_checks.figures.marks import draw_value
-from pathorob_checks.figures.style import INK, MUTED, SMALL, new_figure, short, styled
+from pathorob_checks.figures.style import MUTED, SMALL, new_figure, short, styled
 from pathorob_checks.metrics.registry import metric as definition
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.outcome import value_and_bound
@@ -30,13 +30,14 @@ class Published:
     values : of each FM.
     validated : FMs whose value the benchmark's authors validated.
     averaged : whether only an average over the benchmark's cohorts is published.
-    higher_is_better : of the metric.
+    higher_is_better, scale : of the metric.
     """
 
     values: dict[str, float]
     validated: frozenset[str]
     averaged: bool
     higher_is_better: bool
+    scale: tuple[float, float]
 
     @property
     def setting(self) -> str:
@@ -63,6 +64,7 @@ def published_of(metric: str, cohort: str) -> Published | None:
         validated=frozenset(published_by_fm(metric, names, validated_only=True)),
         averaged=is_average_over_cohorts(metric),
         higher_is_better=known.higher_is_better,
+        scale=(known.lowest, known.highest),
     )
 
 
@@ -147,7 +149,8 @@ def draw_ranked(shown: Sequence[tuple[Check, Published]]) -> Figure:
         "Filled circles: validated by the benchmark's authors. Pooling, precision and settings may differ.",
         fontsize=SMALL,
     )
-    figure.suptitle(short(f"{fm_of(first)} among published FMs", 70), fontsize=9, fontweight="bold")
+    title = short(f"{fm_of(first)} among published FMs", 70)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
     return figure
 
 
@@ -167,6 +170,7 @@ def _draw(axes: Axes, check: Check, published: Published) -> None:
     axes.set_ylim(-1.4, 1.8)
     axes.spines["left"].set_visible(False)
     where = "means over the benchmark's cohorts" if published.averaged else check.cohort
-    axes.set_title(f"{short(metric_label(check), 30)} ({short(where, 40)})", color=INK)
+    scale = f"scale {published.scale[0]:g} to {published.scale[1]:g}"
+    axes.set_title(f"{short(metric_label(check), 30)} ({short(where, 40)}; {scale})")
     axes.set_xlabel(rank_sentence(check, published))
     axes.margins(x=0.08)

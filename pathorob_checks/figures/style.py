@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ParamSpec
 
@@ -37,15 +38,15 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, MUTED)
 MARKERS = ("o", "s", "^", "X", "D", "v", "P", "<", "*", ">", "p")  # a prime number more than colors repeat
 LINES = ("-", "--", "-.", ":")
-FILLS = (SKY, BLUE, ORANGE, "#C8C8C8", GREEN, PURPLE, VERMILLION)
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
+FILLS = ("#CFE8F7", SKY, ORANGE, "#D0D0D0", "#7FCDB6", "#E5BCD3", "#F2A678")  # black text is legible on each
+HATCHES = ("", "////", "xxxx", "\\\\\\\\", "----", "||||", "++++")  # dots take much room in an SVG
 
 # Shape, color and whether the shape is filled.
 VERDICT_MARKS: Mapping[Verdict, tuple[str, str, bool]] = {
-    Verdict.FAIL: ("X", VERMILLION, True),
+    Verdict.FAIL: ("s", VERMILLION, True),
     Verdict.ERROR: ("s", VERMILLION, False),
     Verdict.INCONCLUSIVE: ("D", ORANGE, False),
-    Verdict.SKIPPED: ("s", MUTED, False),
+    Verdict.SKIPPED: ("o", MUTED, False),
     Verdict.PASS: ("o", BLUE, True),
 }
 # The order in which a reader needs them.
@@ -124,6 +125,12 @@ def short(text: str, most: int = 32) -> str:
     return f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
 
 
+def entry(text: str, most: int = 44) -> str:
+    """`text` as an entry of a legend; matplotlib leaves out those that are empty or begin with `_`."""
+    name = short(text, most)
+    return f" {name}" if not name or name.startswith("_") else name
+
+
 def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
     """Each name as `short` shows it; those that would look alike get a number.
 
@@ -131,11 +138,21 @@ def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
     ['aaaaa…bbbbb (1)', 'aaaaa…bbbbb (2)']
     """
     names = tuple(dict.fromkeys(names))
-    shown = {name: short(name, most) for name in names}
-    alike: dict[str, list[str]] = {}
-    for name, text in shown.items():
-        alike.setdefault(text, []).append(name)
-    for text, same in alike.items():
-        if len(same) > 1:
-            shown |= {name: f"{text} ({number})" for number, name in enumerate(same, 1)}
-    return shown
+    return dict(zip(names, told_apart([short(name, most) for name in names]), strict=True))
+
+
+def told_apart(shown: Sequence[str]) -> list[str]:
+    """These texts; those that are alike with a number.
+
+    >>> told_apart(["a", "b", "a"])
+    ['a (1)', 'b', 'a (2)']
+    """
+    texts, taken = list(shown), set(shown)
+    for text, times in Counter(shown).items():
+        number = 0
+        for place in [place for place, one in enumerate(shown) if one == text and times > 1]:
+            while texts[place] in taken:
+                number += 1
+                texts[place] = f"{text} ({number})"
+            taken.add(texts[place])
+    return texts
