@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.figures.shown import ShownFigure
 from pathorob_checks.wording import printable
 
 WIDTH = 6.67  # inches: 640 pixels of a page at 96 per inch
@@ -108,7 +109,7 @@ def styled(function: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figur
 
 def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
     """An empty figure of the width of all figures, `height` inches high."""
-    return Figure(figsize=(WIDTH, height), layout=layout)  # type: ignore[arg-type]
+    return ShownFigure(figsize=(WIDTH, height), layout=layout)  # type: ignore[arg-type]
 
 
 def short(text: str, most: int = 32) -> str:

@@ -14,6 +14,7 @@ from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.embedded import is_page, results_within
 from pathorob_checks.results.explanation import Explanation, explain
+from pathorob_checks.results.listing import listed, unsound_sentences
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
@@ -68,7 +69,8 @@ class Results(ResultsDocument):
 
     Examples
     --------
-    >>>     >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
     >>> import pandas as pd
     >>> from pathorob_checks import Results, evaluate
@@ -174,12 +176,7 @@ class Results(ResultsDocument):
             The summary, then a paragraph for each check and each integrity check that did not pass.
         """
         parts = [render_explanation(one, width) for one in self.explanations() if one.verdict != "pass"]
-        parts += [
-            printable(f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}")
-            for check in self.integrity
-            if check.verdict not in ("pass", "skipped")
-        ]
-        return "\n\n".join([str(self), *parts])
+        return "\n\n".join([printable(self.summary), *parts, *unsound_sentences(self)])
 
     def to_json(self) -> str:
         """Return the content of a results file: strict JSON, without images of patches.
@@ -188,9 +185,20 @@ class Results(ResultsDocument):
         -------
         str
             Valid by the JSON Schema that `pathorob-checks schema` prints.
+
+        Raises
+        ------
+        ResultsError
+            A number is not finite, which only a changed copy of results can hold.
         """
         content = self.model_dump(mode="json", by_alias=True, exclude={"runs": {"__all__": {"images"}}})
-        return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        try:
+            return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        except ValueError:
+            raise ResultsError(
+                "the results cannot be written as JSON, because a number in them is not finite",
+                remedy="leave the field without a value (None)",
+            ) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the results file, whole or not at all; missing folders are made.
@@ -203,7 +211,7 @@ class Results(ResultsDocument):
         Raises
         ------
         ResultsError
-            The file cannot be written.
+            The file cannot be written, or a number is not finite.
         """
         save_text(path, self.to_json(), "results file")
 
@@ -291,10 +299,10 @@ class Results(ResultsDocument):
         return html_of(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self}>"
+        return printable(f"<Results: {self.summary}>")
 
     def __str__(self) -> str:
-        return printable(self.summary)
+        return listed(self)
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
