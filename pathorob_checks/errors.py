@@ -108,3 +108,7 @@ class CacheError(PathorobChecksError):
 
 class ResultsError(PathorobChecksError):
     """A results file that cannot be read or written, or that contradicts itself."""
+
+
+class HistoryError(PathorobChecksError):
+    """A file of kept runs that cannot be read or written, or a run that is not kept."""

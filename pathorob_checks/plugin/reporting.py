@@ -87,6 +87,8 @@ class Reporting:
             yield printable(problem), ("red",)
         for noun, path in self._gate.reports:
             yield printable(f"{noun}: {path}"), ()
+        if self._gate.keeping.told:
+            yield printable(self._gate.keeping.told), () if self._gate.keeping.is_kept else ("red",)
 
 
 def width_of(config: pytest.Config) -> int:
