@@ -14,6 +14,7 @@ from made_results import drawn, results_of
 from pathorob_checks.errors import HistoryError
 from pathorob_checks.history.schema import APPLICATION_ID, VERSION
 from pathorob_checks.history.store import History
+from pathorob_checks.results.document import IntegrityCheck
 from pathorob_checks.results.results import Results
 
 WRITER = """
@@ -194,3 +195,60 @@ def test_a_file_knows_what_it_is_and_of_which_version(history: History) -> None:
         assert file.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.fixture
+def of_version_1(tmp_path: Path) -> History:
+    path = tmp_path / "history.sqlite"
+    with sqlite3.connect(path) as file:
+        file.executescript((Path(__file__).parent / "history_version_1.sql").read_text())
+    return History(path)
+
+
+def test_a_file_of_version_1_is_read_and_goes_on(of_version_1: History) -> None:
+    kept = of_version_1.checks()
+    assert [(one.fm, one.value, one.sound) for one in kept] == [
+        ("our-fm-v1", 0.7, None),
+        ("our-fm-v1", -0.123, None),
+        ("our-fm-v2", 0.6, None),
+        ("our-fm-v2", None, None),
+    ]
+    assert [one.resampling and len(one.resampling.units) for one in kept] == [6, None, 6, None]
+    of_version_1.add(results_of([drawn(0.5, fm="our-fm-v3", slides=6)], day=9))
+    assert [one.sound for one in of_version_1.checks()] == [None] * 4 + [True]
+    with sqlite3.connect(of_version_1.path) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_an_older_file_has_the_tables_of_a_new_one(of_version_1: History, history: History) -> None:
+    of_version_1.runs()
+    history.add(results_of([drawn(0.6)]))
+    columns = []
+    for one in (of_version_1, history):
+        with sqlite3.connect(one.path) as file:
+            columns.append(
+                {
+                    table: file.execute(f"PRAGMA table_info({table})").fetchall()
+                    for table in ("runs", "checks")
+                }
+            )
+    assert columns[0] == columns[1]
+
+
+def test_a_migration_that_fails_leaves_the_older_file(of_version_1: History, monkeypatch) -> None:
+    from pathorob_checks.history import schema
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE half (x)", "NONSENSE")))
+    with pytest.raises(HistoryError, match="cannot be used"):
+        of_version_1.runs()
+    monkeypatch.undo()
+    with sqlite3.connect(of_version_1.path) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (1,)
+    assert len(of_version_1.runs()) == 2
+
+
+def test_values_of_embeddings_that_are_not_sound_are_kept_as_such(history: History) -> None:
+    broken = IntegrityCheck(id="i", name="finite", fm="our-fm", cohort="demo", verdict="fail")
+    checks = [drawn(0.6), drawn(0.7, fm="other"), drawn(0.8).model_copy(update={"cohort": "demo+more"})]
+    history.add(results_of(checks, integrity=(broken,)))
+    assert [one.sound for one in history.checks()] == [False, True, False]

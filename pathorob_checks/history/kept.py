@@ -54,6 +54,7 @@ class KeptCheck(_Kept):
     metric_version : of the metric's computation, where it is known.
     neighbors : the k of the value; None for a metric without neighbors.
     interval : at `confidence`.
+    sound : False where an integrity check of the embeddings did not pass; None where that is not known.
 
     The other attributes are those of `results.document.Check` and of its FM.
     """
@@ -76,6 +77,7 @@ class KeptCheck(_Kept):
     bound: Finite
     verdict: Verdict
     packed: bytes | None
+    sound: bool | None
 
     @property
     def resampling(self) -> Resampling | None:

@@ -48,6 +48,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX checks_of_run ON checks (run)",
     ),
+    # Whether every integrity check of the embeddings passed; NULL in runs that an older version kept.
+    ("ALTER TABLE checks ADD COLUMN sound INTEGER",),
 )
 VERSION = len(MIGRATIONS)
 

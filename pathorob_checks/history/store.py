@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pathorob_checks.canonical import digest_of
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import HistoryError
 from pathorob_checks.history.kept import KeptCheck, KeptRun, packed
 from pathorob_checks.history.schema import APPLICATION_ID, VERSION, migrate
@@ -24,6 +25,7 @@ _RUN_COLUMNS = ("id", "digest", "created", "outcome", "summary", "terms", "versi
 _CHECK_COLUMNS = (
     "fm", "revision", "method", "cohort", "metric", "metric_version", "label", "criterion", "quantity",
     "neighbors", "value", "low", "high", "confidence", "direction", "bound", "verdict", "resampling",
+    "sound",
 )  # fmt: skip
 
 
@@ -246,6 +248,16 @@ def _row(check: Check, results: ResultsDocument) -> tuple[Any, ...]:
         check.bound,
         str(check.verdict),
         packed(check.resampling) if check.resampling else None,
+        _is_sound(check, results),
+    )
+
+
+def _is_sound(check: Check, results: ResultsDocument) -> bool:
+    cohorts = {check.cohort, *check.cohort.split("+")}  # a mean has the names of several
+    return not any(
+        one.verdict in (Verdict.FAIL, Verdict.ERROR)
+        for one in results.integrity
+        if (one.fm, one.method) == (check.fm, check.method) and one.cohort in cohorts
     )
 
 

@@ -150,6 +150,9 @@ def _points(group: Sequence[KeptCheck]) -> tuple[Point, ...]:
 
 
 def _differing(new: KeptCheck, old: KeptCheck) -> str:
+    """Why two values say nothing about each other, as a clause; "" where they do."""
+    if new.sound is False or old.sound is False:
+        return "embeddings are not sound"
     if new.neighbors != old.neighbors:
         return f"k is {new.neighbors}, before {old.neighbors}"
     if new.metric_version != old.metric_version:
