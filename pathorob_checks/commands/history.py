@@ -201,7 +201,7 @@ def _row(point: Point) -> list[str]:
         value,
         interval_text(check.interval) if check.interval else "-",
         f"{check.direction} {bound}",
-        check.verdict.upper(),
+        check.verdict.upper() + (", not sound" if check.sound is False else ""),
         _change_text(point.change),
     ]
     return [printable(cell) for cell in cells]

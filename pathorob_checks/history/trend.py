@@ -144,7 +144,7 @@ def _points(group: Sequence[KeptCheck]) -> tuple[Point, ...]:
         change = None
         if check.value is not None:
             change = change_between(check, before) if before else None
-            before = check
+            before = before if check.sound is False else check
         points.append(Point(check=check, change=change))
     return tuple(points)
 
