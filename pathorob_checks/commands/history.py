@@ -111,7 +111,8 @@ def render(found: Sequence[Trend], width: int) -> str:
         rows = [_row(point) for point in one.points]
         table = tabulate(rows, _COLUMNS, disable_numparse=True)
         blocks.append(f"{_title(one)}\n{table}")
-    return "\n\n".join([*blocks, *(wrapped(line, width=width) for line in _remarks(found))])
+    remarks = "\n".join(wrapped(line, width=width, indent="  ") for line in _remarks(found))
+    return "\n\n".join([*blocks, remarks])
 
 
 def to_csv(found: Sequence[Trend]) -> str:
