@@ -21,6 +21,8 @@ _WIDTH = 80
 def add_parsers(commands: Commands[argparse.ArgumentParser]) -> None:
     """Register the commands."""
     _add_history(commands)
+    _add_model_card(commands)
+    _add_badge(commands)
 
 
 def _add_history(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -89,3 +91,88 @@ def _history_at(file: str | None) -> History:
     from pathorob_checks.history.store import History
 
     return History(expanded(file) if file else default_file())
+
+
+def _add_model_card(commands: Commands[argparse.ArgumentParser]) -> None:
+    card = commands.add_parser(
+        "model-card",
+        help="put the measured values into a model card: model-index, or .eval_results of the hub",
+        description="Write the measured values of a results file in the forms of the hub's model cards, each "
+        "with its interval, bound and verdict. Without an option, the metadata is printed.",
+    )
+    card.add_argument("results", type=Path, metavar="RESULTS.json", help="what --fm-json wrote")
+    card.add_argument("--fm", metavar="NAME", help="which FM, where the results are of several")
+    card.add_argument(
+        "--name", metavar="MODEL", help="the model's name in the card (default: its repository)"
+    )
+    card.add_argument("--source-url", metavar="URL", help="where a reader finds more, such as the report")
+    target = card.add_mutually_exclusive_group()
+    target.add_argument("--out", type=Path, metavar="FILE", help="write the metadata to this file")
+    target.add_argument(
+        "--readme", type=Path, metavar="README.md", help="update this card; what others wrote in it stays"
+    )
+    target.add_argument(
+        "--eval-results",
+        type=Path,
+        metavar="FILE",
+        help="write values on a benchmark of the hub, such as to .eval_results/pathorob.yaml; needs --task",
+    )
+    card.add_argument(
+        "--task",
+        action="append",
+        default=[],
+        metavar="METRIC=TASK",
+        help="with --eval-results: the task's id in the eval.yaml of the benchmark's dataset; may repeat",
+    )
+    card.add_argument(
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="COHORT=ORG/NAME",
+        help="with --eval-results: the hub's dataset, for a cohort whose results do not name it; may repeat",
+    )
+    card.set_defaults(run=_model_card)
+
+
+def _model_card(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import model_card
+    from pathorob_checks.results.saving import save_text
+
+    results = model_card.sound_results(expanded(options.results))
+    chosen = (results, options.fm, options.name, options.source_url)
+    if options.readme is not None:
+        changed = model_card.update(expanded(options.readme), *chosen)
+        say(printable(f"card: {options.readme}{'' if changed else ' (had these values)'}"))
+    elif options.eval_results is not None:
+        text = model_card.entries(results, options.fm, options.task, options.dataset, options.source_url)
+        save_text(expanded(options.eval_results), text, "file")
+        say(printable(f"eval results: {options.eval_results}"))
+    elif options.out is not None:
+        save_text(expanded(options.out), model_card.block(*chosen), "card")
+        say(printable(f"card: {options.out}"))
+    else:
+        say(model_card.block(*chosen).rstrip("\n"))
+    return 0
+
+
+def _add_badge(commands: Commands[argparse.ArgumentParser]) -> None:
+    badge = commands.add_parser(
+        "badge",
+        help="draw what a results file has come to as a badge for a README",
+        description="Write an SVG badge: the outcome of a run and its number of criteria.",
+    )
+    badge.add_argument("results", type=Path, metavar="RESULTS.json", help="what --fm-json wrote")
+    badge.add_argument("--out", type=Path, required=True, metavar="FILE.svg", help="the badge")
+    badge.add_argument("--label", metavar="TEXT", help="what stands at its left (default: robustness)")
+    badge.set_defaults(run=_badge)
+
+
+def _badge(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import model_card
+    from pathorob_checks.report.badge import LABEL, badge, message
+    from pathorob_checks.results.saving import save_text
+
+    results = model_card.sound_results(expanded(options.results))
+    save_text(expanded(options.out), badge(results, options.label or LABEL), "badge")
+    say(printable(f"badge: {options.out} ({message(results)})"))
+    return 0

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colors, which those who cannot tell red from green tell apart.
 _VALUE, _BOUND, _FALL = "#0072B2", "#000000", "#D55E00"
 _PANEL_INCHES = (4.6, 3.0)
-_MOST_TICKS = 6
+_MOST_TICKS = 4
+_MANY_RUNS = 20
 MOST_PANELS = 40
 _LONGEST = 60
 
@@ -83,9 +84,10 @@ def trend(panels: Sequence[Panel]) -> Figure:
 
 def _draw(panel: Panel, axes: Axes) -> None:
     measured = [(x, one.value, one) for x, one in enumerate(panel.values) if one.value is not None]
+    faint = 0.7 if len(measured) <= _MANY_RUNS else 0.3
     for x, value, one in measured:
         if one.interval is not None:
-            axes.plot([x, x], one.interval, color=_VALUE, linewidth=1.2, alpha=0.7)
+            axes.plot([x, x], one.interval, color=_VALUE, linewidth=1.2, alpha=faint)
         if one.is_fall:
             axes.plot(x, value, "o", markersize=13, fillstyle="none", color=_FALL, markeredgewidth=2)
     axes.plot([x for x, _, _ in measured], [value for _, value, _ in measured], "o-", color=_VALUE,
@@ -98,7 +100,7 @@ def _draw(panel: Panel, axes: Axes) -> None:
     axes.set_title(_plain(panel.title), fontsize=9, loc="left")
     axes.set_ylabel(_plain(panel.label), fontsize=8)
     ticks = _ticks(len(panel.values))
-    names = [_plain(f"{panel.values[x].when}\n{panel.values[x].fm}", 24) for x in ticks]
+    names = [_plain(f"{panel.values[x].when}\n{panel.values[x].fm}", 20) for x in ticks]
     axes.set_xticks(ticks, names, fontsize=7)
     axes.tick_params(axis="y", labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
