@@ -60,6 +60,7 @@ def test_trends_are_tables_with_the_newest_run_last(folder: Path, capsys: Comman
         in words
     )
     assert "paired: the same slides" in words
+    assert lines[-1] == "history: h.sqlite (3 runs)"
     assert "intervals:" not in words
 
 

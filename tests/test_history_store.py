@@ -62,6 +62,17 @@ def test_the_same_results_are_one_run_from_a_file_too(history: History, tmp_path
     assert len(history.checks()) == 2
 
 
+def test_a_key_that_a_later_version_adds_makes_no_other_run(history: History) -> None:
+    class Later(Results):
+        more: str = ""
+
+    results = results_of([drawn(0.6)])
+    history.add(results)
+    later = Later.model_validate(results.model_dump())
+    assert "more" in later.model_dump()
+    assert not history.add(later)[1]
+
+
 def test_images_of_a_report_make_no_other_run(history: History) -> None:
     results = results_of([drawn(0.6)])
     run = results.runs[0].model_copy(update={"images": {"s1-p1": "aGFsbG8="}})

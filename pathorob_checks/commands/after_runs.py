@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.files import expanded
-from pathorob_checks.wording import printable
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.history.store import History
@@ -47,7 +47,7 @@ def _add_history(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     history.add_argument("--csv", type=Path, metavar="FILE", help="write the trends as a table")
     history.set_defaults(run=_history)
-    actions = history.add_subparsers(metavar="ACTION")
+    actions = history.add_subparsers(metavar="[ACTION]")
     add = actions.add_parser(
         "add", help="add results files", description="Add results files; a file that is there already stays."
     )
@@ -62,8 +62,10 @@ def _history(options: argparse.Namespace) -> int:
     chosen = history.Chosen(
         fm=options.fm, metric=options.metric, cohort=options.cohort, family=options.family
     )
-    found = history.trends(_history_at(options.file), chosen)
+    kept = _history_at(options.file)
+    found = history.trends(kept, chosen)
     say(history.render(found, shutil.get_terminal_size((_WIDTH, 0)).columns))
+    say(printable(f"history: {kept.path} ({counted(len(kept.runs()), 'run')})"))
     for noun, path, save in (
         ("table", options.csv, history.save_csv),
         ("figure", options.figure, history.save_figure),
