@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
-from pathorob_checks.commands import report
+from pathorob_checks.commands import after_runs, report
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -140,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Look after the folder of embeddings.",
     )
     _add_cache_commands(cache)
+    after_runs.add_parsers(commands)
     return parser
 
 

@@ -112,3 +112,5 @@ class Reporting:
             yield wrapped(problem, width=columns, indent="  "), {"red": True}
         for noun, path in self._gate.reports:
             yield printable(f"{noun}: {path}"), {}
+        if self._gate.keeping.told:
+            yield printable(self._gate.keeping.told), {} if self._gate.keeping.is_kept else {"red": True}
