@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    _add_merge(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -232,6 +233,34 @@ def _prefetch(options: argparse.Namespace) -> int:
         say(printable(line))
     say(prefetch.how_to_run(options.fm, options.fm_cohort, carried))
     return 0
+
+
+def _add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    merge = commands.add_parser(
+        "merge",
+        help="make one results file of those of several jobs; end as the whole run would",
+        description="Merge the results files of jobs that checked one FM on one cohort each. Outcome, "
+        "verdicts, completeness and means over cohorts are worked out again over all of them. Files that do "
+        "not belong together are refused. The exit code is that of the whole run.",
+    )
+    merge.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what --fm-json wrote in each job")
+    merge.add_argument("--out", required=True, type=Path, metavar="FILE", help="where to write the whole")
+    merge.add_argument(
+        "--fm-cohort",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a cohort of the run; ends with 1 if no file has it; may repeat",
+    )
+    merge.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands import merge
+
+    sentence, code = merge.merge(options.files, options.out, options.fm_cohort)
+    say(sentence)
+    return code
 
 
 def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
