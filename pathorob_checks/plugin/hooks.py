@@ -150,9 +150,11 @@ def pytest_runtest_makereport(
     gate = item.config.stash.get(GATE, None)
     if gate is None:
         return report
+    from pathorob_checks.plugin.concluding import shorten_crash
     from pathorob_checks.plugin.gate import all_passed, messages_of, properties_of
 
     error = None if call.excinfo is None else call.excinfo.value
+    shorten_crash(report, error)
     if isinstance(error, PathorobChecksError):
         report.longrepr = gate.told_once(item.nodeid, str(error))
     messages = messages_of(item) if report.when != "setup" else []

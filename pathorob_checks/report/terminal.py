@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.report.sources import render_sources
-from pathorob_checks.results.document import Check, ResultsDocument, Terms
+from pathorob_checks.report.terms import lets_pass, source_of
+from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.remarks import remarks
@@ -68,17 +68,6 @@ def render_releases(results: ResultsDocument, width: int) -> str:
         )
         for one in results.releases
     )
-
-
-def source_of(criteria: Terms) -> str:
-    """Where the bounds come from: `profile floor`, or the names of files."""
-    names = ["profile " + name if name in BUILT_IN else name for name in criteria.files]
-    return " and ".join(names) or f"profile {criteria.name}"
-
-
-def lets_pass(results: ResultsDocument) -> bool:
-    """Whether the run's criteria let an inconclusive verdict pass."""
-    return dict(results.environment.criteria.profile or {}).get("inconclusive", "fail") != "fail"
 
 
 def render_table(
