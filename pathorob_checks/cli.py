@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    _add_compare(commands)
     _add_merge(commands)
     schema = commands.add_parser(
         "schema",
@@ -232,6 +233,37 @@ def _prefetch(options: argparse.Namespace) -> int:
     for line in prefetch.prefetch(_inputs(options, cache)):
         say(printable(line))
     say(prefetch.how_to_run(options.fm, options.fm_cohort, carried))
+    return 0
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="put the FMs of results files beside each other: values, paired differences, places, verdicts",
+        description="Compare FMs of one results file or of several: for each cohort and metric the value "
+        "with its interval, the paired difference to a reference FM, the place among the published FMs, and "
+        "the verdict.",
+    )
+    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what --fm-json wrote")
+    compare.add_argument("--to", metavar="NAME", help="the FM to compare with (default: the first)")
+    compare.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as Markdown")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="also write it as an HTML page")
+    compare.add_argument(
+        "--csv", type=Path, metavar="FILE", help="also write it as a tidy table, a row for each FM and metric"
+    )
+    compare.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    import shutil
+
+    from pathorob_checks.commands import compare
+    from pathorob_checks.report.comparison import render_comparison
+
+    comparison = compare.compare_files(options.files, options.to)
+    say(render_comparison(comparison, shutil.get_terminal_size((_WIDTH, 0)).columns))
+    wanted = {form: getattr(options, form) for form in compare.FORMS}
+    compare.save(comparison, {form: path for form, path in wanted.items() if path}, options.files)
     return 0
 
 
