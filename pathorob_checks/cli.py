@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
+from pathorob_checks.commands import compare, merge
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -125,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
-    _add_compare(commands)
-    _add_merge(commands)
+    compare.add_parser(commands)
+    merge.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -234,65 +235,6 @@ def _prefetch(options: argparse.Namespace) -> int:
         say(printable(line))
     say(prefetch.how_to_run(options.fm, options.fm_cohort, carried))
     return 0
-
-
-def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    compare = commands.add_parser(
-        "compare",
-        help="put the FMs of results files beside each other: values, paired differences, places, verdicts",
-        description="Compare FMs of one results file or of several: for each cohort and metric the value "
-        "with its interval, the paired difference to a reference FM, the place among the published FMs, and "
-        "the verdict.",
-    )
-    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what --fm-json wrote")
-    compare.add_argument("--to", metavar="NAME", help="the FM to compare with (default: the first)")
-    compare.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as Markdown")
-    compare.add_argument("--html", type=Path, metavar="FILE", help="also write it as an HTML page")
-    compare.add_argument(
-        "--csv", type=Path, metavar="FILE", help="also write it as a tidy table, a row for each FM and metric"
-    )
-    compare.set_defaults(run=_compare)
-
-
-def _compare(options: argparse.Namespace) -> int:
-    import shutil
-
-    from pathorob_checks.commands import compare
-    from pathorob_checks.report.comparison import render_comparison
-
-    comparison = compare.compare_files(options.files, options.to)
-    say(render_comparison(comparison, shutil.get_terminal_size((_WIDTH, 0)).columns))
-    wanted = {form: getattr(options, form) for form in compare.FORMS}
-    compare.save(comparison, {form: path for form, path in wanted.items() if path}, options.files)
-    return 0
-
-
-def _add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    merge = commands.add_parser(
-        "merge",
-        help="make one results file of those of several jobs; end as the whole run would",
-        description="Merge the results files of jobs that checked one FM on one cohort each. Outcome, "
-        "verdicts, completeness and means over cohorts are worked out again over all of them. Files that do "
-        "not belong together are refused. The exit code is that of the whole run.",
-    )
-    merge.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what --fm-json wrote in each job")
-    merge.add_argument("--out", required=True, type=Path, metavar="FILE", help="where to write the whole")
-    merge.add_argument(
-        "--fm-cohort",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a cohort of the run; ends with 1 if no file has it; may repeat",
-    )
-    merge.set_defaults(run=_merge)
-
-
-def _merge(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import merge
-
-    sentence, code = merge.merge(options.files, options.out, options.fm_cohort)
-    say(sentence)
-    return code
 
 
 def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

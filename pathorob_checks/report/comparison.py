@@ -11,11 +11,12 @@ from tabulate import tabulate
 
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, prose, table
-from pathorob_checks.results.comparing import Comparison, comparison_of
+from pathorob_checks.results.comparing import comparison_of
+from pathorob_checks.results.comparison import Comparison
 from pathorob_checks.results.comparison_rows import COLUMNS, groups, notes, rows_of, table_of, verdicts
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.text import interval_text, wrapped
-from pathorob_checks.wording import counted, printable
+from pathorob_checks.wording import printable
 
 _NUMBERS = ("value", "change")
 _LEAST_FM = 12
@@ -26,7 +27,7 @@ _FORMULA = ("=", "+", "-", "@")  # what spreadsheets take a text for a formula b
 def render_comparison(comparison: Comparison, width: int) -> str:
     """All of it as text, in lines of at most `width` from about 70 columns on."""
     blocks = [
-        wrapped(_headline(comparison), width=width),
+        wrapped(comparison.headline, width=width),
         "\n".join(
             wrapped(f"release verdict on {name}: {sentence}", width=width, indent="  ")
             for name, sentence in verdicts(comparison)
@@ -66,7 +67,7 @@ def render_changes(results: ResultsDocument, width: int) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """As Markdown, in which names stay text."""
-    blocks = [MARK, f"## {prose(_headline(comparison))}"]
+    blocks = [MARK, f"## {prose(comparison.headline)}"]
     blocks.append("\n".join(f"- {code(name)}: {prose(text)}" for name, text in verdicts(comparison)))
     headers, parts = table_of(comparison)
     for group, own in parts:
@@ -92,11 +93,6 @@ def _harmless(value: object) -> object:
         return value
     text = printable(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _headline(comparison: Comparison) -> str:
-    others = len(comparison.fms) - 1
-    return f"{counted(others, 'FM')} compared with {comparison.reference.name}"
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from pathorob_checks.report.forms import MARK
-from pathorob_checks.results.comparing import Comparison
+from pathorob_checks.results.comparison import Comparison
 from pathorob_checks.results.comparison_rows import notes, table_of, verdicts
 from pathorob_checks.wording import printable
 
@@ -20,7 +20,7 @@ def comparison_html(comparison: Comparison) -> str:
     headers, parts = table_of(comparison)
     return _template().render(
         mark=Markup(MARK),  # noqa: S704 (of this package)
-        reference=comparison.reference.name,
+        headline=comparison.headline,
         verdicts=list(verdicts(comparison)),
         headers=headers,
         groups=[(group.title, rows) for group, rows in parts],

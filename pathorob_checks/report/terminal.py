@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from tabulate import tabulate
 
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.report.comparison import render_changes
 from pathorob_checks.report.sources import render_sources
 from pathorob_checks.report.terms import lets_pass, source_of
 from pathorob_checks.results.document import Check, ResultsDocument
@@ -52,6 +53,7 @@ def render_results(results: ResultsDocument, width: int) -> str:
         "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
         render_releases(results, width),
         render_table(results.checks, width, source_of(environment.criteria), allowed=lets_pass(results)),
+        render_changes(results, width),
         render_sources(results.runs, environment.left_out, width),
     ]
     return "\n\n".join(filter(None, parts))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from pathlib import Path
 
 from pathorob_checks.criteria.published import BENCHMARK_COHORTS, is_average_over_cohorts
 from pathorob_checks.criteria.verdict import Verdict
@@ -16,161 +14,24 @@ from pathorob_checks.metrics.aggregate import mean_over_cohorts
 from pathorob_checks.metrics.differences import difference
 from pathorob_checks.metrics.intervals import CONFIDENCE
 from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.results.comparison import Change, ComparedFM, ComparedValue, Comparison, Says
+from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import (
     Check,
-    Document,
-    Finite,
     MetricFacts,
-    Outcome,
-    Release,
     ResultsDocument,
     Run,
 )
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.published_places import Place, place_of
+from pathorob_checks.results.results import Results
 from pathorob_checks.results.same_cohort import differing_fact
-from pathorob_checks.wording import hint, quoted, shortened
+from pathorob_checks.wording import brief, hint, printable, quoted, shortened
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Says = Literal["more robust", "less robust", "undecided"]
 # Of several verdicts on one value the gravest is shown.
 _GRAVITY = (Verdict.SKIPPED, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL)
 _JOINED_BY = "+"
-
-
-class Change(Document):
-    """The paired difference to the reference FM: positive where this FM has the higher value.
-
-    Attributes
-    ----------
-    value : in the metric's unit.
-    interval : paired, at `confidence`; None where nothing can be drawn.
-    note : how the interval was made.
-    says : `more robust` or `less robust` where the whole interval is on one side of 0.
-    """
-
-    value: Finite
-    interval: tuple[Finite, Finite] | None
-    confidence: Finite
-    note: str
-    says: Says
-
-
-class ComparedFM(Document):
-    """An FM of a comparison.
-
-    Attributes
-    ----------
-    name : of the FM within the comparison: with its file where several files have an FM of this name.
-    fm, method : as in its file.
-    source : the file; "" for results that were not read from one.
-    revision : full commit on the hub; None for a model that is on no hub.
-    outcome : of its run.
-    release : the verdict on it; None in files of older versions.
-    """
-
-    name: str
-    fm: str
-    method: str
-    source: str
-    revision: str | None
-    outcome: Outcome
-    release: Release | None
-
-
-class ComparedValue(Document):
-    """One metric of one FM on one cohort, or its mean over several.
-
-    Attributes
-    ----------
-    fm : name of the FM within the comparison.
-    cohort : name of the cohort; of a mean those of all, joined by `+`.
-    metric, label : name of the metric, and what tables call it.
-    quantity : `value` or `mean`.
-    value, interval, confidence, support : as in a check; None where it was not measured.
-    k : number of neighbors; None for a metric without.
-    higher_is_better : False where lower values are more robust.
-    verdict : the gravest of its criteria; None for a mean that is no criterion.
-    reason : of that verdict, where nothing was measured.
-    change : difference to the reference; None for the reference itself, and where there is none.
-    not_compared : why there is none, as a clause.
-    place : among the published FMs; None where nothing comparable is published.
-    not_placed : why there is none although the cohort is one of the benchmark, as a clause.
-    """
-
-    fm: str
-    cohort: str
-    metric: str
-    label: str
-    quantity: Literal["value", "mean"]
-    value: Finite | None
-    interval: tuple[Finite, Finite] | None
-    confidence: Finite | None
-    support: Finite | None
-    k: int | None
-    higher_is_better: bool
-    verdict: Verdict | None
-    reason: str = ""
-    change: Change | None = None
-    not_compared: str = ""
-    place: Place | None = None
-    not_placed: str = ""
-
-
-class Comparison(Document):
-    """Several FMs beside each other; every report on the comparison is made from it.
-
-    Attributes
-    ----------
-    fms : tuple of ComparedFM
-        The reference first.
-    values : tuple of ComparedValue
-        By cohort and metric, those of all FMs one after the other; means over cohorts last.
-    reference : ComparedFM
-        The FM that the others are compared with.
-    changes : tuple of ComparedValue
-        The values that have a difference to the reference.
-
-    See Also
-    --------
-    pathorob_checks.compare : The function that makes it.
-    """
-
-    fms: tuple[ComparedFM, ...] = Field(min_length=1)
-    values: tuple[ComparedValue, ...]
-
-    @property
-    def reference(self) -> ComparedFM:
-        """The FM that the others are compared with."""
-        return self.fms[0]
-
-    @property
-    def changes(self) -> tuple[ComparedValue, ...]:
-        """The values with a difference to the reference."""
-        return tuple(one for one in self.values if one.change is not None)
-
-    def table(self) -> pd.DataFrame:
-        """Return the comparison as a tidy table, a row for each FM, cohort and metric.
-
-        Returns
-        -------
-        pandas.DataFrame
-            With the columns of `comparison_rows`: numbers are float64, k and places Int64.
-        """
-        import pandas as pd
-
-        from pathorob_checks.results.comparison_rows import COLUMNS, NUMBERS, WHOLE_NUMBERS, rows_of
-
-        table = pd.DataFrame(rows_of(self), columns=list(COLUMNS))
-        kinds = {**dict.fromkeys(NUMBERS, "float64"), **dict.fromkeys(WHOLE_NUMBERS, "Int64")}
-        return table.astype(kinds)
-
-    def _repr_html_(self) -> str:
-        from pathorob_checks.results.comparison_rows import html_of
-
-        return html_of(self)
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -199,6 +60,57 @@ class _Entry:
             if own and check.quantity in ("value", "mean") and _is_graver(check, found.get(place)):
                 found[place] = check
         return found
+
+
+def compare(
+    results: Results | str | Path | Iterable[Results | str | Path], *, to: str | None = None
+) -> Comparison:
+    """Put foundation models beside each other: values, paired differences, places and verdicts.
+
+    Nothing is measured again: the differences are made of what the results hold of each slide and repetition.
+
+    Parameters
+    ----------
+    results : Results, str, path-like, or iterable of these
+        Results, or files that `--fm-json` or `Results.save` wrote; each may have several FMs.
+    to : str, optional
+        Name of the FM that the others are compared with; by default the first. Where several files have an FM
+        of this name, with the file: `"ours (new.json)"`.
+
+    Returns
+    -------
+    Comparison
+        `.table()` is a tidy table, `.changes` are the differences; a notebook shows it as tables.
+
+    Raises
+    ------
+    ResultsError
+        A file cannot be read or contradicts itself, is given twice, there is no FM, or none is called `to`.
+
+    See Also
+    --------
+    pathorob_checks.metrics.difference : The paired difference of two measurements.
+
+    Examples
+    --------
+    >>> from pathorob_checks import compare
+    >>> comparison = compare(["released.json", "new.json"], to="released")  # doctest: +SKIP
+    >>> comparison.table()[["fm", "metric", "change", "change_says"]]  # doctest: +SKIP
+    """
+    given = [results] if isinstance(results, Results | str | Path) else list(results)
+    documents = [one if isinstance(one, Results) else _read(one) for one in given]
+    sources = [str(n) if isinstance(one, Results) else str(one) for n, one in enumerate(given, 1)]
+    return comparison_of(documents, sources, to=to)
+
+
+def _read(path: str | Path) -> Results:
+    results = Results.read(path)
+    for contradiction in contradictions(results):
+        raise ResultsError(
+            brief(printable(f"the results file {path} contradicts itself: {contradiction}"), 400),
+            remedy="do not use it; run the gate again",
+        )
+    return results
 
 
 def comparison_of(
@@ -267,7 +179,7 @@ def _chosen(entries: Sequence[_Entry], to: str | None) -> _Entry:
     exact = [one for one in found if one.name == to]
     if len(found) == 1 or exact:
         return (exact or found)[0]
-    names = [one.name for one in found or entries]
+    names = [one.name for one in found or entries][:_NAMED]
     problem = "is the name of several FMs" if found else "is no FM of these results"
     raise ResultsError(f"{shortened(to)} {problem}", remedy=hint(to, names, "name one of {known}"))
 

@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby, islice
 from typing import Any
 
-from pathorob_checks.results.comparing import ComparedValue, Comparison
+from pathorob_checks.results.comparison import ComparedValue, Comparison
 from pathorob_checks.results.published_places import not_validated
 from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, percent, printable
