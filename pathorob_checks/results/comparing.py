@@ -166,7 +166,7 @@ def _entries(documents: Sequence[ResultsDocument], sources: Sequence[str]) -> li
     ]
     if not entries:
         raise ResultsError(
-            f"there is no FM in {quoted(named[:3]) or 'no results'}",
+            f"there is no FM in the results {quoted(named[:3])}" if named else "there are no results",
             remedy="give results of runs that started",
         )
     return entries

@@ -134,7 +134,8 @@ class Comparison(Document):
     def headline(self) -> str:
         """What is compared with what, as a clause."""
         others = len(self.fms) - 1
-        return f"{counted(others, 'FM')} compared with {self.reference.name}"
+        name = self.reference.name
+        return f"{counted(others, 'FM')} compared with {name}" if others else f"{name} alone"
 
     def table(self) -> pd.DataFrame:
         """Return the comparison as a tidy table, a row for each FM, cohort and metric.

@@ -96,7 +96,8 @@ def _caveats(metric: Metric, runs: Sequence[Run], terms: Terms, neighbors: int |
     repetitions = metric.computation.settings.get("repetitions")
     if repetitions is not None and said.get("repetitions") != repetitions:
         yield f"{counted(int(said.get('repetitions') or 0), 'repetition')} instead of {repetitions}"
-    for run in runs if neighbors is not None and len(runs) == 1 else ():
+    has_k = neighbors is not None and "k" in metric.computation.design
+    for run in runs if has_k and len(runs) == 1 else ():
         read = _mapping(_mapping(terms.protocol.get("cohorts")).get(run.cohort.name))
         k = _mapping(read.get(metric.computation.view)).get("k")
         if k != neighbors:
