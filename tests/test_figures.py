@@ -305,6 +305,26 @@ def test_umap_places_the_patches_where_it_is_installed(monkeypatch):
         figures.embeddings_in_plane(embeddings, PLANE, projection="umap")
 
 
+@pytest.mark.slow
+def test_umap_itself_keeps_groups_apart():
+    draw = np.random.default_rng(0)
+    kinds = np.arange(60) % 2
+    embeddings = draw.normal(scale=0.1, size=(60, 8))
+    embeddings[np.arange(60), kinds] += 1
+    table = pd.DataFrame({"biological_class": kinds, "medical_center": "A"})
+    figure = figures.embeddings_in_plane(embeddings, table, projection="umap")
+    places = {
+        one.get_label(): np.vstack([
+            other.get_offsets() for other in figure.axes[0].collections if other.get_label() == one.get_label()
+        ])
+        for one in figure.axes[0].collections
+    }  # fmt: skip
+    first, second = places["_0"], places["_1"]
+    between = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
+    within = np.linalg.norm(first - first.mean(axis=0), axis=1).max()
+    assert between > within
+
+
 @pytest.mark.parametrize(
     ("embeddings", "patches", "projection", "problem"),
     [
