@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathorob_checks.results.document import Check, IntegrityCheck
 
 
-class CriterionNotMet(pytest.fail.Exception):
+class CriterionNotMet(pytest.fail.Exception):  # type: ignore[misc, name-defined] # made by a decorator
     """A test ends with a check that is not met.
 
     Attributes

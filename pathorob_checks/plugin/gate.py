@@ -38,6 +38,7 @@ from pathorob_checks.results.text import DEFAULT_WIDTH
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.plugin.bars import Bars
+    from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.worker import Worker
     from pathorob_checks.results.results import Results
@@ -59,6 +60,7 @@ class Gate:
     ----------
     settings : the options.
     reports : the files to write.
+    keeping : the history that the run is kept in.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
     width : gives the columns of the terminal; a worker has the controller's.
 
@@ -71,6 +73,7 @@ class Gate:
         self,
         settings: Settings,
         reports: ReportFiles,
+        keeping: Keeping,
         bars: Bars,
         worker: Worker,
         handed_over: str | None = None,
@@ -78,7 +81,7 @@ class Gate:
     ) -> None:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
-        self.reports = reports
+        self.reports, self.keeping = reports, keeping
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
@@ -241,6 +244,7 @@ class Gate:
             known = self.records.problems
             known += [problem for problem in problems if problem not in known]
             self.final = results_of(self.evaluation, self.records)
+        self.keeping.keep(self.final)
         return self.final
 
     def exit_code(self) -> int:

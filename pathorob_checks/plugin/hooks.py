@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, pr
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
-from pathorob_checks.plugin.values import is_requested, report_paths, settings
+from pathorob_checks.plugin.values import history_path, is_requested, report_paths, settings
 from pathorob_checks.plugin.worker import Worker, scheduler
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         if is_requested(config) and not _is_worker(config):
+            selection.refuse_swallowed_paths(config)
             selection.refuse_misread_values(config)
             selection.refuse_changed_values(config)
             selection.refuse_empty_values(config)
@@ -63,16 +63,18 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
+    from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
-    from pathorob_checks.plugin.reporting import Reporting, width_of
+    from pathorob_checks.plugin.reporting import Reporting
+    from pathorob_checks.plugin.width import width
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
-    paths = report_paths(config)
-    chosen = replace(chosen, images="html" in paths)
+    paths, keeping = report_paths(config), Keeping(history_path(config))
+    chosen = replace(chosen, images=chosen.images and "html" in paths)
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
-        gate = Gate(chosen, reports, shown, worker, handed_over, partial(width_of, config))
+        gate = Gate(chosen, reports, keeping, shown, worker, handed_over, width)
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")

@@ -42,7 +42,7 @@ def settings(config: pytest.Config) -> Settings:
             if config.getoption("pathorob_" + option.ini) is not None:
                 raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
         return Settings(fms=())  # values of the environment and of files are of no concern without an FM
-    values = {name: _value(config, option) for name, option in BY_NAME.items() if not option.is_report}
+    values = {name: _value(config, option) for name, option in BY_NAME.items() if option.is_setting}
     origins = {
         name: f"{BY_NAME[name].flag}={_written(value)} (from {origin})"
         for name, (value, origin) in values.items()
@@ -67,6 +67,13 @@ def report_paths(config: pytest.Config) -> dict[str, str]:
                     f"{option.flag}={path}: there is no such user; name another file."
                 ) from None
     return paths
+
+
+def history_path(config: pytest.Config) -> Path | None:
+    """The file that the run is kept in; None where nobody asked for that."""
+    [option] = [one for one in OPTIONS if one.is_history]
+    path: Path | None = _value(config, option)[0]
+    return path
 
 
 def _written(value: object) -> str:

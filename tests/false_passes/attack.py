@@ -17,7 +17,6 @@ from cohort_folders import CENTERS, CLASSES, write_cohort
 from terminal import Run, Terminal
 
 Row = dict[str, str]
-HEADLINES = ("PASS: ", "FAIL: ", "ERROR: ", "PARTIAL: ", "INCONCLUSIVE: ")
 INDEX = """schema = "pathorob-checks/criteria/1"
 name = "index-only"
 [[criteria]]
@@ -106,9 +105,8 @@ class Outcome:
 
     @property
     def headline(self) -> str:
-        """The line in which the outcome leads; "" without one."""
-        lines = [line for line in self.output.splitlines() if line.startswith(HEADLINES)]
-        return lines[-1] if lines else ""
+        """The sentence in which the outcome leads; "" without one."""
+        return self.run.headline
 
     @property
     def is_clean(self) -> bool:
