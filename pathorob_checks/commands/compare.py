@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what --fm-json wrote")
     parser.add_argument("--to", metavar="NAME", help="the FM to compare with (default: the first)")
     for form, noun in _NOUNS.items():
-        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=f"also write it as a {noun}")
+        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=f"where to write it as well: {noun}")
     parser.set_defaults(run=_run)
 
 
