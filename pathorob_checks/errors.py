@@ -112,3 +112,7 @@ class ResultsError(PathorobChecksError):
 
 class HistoryError(PathorobChecksError):
     """A file of kept runs that cannot be read or written, or a run that is not kept."""
+
+
+class FigureError(PathorobChecksError):
+    """Results that have no data for a figure, or data of several subjects where a figure shows one."""

@@ -23,6 +23,7 @@ def test_the_same_command_writes_the_same_file_and_workers_change_nothing(lone_t
     def run(name: str, *arguments: str, threads: str) -> str:
         command = ("--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-json={name}", "--tb=no")
         command += ("-k", "not (stain and drop)")  # seconds, where another FM's drops are measured anyway
+        command += ("--fm-repetitions=4",)
         done = lone_terminal.pytest(*command, *arguments, OMP_NUM_THREADS=threads)
         assert done.code == 1, done.output
         return (lone_terminal.folder / name).read_text()

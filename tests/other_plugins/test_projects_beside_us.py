@@ -70,10 +70,9 @@ def test_third_time_lucky():
     assert len(runs) == 3
 """,
 }
+COLORS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # and movements; they can stand within a name and its version
 # What differs between two runs, or is told of this plugin: that it is there, and its fixtures.
-VOLATILE = re.compile(
-    r"\x1b\[[0-9;?]*[A-Za-z]|\d+\.\d+ ?s\b|\[gw\d\]|0x[0-9a-f]+|pathorob-checks(?:[-': ]+\d\S*)?|fm_\w+"
-)
+VOLATILE = re.compile(r"\d+\.\d+ ?s\b|\[gw\d\]|0x[0-9a-f]+|pathorob-checks(?:[-': ]+\d\S*)?|fm_\w+")
 
 
 class Outcome(NamedTuple):
@@ -97,7 +96,7 @@ def outcome(terminal: Terminal, name: str, *options: str) -> Outcome:
     return Outcome(
         run.code,
         sorted(reports.read_text().splitlines()),
-        set(re.findall(r"[^\W\d_]+", VOLATILE.sub(" ", run.output))),
+        set(re.findall(r"[^\W\d_]+", VOLATILE.sub(" ", COLORS.sub("", run.output)))),
         {path.relative_to(terminal.folder).as_posix() for path in files},
     )
 
