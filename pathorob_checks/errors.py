@@ -110,9 +110,9 @@ class ResultsError(PathorobChecksError):
     """A results file that cannot be read or written, or that contradicts itself."""
 
 
-class HistoryError(PathorobChecksError):
-    """A file of kept runs that cannot be read or written, or a run that is not kept."""
-
-
 class FigureError(PathorobChecksError):
     """Results that have no data for a figure, or data of several subjects where a figure shows one."""
+
+
+class HistoryError(PathorobChecksError):
+    """A file of kept runs that cannot be read or written, or a run that is not kept."""

@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths, keeping = report_paths(config), Keeping(history_path(config))
-    chosen = replace(chosen, images="html" in paths)
+    chosen = replace(chosen, images=chosen.images and "html" in paths)
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
