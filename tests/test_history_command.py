@@ -212,7 +212,7 @@ def test_a_long_history_has_few_dates_and_the_last_one() -> None:
         ticks = _ticks(runs)
         assert ticks[-1] == runs - 1
         assert ticks[0] >= 0
-        assert len(ticks) <= 4
+        assert len(ticks) <= 3
 
 
 def test_remarks_fit_the_terminal(folder: Path, capsys: Command) -> None:

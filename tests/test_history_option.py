@@ -19,10 +19,15 @@ def kept(gate: Attack, name: str = "h.sqlite") -> list[str]:
 
 
 def line(outcome: Outcome) -> str:
-    """What the run says of its history."""
-    lines = [one for one in outcome.output.splitlines() if one.startswith("history: ")]
-    assert len(lines) <= 1, outcome.output
-    return "".join(lines)
+    """What the run says of its history, as one line."""
+    told: list[str] = []
+    for one in outcome.output.splitlines():
+        if one.startswith("history: ") or (told and one.startswith("  ")):
+            told.append(one.strip())
+        elif told:
+            break
+    assert outcome.output.count("\nhistory: ") == bool(told), outcome.output
+    return " ".join(told)
 
 
 @pytest.mark.parametrize("fm", ["good", "bad"])
