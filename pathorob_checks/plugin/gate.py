@@ -36,6 +36,7 @@ from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH
 
 if TYPE_CHECKING:
+    from pathorob_checks.criteria.profile import Inconclusive
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.plugin.bars import Bars
     from pathorob_checks.plugin.report_files import ReportFiles
@@ -283,13 +284,20 @@ def all_passed(messages: Iterable[str]) -> bool:
     return all(record is not None and record.verdict is Verdict.PASS for record in records)
 
 
-def properties_of(messages: Iterable[str]) -> list[properties.Property]:
-    """What a reader of a JUnit file is told of a test's records."""
-    made = [Message.model_validate_json(text) for text in messages]
-    return [
-        *(one for message in made if message.check for one in properties.of_check(message.check)),
-        *(one for message in made if message.integrity for one in properties.of_integrity(message.integrity)),
-    ]
+def properties_of(messages: Iterable[str], inconclusive: Inconclusive) -> list[properties.Property]:
+    """What a reader of a JUnit file is told of a test's records.
+
+    Parameters
+    ----------
+    inconclusive : what such a verdict does, by the profile.
+    """
+    told: list[properties.Property] = []
+    for message in map(Message.model_validate_json, messages):
+        if message.check is not None:
+            told += properties.of_check(message.check, allows_inconclusive=inconclusive != "fail")
+        if message.integrity is not None:
+            told += properties.of_integrity(message.integrity)
+    return told
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, properties, selection
+from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
@@ -165,7 +165,7 @@ def pytest_runtest_makereport(
         setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
     if messages:
         setattr(report, REPORT_ATTRIBUTE, messages)
-        told = properties_of(messages)
+        told = properties_of(messages, gate.evaluation.terms.profile.inconclusive)
         item.user_properties += told  # for the reports that follow
         report.user_properties += told
     return report
@@ -241,6 +241,8 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results file; what was lost or not measured does not end with 0."""
+        from pathorob_checks.plugin import properties
+
         if ending.shows_only(session.config):
             return
         properties.add_to_suite(session.config, self.gate.finish())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
@@ -22,20 +24,34 @@ Property = tuple[str, str]
 _PREFIX = "pathorob_checks."
 
 
-def of_check(check: Check) -> Iterator[Property]:
-    """What was measured, of what, against what, and what came of it; nothing for what was not measured."""
+def of_check(check: Check, *, allows_inconclusive: bool) -> Iterator[Property]:
+    """What was measured, of what, against what, and what came of it; nothing for what was not measured.
+
+    Parameters
+    ----------
+    allows_inconclusive : whether the profile lets an inconclusive verdict pass.
+    """
+    is_allowed = allows_inconclusive and check.verdict is Verdict.INCONCLUSIVE
     fields: dict[str, Any] = {
         "verdict": check.verdict,
+        "allowed": "true" if is_allowed else None,
         "criterion": check.criterion,
         "fm": check.fm,
+        "method": None if check.method == NO_METHOD else check.method,
         "cohort": check.cohort,
         "group": check.group,
         "requirements": " ".join(check.requirements),
         "metric": check.metric,
+        "quantity": None if check.quantity == "value" else check.quantity,
+        "k": check.neighbors,
         "value": check.value,
         "interval": None if check.interval is None else "[{}, {}]".format(*check.interval),
+        "confidence": None if check.interval is None else check.confidence,
+        "support": check.support,
+        "baseline": None if check.baseline is None else check.baseline.fm,
         "bound": check.bound,
         "direction": check.direction,
+        "rule": check.rule,
         "reason": check.reason,
     }
     return _written(fields)
@@ -50,7 +66,12 @@ def of_integrity(check: IntegrityCheck) -> Iterator[Property]:
 def add_to_suite(config: pytest.Config, results: Results) -> None:
     """Put the outcome of the run into pytest's JUnit file, if it writes one."""
     terms = results.environment.criteria
-    fields = {"summary": results.summary, "criteria": terms.name, "digest": terms.digest}
+    fields = {
+        "outcome": results.outcome,
+        "summary": results.summary,
+        "criteria": terms.name,
+        "digest": terms.digest,
+    }
     for plugin in config.pluginmanager.get_plugins():
         add = getattr(plugin, "add_global_property", None)
         if add is not None:
