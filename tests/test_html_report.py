@@ -205,13 +205,14 @@ def test_names_are_escaped_wherever_they_stand():
     assert "{{ 7 * 7 }}" in read.text
 
 
-def test_an_image_that_is_none_is_not_shown():
+@pytest.mark.parametrize("content", ["javascript:alert(1)", base64.b64encode(b"<svg onload=1>").decode()])
+def test_an_image_that_is_none_is_not_shown(content: str):
     run = pictured_run()
     key = run.neighborhoods[0].patch.key
-    images = {**run.images, key: "javascript:alert(1)"}
+    images = {**run.images, key: content}
     results = results_of(runs=[run.model_copy(update={"images": images})])
     text = html_report(results)
-    assert "javascript" not in text
+    assert content not in text
     assert text.count("<img ") == len(images) - 1
     assert jpeg(40) in text
 
