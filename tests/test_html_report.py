@@ -19,13 +19,13 @@ from report_documents import failing, good, hostile, jpeg, many, not_finished, n
 import pathorob_checks
 from pathorob_checks import Results, figures
 from pathorob_checks.cli import main
-from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.report import pictures
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.report.gauges import WIDTH, gauges
 from pathorob_checks.report.html import html_report
-from pathorob_checks.report.page import GRAVITY, page_of
+from pathorob_checks.report.page import page_of
 from pathorob_checks.results.document import NO_METHOD, Release
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.text import interval_text
@@ -142,7 +142,7 @@ def test_everything_about_a_check_is_on_the_page():
 
 def test_failures_come_first_and_the_gravest_of_them():
     sorted_out = page_of(failing())
-    places = [GRAVITY.index(row.counts_as) for row in sorted_out.missed]
+    places = [GRAVEST_FIRST.index(row.counts_as) for row in sorted_out.missed]
     assert places == sorted(places)
     assert places[0] < places[-1]
     assert [card.release.verdict for card in sorted_out.releases] == [Verdict.FAIL, Verdict.INCONCLUSIVE]

@@ -32,6 +32,9 @@ class Verdict(StrEnum):
         return self in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
+# The order in which a reader of a report needs them.
+GRAVEST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.SKIPPED, Verdict.PASS)
+
 # What an interval with the bound inside it leads to; one that lies on one side of the bound is clear. None:
 # the interval is not looked at.
 RULES: Mapping[Rule, Verdict | None] = {

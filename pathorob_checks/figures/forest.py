@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import facts_of, fm_of, matching, metric_label
 from pathorob_checks.figures.marks import draw_value, verdict_handle
 from pathorob_checks.figures.style import (
     INK,
     MUTED,
-    SEVERITY,
     SMALL,
     VERDICT_MARKS,
     distinct,
@@ -51,7 +51,9 @@ def ordered(checks: Sequence[Check]) -> list[Check]:
 
     def place(check: Check) -> tuple[int, float]:
         sign = 1 if check.direction == ">=" else -1
-        return SEVERITY[check.verdict], 0.0 if check.value is None else sign * (check.value - check.bound)
+        return GRAVEST_FIRST.index(check.verdict), 0.0 if check.value is None else sign * (
+            check.value - check.bound
+        )
 
     return sorted(checks, key=place)
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST
 from pathorob_checks.figures.choosing import cohort_of, fm_of, metric_label
 from pathorob_checks.figures.curves import DROPS, INDEX, Curves, curves_of, draw_curves
 from pathorob_checks.figures.forest import MOST, intervals, shown_checks
@@ -16,7 +17,6 @@ from pathorob_checks.figures.maps import draw_map
 from pathorob_checks.figures.patches import draw_patches, relation
 from pathorob_checks.figures.picture import Picture
 from pathorob_checks.figures.published import draw_ranked, rank_sentence, ranked
-from pathorob_checks.figures.style import SEVERITY
 from pathorob_checks.metrics.pictured import Curve
 from pathorob_checks.results.document import Check, EmbeddingMap, ResultsDocument, Run
 from pathorob_checks.results.explanation import explain
@@ -118,10 +118,10 @@ def _subjects(results: ResultsDocument) -> list[Check | Run]:
     for check in results.checks:
         key = (check.fm, check.method, check.cohort)
         found.setdefault(key, check)
-        gravest[key] = min(gravest.get(key, len(SEVERITY)), SEVERITY[check.verdict])
+        gravest[key] = min(gravest.get(key, len(GRAVEST_FIRST)), GRAVEST_FIRST.index(check.verdict))
     for run in results.runs:
         found.setdefault((run.fm.name, run.method, run.cohort.name), run)
-    return [found[key] for key in sorted(found, key=lambda key: gravest.get(key, len(SEVERITY)))]
+    return [found[key] for key in sorted(found, key=lambda key: gravest.get(key, len(GRAVEST_FIRST)))]
 
 
 def _picture(

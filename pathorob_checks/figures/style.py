@@ -49,8 +49,6 @@ VERDICT_MARKS: Mapping[Verdict, tuple[str, str, bool]] = {
     Verdict.SKIPPED: ("o", MUTED, False),
     Verdict.PASS: ("o", BLUE, True),
 }
-# The order in which a reader needs them.
-SEVERITY: Mapping[Verdict, int] = {verdict: place for place, verdict in enumerate(VERDICT_MARKS)}
 
 STYLE: Mapping[str, object] = {
     "axes.edgecolor": INK,

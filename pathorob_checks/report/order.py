@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST
 from pathorob_checks.results.document import Check
-
-_GRAVEST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.SKIPPED, Verdict.PASS)
 
 
 def failures_first(checks: Sequence[Check]) -> list[Check]:
@@ -28,14 +26,14 @@ def failures_first(checks: Sequence[Check]) -> list[Check]:
         return cohorts[check.cohort], metrics[check.metric], criteria[check.criterion]
 
     for check in checks:
-        gravest[group(check)] = min(_gravity(check), gravest.get(group(check), len(_GRAVEST_FIRST)))
+        gravest[group(check)] = min(_gravity(check), gravest.get(group(check), len(GRAVEST_FIRST)))
     return sorted(
         checks, key=lambda check: (gravest[group(check)], group(check), fms[check.fm, check.method])
     )
 
 
 def _gravity(check: Check) -> int:
-    return _GRAVEST_FIRST.index(check.verdict)
+    return GRAVEST_FIRST.index(check.verdict)
 
 
 def _places(names: Iterable[Hashable]) -> dict[Hashable, int]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.report.gauges import Gauge, gauges
 from pathorob_checks.report.sheets import SIGNS
 from pathorob_checks.results.document import (
@@ -24,7 +24,6 @@ from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted
 
 # Gravest first: in this order everything that did not pass is told.
-GRAVITY = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.SKIPPED, Verdict.PASS)
 OUTCOMES = {
     Outcome.PASS: "Every criterion was measured and met, and no integrity check failed.",
     Outcome.FAIL: "At least one criterion is not met, or a test failed.",
@@ -132,7 +131,7 @@ def page_of(results: ResultsDocument) -> Page:
         state=_state(results),
         releases=_release_cards(results, rows),
         groups=groups,
-        missed=tuple(sorted(missed, key=lambda row: GRAVITY.index(row.counts_as))),
+        missed=tuple(sorted(missed, key=lambda row: GRAVEST_FIRST.index(row.counts_as))),
         failed_integrity=tuple(
             one for one in results.integrity if one.verdict in (Verdict.FAIL, Verdict.ERROR)
         ),
@@ -200,7 +199,7 @@ def _release_cards(results: ResultsDocument, rows: Sequence[Row]) -> tuple[Relea
         count = Counter(row.counts_as for row in rows if row.fm == name)
         planned = f"of {counted(release.planned, 'criterion', 'criteria')}"
         cards.append(ReleaseCard(fm=name, release=release, verdicts=f"{_tally(count)} {planned}"))
-    return tuple(sorted(cards, key=lambda card: GRAVITY.index(card.release.verdict)))
+    return tuple(sorted(cards, key=lambda card: GRAVEST_FIRST.index(card.release.verdict)))
 
 
 def _integrity_groups(checks: Sequence[IntegrityCheck]) -> tuple[IntegrityGroup, ...]:
@@ -217,5 +216,5 @@ def _integrity_groups(checks: Sequence[IntegrityCheck]) -> tuple[IntegrityGroup,
 
 def _tally(count: Counter[Verdict]) -> str:
     """`1 fail, 3 pass`."""
-    parts = [f"{count[verdict]} {verdict}" for verdict in GRAVITY if count[verdict]]
+    parts = [f"{count[verdict]} {verdict}" for verdict in GRAVEST_FIRST if count[verdict]]
     return ", ".join(parts) or "none measured"

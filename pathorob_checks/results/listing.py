@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
@@ -16,13 +16,12 @@ from pathorob_checks.wording import counted, printable
 COLUMNS = ("FM", "cohort", "metric", "value", "interval", "bound", "verdict")
 MOST_ROWS = 100
 _NUMBERS = ("value",)
-_ORDER = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.SKIPPED, Verdict.PASS)
 ALIGNED = tuple("right" if name in _NUMBERS else "left" for name in COLUMNS)
 
 
 def not_met_first(checks: Sequence[Check]) -> list[Check]:
     """Failures, then what could not be measured, then what is undecided; else in the order of the run."""
-    return sorted(checks, key=lambda check: _ORDER.index(check.verdict))
+    return sorted(checks, key=lambda check: GRAVEST_FIRST.index(check.verdict))
 
 
 def cells_of(check: Check, short: dict[str, str]) -> tuple[str, ...]:
