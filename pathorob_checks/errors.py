@@ -108,3 +108,7 @@ class CacheError(PathorobChecksError):
 
 class ResultsError(PathorobChecksError):
     """A results file that cannot be read or written, or that contradicts itself."""
+
+
+class EvidenceError(PathorobChecksError):
+    """An evidence folder that cannot be written, or that is not what it claims to be."""
