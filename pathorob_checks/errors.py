@@ -110,5 +110,9 @@ class ResultsError(PathorobChecksError):
     """A results file that cannot be read or written, or that contradicts itself."""
 
 
+class FigureError(PathorobChecksError):
+    """Results that have no data for a figure, or data of several subjects where a figure shows one."""
+
+
 class EvidenceError(PathorobChecksError):
     """An evidence folder that cannot be written, or that is not what it claims to be."""

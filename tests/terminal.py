@@ -22,7 +22,7 @@ import pytest
 import pathorob_checks
 
 # What a test's own surroundings must not decide.
-FOREIGN = ("PYTEST_", "HF_", "HUGGING", "PATHOROB_")
+FOREIGN = ("PYTEST_", "HF_", "HUGGING", "PATHOROB_", "GITHUB_STEP_")
 # What is read when a process starts.
 AT_START = {"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "LANG", "LC_ALL", "PYTHONUTF8"}
 TIMEOUT_S = 280

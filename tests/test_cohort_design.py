@@ -67,7 +67,7 @@ def test_swapped_folders_are_seen_in_the_head_and_below_the_table(terminal: Term
     (swapped / "manifest.csv").write_text("\n".join([names, *rows]) + "\n")
     shutil.copytree(slides / "images", swapped / "images")
     run = terminal.pytest(
-        "--fm=demo:stain-invariant", f"--fm-cohort={swapped}", "-k", "robustness", COLUMNS="160"
+        "--fm=demo:stain-invariant", f"--fm-cohort={swapped}", "-k", "robustness", "-v", COLUMNS="160"
     )
     line = "  class north: 11 slides from stroma, 11 from tumor"
     assert run.output.count(line) == 2, run.output

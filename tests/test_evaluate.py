@@ -18,7 +18,8 @@ from pathorob_checks.evaluation.evaluate import made_records
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
-from pathorob_checks.evaluation.subjects import Subject, subject_id
+from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.results.names import subject_id
 
 
 @pytest.fixture

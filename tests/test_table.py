@@ -1,7 +1,9 @@
 """The table of all checks in a terminal."""
 
+import re
+
 import pytest
-from made_checks import lines_wider_than, made, unmeasured
+from made_checks import lines_wider_than, made, passing, unmeasured
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.metrics.registry import metrics
@@ -14,15 +16,17 @@ def flat(text):
     return " ".join(text.split())
 
 
-def test_the_table_has_a_row_per_check_in_the_given_order():
+def test_the_table_has_a_row_per_check_in_the_given_order_but_failures_first():
     rows = [made(metric) for metric in reversed(METRICS)]
     table = render_table(rows, 120).splitlines()
-    assert table[0].split() == ["FM", "cohort", "metric", "value", "95", "%", "bound", "verdict"]
-    assert [line[30:50].strip() for line in table[3:7]] == [
-        "clustering score", "drop out-of-domain", "drop in-domain", "robustness index",
+    assert re.split("  +", table[0]) == [
+        "FM", "cohort", "metric", "value", "95 % interval", "bound", "verdict (each)",
     ]  # fmt: skip
-    assert table[6].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
-    assert table[6].startswith("demo:color-sensitive  demo")
+    assert [line[30:50].strip() for line in table[2:6]] == [
+        "clustering score", "drop in-domain", "robustness index", "drop out-of-domain",
+    ]  # fmt: skip
+    assert table[4].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
+    assert table[5].startswith("demo:color-sensitive  demo")
 
 
 def test_the_interval_is_shown_where_it_is_known():
@@ -82,12 +86,85 @@ def test_several_models_stand_beside_each_other_per_cohort_and_metric():
         for cohort in ("tcga", "camelyon")
         for metric in METRICS[:2]
     ]
-    rows = [line.split() for line in render_table(checks, 120).splitlines()[3:11]]
+    rows = [line.split() for line in render_table(checks, 120).splitlines()[2:10]]
     assert [row[:2] for row in rows] == [["b", "tcga"], ["a", "tcga"]] * 2 + [
         ["b", "camelyon"],
         ["a", "camelyon"],
     ] * 2
     assert [row[2] for row in rows] == ["robustness", "robustness", "drop", "drop"] * 2
+
+
+@pytest.mark.parametrize("width", [100, 120, 160])
+@pytest.mark.parametrize("fms", [1, 3])
+@pytest.mark.parametrize("fm", TYPICAL)
+def test_from_100_columns_on_each_check_is_one_line(width, fms, fm):
+    checks = [
+        made(
+            metric, fm=fm.replace("0", str(number), 1) + str(number), cohort=cohort, interval=(-0.123, -0.045)
+        )
+        for number in range(fms)
+        for cohort in ("camelyon", "tcga", "tolkach_esca")
+        for metric in METRICS
+    ]
+    table = render_table(checks, width, allowed=True).split("\n\n")[0].splitlines()
+    assert len(table) == 2 + len(checks)
+    assert len(set(table)) == len(table)  # cut names stay distinct
+
+
+def test_failures_are_listed_first():
+    order = [Verdict.PASS, Verdict.SKIPPED, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL]
+    checks = [
+        unmeasured(verdict) if verdict in (Verdict.SKIPPED, Verdict.ERROR) else made(verdict=verdict)
+        for verdict in order
+    ]
+    shown = [line.split()[-1] for line in render_table(checks, 120).splitlines()[2:7]]
+    assert shown == ["FAIL", "ERROR", "INCONCLUSIVE", "SKIPPED", "PASS"]
+
+
+def test_a_criterion_that_one_model_fails_is_first_with_all_of_its_models():
+    checks = [
+        made(fm=fm, cohort=cohort, verdict=verdict)
+        for fm, verdicts in (("a", ("pass", "inconclusive", "pass")), ("b", ("pass", "pass", "fail")))
+        for cohort, verdict in zip(("x", "y", "z"), map(Verdict, verdicts), strict=True)
+    ]
+    rows = [line.split() for line in render_table(checks, 120).splitlines()[2:8]]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("a", "z", "PASS"), ("b", "z", "FAIL"), ("a", "y", "INCONCLUSIVE"), ("b", "y", "PASS"),
+        ("a", "x", "PASS"), ("b", "x", "PASS"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_each_verdict_and_nothing_else_has_a_look(width):
+    checks = [made(interval=(0.29, 0.33)), passing(fm="a" * 40), made(verdict=Verdict.INCONCLUSIVE)]
+
+    def paint(text, verdict):
+        return f"<{verdict}>{text}</>"
+
+    painted = render_table(checks, width, allowed=True, paint=paint)
+    for look in ("<fail>FAIL</>", "<pass>PASS</>", "<inconclusive>INCONCLUSIVE*</>"):
+        assert painted.count(look) == 1
+    assert re.sub("<[^>]*>", "", painted) == render_table(checks, width, allowed=True)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_bound_is_one_line_unless_all_is_asked_for(width):
+    checks = [made(metric) for metric in METRICS]
+    short = render_table(checks, width, "profile floor", whole=False)
+    heading, *bounds = short[short.index("Bounds") :].split("\n\n")[0].splitlines()
+    assert heading == "Bounds (profile floor, rule three-way; whole with -v):"
+    assert len(bounds) == len(METRICS)
+    for check, line in zip(checks, bounds, strict=True):
+        assert line.startswith(f"- {check.label} {check.direction} {check.bound:.3f}: ")
+        assert len(line) <= width
+        begun = line.partition(": ")[2].removesuffix(" ...")
+        assert check.rationale.startswith(begun)
+        assert len(begun) > 10
+    whole = render_table(checks, width, "profile floor")
+    assert "with -v" not in whole
+    assert all(check.rationale in flat(whole) for check in checks)
+    brief = render_table([made(rationale="So.")], width, "profile floor", whole=False)
+    assert "Bounds (profile floor, rule three-way):\n- robustness index >= 0.500: So." in brief
 
 
 def test_bounds_are_listed_once_with_their_reason_and_per_cohort_where_they_differ():
@@ -112,7 +189,7 @@ def test_reasons_of_errors_and_skips_follow_the_table():
 
 
 def test_a_value_just_below_its_bound_is_not_printed_as_the_bound():
-    row = render_table([made(value=0.49996)], 120).splitlines()[3]
+    row = render_table([made(value=0.49996)], 120).splitlines()[2]
     assert "0.49996" in row
     assert "FAIL" in row
 

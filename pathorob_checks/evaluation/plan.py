@@ -16,8 +16,9 @@ from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import CriteriaError, SpecError
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS, integrity_id
-from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects, subject_id
+from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects
 from pathorob_checks.metrics.registry import added_metrics, metric
+from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import hint, quoted, shortened
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pathorob_checks.errors import SpecError
 from pathorob_checks.results.document import NO_METHOD
+from pathorob_checks.results.names import subject_id
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
@@ -28,11 +29,6 @@ class Subject(NamedTuple):
     def id(self) -> str:
         """The subject in test ids: `virchow2-camelyon`, `virchow2-combat-camelyon`."""
         return subject_id(self.fm, self.method, self.cohort)
-
-
-def subject_id(fm: str, method: str, cohort: str) -> str:
-    """Names joined as test ids have them; a method of `none` is left out."""
-    return "-".join([fm, cohort] if method == NO_METHOD else [fm, method, cohort])
 
 
 @dataclass(frozen=True)

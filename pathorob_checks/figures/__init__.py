@@ -1,1 +1,27 @@
 """Figures of results: functions that take `Results` and return a matplotlib figure."""
+
+from pathorob_checks.figures.curves import accuracy_over_correlation, curve, index_over_k
+from pathorob_checks.figures.forest import intervals
+from pathorob_checks.figures.grids import clustering_heatmap, grid, neighbor_shares
+from pathorob_checks.figures.inline import svg_of
+from pathorob_checks.figures.maps import embedding_map
+from pathorob_checks.figures.patches import misled_patches
+from pathorob_checks.figures.picture import Picture
+from pathorob_checks.figures.pictures import pictures_of
+from pathorob_checks.figures.published import among_published
+
+__all__ = [
+    "Picture",
+    "accuracy_over_correlation",
+    "among_published",
+    "clustering_heatmap",
+    "curve",
+    "embedding_map",
+    "grid",
+    "index_over_k",
+    "intervals",
+    "misled_patches",
+    "neighbor_shares",
+    "pictures_of",
+    "svg_of",
+]

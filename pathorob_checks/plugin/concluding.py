@@ -16,6 +16,31 @@ if TYPE_CHECKING:
     from pathorob_checks.results.document import Check, IntegrityCheck
 
 
+class CriterionNotMet(pytest.fail.Exception):  # type: ignore[misc, name-defined] # made by a decorator
+    """A test ends with a check that is not met.
+
+    Attributes
+    ----------
+    headline : the first sentence of the message, on one line.
+    """
+
+    def __init__(self, check: Check, width: int) -> None:
+        explanation = explain(check)
+        super().__init__(render_explanation(explanation, width), pytrace=False)
+        self.headline = printable(explanation.headline)
+
+
+def shorten_crash(report: pytest.TestReport, error: BaseException | None) -> None:
+    """Leave one line of a failed check's message where pytest quotes it: `FAILED test - message`.
+
+    In a CI pytest would show the whole message there, a second time. JUnit's attribute `message` has the same
+    line; what the test failed with stays whole.
+    """
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if isinstance(error, CriterionNotMet) and crash is not None:
+        crash.message = error.headline
+
+
 def conclude(check: Check, inconclusive: Inconclusive, width: int) -> None:
     """End the test as the verdict requires, and for an inconclusive one the profile."""
     __tracebackhide__ = True
@@ -28,7 +53,7 @@ def conclude(check: Check, inconclusive: Inconclusive, width: int) -> None:
     if check.verdict is Verdict.INCONCLUSIVE and inconclusive == "xfail":
         pytest.xfail(printable(sentence_of(check)))
     else:
-        pytest.fail(render_explanation(explain(check), width), pytrace=False)
+        raise CriterionNotMet(check, width)
 
 
 def conclude_integrity(check: IntegrityCheck, sentence: str) -> None:

@@ -43,6 +43,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
         except (SystemExit, pytest.exit.Exception) as end:
             code = end.code if isinstance(end, SystemExit) else end.returncode
         code = _earned(config, code)
+        _tell_ci(config)
         return code
     finally:
         if not (fails(code) and _is_the_command()):
@@ -83,6 +84,17 @@ def _earned(config: pytest.Config, code: Any) -> Any:
         sys.stderr.write("ERROR: pytest ended without running the checks of --fm\n")
         return pytest.ExitCode.TESTS_FAILED
     return pytest.ExitCode(gate.exit_code())
+
+
+def _tell_ci(config: pytest.Config) -> None:
+    """Add the report to the summary of a CI job, when nothing can change it any more."""
+    gate = config.stash.get(GATE, None)
+    if gate is None or gate.final is None or shows_only(config):
+        return
+    from pathorob_checks.plugin.step_summary import add_to_summary
+
+    if problem := add_to_summary(gate.final):
+        sys.stderr.write(f"WARNING: {problem}\n")
 
 
 def shows_only(config: pytest.Config) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
     from pathorob_checks.plugin.report_files import ReportFiles
-    from pathorob_checks.plugin.reporting import Reporting, width_of
+    from pathorob_checks.plugin.reporting import Reporting
+    from pathorob_checks.plugin.width import width
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths = report_paths(config)
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
-        gate = Gate(chosen, reports, shown, worker, handed_over, partial(width_of, config))
+        gate = Gate(chosen, reports, shown, worker, handed_over, width)
         gate.note(selection.arrange(config))
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
@@ -150,9 +150,11 @@ def pytest_runtest_makereport(
     gate = item.config.stash.get(GATE, None)
     if gate is None:
         return report
+    from pathorob_checks.plugin.concluding import shorten_crash
     from pathorob_checks.plugin.gate import all_passed, messages_of, properties_of
 
     error = None if call.excinfo is None else call.excinfo.value
+    shorten_crash(report, error)
     if isinstance(error, PathorobChecksError):
         report.longrepr = gate.told_once(item.nodeid, str(error))
     messages = messages_of(item) if report.when != "setup" else []

@@ -6,21 +6,31 @@ reporter by one of its own), it goes to standard output when the run ends.
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pathorob_checks.results.text import DEFAULT_WIDTH, wrapped
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.plugin.width import width
+from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
+    from pathorob_checks.report.table import Paint
     from pathorob_checks.results.results import Results
 
 _TITLE = "robustness of foundation models"
+# As pytest shows what passed, failed and was skipped.
+_LOOKS: Mapping[Verdict, dict[str, bool]] = {
+    Verdict.PASS: {"green": True},
+    Verdict.FAIL: {"red": True},
+    Verdict.ERROR: {"red": True},
+    Verdict.INCONCLUSIVE: {"yellow": True},
+    Verdict.SKIPPED: {"yellow": True},
+}
 
 
 class Reporting:
@@ -33,29 +43,43 @@ class Reporting:
     def pytest_report_header(self) -> list[str]:
         """The terms of the run, and what came from elsewhere than the command line."""
         self._told_terms = True
-        return [*self._terms(), *map(printable, self._gate.evaluation.settings.origins.values())]
+        cohorts = [part for line in self._gate.cohorts() for part in self._wrapped(line)]
+        origins = map(printable, self._gate.evaluation.settings.origins.values())
+        return [*self._terms(), *cohorts, *self._announcements(), *origins]
+
+    def _announcements(self) -> list[str]:
+        return list(map(printable, self._gate.announcements()))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table, then one line."""
+        """The table, then the verdict."""
         if self._gate.final is None:
             return
         self._told_end = True
         terminalreporter.write_sep("=", _TITLE)
-        for text, look in self._end(self._gate.final, width_of(terminalreporter.config)):
-            terminalreporter.write_line(text, **dict.fromkeys(look, True))
+        config = terminalreporter.config
+        writer = config.get_terminal_writer()
+
+        def paint(text: str, verdict: Verdict) -> str:
+            return writer.markup(text, **_LOOKS[verdict])
+
+        whole = config.get_verbosity() > 0
+        for text, look in self._end(self._gate.final, width(), whole=whole, paint=paint):
+            terminalreporter.write_line(text, **look)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
+    def pytest_unconfigure(self) -> None:
         """The same without pytest's reporter."""
         if self._told_end or self._gate.final is None:
             return
-        width = width_of(config)
-        lines = [f" {_TITLE} ".center(width, "="), *(text for text, _ in self._end(self._gate.final, width))]
+        columns = width()
+        title = f" {_TITLE} ".center(columns, "=")
+        lines = [title, *(text for text, _ in self._end(self._gate.final, columns))]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
 
     def _terms(self) -> list[str]:
+        """By what the run judges and what it plans; the cohorts are not among it."""
         terms = self._gate.evaluation.terms
         criteria, integrity = len(terms.plan.checks), len(terms.plan.integrity)
         lines = [f"criteria: {terms.profile.name}"]
@@ -64,32 +88,27 @@ class Reporting:
         lines += [
             f"plan: {counted(criteria, 'criterion', 'criteria')}, {counted(integrity, 'integrity check')}",
             f"digest: {terms.digest}",
-            *(part for line in self._gate.cohorts() for part in self._wrapped(line)),
-            *self._gate.announcements(),
         ]
         return list(map(printable, lines))
 
     def _wrapped(self, line: str) -> list[str]:
         """In lines that fit, each indented as it was or more."""
         indent = " " * (len(line) - len(line.lstrip()))
-        width = self._gate.width
-        return wrapped(line, width=width, lead=indent, indent=f"{indent}  ").splitlines()
+        return wrapped(line, width=self._gate.width, lead=indent, indent=f"{indent}  ").splitlines()
 
-    def _end(self, results: Results, width: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _end(
+        self, results: Results, columns: int, *, whole: bool = False, paint: Paint | None = None
+    ) -> Iterator[tuple[str, dict[str, bool]]]:
         """Lines, each with how it looks; the terms are among them where pytest wrote no header (`-q`)."""
+        from pathorob_checks.report.table import plain
         from pathorob_checks.report.terminal import render_results
 
         if not self._told_terms:
-            yield "\n".join([*self._terms(), ""]), ()
-        yield render_results(results, width) + "\n", ()
-        yield printable(results.summary), ("bold", "green" if results.passed else "red")
+            yield "\n".join([*self._terms(), *self._announcements(), ""]), {}
+        yield render_results(results, columns, whole=whole, paint=paint or plain) + "\n", {}
+        for line in wrapped(results.summary, width=columns, indent="  ").splitlines():
+            yield line, {"bold": True, "green" if results.passed else "red": True}
         for problem in results.problems:
-            yield printable(problem), ("red",)
+            yield wrapped(problem, width=columns, indent="  "), {"red": True}
         for noun, path in self._gate.reports:
-            yield printable(f"{noun}: {path}"), ()
-
-
-def width_of(config: pytest.Config) -> int:
-    """Columns of the terminal."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    return int(reporter._tw.fullwidth) if reporter else shutil.get_terminal_size((DEFAULT_WIDTH, 0)).columns
+            yield printable(f"{noun}: {path}"), {}

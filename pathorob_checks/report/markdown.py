@@ -1,15 +1,226 @@
-"""Markdown for pull requests."""
+"""Markdown for pull requests and for the summary of a CI job, in GitHub's and GitLab's dialect."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.report.forms import MARK
+from pathorob_checks.report.markdown_text import code, code_block, html_code, prose, table
+from pathorob_checks.report.order import failures_first
+from pathorob_checks.report.reproduction import command_of
+from pathorob_checks.report.terms import lets_pass
+from pathorob_checks.results.document import Check, Outcome
+from pathorob_checks.results.explanation import explain
+from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.remarks import remarks
+from pathorob_checks.results.text import interval_text, titled_sentences
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
-    from pathorob_checks.results.results import Results
+    from pathorob_checks.results.document import ResultsDocument
+
+# A comment on GitHub holds 65,536 characters, and a step's summary 1 MiB; GitLab's limits are wider.
+COMMENT_BYTES = 65_000
+STEP_BYTES = 1_000_000
+_SIGNS = {
+    Verdict.PASS: "\N{WHITE HEAVY CHECK MARK}",
+    Verdict.FAIL: "\N{CROSS MARK}",
+    Verdict.ERROR: "\N{CROSS MARK}",
+    Verdict.INCONCLUSIVE: "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}",
+    Verdict.SKIPPED: "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}",
+}
+_OUTCOME_SIGNS = {
+    Outcome.PASS: _SIGNS[Verdict.PASS],
+    Outcome.FAIL: _SIGNS[Verdict.FAIL],
+    Outcome.ERROR: _SIGNS[Verdict.ERROR],
+}
+_HEADERS = ["FM", "cohort", "metric", "value", "interval", "bound", "verdict"]
+_CHANGE_HEADERS = ["FM", "cohort", "metric", "baseline", "change", "interval", "bound", "verdict"]
+_NO_VALUE = "-"
 
 
-def markdown_report(results: Results) -> str:
-    """The results as Markdown."""
-    return f"{MARK}\n\n{results.summary}\n"
+def markdown_report(results: ResultsDocument, most_bytes: int = COMMENT_BYTES) -> str:
+    """The results as Markdown: verdict, table, change against the baseline, explanations, how to reproduce.
+
+    Parameters
+    ----------
+    results : of a run.
+    most_bytes : size of the text in UTF-8; explanations that do not fit are left out whole, then rows of the
+        tables, and it is said how many.
+
+    Returns
+    -------
+    Text that holds `forms.MARK`. Nothing that comes from names or files in it is read as Markdown or HTML.
+    """
+    checks = failures_first(results.checks)
+    first = [MARK, "### Robustness of foundation models", *_verdicts(results)]
+    last = [*_about_the_run(results), *_reproduction(results)]
+    room = most_bytes - _size([*first, *last]) - _size([_left_out(len(checks), "row", "rows")] * 2)
+    tables = []
+    for text in (_table(results, checks, room), _changes(results, checks, room)):
+        tables += text
+        room -= _size(text)
+    explanations = _those_that_fit(results, checks, room)
+    return "\n\n".join([*first, *tables, *explanations, *last]) + "\n"
+
+
+def _size(blocks: Iterable[str]) -> int:
+    return sum(len(block.encode()) + 2 for block in blocks)
+
+
+def _verdicts(results: ResultsDocument) -> Iterator[str]:
+    """The outcome of the run, what went wrong with it, and the verdict on each FM."""
+    word, _, rest = results.summary.partition(":")
+    sign = _OUTCOME_SIGNS.get(results.outcome, _SIGNS[Verdict.INCONCLUSIVE])
+    yield f"{sign} **{prose(word)}:** {prose(rest)}"
+    short = short_names(results.checks)
+    lines = [f"- {prose(problem)}" for problem in results.problems]
+    lines += [f"- test failed: {code(test)}" for test in results.other_failures]
+    lines += [
+        f"- Release verdict on {code(fm_and_method(short.get(one.fm, one.fm), one.method))}: "
+        f"{prose(one.sentence)}"
+        for one in results.releases
+    ]
+    made = results.environment.criteria.completeness
+    lines.append(
+        f"- Integrity of the embeddings: {made.integrity_made} of {made.integrity_planned} checks made"
+    )
+    yield "\n".join(lines)
+
+
+def _table(results: ResultsDocument, checks: Sequence[Check], room: int) -> list[str]:
+    short = short_names(checks)
+    allowed = lets_pass(results)
+    rows = []
+    for check in checks:
+        if check.quantity != "difference":
+            value, bound = value_and_bound(check)
+            held = [prose(value), _interval(check), prose(f"{check.direction} {bound}")]
+            rows.append([*_subject(check, short), *held, _verdict(check, allowed)])
+    if not checks:
+        return ["No criterion was checked."]
+    return _cut_table(_HEADERS, rows, room) if rows else []
+
+
+def _changes(results: ResultsDocument, checks: Sequence[Check], room: int) -> list[str]:
+    """How each FM differs from the baseline."""
+    short, allowed = short_names(checks), lets_pass(results)
+    rows: list[list[str]] = []
+    baselines: dict[tuple[str, str], None] = {}
+    for check in checks:
+        if check.quantity != "difference":
+            continue
+        value, bound = value_and_bound(check)
+        before = _NO_VALUE
+        if check.baseline is not None:
+            baselines[check.baseline.fm, check.baseline.source] = None
+            before = f"{check.baseline.value:.3f}"
+        change = value if value.startswith("-") else f"+{value}"
+        held = [before, prose(change), _interval(check), prose(f"{check.direction} {bound}")]
+        rows.append([*_subject(check, short), *held, _verdict(check, allowed)])
+    if not rows:
+        return []
+    named = ", ".join(f"{code(fm)} ({prose(source)})" for fm, source in baselines) or "the baseline"
+    return [f"**Change against {named}**", *_cut_table(_CHANGE_HEADERS, rows, room)]
+
+
+def _subject(check: Check, short: dict[str, str]) -> list[str]:
+    return [code(fm_and_method(short[check.fm], check.method)), code(check.cohort), prose(check.label)]
+
+
+def _interval(check: Check) -> str:
+    return prose(interval_text(check.interval)) if check.interval else _NO_VALUE
+
+
+def _verdict(check: Check, allowed: bool) -> str:
+    passes = " (allowed)" if allowed and check.verdict is Verdict.INCONCLUSIVE else ""
+    return f"{_SIGNS[check.verdict]} {check.verdict.upper()}{passes}"
+
+
+def _cut_table(headers: list[str], rows: list[list[str]], room: int) -> list[str]:
+    """The table, with the rows that fit."""
+    lines = table(headers, rows)
+    kept = len(lines)
+    size = _size(["\n".join(lines)])
+    while kept > 2 and size > room:
+        kept -= 1
+        size -= len(lines[kept].encode()) + 1
+    text = ["\n".join(lines[:kept])]
+    return [*text, _left_out(len(lines) - kept, "row", "rows")] if kept < len(lines) else text
+
+
+def _those_that_fit(results: ResultsDocument, checks: Sequence[Check], room: int) -> list[str]:
+    """A folded explanation of each check and integrity check that is not met, gravest first."""
+    every = [
+        *(_explanation(check) for check in checks if check.verdict is not Verdict.PASS),
+        *(
+            _folded(
+                f"{_SIGNS[one.verdict]} {one.verdict.upper()}: "
+                f"{html_code(f'{one.name} of {fm_and_method(one.fm, one.method)} on {one.cohort}')}",
+                [prose(one.reason or "no reason was given")],
+            )
+            for one in results.integrity
+            if one.verdict in (Verdict.FAIL, Verdict.ERROR)
+        ),
+    ]
+    room -= _size([_left_out(len(every), "explanation", "explanations")])
+    kept: list[str] = []
+    for text in every:
+        room -= _size([text])
+        if room < 0:
+            return [*kept, _left_out(len(every) - len(kept), "explanation", "explanations")]
+        kept.append(text)
+    return kept
+
+
+def _left_out(number: int, noun: str, plural: str) -> str:
+    verb = "is" if number == 1 else "are"
+    return f"*{counted(number, noun, plural)} {verb} left out for lack of room; the results file has all.*"
+
+
+def _explanation(check: Check) -> str:
+    explanation = explain(check)
+    sentences = [f"- **{title}:** {prose(sentence)}" for title, sentence in titled_sentences(explanation)]
+    title = f"{_SIGNS[check.verdict]} {check.verdict.upper()}: {html_code(explanation.subject.rstrip(','))}"
+    return _folded(title, [prose(explanation.headline), "\n".join(sentences)])
+
+
+def _folded(title: str, blocks: Iterable[str]) -> str:
+    """GitLab reads Markdown between the tags where there are blank lines."""
+    return "\n\n".join([f"<details>\n<summary>{title}</summary>", *blocks, "</details>"])
+
+
+def _about_the_run(results: ResultsDocument) -> Iterator[str]:
+    """What a reader has to know of the numbers: notes, what was left out, and drops that say nothing."""
+    environment = results.environment
+    notes = dict.fromkeys(
+        f"{kind} {name}: {note}"
+        for run in results.runs
+        for kind, name, every in (
+            ("FM", run.fm.name, run.fm.notes),
+            ("cohort", run.cohort.name, run.cohort.notes),
+        )
+        for note in every
+    )
+    sentences = [*remarks(results.checks), *environment.left_out, *environment.settings, *notes]
+    if sentences:
+        yield "\n".join(["**Notes**", "", *(f"- {prose(sentence)}" for sentence in sentences)])
+
+
+def _reproduction(results: ResultsDocument) -> Iterator[str]:
+    """The command, and what decides the numbers beside it."""
+    terms, environment = results.environment.criteria, results.environment
+    packages = {name: environment.packages.get(name) for name in ("pathorob-checks", "torch")}
+    versions = [f"{name} {code(version)}" for name, version in packages.items() if version]
+    facts = [
+        f"criteria {code(terms.name)}",
+        f"digest {code(terms.digest)}",
+        f"Python {code(environment.python)}",
+        *versions,
+    ]
+    command = command_of(results)
+    lines = ["**To reproduce**", *([code_block(command, "sh")] if command else []), ", ".join(facts) + "."]
+    yield "\n\n".join(lines)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pathorob_checks.results.cohort_design import design_lines
 from pathorob_checks.results.document import CohortFacts, FMFacts, Run
 from pathorob_checks.results.text import wrapped
 
 
-def render_sources(runs: Iterable[Run], left_out: Iterable[str], width: int) -> str:
+def render_sources(runs: Iterable[Run], left_out: Iterable[str], width: int, *, whole: bool) -> str:
     """Notes first, because they can change what a number means; then what was left out, then the cohorts.
 
     Licenses are last.
@@ -18,28 +18,58 @@ def render_sources(runs: Iterable[Run], left_out: Iterable[str], width: int) -> 
     ----------
     runs : FM and cohort of each subject.
     left_out : a sentence for each FM, cohort or comparison that the options left out.
+    whole : whether each class of a cohort and each license is told; else a cohort has one sentence, and of
+        licenses it is told what they do not allow.
     """
     sources: dict[str, FMFacts | CohortFacts] = {}
     for run in runs:
         sources[f"FM {run.fm.name}"] = run.fm
         sources[f"cohort {run.cohort.name}"] = run.cohort
-    notes = dict.fromkeys(f"{name}: {note}" for name, facts in sources.items() for note in facts.notes)
+    notes: dict[str, list[str]] = {}
+    for name, facts in sources.items():
+        for note in facts.notes:
+            notes.setdefault(note, []).append(name)
     blocks = []
     if notes:
-        lines = [wrapped(f"- {note}", width=width, indent="  ") for note in notes]
+        lines = [
+            wrapped(f"- {', '.join(names)}: {note}", width=width, indent="  ")
+            for note, names in notes.items()
+        ]
         blocks.append("\n".join(["NOTE:", *lines]))
     blocks += [wrapped(sentence, width=width, indent="  ") for sentence in left_out]
-    for facts in sources.values():
-        if isinstance(facts, CohortFacts):
-            first, *classes = design_lines(facts)
-            lines = [wrapped(first[0].upper() + first[1:], width=width, indent="  ")]
-            lines += [wrapped(line.strip(), width=width, lead="  ", indent="    ") for line in classes]
-            blocks.append("\n".join(lines))
+    cohorts = [
+        _design(facts, width, whole=whole) for facts in sources.values() if isinstance(facts, CohortFacts)
+    ]
+    blocks += cohorts if whole else filter(None, ["\n".join(cohorts)])
     if sources:
-        terms = "; ".join(f"{name}: {_terms(facts)}" for name, facts in sources.items())
-        blocks.append(wrapped(f"Licenses: {terms}.", width=width, indent="  "))
+        licenses = _licenses(sources) if whole else _restrictions(sources)
+        blocks.append(wrapped(f"Licenses: {licenses}.", width=width, indent="  "))
     return "\n\n".join(blocks)
+
+
+def _design(cohort: CohortFacts, width: int, *, whole: bool) -> str:
+    first, *classes = design_lines(cohort)
+    lines = [wrapped(first[0].upper() + first[1:], width=width, indent="  ")]
+    if whole:
+        lines += [wrapped(line.strip(), width=width, lead="  ", indent="    ") for line in classes]
+    return "\n".join(lines)
+
+
+def _licenses(sources: Mapping[str, FMFacts | CohortFacts]) -> str:
+    return "; ".join(f"{name}: {_terms(facts)}" for name, facts in sources.items())
 
 
 def _terms(facts: FMFacts | CohortFacts) -> str:
     return (facts.license or "unknown") + (" (no commercial use)" if facts.commercial is False else "")
+
+
+def _restrictions(sources: Mapping[str, FMFacts | CohortFacts]) -> str:
+    """Which FMs and cohorts are not known to allow commercial use."""
+    told = {
+        "no commercial use of": [name for name, facts in sources.items() if facts.commercial is False],
+        "not known whether commercial use is allowed of": [
+            name for name, facts in sources.items() if facts.commercial is None
+        ],
+    }
+    parts = [f"{text} {', '.join(names)}" for text, names in told.items() if names]
+    return ("; ".join(parts) or "commercial use is allowed") + " (-v names them all)"

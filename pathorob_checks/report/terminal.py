@@ -1,291 +1,90 @@
-"""The table of checks as plain text."""
+"""What a run shows at its end in a terminal: verdicts, the table of checks, and what qualifies it."""
 
 from __future__ import annotations
 
-import re
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
-from tabulate import tabulate
-
-from pathorob_checks.criteria.document import BUILT_IN
-from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.report.beside_table import (
+    render_allowance,
+    render_chance,
+    render_names,
+    render_support,
+    render_undecided,
+)
+from pathorob_checks.report.bounds import render_bounds
+from pathorob_checks.report.order import failures_first
 from pathorob_checks.report.sources import render_sources
-from pathorob_checks.results.document import Check, ResultsDocument, Terms
+from pathorob_checks.report.table import Paint, plain, render_rows
+from pathorob_checks.report.terms import lets_pass, source_of
+from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
-from pathorob_checks.results.outcome import value_and_bound
-from pathorob_checks.results.remarks import remarks
-from pathorob_checks.results.text import interval_text, wrapped
-from pathorob_checks.wording import counted, percent, printable, rounded_percent
-
-_HEADERS = ("FM", "cohort", "metric", "value", "{}\ninterval", "bound", "verdict\n(each)")
-_ALIGNED = ("left", "left", "left", "right", "left", "left", "left")
-_GAP = 2
-_NARROW_COHORT = 12
-_NARROW_METRIC = 14
-_LEAST_FM = 8
-_LINES = 3
-_PIECES = re.compile(r"[^/:@._+-]*[/:@._+-]|[^/:@._+-]+")
+from pathorob_checks.results.text import wrapped
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One check as the cells of the table; `interval` and `verdict` may hold a line break."""
+def render_results(results: ResultsDocument, width: int, *, whole: bool = False, paint: Paint = plain) -> str:
+    """The verdicts on the FMs, the table, notes on the FMs and cohorts, what was left out, and licenses.
 
-    fm: str
-    cohort: str
-    metric: str
-    value: str
-    interval: str
-    bound: str
-    verdict: str
-
-    def cells(self) -> tuple[str, ...]:
-        return (self.fm, self.cohort, self.metric, self.value, self.interval, self.bound, self.verdict)
-
-
-def render_results(results: ResultsDocument, width: int) -> str:
-    """The table, notes on the FMs and cohorts, what was left out, and licenses."""
+    Parameters
+    ----------
+    results : of a run.
+    width : columns of the terminal.
+    whole : whether bounds, cohorts and licenses are told in full; else in a line each.
+    paint : gives a verdict its look.
+    """
     environment = results.environment
+    source, allowed = source_of(environment.criteria), lets_pass(results)
     parts = [
         "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
-        render_releases(results, width),
-        render_table(results.checks, width, source_of(environment.criteria), allowed=lets_pass(results)),
-        render_sources(results.runs, environment.left_out, width),
+        render_releases(results, width, paint),
+        render_table(results.checks, width, source, allowed=allowed, whole=whole, paint=paint),
+        render_sources(results.runs, environment.left_out, width, whole=whole),
     ]
     return "\n\n".join(filter(None, parts))
 
 
-def render_releases(results: ResultsDocument, width: int) -> str:
+def render_releases(results: ResultsDocument, width: int, paint: Paint = plain) -> str:
     """The verdict on each FM as a whole, a sentence each."""
     short = short_names(results.checks)
-    return "\n".join(
-        wrapped(
-            f"release verdict on {fm_and_method(short.get(one.fm, one.fm), one.method)}: {one.sentence}",
-            width=width,
-            indent="  ",
-        )
-        for one in results.releases
-    )
-
-
-def source_of(criteria: Terms) -> str:
-    """Where the bounds come from: `profile floor`, or the names of files."""
-    names = ["profile " + name if name in BUILT_IN else name for name in criteria.files]
-    return " and ".join(names) or f"profile {criteria.name}"
-
-
-def lets_pass(results: ResultsDocument) -> bool:
-    """Whether the run's criteria let an inconclusive verdict pass."""
-    return dict(results.environment.criteria.profile or {}).get("inconclusive", "fail") != "fail"
+    texts = []
+    for one in results.releases:
+        name = fm_and_method(short.get(one.fm, one.fm), one.method)
+        text = wrapped(f"release verdict on {name}: {one.sentence}", width=width, indent="  ")
+        word = one.verdict.upper()
+        before, found, after = text.rpartition(f": {word}")
+        texts.append(f"{before}: {paint(word, one.verdict)}{after}" if found else text)
+    return "\n".join(texts)
 
 
 def render_table(
-    checks: Sequence[Check], width: int, source: str | None = None, *, allowed: bool = False
+    checks: Sequence[Check],
+    width: int,
+    source: str | None = None,
+    *,
+    allowed: bool = False,
+    whole: bool = True,
+    paint: Paint = plain,
 ) -> str:
-    """The table of all checks, the bounds with their reasons, and why anything was not measured.
+    """The table of all checks, failures first, the bounds with their reasons, and what was not measured.
 
     Parameters
     ----------
-    checks : one FM's stay in this order; several FMs stand beside each other per cohort and metric.
-    width : columns of the terminal; 80 holds typical names, below about 70 long names are shortened.
+    checks : several FMs stand beside each other per cohort and metric.
+    width : columns of the terminal; from 100 on a row is one line, 80 holds typical names.
     source : where the bounds come from, such as `profile floor`.
     allowed : whether it lets an inconclusive verdict pass, which the verdict then says.
+    whole, paint : as for `render_results`.
     """
     if not checks:
         return "No criterion was checked."
-    ordered = _side_by_side(checks)
-    short = short_names(checks)
-    names = {_fm(check): fm_and_method(short[check.fm], check.method) for check in checks}
-    rows = [_row(check, names, allowed=allowed) for check in ordered]
-    if _width(rows) > width:
-        rows, names = _narrowed(rows, names, width)
-    blocks = [_table(rows, _level(checks))]
-    unbroken = {fm: name.replace("\n", "") for fm, name in names.items()}
-    legend = [f"{name}: {fm}" for fm, name in unbroken.items() if name != printable(fm)]
-    if legend:
-        blocks.append("\n".join(wrapped(line, width=width, indent="  ") for line in legend))
-    if allowed and any(check.verdict is Verdict.INCONCLUSIVE for check in checks):
-        blocks.append(
-            wrapped(f"(allowed): {source or 'the criteria'} lets an inconclusive verdict pass.", width=width)
-        )
-    blocks += _neighborhoods(ordered, width, unbroken)
-    if noted := remarks(ordered):
-        lines = (wrapped(f"- {sentence}", width=width, indent="  ") for sentence in noted)
-        blocks.append("\n".join(["At chance:", *lines]))
-    blocks.append(_bounds(ordered, width, source))
-    blocks += _reasons(ordered, width)
-    return "\n\n".join(blocks)
-
-
-def _side_by_side(checks: Sequence[Check]) -> list[Check]:
-    """Several FMs stand beside each other per cohort and metric, in the order in which they first occur."""
-    fms = list(dict.fromkeys((check.fm, check.method) for check in checks))
-    if len(fms) == 1:
-        return list(checks)
-    metrics = list(dict.fromkeys(check.metric for check in checks))
-    cohorts = list(dict.fromkeys(check.cohort for check in checks))
-    criteria = list(dict.fromkeys(check.criterion for check in checks))
-
-    def place(check: Check) -> tuple[int, int, int, int]:
-        return (
-            cohorts.index(check.cohort),
-            metrics.index(check.metric),
-            criteria.index(check.criterion),
-            fms.index((check.fm, check.method)),
-        )
-
-    return sorted(checks, key=place)
-
-
-def _fm(check: Check) -> str:
-    """The whole name of the FM and the method."""
-    return fm_and_method(check.fm, check.method)
-
-
-def _row(check: Check, names: Mapping[str, str], *, allowed: bool) -> _Row:
-    value, bound = value_and_bound(check)
-    passes = allowed and check.verdict is Verdict.INCONCLUSIVE
-    return _Row(
-        fm=names[_fm(check)],
-        cohort=printable(check.cohort),
-        metric=printable(check.label),
-        value=value,
-        interval=interval_text(check.interval) if check.interval is not None else "-",
-        bound=f"{check.direction} {bound}",
-        verdict=check.verdict.upper() + ("\n(allowed)" if passes else ""),
-    )
-
-
-def _level(checks: Iterable[Check]) -> str:
-    """`95 %` where all intervals have that confidence."""
-    levels = {check.confidence for check in checks if check.confidence is not None} or {0.95}
-    return percent(levels.pop()) if len(levels) == 1 else "its"
-
-
-def _table(rows: Sequence[_Row], level: str) -> str:
-    """The heading is a row like the others, because tabulate widens every heading of its own by two."""
-    text = tabulate(
-        [[header.format(level) for header in _HEADERS], *(row.cells() for row in rows)],
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=_ALIGNED,
-    )
-    lines = [line.rstrip() for line in text.splitlines()]
-    lines.insert(
-        max(header.count("\n") for header in _HEADERS) + 1, "  ".join("-" * one for one in _widths(rows))
-    )
-    return "\n".join(lines)
-
-
-def _widths(rows: Sequence[_Row]) -> list[int]:
-    columns = zip(_HEADERS, *(row.cells() for row in rows), strict=True)
-    return [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
-
-
-def _width(rows: Sequence[_Row]) -> int:
-    return sum(_widths(rows)) + _GAP * (len(_HEADERS) - 1)
-
-
-def _narrowed(
-    rows: Sequence[_Row], names: Mapping[str, str], width: int
-) -> tuple[list[_Row], dict[str, str]]:
-    """The rows in several lines each, and each FM's name as they show it."""
-    slim = [
-        replace(
-            row,
-            cohort="\n".join(_folded(row.cohort, _NARROW_COHORT)),
-            metric="\n".join(textwrap.wrap(row.metric, _NARROW_METRIC, break_on_hyphens=False)),
-            interval=row.interval.replace(", ", ",\n"),
-        )
-        for row in rows
+    ordered = failures_first(checks)
+    table, names = render_rows(ordered, width, allowed=allowed, paint=paint)
+    blocks = [
+        table,
+        render_names(names, width),
+        render_allowance(ordered, width, source, allowed=allowed),
+        render_support(ordered, width, names),
+        render_chance(ordered, width),
+        render_bounds(checks, width, source, whole=whole),
+        render_undecided(ordered, width),
     ]
-    room = max(width - (_width(slim) - _widths(slim)[0]), _LEAST_FM)
-    folded = {fm: "\n".join(_folded(name, room)) for fm, name in names.items()}
-    if len(set(folded.values())) < len(folded):
-        # Two variants of one model must not look alike: as many lines as the names take.
-        folded = {fm: "\n".join(_folded(name, room, None)) for fm, name in names.items()}
-    shown = {names[fm]: text for fm, text in folded.items()}
-    return [replace(row, fm=shown[row.fm]) for row in slim], folded
-
-
-def _folded(name: str, width: int, lines: int | None = _LINES) -> list[str]:
-    """`name` in lines of at most `width`, broken after separators; of more `lines` the middle is cut."""
-    folded = [""]
-    for piece in _PIECES.findall(name):
-        rest = piece
-        if folded[-1] and len(folded[-1]) + len(rest) > width:
-            folded.append("")
-        while len(rest) > width:
-            folded[-1], rest = rest[:width], rest[width:]
-            folded.append("")
-        folded[-1] += rest
-    if lines is None or len(folded) <= lines:
-        return folded
-    # Both ends tell models apart: the organisation in front, the variant or revision behind.
-    return [name[: width - 3] + "...", name[-width:]]
-
-
-def _neighborhoods(checks: Sequence[Check], width: int, names: Mapping[str, str]) -> list[str]:
-    """How many neighbors were read, and how many patches the value rests on; for each cohort and metric."""
-    supports: dict[tuple[str, str, int | None], list[str]] = {}
-    for check in checks:
-        if check.value is not None and check.support is not None and check.quantity != "difference":
-            named = supports.setdefault((check.label, check.cohort, check.neighbors), [])
-            named.append(f"{rounded_percent(check.support)} ({names[_fm(check)]})")
-    if not supports:
-        return []
-    lines = ["Support (patches whose neighbors tell biology and medical center apart):"]
-    for (label, cohort, k), named in supports.items():
-        neighbors = f", {counted(k, 'neighbor')} (k = {k})" if k is not None else ""
-        sentence = f"- {label} of {cohort}{neighbors}: {', '.join(named)}"
-        lines.append(wrapped(sentence, width=width, indent="  "))
-    return ["\n".join(lines)]
-
-
-def _bounds(checks: Sequence[Check], width: int, source: str | None) -> str:
-    """Each bound once with its reason; cohorts are named where their bounds differ."""
-    every = {check.cohort for check in checks}
-    rules = {check.rule for check in checks}
-    held: dict[tuple[str, ...], list[str]] = {}
-    for check in checks:
-        demand = f"{check.label} {check.direction} {check.bound:.3f}"
-        traced = "; ".join(filter(None, (", ".join(check.requirements), check.owner)))
-        rule = f"rule {check.rule}" if len(rules) > 1 else ""
-        cohorts = held.setdefault((demand, check.criterion, check.rationale, rule, traced), [])
-        if check.cohort not in cohorts:
-            cohorts.append(check.cohort)
-    terms = ", ".join(
-        filter(
-            None,
-            (
-                printable(source) if source else "",
-                f"rule {rules.pop()}" if len(rules) == 1 else "",
-            ),
-        )
-    )
-    lines = [f"Bounds ({terms}):" if terms else "Bounds:"]
-    for (demand, _, rationale, rule, traced), cohorts in held.items():
-        where = "" if set(cohorts) == every else ", ".join(cohorts)
-        notes = "; ".join(filter(None, (where, rule, traced)))
-        lines.append(
-            wrapped(f"- {demand}{f' ({notes})' if notes else ''}: {rationale}", width=width, indent="  ")
-        )
-    return "\n".join(lines)
-
-
-def _reasons(checks: Sequence[Check], width: int) -> list[str]:
-    """Why a criterion has no verdict, where the table does not show it; each reason once."""
-    reasons: dict[tuple[Verdict, str], list[str]] = {}
-    for check in checks:
-        if not check.verdict.is_measured or (check.verdict is Verdict.INCONCLUSIVE and check.drift):
-            where = f"{check.label} of {_fm(check)} on {check.cohort}"
-            reasons.setdefault((check.verdict, check.reason), []).append(where)
-    if not reasons:
-        return []
-    lines = ["Not decided:"]
-    for (verdict, reason), places in reasons.items():
-        sentence = f"- {verdict.upper()} {', '.join(places)}: {reason or 'no reason was given'}"
-        lines.append(wrapped(sentence, width=width, indent="  "))
-    return ["\n".join(lines)]
+    return "\n\n".join(filter(None, blocks))

@@ -21,3 +21,8 @@ def short_names(checks: Iterable[Check]) -> dict[str, str]:
 def fm_and_method(fm: str, method: str) -> str:
     """`virchow2`, or `virchow2 + combat` where a method repairs the embeddings."""
     return printable(fm if method == NO_METHOD else f"{fm} + {method}")
+
+
+def subject_id(fm: str, method: str, cohort: str) -> str:
+    """Names joined as test ids have them; a method of `none` is left out."""
+    return "-".join([fm, cohort] if method == NO_METHOD else [fm, method, cohort])

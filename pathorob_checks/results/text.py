@@ -36,12 +36,19 @@ def interval_text(interval: tuple[float, float]) -> str:
 
 def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> str:
     """What happened, what it means, where it is weakest and what to do, in lines of at most `width`."""
-    sentences: list[tuple[str, str]] = []
+    body = [
+        wrapped(sentence, width=width, lead=f"{title + ':':<{_TITLE}}", indent=" " * _TITLE)
+        for title, sentence in titled_sentences(explanation)
+    ]
+    # Indented, so that no line in it looks like the run's own headline.
+    return "\n".join([wrapped(explanation.headline, width=width, indent="  "), *body])
+
+
+def titled_sentences(explanation: Explanation) -> list[tuple[str, str]]:
+    """All but the headline, as sentences with a title each, in the order in which they are read."""
     if explanation.value is None:
-        bound = f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}"
-        sentences.append(("Bound", bound))
-        return _lines(explanation.headline, sentences, width)
-    sentences += [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
+        return [("Bound", f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}")]
+    sentences = [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
     sentences += _places(explanation.cells)
     if explanation.slides:
         names = ", ".join(slide.slide_id for slide in explanation.slides)
@@ -49,7 +56,7 @@ def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> 
     for number, suspect in enumerate(explanation.suspects):
         sentences.append(("Or" if number else "Suspect", f"{suspect.kind}: {suspect.sentence}"))
     sentences += [("What to do", " ".join(explanation.remedies)), ("Bound", explanation.rationale)]
-    return _lines(explanation.headline, sentences, width)
+    return [(title, sentence) for title, sentence in sentences if sentence]
 
 
 def _places(cells: Sequence[CellValue]) -> list[tuple[str, str]]:
@@ -70,13 +77,3 @@ def _places(cells: Sequence[CellValue]) -> list[tuple[str, str]]:
         place = f"{cell.biological_class} of {cell.medical_center}: {value}"
         sentences.append(("Weakest" if number == 0 else "Next", f"{place} ({details})" if details else place))
     return sentences
-
-
-def _lines(headline: str, sentences: list[tuple[str, str]], width: int) -> str:
-    body = [
-        wrapped(sentence, width=width, lead=f"{title + ':':<{_TITLE}}", indent=" " * _TITLE)
-        for title, sentence in sentences
-        if sentence
-    ]
-    # Indented, so that no line in it looks like the run's own headline.
-    return "\n".join([wrapped(headline, width=width, indent="  "), *body])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess as processes
 import sys
 from collections.abc import Iterable, Mapping
@@ -106,9 +107,9 @@ class Outcome:
 
     @property
     def headline(self) -> str:
-        """The line in which the outcome leads; "" without one."""
-        lines = [line for line in self.output.splitlines() if line.startswith(HEADLINES)]
-        return lines[-1] if lines else ""
+        """The sentence in which the outcome leads; "" without one."""
+        headlines = re.findall(rf"^(?:{'|'.join(HEADLINES)}).*(?:\n  .*)*", self.output, re.M)
+        return " ".join(headlines[-1].split()) if headlines else ""
 
     @property
     def is_clean(self) -> bool:

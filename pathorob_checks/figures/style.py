@@ -1,0 +1,145 @@
+"""How figures look: colors that color-blind readers tell apart, shapes and lines that print in gray."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import ParamSpec
+
+import matplotlib.style
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.wording import printable
+
+WIDTH = 6.67  # inches: 640 pixels of a page at 96 per inch
+DPI = 192
+SMALL = 8.0  # points
+
+# Text and lines of this color take the color of the text around an inline SVG; `BLACK` stays black.
+INK = "#1d1d1b"
+BLACK = "#111111"
+MUTED = "#808080"  # readable on white and on black
+# The palette of Okabe and Ito (2008) without yellow, which white paper swallows.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, MUTED)
+MARKERS = ("o", "s", "^", "X", "D", "v", "P", "<", "*", ">", "p")  # a prime number more than colors repeat
+LINES = ("-", "--", "-.", ":")
+FILLS = ("#CFE8F7", SKY, ORANGE, "#D0D0D0", "#7FCDB6", "#E5BCD3", "#F2A678")  # black text is legible on each
+HATCHES = ("", "////", "xxxx", "\\\\\\\\", "----", "||||", "++++")  # dots take much room in an SVG
+
+# Shape, color and whether the shape is filled.
+VERDICT_MARKS: Mapping[Verdict, tuple[str, str, bool]] = {
+    Verdict.FAIL: ("s", VERMILLION, True),
+    Verdict.ERROR: ("s", VERMILLION, False),
+    Verdict.INCONCLUSIVE: ("D", ORANGE, False),
+    Verdict.SKIPPED: ("o", MUTED, False),
+    Verdict.PASS: ("o", BLUE, True),
+}
+# The order in which a reader needs them.
+SEVERITY: Mapping[Verdict, int] = {verdict: place for place, verdict in enumerate(VERDICT_MARKS)}
+
+STYLE: Mapping[str, object] = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.labelsize": SMALL,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.unicode_minus": False,  # as in tables and sentences
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
+    "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same figure everywhere
+    "font.size": 9.0,
+    "hatch.color": BLACK,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "text.color": INK,
+    "text.parse_math": False,  # a `$` in a name is a character
+    "xtick.color": INK,
+    "xtick.labelsize": SMALL,
+    "ytick.color": INK,
+    "ytick.labelsize": SMALL,
+}
+_LOCK = threading.RLock()  # matplotlib's settings are those of the process
+_Arguments = ParamSpec("_Arguments")
+
+
+@contextmanager
+def style(**more: object) -> Iterator[None]:
+    """Matplotlib's own defaults with this style, whatever the user set; for one thread at a time."""
+    settings = {**STYLE, **{name.replace("__", "."): value for name, value in more.items()}}
+    with _LOCK, matplotlib.style.context(["default", settings]), warnings.catch_warnings():
+        # The reader's font may have a letter that this one lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
+
+
+def styled(function: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
+    """A function that makes its figure in this style, laid out, and with all text taken literally."""
+
+    @functools.wraps(function)
+    def drawing(*positional: _Arguments.args, **named: _Arguments.kwargs) -> Figure:
+        with style():
+            figure = function(*positional, **named)
+            figure.draw_without_rendering()  # axes make some of their text only now
+            for text in figure.findobj(Text):
+                text.set_parse_math(False)
+            return figure
+
+    return drawing
+
+
+def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
+    """An empty figure of the width of all figures, `height` inches high."""
+    return Figure(figsize=(WIDTH, height), layout=layout)  # type: ignore[arg-type]
+
+
+def short(text: str, most: int = 32) -> str:
+    """`text` made printable, its middle cut where it is longer than `most`: both ends tell names apart.
+
+    >>> short("hf-hub:organization/model", most=11)
+    'hf-hu…model'
+    """
+    clean = printable(text)
+    if len(clean) <= most:
+        return clean
+    end = (most - 1) // 2
+    return f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
+
+
+def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
+    """Each name as `short` shows it; those that would look alike get a number.
+
+    >>> list(distinct(["a" * 9 + "1" + "b" * 9, "a" * 9 + "2" + "b" * 9], most=11).values())
+    ['aaaaa…bbbbb (1)', 'aaaaa…bbbbb (2)']
+    """
+    return told_apart({name: short(name, most) for name in names})
+
+
+def told_apart(shown: Mapping[str, str]) -> dict[str, str]:
+    """What is shown for each name; where several look alike, with a number each."""
+    shown = dict(shown)
+    alike: dict[str, list[str]] = {}
+    for name, text in shown.items():
+        alike.setdefault(text, []).append(name)
+    for text, same in alike.items():
+        if len(same) > 1:
+            shown |= {name: f"{text} ({number})" for number, name in enumerate(same, 1)}
+    return shown

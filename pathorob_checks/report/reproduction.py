@@ -1,0 +1,62 @@
+"""The command that makes a run again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pathorob_checks.results.document import CohortFacts, FMFacts, ResultsDocument, Terms
+from pathorob_checks.wording import printable
+
+_COMMIT_SIGN = "@"
+
+
+def command_of(results: ResultsDocument) -> str:
+    """The command for a shell, with the revisions that were measured and the terms that were fixed.
+
+    It has no settings that the results do not know, such as the folder of the cache. "" where no FM has
+    embedded a cohort.
+    """
+    if not results.runs:
+        return ""
+    return " ".join(["pytest", *map(shlex.quote, map(printable, dict.fromkeys(_options(results))))])
+
+
+def _options(results: ResultsDocument) -> Iterator[str]:
+    terms = results.environment.criteria
+    for run in results.runs:
+        yield f"--fm={_pinned(run.fm)}"
+    for run in results.runs:
+        yield f"--fm-cohort={_cohort(run.cohort, terms)}"
+    for name in terms.files or (terms.name,):
+        yield f"--fm-criteria={name}"
+    yield f"--fm-criteria-digest={terms.digest}"
+    if terms.baseline is not None:
+        of_this_run = terms.baseline.source == "this run"
+        yield f"--fm-baseline={terms.baseline.fm if of_this_run else terms.baseline.source}"
+    for precision in dict.fromkeys(_precision(run.fm) for run in results.runs):
+        if precision not in ("", "fp32"):
+            yield f"--fm-precision={precision}"
+    if terms.require_complete:
+        yield "--fm-require-complete"
+
+
+def _pinned(fm: FMFacts) -> str:
+    if fm.revision is None or fm.spec.endswith(_COMMIT_SIGN + fm.revision):
+        return fm.spec
+    return fm.spec.partition(_COMMIT_SIGN)[0] + _COMMIT_SIGN + fm.revision
+
+
+def _cohort(cohort: CohortFacts, terms: Terms) -> str:
+    """A cohort of the benchmark at its commit, a generated one by its name, another as it was given."""
+    if cohort.tables:
+        _, sign, commit = cohort.source.rpartition(_COMMIT_SIGN)
+        return f"{cohort.name.partition(_COMMIT_SIGN)[0]}@{commit}" if sign else cohort.name
+    cohorts = terms.protocol.get("cohorts")
+    made_by = cohorts.get(cohort.name) if isinstance(cohorts, dict) else None
+    return cohort.name if isinstance(made_by, dict) and "recipe" in made_by else cohort.source
+
+
+def _precision(fm: FMFacts) -> str:
+    model = fm.identity.get("model")
+    return str(model.get("precision", "")) if isinstance(model, dict) else ""
