@@ -27,14 +27,14 @@ _KINDS = "an Ed25519 or ECDSA P-256 key"
 
 
 class Signer(Protocol):
-    """What signs a statement."""
+    """What signs the statement in an envelope."""
 
     @property
     def name(self) -> str:
         """Who signs, for messages; never a part of a private key."""
 
-    def sign(self, statement: bytes) -> str:
-        """The JSON line with the statement and a signature over it.
+    def sign(self, envelope: Envelope) -> str:
+        """The JSON line with the envelope and one more signature.
 
         Raises
         ------
@@ -65,16 +65,11 @@ class KeySigner:
         """The public half."""
         return self._signer.public_key
 
-    def add_to(self, envelope: Envelope) -> None:
-        """Add a signature to those that an envelope has."""
-        envelope.sign(self._signer)
-
-    def sign(self, statement: bytes) -> str:
+    def sign(self, envelope: Envelope) -> str:
         """The envelope as a JSON line."""
-        from pathorob_checks.evidence.envelope import enveloped, line_of
+        from pathorob_checks.evidence.envelope import line_of
 
-        envelope = enveloped(statement)
-        self.add_to(envelope)
+        envelope.sign(self._signer)
         return line_of(envelope)
 
 
