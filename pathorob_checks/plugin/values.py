@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from pathorob_checks.errors import HubError, SettingsError
 from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.files import expanded
 from pathorob_checks.hub import check_addresses, host_of
 from pathorob_checks.hub_failures import redacted
 from pathorob_checks.plugin.options import OPTIONS, Option
@@ -42,7 +44,7 @@ def settings(config: pytest.Config) -> Settings:
             if config.getoption("pathorob_" + option.ini) is not None:
                 raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
         return Settings(fms=())  # values of the environment and of files are of no concern without an FM
-    values = {name: _value(config, option) for name, option in BY_NAME.items() if not option.is_report}
+    values = {name: _value(config, option) for name, option in BY_NAME.items() if option.is_setting}
     origins = {
         name: f"{BY_NAME[name].flag}={_written(value)} (from {origin})"
         for name, (value, origin) in values.items()
@@ -67,6 +69,36 @@ def report_paths(config: pytest.Config) -> dict[str, str]:
                     f"{option.flag}={path}: there is no such user; name another file."
                 ) from None
     return paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions:
+    """The evidence that was asked for: the folder, whether it names person and machine, and what signs it."""
+
+    path: str
+    identify: bool
+    sign: str | None
+
+
+def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
+    """What was asked for; None where it was no evidence.
+
+    Raises
+    ------
+    pytest.UsageError : evidence is to be signed, or to name somebody, but is not to be written.
+    """
+    values = {option.flag: _value(config, option)[0] for option in OPTIONS if option.is_evidence}
+    path = values.pop("--fm-evidence")
+    if path is None:
+        given = [flag for flag, value in values.items() if value]
+        if given:
+            raise pytest.UsageError(
+                f"{given[0]} is given without --fm-evidence; name a folder with --fm-evidence=DIR."
+            )
+        return None
+    return EvidenceOptions(
+        path=str(expanded(path)), identify=values["--fm-evidence-identify"], sign=values["--fm-sign"]
+    )
 
 
 def _written(value: object) -> str:
