@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
+from pathorob_checks.commands import report, sign, verify
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -125,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
-    _add_evidence_commands(commands)
+    report.add_parser(commands)
+    verify.add_parser(commands)
+    sign.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -140,36 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_cache_commands(cache)
     return parser
-
-
-def _add_evidence_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    verify = commands.add_parser(
-        "verify",
-        help="say whether an evidence folder is what its run wrote; exit code 0 only if nothing is wrong",
-        description="Compare every file of a folder that --fm-evidence wrote with its digest, verify the "
-        "signature, and work out again that all files tell the same verdicts and that these follow. Needs no "
-        "network. Exit code 0 says that the folder is intact, not that the run passed.",
-    )
-    verify.add_argument("folder", type=Path, help="the folder, or a ZIP file of it")
-    verify.add_argument(
-        "--key",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="PUB.pem",
-        help="public key that must have signed; may repeat",
-    )
-    verify.add_argument("--identity", metavar="ACCOUNT", help="who must have signed by sigstore")
-    verify.add_argument("--issuer", metavar="URL", help="who keeps that account")
-    verify.set_defaults(run=_verify)
-    sign = commands.add_parser(
-        "sign",
-        help="sign an evidence folder after its run",
-        description="Verify a folder that --fm-evidence wrote, and add a signature to its attestation.",
-    )
-    sign.add_argument("folder", type=Path, help="the folder")
-    sign.add_argument("--key", required=True, metavar="KEY.pem|sigstore", help="as for --fm-sign")
-    sign.set_defaults(run=_sign)
 
 
 def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
@@ -337,21 +310,6 @@ def _verdict(options: argparse.Namespace) -> int:
     sentence, code = verdict.verdict(options.file, complete=options.complete)
     say(sentence)
     return code
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import verify
-
-    lines, code = verify.verify(options.folder, options.key, options.identity, options.issuer)
-    say("\n".join(lines))
-    return code
-
-
-def _sign(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import sign
-
-    say(sign.sign(options.folder, options.key))
-    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001

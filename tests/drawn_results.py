@@ -125,7 +125,9 @@ def results_of(checks=None, runs=None, **changes):
         "summary": summary.sentence,
         "environment": Environment(**machine_facts(), criteria=terms),
         "metrics": {
-            name: MetricFacts.of(known[name]) for name in dict.fromkeys(check.metric for check in checks)
+            name: MetricFacts.of(known[name])
+            for name in dict.fromkeys(check.metric for check in checks)
+            if name in known
         },
         "runs": (run_of(),) if runs is None else tuple(runs),
         "checks": tuple(checks),

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pathorob_checks.console import say
 from pathorob_checks.errors import EvidenceError
-from pathorob_checks.evidence.signatures import Account, Trusted
-from pathorob_checks.evidence.signing import public_key_of
-from pathorob_checks.evidence.verification import Verification
-from pathorob_checks.evidence.verification import verify as verify_folder
 from pathorob_checks.files import expanded
 from pathorob_checks.wording import counted, printable
+
+if TYPE_CHECKING:
+    from pathorob_checks.evidence.verification import Verification
+
+Commands = argparse._SubParsersAction  # `argparse` has no public name for it
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="say whether an evidence folder is what its run wrote; exit code 0 only if nothing is wrong",
+        description="Compare every file of a folder that --fm-evidence wrote with its digest, verify the "
+        "signature, and work out again that all files tell the same verdicts and that these follow. Needs no "
+        "network. Exit code 0 says that the folder is intact, not that the run passed.",
+    )
+    parser.add_argument("folder", type=Path, help="the folder, or a ZIP file of it")
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PUB.pem",
+        help="public key that must have signed; may repeat",
+    )
+    parser.add_argument("--identity", metavar="ACCOUNT", help="who must have signed by sigstore")
+    parser.add_argument("--issuer", metavar="URL", help="who keeps that account")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    lines, code = verify(options.folder, options.key, options.identity, options.issuer)
+    say("\n".join(lines))
+    return code
 
 
 def verify(
@@ -29,19 +62,22 @@ def verify(
     ------
     EvidenceError : a key cannot be read, or only one of `identity` and `issuer` was given.
     """
+    from pathorob_checks.evidence import verification
+    from pathorob_checks.evidence.signatures import Account, Trusted
+    from pathorob_checks.evidence.signing import public_key_of
+
     if (identity is None) != (issuer is None):
         raise EvidenceError("only one of --identity and --issuer was given", remedy="give both")
     account = None if identity is None or issuer is None else Account(identity=identity, issuer=issuer)
     trusted = Trusted(keys={str(key): public_key_of(key) for key in keys}, account=account)
-    found = verify_folder(expanded(path), trusted)
+    found = verification.verify(expanded(path), trusted)
     return [printable(line) for line in _lines(found)], 0 if found.is_intact else 1
 
 
 def _lines(found: Verification) -> list[str]:
     wrong = [f"wrong: {finding}" for finding in found.findings]
     if wrong:
-        number = counted(len(wrong), "finding")
-        return [*wrong, f"NOT INTACT: {number}; do not rely on this folder"]
+        return [*wrong, f"NOT INTACT: {counted(len(wrong), 'finding')}; do not rely on this folder"]
     return [
         f"the run: {found.summary}",
         *(f"verified: {clause}" for clause in found.verified),

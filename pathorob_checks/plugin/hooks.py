@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths = report_paths(config)
     wanted = None if _is_worker(config) else evidence_options(config)
-    chosen = replace(chosen, images="html" in paths or wanted is not None)
+    chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)

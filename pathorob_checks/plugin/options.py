@@ -352,6 +352,15 @@ OPTIONS = (
         "the patches that a metric misses",
     ),
     Option(
+        flag="--fm-html-images",
+        setting="images",
+        metavar="true|false",
+        parse=yes_or_no,
+        default=True,
+        decides=False,
+        help="whether the HTML report has small images of patches (default: true); no other file has any",
+    ),
+    Option(
         flag="--fm-markdown",
         is_report=True,
         path_in=_whole,
@@ -414,7 +423,7 @@ def _ini_type(option: Option) -> Any:
     """What pytest accepts in a configuration file, whose TOML form knows true, numbers and lists."""
     if option.repeatable:
         return "linelist"
-    if option.switch:
+    if option.parse is yes_or_no:
         return "bool"
     # pytest knows numbers in configuration files since 8.4; before, all of them are text.
     is_number = option.parse is batch_size and pytest.version_tuple >= (8, 4)
