@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from pathorob_checks.errors import ResultsError
 from pathorob_checks.evidence.attestation import attest
 from pathorob_checks.evidence.manifest import ATTESTATION, MANIFEST, write_manifest
 from pathorob_checks.evidence.signatures import Trusted
@@ -51,9 +52,16 @@ class Sealed:
         assert old in text
         (self / name).write_bytes(text.replace(old, new, 1).encode())
 
-    def reseal(self, key: Path | None = None) -> None:
-        """What a forger does afterwards: a new manifest and attestation, made by this package itself."""
-        results = Results.read(self / "results.json")
+    def reseal(self, key: Path | None = None, otherwise: Results | None = None) -> None:
+        """What a forger does afterwards: a new manifest and attestation, made by this package itself.
+
+        `otherwise` stands in for results that cannot be read any more.
+        """
+        try:
+            results = Results.read(self / "results.json")
+        except ResultsError:
+            assert otherwise is not None
+            results = otherwise
         write_manifest(self.folder, results)
         attest(self.folder, results, None if key is None else signer_of(str(key)))
 

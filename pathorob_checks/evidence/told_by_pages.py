@@ -21,7 +21,7 @@ PROTOCOL_PAGE, SIGNATURE_PAGE = "protocol.md", "signature-page.html"
 # What is compared: a later version may add columns, and figures are found by the report of each version.
 _OF_CSV = ("requirement", "criterion", "fm", "cohort", "metric", "test", "value", "low", "high", "direction",
            "bound", "rule", "verdict")  # fmt: skip
-_OF_PAGE = ("requirement", "criterion", "FM", "cohort", "test", "value", "interval", "bound", "verdict")
+_OF_PAGE = ("requirement", "criterion", "FM", "cohort", "test", "value", "bound", "verdict")
 _CELL_END = re.compile(r"(?<!\\)\|")
 _DIGEST_ROW = re.compile(r'<th scope="row">([^<]+)</th><td><code>([0-9a-f]{64})</code>')
 _TAG = re.compile(r"<[^>]*>")
@@ -63,8 +63,8 @@ def _csv_rows(text: str) -> Sequence[Row]:
 def _page_rows(text: str) -> Sequence[Row]:
     """The rows of the first table of a Markdown page."""
     lines = iter(text.splitlines())
-    head = _cells(next(line for line in lines if line.startswith("|")))
-    next(lines)
+    head = _cells(next((line for line in lines if line.startswith("|")), ""))
+    next(lines, "")
     rows = []
     for line in lines:
         if not line.startswith("|"):
@@ -85,7 +85,7 @@ def page_disagreements(
     protocol_page = contents[PROTOCOL_PAGE].decode(errors="replace")
     if not (terms.digest in protocol_page and terms.plan_digest in protocol_page):
         yield f"{PROTOCOL_PAGE} does not name the digests of results.json"
-    page = contents[SIGNATURE_PAGE].decode(errors="replace")
+    page = contents[SIGNATURE_PAGE].decode(errors="replace").partition("<body")[2]
     if printable(results.summary) not in html.unescape(_TAG.sub("", page)):
         yield f"{SIGNATURE_PAGE} does not tell the outcome of results.json"
     for name, digest in _DIGEST_ROW.findall(page):

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sealed_folders import Sealed, write_key
 
-from pathorob_checks.evidence.agreement import COMPARED
 from pathorob_checks.evidence.layout import FILES
 from pathorob_checks.evidence.manifest import ATTESTATION, INCOMPLETE, MANIFEST
 
@@ -81,7 +80,8 @@ WAYS: dict[str, tuple[Callable[[Sealed], object], str]] = {
     "incomplete": (lambda s: (s / INCOMPLETE).touch(), "is incomplete: its run did not end"),
     "no manifest": (lambda s: (s / MANIFEST).unlink(), "has no manifest.json"),
     "a manifest that is a link": (
-        lambda s: ((s / MANIFEST).rename(s / "m"), (s / MANIFEST).symlink_to("m")), "manifest.json cannot be read"
+        lambda s: ((s / MANIFEST).rename(s / "m"), (s / MANIFEST).symlink_to("m")),
+        "manifest.json cannot be read",
     ),
     "no attestation": (lambda s: (s / ATTESTATION).unlink(), f"{ATTESTATION} is missing"),
     "a manifest that lists itself": (list_as(MANIFEST), DAMAGED),
@@ -176,9 +176,8 @@ def test_changed_bytes_are_found(name: str, signed: tuple[Sealed, Path]) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".json", ".jsonl"))])
 def test_every_single_byte_that_is_changed_is_found(name: str, sealed: Sealed, tmp_path: Path) -> None:
-    for opaque in (one for one in FILES if one not in COMPARED | {MANIFEST, ATTESTATION}):
-        with (sealed / opaque).open("r+b") as file:
-            file.truncate(2000)  # only the digest of these counts, so that less of each is enough
+    for opaque in ("bom.cdx.json", "environment.json"):
+        os.truncate(sealed / opaque, 2000)  # only their digests count, so that less of them is enough
     public = write_key(tmp_path / "key.pem")
     sealed.reseal(tmp_path / "key.pem")
     assert sealed.verify(public).is_intact
