@@ -91,8 +91,9 @@ def signer_of(text: str, environment: Mapping[str, str] = os.environ) -> Signer:
         return SigstoreSigner()
     path = expanded(text)
     content = _read(path, "a private key")
+    signer = KeySigner(_of_a_kind(_private_key(path, content, environment), path))
     _warn_if_others_can_read(path)
-    return KeySigner(_of_a_kind(_private_key(path, content, environment), path))
+    return signer
 
 
 def public_key_of(path: Path) -> SSlibKey:
@@ -133,14 +134,14 @@ def _private_key(path: Path, content: bytes, environment: Mapping[str, str]) -> 
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    if b"BEGIN ENCRYPTED SIGSTORE" in content or b"BEGIN ENCRYPTED COSIGN" in content:
+        raise EvidenceError(f"{path} is a key in cosign's own form, and not in PKCS 8", remedy=_MAKE_ONE)
     encrypted = b"ENCRYPTED" in content
     secret = _passphrase(path, environment) if encrypted else None
     try:
         return load_pem_private_key(content, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        if b"BEGIN ENCRYPTED SIGSTORE" in content or b"BEGIN ENCRYPTED COSIGN" in content:
-            problem, remedy = "is a key in cosign's own form", f"use a PEM file in PKCS 8 form: {_MAKE_ONE}"
-        elif encrypted:
+        if encrypted:
             problem, remedy = "does not open with this passphrase", f"correct {PASSPHRASE}"
         elif b"PUBLIC KEY-----" in content:
             problem, remedy = "is a public key, and signing needs the private one", "name the other file"
