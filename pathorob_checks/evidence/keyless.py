@@ -66,9 +66,7 @@ def _identity(trust: Any) -> IdentityToken:
     if token is not None:
         return IdentityToken(token)
     if sys.stdin is None or not sys.stdin.isatty():
-        raise EvidenceError(
-            "sigstore knows no account of this CI job, and there is no terminal", remedy=_LATER
-        )
+        raise EvidenceError("sigstore finds no account of a CI job, and there is no terminal", remedy=_LATER)
     return Issuer(trust.signing_config.get_oidc_url()).identity_token()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,10 +25,12 @@ from sealed_folders import Sealed, statement_in, write_key
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence import keyless
-from pathorob_checks.evidence.attestation import statement_of
+from pathorob_checks.evidence.attestation import add_signature, statement_of
 from pathorob_checks.evidence.envelope import enveloped
 from pathorob_checks.evidence.manifest import MANIFEST, manifest_of
+from pathorob_checks.evidence.signatures import Account, Trusted
 from pathorob_checks.evidence.signing import PASSPHRASE, public_key_of, signer_of
+from pathorob_checks.evidence.verification import verify
 from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.results import Results
 
@@ -90,6 +94,7 @@ OUTCOMES = {
     "error": "FAILED",
     "fail": "FAILED",
 }
+LISTS = ("passedTests", "warnedTests", "failedTests")
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -101,19 +106,13 @@ def test_only_a_whole_pass_is_passed(outcome: str, sealed: Sealed) -> None:
 def test_what_was_skipped_is_in_no_list_and_what_was_not_measured_failed(sealed: Sealed) -> None:
     results = Results.read(sealed / "results.json")
     [check] = results.checks
-    for verdict, name in (
-        (Verdict.SKIPPED, None),
-        (Verdict.ERROR, "failedTests"),
-        (Verdict.INCONCLUSIVE, "warnedTests"),
-    ):
+    expected = {Verdict.SKIPPED: [], Verdict.ERROR: ["failedTests"], Verdict.INCONCLUSIVE: ["warnedTests"]}
+    for verdict, names in expected.items():
         changed = results.model_copy(
             update={"checks": (check.model_copy(update={"verdict": verdict}),), "releases": ()}
         )
         predicate = _statement(sealed, changed)["predicate"]
-        lists = {
-            key for key in ("passedTests", "warnedTests", "failedTests") if check.id in predicate.get(key, ())
-        }
-        assert lists == ({name} if name else set())
+        assert [name for name in LISTS if check.id in predicate.get(name, ())] == names
 
 
 def test_weights_are_named_by_their_digest(sealed: Sealed) -> None:
@@ -133,9 +132,7 @@ def _statement(sealed: Sealed, results: Results) -> Any:
 
 
 def test_two_people_sign_one_after_the_other(sealed: Sealed, tmp_path: Path, lone_terminal: Any) -> None:
-    publics = [
-        write_key(tmp_path / f"{name}.pem", kind) for name, kind in (("one", "ed25519"), ("two", "p256"))
-    ]
+    publics = [write_key(tmp_path / f"{kind}.pem", kind) for kind in KINDS]
     for public in publics:
         run = lone_terminal.command("sign", str(sealed.folder), f"--key={public.with_suffix('.pem')}")
         assert (run.code, "is signed by the key" in run.output) == (0, True), run.output
@@ -176,7 +173,7 @@ NO_KEYS: dict[str, tuple[bytes, str]] = {
     "other bytes": (b"\xff\xfe\x00", "is not a private key in a PEM file"),
     "cut off": (_pem(ed25519.Ed25519PrivateKey.generate())[:-40], "is not a private key in a PEM file"),
     "of cosign": (
-        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nZQ==\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
+        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nZQ==\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----",
         "is a key in cosign's own form",
     ),
 }  # fmt: skip
@@ -209,14 +206,11 @@ def test_keys_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
 
 def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path) -> None:
     write_key(tmp_path / "key.pem", "ed25519", b"right")
-    for environment, told in (
-        ({}, "is encrypted, and there is no passphrase"),
-        ({PASSPHRASE: "wrong"}, "does not open"),
-    ):
+    expected = (({}, "is encrypted, and there is no passphrase"), ({PASSPHRASE: "no"}, "does not open"))
+    for given, told in expected:
         with pytest.raises(EvidenceError, match=told) as raised:
-            signer_of(str(tmp_path / "key.pem"), environment)
+            signer_of(str(tmp_path / "key.pem"), given)
         assert PASSPHRASE in str(raised.value)
-        assert "wrong" not in str(raised.value)
 
 
 def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
@@ -235,3 +229,95 @@ def test_without_sigstore_the_library_is_named(sealed: Sealed, monkeypatch: pyte
         signer_of("sigstore")
     with pytest.raises(EvidenceError, match="needs the library sigstore"):
         keyless.statement_in_bundle({}, "a", "b")
+
+
+class OfflineSigning:
+    """Signs as sigstore does, by its own code for envelopes; the certificate and the log are left out."""
+
+    def sign_dsse(self, statement: Any) -> Any:
+        from sigstore import dsse
+
+        self.envelope = dsse._sign(ec.generate_private_key(ec.SECP256R1()), statement)
+        return self
+
+    def to_json(self) -> str:
+        kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
+        envelope = json.loads(self.envelope.to_json())
+        return json.dumps({"mediaType": kind, "verificationMaterial": {}, "dsseEnvelope": envelope}, indent=1)
+
+
+@pytest.fixture
+def offline_sigstore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the signing but what needs a network."""
+    context = SimpleNamespace(signer=lambda _identity: contextlib.nullcontext(OfflineSigning()))
+    monkeypatch.setattr("sigstore.models.ClientTrustConfig.production", lambda: None)
+    monkeypatch.setattr("sigstore.sign.SigningContext.from_trust_config", lambda _trust: context)
+    monkeypatch.setattr("sigstore.oidc.detect_credential", lambda: "a token")
+    monkeypatch.setattr("sigstore.oidc.IdentityToken", lambda token: token)
+
+
+@pytest.mark.usefixtures("offline_sigstore")
+def test_sigstore_signs_the_same_statement(sealed: Sealed, tmp_path: Path) -> None:
+    statement = statement_in(sealed.attestation())
+    add_signature(sealed.folder, signer_of("sigstore"))
+    bundle = sealed.attestation()
+    assert statement_in(bundle["dsseEnvelope"]) == statement
+    found = sealed.verify()
+    assert (found.findings, found.signed) == ((), "SIGNATURE NOT VERIFIED")
+    assert "because no account was given" in found.unverified[0]
+    account = Account(identity="a@example.org", issuer="https://example.org")
+    [refused] = verify(sealed.folder, Trusted(account=account)).findings
+    assert refused.startswith("sigstore does not accept the signature")
+    [no_key] = sealed.verify(write_key(tmp_path / "key.pem")).findings
+    assert no_key == "attestation.intoto.jsonl is signed by sigstore, and not by the key key.pub"
+    bundle["dsseEnvelope"]["payload"] = base64.b64encode(b"{}").decode()
+    sealed.write_attestation(bundle)
+    assert "does not say what follows" in sealed.verify().findings[0]
+
+
+@pytest.mark.usefixtures("offline_sigstore")
+def test_a_key_and_sigstore_do_not_sign_together(sealed: Sealed, tmp_path: Path) -> None:
+    write_key(tmp_path / "key.pem")
+    sealed.reseal(tmp_path / "key.pem")
+    with pytest.raises(EvidenceError, match="is signed by a key already"):
+        add_signature(sealed.folder, signer_of("sigstore"))
+    sealed.reseal()
+    add_signature(sealed.folder, signer_of("sigstore"))
+    with pytest.raises(EvidenceError, match="is signed by sigstore already"):
+        add_signature(sealed.folder, signer_of(str(tmp_path / "key.pem")))
+
+
+def test_sigstore_without_a_network_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sigstore.errors import TUFError
+
+    def unreachable() -> None:
+        raise TUFError("Failed to refresh TUF metadata\nfor many reasons")
+
+    monkeypatch.setattr("sigstore.models.ClientTrustConfig.production", unreachable)
+    with pytest.raises(EvidenceError) as raised:
+        signer_of("sigstore").sign(enveloped(b"{}"))
+    assert str(raised.value) == (
+        "sigstore did not sign (Failed to refresh TUF metadata); sign the folder later with "
+        "'pathorob-checks sign', or use a key."
+    )
+
+
+def test_sigstore_needs_an_account_or_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sigstore.models.ClientTrustConfig.production", lambda: None)
+    monkeypatch.setattr(
+        "sigstore.sign.SigningContext.from_trust_config", lambda _trust: SimpleNamespace(signer=None)
+    )
+    monkeypatch.setattr("sigstore.oidc.detect_credential", lambda: None)
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(EvidenceError, match="finds no account of a CI job, and there is no terminal"):
+        signer_of("sigstore").sign(enveloped(b"{}"))
+
+
+def test_an_account_needs_both_its_names(sealed: Sealed, lone_terminal: Any) -> None:
+    run = lone_terminal.command("verify", str(sealed.folder), "--identity=a@example.org")
+    assert run.code == 1
+    assert "only one of --identity and --issuer was given" in run.output
+    key_signed = lone_terminal.command(
+        "verify", str(sealed.folder), "--identity=a@example.org", "--issuer=https://example.org"
+    )
+    assert "is not signed by sigstore" in key_signed.output
