@@ -156,8 +156,8 @@ def _bounds(protocol: Mapping[str, Any]) -> Iterator[str]:
 
 def _completeness(results: ResultsDocument) -> Iterator[str]:
     counts = results.environment.criteria.completeness
+    yield f"Criteria that were measured: {counts.measured:,} of {counts.planned:,} planned."
     yield (
-        f"{counts.measured:,} of {counted(counts.planned, 'planned criterion', 'planned criteria')} were "
-        f"measured; {counts.integrity_made:,} of "
-        f"{counted(counts.integrity_planned, 'planned integrity check')} were made or do not apply."
+        "Integrity checks that were made, or that do not apply: "
+        f"{counts.integrity_made:,} of {counts.integrity_planned:,} planned."
     )

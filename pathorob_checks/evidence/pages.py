@@ -22,7 +22,7 @@ from pathorob_checks.wording import counted, printable
 
 ROLES = ("Prepared by", "Reviewed by", "Approved by")
 # What Markdown or the HTML within it would take for markup.
-_MARKUP = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|^\d+(?=[.)]))")
+_MARKUP = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|^\d+(?=[.)]\s))")
 
 
 def protocol_page(protocol: Mapping[str, Any]) -> str:

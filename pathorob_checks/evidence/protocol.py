@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Below these keys stands what the user wrote into the criteria, whose digest must be that of its content.
 AS_WRITTEN = ("terms", "rationale", "source_of_bound", "owner", "requirements")
-_IN_TERMS = "criteria"  # settings that the terms hold already
+_NO_OPTIONS = ("criteria", "origins", "images")  # in the terms, of the others, and for reports only
 
 
 def protocol_document(
@@ -133,7 +133,7 @@ def _cohorts(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
 def _options(settings: Settings) -> Iterator[dict[str, Any]]:
     """Each choice of the caller, its default, and where it is from."""
     for one in fields(Settings):
-        if one.name in (_IN_TERMS, "origins"):
+        if one.name in _NO_OPTIONS:
             continue
         default = one.default_factory() if one.default_factory is not MISSING else one.default
         value = getattr(settings, one.name)

@@ -154,7 +154,8 @@ class Redaction:
     def _in_fields(self) -> re.Pattern[str] | None:
         names = self._alternatives
         # pytest calls its folder of temporary files `pytest-of-NAME`.
-        return re.compile(rf"(?<=[/\\@])(?:{names})(?!\w)|(?<=-of-)(?:{names})(?!\w)") if names else None
+        places = (r"(?<=[/\\@])(?:{})(?!\w)", r"(?<=-of-)(?:{})(?!\w)", r"(?<![\w./-])(?:{})(?=@)")
+        return re.compile("|".join(place.format(names) for place in places)) if names else None
 
     @cached_property
     def _in_texts(self) -> re.Pattern[str] | None:
