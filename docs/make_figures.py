@@ -29,7 +29,7 @@ def main() -> None:
         picture = as_image(draw(results), 144)
         picture.quantize(COLORS).save(HERE / f"{name}.png", optimize=True)
     picture = as_image(figures.misled_patches(with_two_patches(results), fm=FM), 96)
-    picture.save(HERE / "misled-patches.jpg", quality=75, optimize=True)
+    picture.save(HERE / "misled-patches.jpg", quality=70, optimize=True)
 
 
 def with_two_patches(results: Results) -> Results:

@@ -14,11 +14,12 @@ from pathorob_checks import Results
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.assembling import unstarted
 from pathorob_checks.evaluation.settings import Settings
-from pathorob_checks.metrics.measurement import SlideValue
+from pathorob_checks.metrics.measurement import GroupValue, SlideValue
 from pathorob_checks.results.document import (
     NO_METHOD,
     CellFacts,
     Check,
+    ComparedWith,
     IntegrityCheck,
     Outcome,
     Release,
@@ -100,6 +101,9 @@ def failing() -> Results:
             slide_id="s17", medical_center="RUMC", biological_class="tumor", value=0.1, meaning="1 of 10"
         ),
     )
+    center = GroupValue(
+        name="RUMC", value=0.123, interval=(0.1, 0.15), simultaneous=None, support=0.4, rows=25
+    )
     index, *others = checks_of()
     index = index.model_copy(
         update={
@@ -107,6 +111,10 @@ def failing() -> Results:
             "slides": slides,
             "suspects": (Suspect(kind="cohort", sentence="a few slides decide."),),
             "interval_note": "drawn from slides",
+            "drift": 0.02,
+            "p_value": 0.003,
+            "baseline": ComparedWith(fm="old", source="old.json", value=0.4),
+            "groups": {"medical_center": (center,)},
         }
     )
     checks = [index, *others, unmeasured(fm="ours", cohort="camelyon"), *checks_of("other", index=0.9)]

@@ -1,17 +1,13 @@
-"""Figures: what is drawn equals the document's numbers, whatever the names and the values are."""
+"""Figures: what is drawn equals the document's numbers."""
 
 from __future__ import annotations
 
-import doctest
 import io
 import math
 import sys
-import threading
-import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,63 +18,23 @@ from drawn_results import (
     PAIRS,
     SHARES,
     checks_of,
+    lines,
     map_of,
-    neighborhood,
     results_of,
     run_of,
+    texts,
+    titled,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from made_checks import made, unmeasured
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from numpydoc.validate import validate
 from sklearn.decomposition import PCA
 
 from pathorob_checks import figures
 from pathorob_checks.criteria.published import published_by_fm
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import FigureError
-from pathorob_checks.figures import maps, patches, style
-from pathorob_checks.figures.style import VERDICT_MARKS, distinct, short
+from pathorob_checks.figures.style import VERDICT_MARKS
 from pathorob_checks.metrics.pictured import Curve, Grid
-
-KINDS = (
-    "intervals", "index_over_k", "accuracy_over_correlation", "neighbor_shares", "clustering_heatmap",
-    "embedding_map", "misled_patches", "among_published",
-)  # fmt: skip
-OF_ONE = tuple(getattr(figures, kind) for kind in KINDS if kind != "intervals")
-HOSTILE = "$x^2$ \\frac{1}{2} <script>&\x1b[31m\u202e {0} %s _a_ 腫瘍"
-
-
-def lines(figure: Figure, label: str, panel: int = 0) -> list[tuple[list[float], list[float]]]:
-    """Coordinates of the lines of a label in a panel."""
-    found = [line for line in figure.axes[panel].get_lines() if line.get_label() == label]
-    return [(list(line.get_xdata()), list(line.get_ydata())) for line in found]
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-def titled(figure: Figure, title: str):
-    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
-
-
-def test_every_kind_of_figure_is_made_from_results_that_have_it_all():
-    assert tuple(picture.kind for picture in figures.pictures_of(results_of())) == KINDS
-
-
-@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
-@pytest.mark.parametrize("function", [figures.intervals, *OF_ONE])
-def test_every_figure_is_saved_in_every_form(function, form):
-    content = io.BytesIO()
-    function(results_of()).savefig(content, format=form, dpi=50)
-    assert len(content.getvalue()) > 1000
-
-
-# What is drawn
 
 
 def test_intervals_draw_value_interval_and_bound_of_every_criterion():
@@ -108,9 +64,9 @@ def test_the_side_that_meets_the_bound_is_shaded():
 
 def test_failures_come_first_and_every_verdict_is_a_word_and_a_shape_of_its_own():
     checks = [
-        made(value=0.9, fm="good", interval=(0.8, 1.0)),
+        made(value=0.52, fm="good", interval=(0.51, 0.53)),
         unmeasured(),
-        made(value=0.5, fm="unclear", interval=(0.4, 0.6)),
+        made(value=0.7, fm="unclear", interval=(0.4, 1.0)),
         unmeasured(Verdict.SKIPPED),
         made(value=0.1, fm="bad", interval=(0.0, 0.2)),
     ]
@@ -305,6 +261,23 @@ def test_umap_places_the_patches_where_it_is_installed(monkeypatch):
         figures.embeddings_in_plane(embeddings, PLANE, projection="umap")
 
 
+@pytest.mark.slow
+def test_umap_itself_keeps_groups_apart():
+    draw = np.random.default_rng(0)
+    kinds = np.arange(60) % 2
+    embeddings = draw.normal(scale=0.1, size=(60, 8))
+    embeddings[np.arange(60), kinds] += 1
+    table = pd.DataFrame({"biological_class": kinds, "medical_center": "A"})
+    figure = figures.embeddings_in_plane(embeddings, table, projection="umap")
+    drawn = figure.axes[0].collections
+    first, second = (
+        np.vstack([one.get_offsets() for one in drawn if one.get_label() == label]) for label in ("_0", "_1")
+    )
+    between = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
+    within = np.linalg.norm(first - first.mean(axis=0), axis=1).max()
+    assert between > within
+
+
 @pytest.mark.parametrize(
     ("embeddings", "patches", "projection", "problem"),
     [
@@ -385,254 +358,3 @@ def test_curves_and_grids_of_any_metric_are_drawn():
     assert lines(figures.curve(results), "leak")[0] == ([1, 2], [0.1, 0.2])
     assert [text.get_text() for text in figures.grid(results).axes[0].texts] == ["0.20", "-"]
     assert [picture.kind for picture in figures.pictures_of(results)] == ["intervals", "curve", "grid"]
-
-
-# Which subject
-
-
-@pytest.mark.parametrize("function", OF_ONE)
-def test_a_figure_of_one_subject_asks_which_where_there_are_several(function):
-    checks = [check for fm in "ab" for cohort in ("camelyon", "tcga") for check in checks_of(fm, cohort)]
-    runs = [run_of(fm, cohort) for fm in "ab" for cohort in ("camelyon", "tcga")]
-    results = results_of(checks, runs)
-    with pytest.raises(FigureError, match="of 2 FMs; pass fm= with one of 'a', 'b'"):
-        function(results)
-    with pytest.raises(FigureError, match="of 2 cohorts; pass cohort= with one of 'camelyon', 'tcga'"):
-        function(results, fm="a")
-    with pytest.raises(FigureError, match="of the FM 'c'; "):
-        function(results, fm="c")
-    assert isinstance(function(results, fm="b", cohort="tcga"), Figure)
-
-
-@pytest.mark.parametrize("function", [figures.intervals, figures.curve, figures.grid, *OF_ONE])
-def test_results_without_the_data_are_refused_in_one_sentence(function):
-    with pytest.raises(FigureError) as caught:
-        function(results_of([], []))
-    assert str(caught.value).count(". ") == 0
-    assert "; " in str(caught.value)
-
-
-@pytest.mark.parametrize("function", [figures.curve, figures.grid])
-def test_several_curves_or_grids_are_asked_for_by_name_or_metric(function):
-    with pytest.raises(FigureError, match=r"have 2 such (curves|grids); pass name= with one of "):
-        function(results_of())
-    with pytest.raises(FigureError, match=r"no such (curve|grid)"):
-        function(results_of(), metric="other")
-    assert isinstance(function(results_of(), metric="robustness_index"), Figure)
-
-
-def test_the_value_is_preferred_to_its_worst_group():
-    other = replace(INDEX_CURVE, x=(1, 2, 11))
-    worst = made(
-        value=0.1, fm="ours", cohort="camelyon", quantity="worst-center", group="RUMC", curves=(other,)
-    )  # fmt: skip
-    figure = figures.index_over_k(results_of([worst, *checks_of()]))
-    assert lines(figure, "robustness index")[0][0] == [1, 5, 11]
-
-
-def test_an_fm_with_a_method_is_another_subject():
-    checks = [*checks_of(), *(check.model_copy(update={"method": "combat"}) for check in checks_of())]
-    runs = [run_of(), run_of(method="combat")]
-    results = results_of(checks, runs)
-    figure = figures.index_over_k(results, fm="ours + combat")
-    assert figure.axes[0].get_title(loc="left") == "ours + combat on camelyon"
-    subjects = {picture.subjects for picture in figures.pictures_of(results)}
-    assert subjects == {(), ("ours-camelyon",), ("ours-combat-camelyon",)}
-
-
-# Pictures
-
-
-def test_the_words_of_a_picture_tell_the_finding():
-    words = {picture.kind: picture.alt for picture in figures.pictures_of(results_of())}
-    assert "Robustness index of ours on camelyon is 0.310, below the bound 0.500" in words["index_over_k"]
-    assert "0.950 at 0, 0.800 at 1" in words["accuracy_over_correlation"]
-    assert "lowest for normal / tumor in RUMC / UMCU (-0.40)" in words["clustering_heatmap"]
-    assert "1 of 3 values below the neutral 0" in words["clustering_heatmap"]
-    assert "other class (OS): at most 50 % (RUMC / tumor)" in words["neighbor_shares"]
-    assert "1 of the 4 nearest neighbors are of another class" in words["misled_patches"]
-    assert "of 23 published FMs" in words["among_published"]
-    assert words["intervals"].startswith("FAIL: ")
-
-
-def test_the_map_says_how_much_classes_and_centers_differ_in_the_plane():
-    shown = map_of(4).model_copy(
-        update={
-            "x": (0.0, 0.0, 1.0, 1.0), "y": (0.0, 0.0, 0.0, 0.0),
-            "biological_class": (0, 1, 0, 1), "medical_center": (0, 0, 1, 1),
-        }
-    )  # fmt: skip
-    results = results_of(runs=[run_of(map=shown)])
-    alt = next(one.alt for one in figures.pictures_of(results) if one.kind == "embedding_map")
-    assert "classes make up 0 % and differences between medical centers 100 %" in alt
-
-
-def test_every_picture_has_a_table_as_wide_as_its_head_and_is_drawn():
-    for picture in figures.pictures_of(results_of()):
-        assert picture.title
-        assert picture.caption.endswith(".")
-        assert picture.alt.endswith(".")
-        assert picture.rows
-        assert {len(row) for row in picture.rows} == {len(picture.columns)}
-        assert isinstance(picture.draw(), Figure)
-
-
-def test_the_table_of_a_curve_has_its_numbers():
-    pictures = {picture.kind: picture for picture in figures.pictures_of(results_of())}
-    assert pictures["index_over_k"].rows == (("1", "0.200"), ("5", "-"), ("11", "0.310"))
-    assert pictures["accuracy_over_correlation"].rows[0] == (
-        "0", "0.950", "[0.850, 1.050]", "0.850", "[0.750, 0.950]",
-    )  # fmt: skip
-    assert pictures["clustering_heatmap"].rows == (
-        ("normal / tumor", "-0.40", "0.25"), ("normal / stroma", "-", "1.00"),
-    )  # fmt: skip
-
-
-def test_subjects_with_failures_come_first_and_the_rest_can_be_left_out():
-    good = [made(value=0.9, fm="good", interval=(0.8, 1.0), curves=(INDEX_CURVE,))]
-    bad = [made(value=0.1, fm="bad", interval=(0.0, 0.2), curves=(INDEX_CURVE,))]
-    results = results_of(good + bad, [])
-    assert [picture.subjects for picture in figures.pictures_of(results)] == [
-        (),
-        ("bad-demo",),
-        ("good-demo",),
-    ]
-    assert [one.subjects for one in figures.pictures_of(results, most_subjects=1)] == [(), ("bad-demo",)]
-
-
-def test_empty_results_have_no_pictures():
-    assert figures.pictures_of(results_of([], [])) == ()
-
-
-def test_fifty_fms_have_pictures_and_a_drawable_overview():
-    checks = [check for n in range(50) for check in checks_of(f"fm-{n}", index=round(0.01 + n / 60, 3))]
-    pictures = figures.pictures_of(results_of(checks, []), most_subjects=2)
-    assert len(pictures[0].rows) == 200
-    assert "The figure shows 30 of 200 criteria; the table has all." in pictures[0].alt
-    width, height = pictures[0].draw().get_size_inches()
-    assert width < height < 25
-
-
-# Names
-
-
-def hostile_results():
-    checks = [
-        check.model_copy(
-            update={
-                "criterion": HOSTILE, "label": HOSTILE,
-                "curves": tuple(replace(one, over=HOSTILE, level_name=HOSTILE) for one in check.curves),
-                "grids": tuple(
-                    replace(one, name=HOSTILE, row_name=HOSTILE, column_name=HOSTILE,
-                            rows=tuple(f"{HOSTILE}{n}" for n in range(len(one.rows))))
-                    for one in check.grids
-                ),
-            }
-        )
-        for check in checks_of(HOSTILE)
-    ]  # fmt: skip
-    shown = map_of(classes=[HOSTILE, "tumor"], centers=[HOSTILE, "UMCU"])
-    one = neighborhood()
-    patch = one.patch.model_copy(update={"biological_class": HOSTILE, "patch_id": HOSTILE})
-    run = run_of(HOSTILE, map=shown, neighborhoods=(one.model_copy(update={"patch": patch}),))
-    return results_of(checks, [run])
-
-
-def test_names_are_drawn_as_they_are_and_nothing_in_them_acts():
-    seen = ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for number, picture in enumerate(figures.pictures_of(hostile_results())):
-            svg = figures.svg_of(picture.draw(), f"f{number}", label=picture.alt)
-            for text in (svg, picture.title, picture.alt, *picture.columns, *sum(picture.rows, ())):
-                assert not any(character in text for character in "\x1b\u202e")
-            assert "<script" not in svg
-            seen += svg
-    assert "$x^2$ \\frac{1}{2}" in seen
-
-
-names = st.text(max_size=40)
-values = st.one_of(st.none(), st.floats(-1, 1))
-
-
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(name=names, rows=st.lists(names, min_size=1, max_size=4), data=st.data())
-def test_any_names_and_values_can_be_drawn(name, rows, data):
-    numbers = st.lists(values, min_size=len(rows), max_size=len(rows)).map(tuple)
-    grid = Grid(
-        name=name, row_name=name, column_name=name, rows=tuple(rows), columns=tuple(rows), lowest=-1.0,
-        values=tuple(data.draw(numbers) for _ in rows), neutral=data.draw(st.sampled_from([None, 0.0, -1.0])),
-    )  # fmt: skip
-    ys = data.draw(numbers)
-    curve = Curve(
-        name=name, over=name, x=tuple(range(len(rows))), y=ys, level_name=name,
-        low=ys if data.draw(st.booleans()) else (), high=ys, marked=data.draw(st.sampled_from([None, 0, 7])),
-    )  # fmt: skip
-    check = made(value=0.4, curves=(curve,), grids=(grid,), fm=name, criterion=name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for picture in figures.pictures_of(results_of([check], [])):
-            figures.svg_of(picture.draw(), label=picture.alt)
-
-
-@given(st.lists(st.text(max_size=60), max_size=8, unique=True))
-def test_names_stay_apart_when_they_are_shortened(names):
-    shown = distinct(names, 12)
-    assert list(shown) == names
-    assert all(len(short(name, 12)) <= 12 for name in names)
-    assert len(set(shown.values())) == len(names)
-
-
-# Settings of matplotlib
-
-
-def test_a_figure_ignores_and_keeps_the_settings_of_its_user():
-    plain = io.BytesIO()
-    figures.intervals(results_of()).savefig(plain, dpi=50)
-    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "black"}):
-        before = dict(matplotlib.rcParams)
-        figure = figures.intervals(results_of())
-        assert dict(matplotlib.rcParams) == before
-    mine = io.BytesIO()
-    figure.savefig(mine, dpi=50)
-    assert mine.getvalue() == plain.getvalue()
-
-
-def test_figures_can_be_drawn_in_several_threads():
-    drawn: list[str] = []
-    results = results_of()
-
-    def draw():
-        drawn.append(figures.svg_of(figures.index_over_k(results)))
-
-    threads = [threading.Thread(target=draw) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(drawn) == 4
-    assert len(set(drawn)) == 1
-
-
-def test_figures_do_not_need_pyplot():
-    import subprocess
-
-    program = "import sys, pathorob_checks.figures; print('matplotlib.pyplot' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize("name", figures.__all__)
-def test_every_public_name_is_documented(name):
-    left_out = {"ES01", "SA01", "PR01"} if name == "Picture" else {"ES01", "SA01"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        errors = validate(f"pathorob_checks.figures.{name}")["errors"]
-    assert [text for code, text in errors if code not in left_out] == []
-
-
-def test_the_examples_run():
-    for module in (maps, style, patches):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed

@@ -113,6 +113,8 @@ def test_everything_about_a_check_is_on_the_page():
     for check, explanation in zip(results.checks, results.explanations(), strict=True):
         told = [check.label, check.reason if check.value is None else f"{check.value:.3f}", check.rationale]
         told += [interval_text(check.interval)] if check.interval else []
+        told += [f"k = {check.neighbors}"] if check.neighbors is not None else []
+        told += [f"p = {check.p_value:.2g}"] if check.p_value is not None else []
         if check.verdict is not Verdict.PASS:
             told += [check.id, explanation.headline[1:], explanation.meaning, *explanation.remedies]
             told += [cell.meaning for cell in explanation.cells]
@@ -120,6 +122,12 @@ def test_everything_about_a_check_is_on_the_page():
             told += [suspect.sentence for suspect in explanation.suspects]
         for one in told:
             assert " ".join(one.split()) in text
+    for one in (
+        "RUMC medical center 0.123 [0.100, 0.150] 40 % 25",
+        "old has 0.400 (old.json)",
+        "drift of 0.02",
+    ):
+        assert one in text
     for one in (*results.integrity, *results.releases):
         assert (one.sentence if isinstance(one, Release) else one.name.replace("_", " ")) in text
     for fact in (

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from pathorob_checks.report.sheets import (
     extraction_rows,
     flat,
     fm_sheets,
+    group_sheet,
     license_of,
     notes_of,
     slide_sheet,
@@ -108,13 +110,14 @@ def html_report(results: Results) -> str:
 
 def _overview(results: Results) -> tuple[tuple[str, str], ...]:
     checks, terms = results.checks, results.environment.criteria
+    ended = results.created.astimezone(UTC)
     fms = dict.fromkeys(check.fm for check in checks)
     cohorts = dict.fromkeys(run.cohort.name for run in results.runs)
     return (
         ("foundation models", _listed(fms)),
         ("cohorts", _listed(cohorts)),
         ("criteria", source_of(terms)),
-        ("ended", f"{results.created:%-d %B %Y, %H:%M} UTC"),
+        ("ended", f"{ended.day} {ended:%B %Y, %H:%M} UTC"),
         ("digest of the terms", terms.digest[:16] or "none"),
         ("pathorob-checks", results.environment.packages.get("pathorob-checks") or "unknown"),
     )
@@ -142,6 +145,7 @@ def _environment() -> jinja2.Environment:
         "counts": count_rows,
         "design": design_sheet,
         "extraction": extraction_rows,
+        "groups": group_sheet,
         "flat": lambda value: list(flat(value)),
         "license": license_of,
         "relation": relation,

@@ -52,6 +52,7 @@ class Row:
     fm : name of the FM, with its method.
     counts_as : the verdict that the release takes it for.
     value, bound, interval : as text; `interval` is empty where there is none.
+    measured_with : settings and further numbers, as one text.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Row:
     value: str
     bound: str
     interval: str
+    measured_with: str
     gauge: Gauge | None
     explanation: Explanation
 
@@ -163,6 +165,7 @@ def _groups(results: ResultsDocument) -> tuple[Group, ...]:
             value=value,
             bound=f"{SIGNS[check.direction]} {bound}",
             interval=interval_text(check.interval) if check.interval else "",
+            measured_with=_measured_with(check),
             gauge=gauge,
             explanation=explain(check),
         )
@@ -171,6 +174,19 @@ def _groups(results: ResultsDocument) -> tuple[Group, ...]:
         Group(number=number, fm=fm, cohort=cohort, rows=tuple(rows[number]))
         for (fm, cohort), number in numbers.items()
     )
+
+
+def _measured_with(check: Check) -> str:
+    parts = []
+    if check.neighbors is not None:
+        parts.append(f"k = {check.neighbors}")
+    if check.baseline is not None:
+        parts.append(f"{check.baseline.fm} has {check.baseline.value:.3f} ({check.baseline.source})")
+    if check.drift:
+        parts.append(f"widened by the precision drift of {check.drift:.3g}")
+    if check.p_value is not None:
+        parts.append(f"p = {check.p_value:.2g}")
+    return "; ".join(parts)
 
 
 def _subject(check: Check) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pathorob_checks.metrics.measurement import CellValue, SlideValue
+from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.results.document import (
     Check,
     CohortFacts,
@@ -15,6 +15,7 @@ from pathorob_checks.results.document import (
     Run,
 )
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, rounded_percent
 
 SIGNS: Mapping[str, str] = {">=": "≥", "<=": "≤"}
@@ -208,3 +209,21 @@ def slide_sheet(slides: Sequence[SlideValue]) -> Sheet:
             for one in slides
         ),
     )
+
+
+def group_sheet(groups: Mapping[str, Sequence[GroupValue]]) -> Sheet:
+    """Every medical center and every biological class with its own value, worst first."""
+    rows = tuple(
+        (
+            group.name,
+            kind.replace("_", " "),
+            f"{group.value:.3f}",
+            interval_text(group.interval) if group.interval else "-",
+            "-" if group.support is None else rounded_percent(group.support),
+            f"{group.rows:,}",
+        )
+        for kind, own in groups.items()
+        for group in own
+    )
+    columns = ("name", "kind", "value", "interval", "informative patches", "patches")
+    return Sheet(title="Every medical center and biological class", columns=columns, rows=rows)
