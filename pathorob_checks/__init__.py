@@ -13,13 +13,18 @@ from pathorob_checks.errors import PathorobChecksError
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.evaluate import evaluate
+    from pathorob_checks.results.comparing import compare
     from pathorob_checks.results.results import Results
 
     __version__: str
 
-__all__ = ["PathorobChecksError", "Results", "__version__", "evaluate"]
+__all__ = ["PathorobChecksError", "Results", "__version__", "compare", "evaluate"]
 
-_HOMES = {"evaluate": "evaluation.evaluate", "Results": "results.results"}
+_HOMES = {
+    "compare": "results.comparing",
+    "evaluate": "evaluation.evaluate",
+    "Results": "results.results",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
+from pathorob_checks.commands import after_runs, compare, merge, report, sign, verify
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -125,6 +126,11 @@ def _parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    report.add_parser(commands)
+    compare.add_parser(commands)
+    merge.add_parser(commands)
+    verify.add_parser(commands)
+    sign.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -138,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Look after the folder of embeddings.",
     )
     _add_cache_commands(cache)
+    after_runs.add_parsers(commands)
     return parser
 
 

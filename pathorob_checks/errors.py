@@ -116,3 +116,7 @@ class FigureError(PathorobChecksError):
 
 class EvidenceError(PathorobChecksError):
     """An evidence folder that cannot be written, or that is not what it claims to be."""
+
+
+class HistoryError(PathorobChecksError):
+    """A file of kept runs that cannot be read or written, or a run that is not kept."""

@@ -25,6 +25,17 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
+def without_home(path: str) -> str:
+    """A path in which ~ stands for the home folder, so that what is passed on names no user.
+
+    `kind:path` is a path too.
+    """
+    home = str(Path.home())
+    before, found, rest = path.partition(home)
+    is_whole = found and len(home) > 1 and (not before or before[-1] == ":") and rest[:1] in ("", os.sep)
+    return f"{before}~{rest}" if is_whole else path
+
+
 def shown(path: Path) -> str:
     """A path as a user may type it: below the current folder from there, else whole."""
     absolute, here = path.absolute(), Path.cwd()

@@ -84,6 +84,18 @@ def brief(text: str, most: int = 200) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
+def ends(text: str, width: int) -> str:
+    """`text` without its middle where it is wider; more is kept of its end, where names differ.
+
+    >>> ends("hf-hub:org/model", width=12)
+    'hf-.../model'
+    """
+    if len(text) <= width:
+        return text
+    before = (width - 3) // 3
+    return f"{text[:before]}...{text[before + 3 - width :]}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that another one is probably a misspelling of, without regard to case.
 

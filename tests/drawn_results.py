@@ -1,4 +1,4 @@
-"""Results with everything that figures draw, made by hand."""
+"""Results with everything that figures draw, made by hand, and what one reads back from a figure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 from made_checks import completeness_of, made
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pathorob_checks import Results
 from pathorob_checks.evaluation.facts import machine_facts
@@ -125,9 +127,25 @@ def results_of(checks=None, runs=None, **changes):
         "summary": summary.sentence,
         "environment": Environment(**machine_facts(), criteria=terms),
         "metrics": {
-            name: MetricFacts.of(known[name]) for name in dict.fromkeys(check.metric for check in checks)
+            name: MetricFacts.of(known[name])
+            for name in dict.fromkeys(check.metric for check in checks)
+            if name in known
         },
         "runs": (run_of(),) if runs is None else tuple(runs),
         "checks": tuple(checks),
     }
     return Results(**{**content, **changes})
+
+
+def lines(figure: Figure, label: str, panel: int = 0) -> list[tuple[list[float], list[float]]]:
+    """Coordinates of the lines of a label in a panel."""
+    found = [line for line in figure.axes[panel].get_lines() if line.get_label() == label]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in found]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def titled(figure: Figure, title: str):
+    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess as processes
 import sys
 import termios
@@ -25,6 +26,7 @@ import pathorob_checks
 FOREIGN = ("PYTEST_", "HF_", "HUGGING", "PATHOROB_", "GITHUB_STEP_")
 # What is read when a process starts.
 AT_START = {"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "LANG", "LC_ALL", "PYTHONUTF8"}
+OUTCOMES = ("PASS", "FAIL", "ERROR", "PARTIAL", "INCONCLUSIVE")
 TIMEOUT_S = 280
 SUITES = Path(pathorob_checks.__file__).parent / "suites"
 
@@ -40,6 +42,12 @@ class Run:
     def errors(self) -> list[str]:
         """pytest's one-line usage errors."""
         return [line for line in self.output.splitlines() if line.startswith("ERROR: ")]
+
+    @property
+    def headline(self) -> str:
+        """The last sentence in which an outcome leads, on one line; "" without one."""
+        found = re.findall(rf"^(?:{'|'.join(OUTCOMES)}): .*(?:\n  .*)*", self.output, re.M)
+        return " ".join(found[-1].split()) if found else ""
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,11 @@ def slow_gate(small_gate: Attack) -> Attack:
     return small_gate
 
 
-def run(gate: Attack, *more: str, on_a_tty: bool = False) -> str:
+def run(gate: Attack, *more: str, on_a_tty: bool = False, fm: str = "mean") -> str:
     """The output of a run whose every embedding takes a while."""
     command = gate.terminal.pytest_on_a_tty if on_a_tty else partial(gate.terminal.pytest, subprocess=True)
     path = os.pathsep.join([str(gate.folder), os.environ.get("PYTHONPATH", "")])
-    given = ("-pslow", "--fm=python:model:mean", "--fm-cohort=coh", "--fm-criteria=index.toml")
+    given = ("-pslow", f"--fm=python:model:{fm}", "--fm-cohort=coh", "--fm-criteria=index.toml")
     return command(*given, "-kfinite", *more, PYTHONPATH=path).output
 
 
@@ -70,6 +70,16 @@ def test_a_terminal_shows_a_bar_that_goes_away(slow_gate: Attack) -> None:
     assert re.match(r"\r +\r(\x1b\[\d+m)*\.", after), after  # pytest goes on with the result of the test
     assert "suites/test_embedding_integrity.py \n" in shown  # its line was not overwritten
     assert not LINE.search(shown)
+
+
+def test_a_long_name_leaves_room_for_the_time(slow_gate: Attack) -> None:
+    slow_gate.write("model.py", MODEL.replace("def mean()", f"def {'m' * 70}()"))
+    shown = run(slow_gate, on_a_tty=True, fm="m" * 70)
+    bars = re.findall(r"\r(mmm[^\r]*: +\d+%\|[^\r]*)", shown)
+    assert len(bars) > 1, shown
+    for bar in bars:
+        assert len(bar.rstrip()) <= 80
+        assert re.search(r"m\.\.\.\S* on coh: embedding: .*/56 \[\d\d:\d\d<(\d\d:\d\d|\?), .*\]", bar), bar
 
 
 @pytest.mark.parametrize(

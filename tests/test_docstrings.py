@@ -27,6 +27,7 @@ NAMES = (
     *(f"pathorob_checks.{name}" for name in pathorob_checks.__all__ if not name.startswith("__")),
     "pathorob_checks.results.document.Check",
     "pathorob_checks.results.explanation.Explanation",
+    "pathorob_checks.report.save_report",
 )
 # Checks of numpydoc that are left out, each with the reason. All others hold.
 IGNORED = {

@@ -58,16 +58,9 @@ def gate(terminal: Terminal, images: Path) -> Callable[..., Run]:
     return run
 
 
-def headline(run: Run) -> str:
-    """The line in which the run's outcome leads."""
-    words = ("PASS: ", "FAIL: ", "ERROR: ", "PARTIAL: ", "INCONCLUSIVE: ")
-    after = run.output.split("robustness of foundation models")[1]
-    return next(line for line in after.splitlines() if line.startswith(words))
-
-
 def test_what_is_measured_and_met_ends_with_0(gate: Callable[..., Run], terminal: Terminal) -> None:
     run = gate()
-    assert (run.code, headline(run)) == (0, "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"), run.output
+    assert (run.code, run.headline) == (0, "PASS: 2 of 2 criteria met (1 FM, 2 cohorts)"), run.output
     assert terminal.results()["complete"] is True
     assert terminal.results()["environment"]["criteria"]["completeness"]["measured"] == 2
 
@@ -110,7 +103,7 @@ def test_a_criterion_that_nobody_measured_is_no_pass(
     plugin: str, line: str, gate: Callable[..., Run], terminal: Terminal
 ) -> None:
     run = gate(plugin=plugin)
-    assert (run.code, headline(run)) == (1, line), run.output
+    assert (run.code, run.headline) == (1, line), run.output
     assert terminal.results()["complete"] is False
 
 
@@ -132,21 +125,21 @@ def test_a_cohort_without_patches_for_a_metric_is_no_pass(
     run = gate("-k", "robustness_index")  # it may have left the criterion out
     line = "ERROR: 0 of 2 criteria measured; 2 could not be measured"
     assert run.code == 1
-    assert headline(run).startswith(line), run.output
+    assert run.headline.startswith(line), run.output
     assert terminal.results()["complete"] is False
 
 
 def test_a_crashed_worker_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
     run = gate("-n1", "--max-worker-restart=0", plugin=CRASHES)
     assert run.code != 0
-    assert "a worker crashed" in headline(run)
+    assert "a worker crashed" in run.headline
     assert terminal.results()["complete"] is False
 
 
 def test_stopping_after_a_failure_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
     run = gate("--maxfail=1", criteria=INDEX.replace("at_least", "at_most"))
     assert run.code == 1
-    assert headline(run).startswith("FAIL: 1 of 2 criteria not met")
+    assert run.headline.startswith("FAIL: 1 of 2 criteria not met")
     assert terminal.results()["environment"]["criteria"]["completeness"]["never_ran"] == 1
 
 
@@ -161,14 +154,14 @@ def test_a_missing_out_of_domain_center_is_no_pass(
     assert "has no out-of-domain patches" in run.errors[0]
     run = gate("-k", "ood", criteria=OOD, cohorts=(str(inside),))  # it may have left the criterion out
     assert run.code == 1
-    assert headline(run).startswith("ERROR: 0 of 1 criterion measured; 1 could not be measured")
+    assert run.headline.startswith("ERROR: 0 of 1 criterion measured; 1 could not be measured")
     assert "has no out-of-domain patches" in " ".join(run.output.split())
 
 
 def test_support_under_the_minimum_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
     run = gate(criteria=INDEX + "minimum_support = 1.0\n")
     assert run.code == 1
-    assert headline(run).startswith("ERROR: 0 of 2 criteria measured")
+    assert run.headline.startswith("ERROR: 0 of 2 criteria measured")
     assert "the criterion requires 100 %" in " ".join(run.output.split())
     assert {check["verdict"] for check in terminal.results()["checks"]} == {"error"}
 
@@ -181,7 +174,7 @@ def test_a_mean_without_one_of_its_cohorts_is_no_pass(gate: Callable[..., Run], 
     lacking = MEAN.format("tcga").replace('"index"', '"lacking"')
     run = gate("-n2", criteria=INDEX + 'group = "worst-center"\n' + whole + lacking)
     assert run.code == 1
-    assert headline(run) == "ERROR: 3 of 4 criteria measured; 1 could not be measured"
+    assert run.headline == "ERROR: 3 of 4 criteria measured; 1 could not be measured"
     assert "the mean needs tcga" in " ".join(run.output.split())
     verdicts = [(one["quantity"], one["cohort"], one["verdict"]) for one in terminal.results()["checks"]]
     assert verdicts == [
@@ -208,7 +201,7 @@ def test_a_value_of_another_protocol_is_no_pass(gate: Callable[..., Run], termin
     run = gate("test_mine.py", cohorts=("slides",))
     assert run.code == 1
     assert "was not measured by the registered protocol" in " ".join(run.output.split())
-    assert headline(run) == "FAIL: test_theirs[color-sensitive-slides] failed; 1 of 1 criterion met"
+    assert run.headline == "FAIL: test_theirs[color-sensitive-slides] failed; 1 of 1 criterion met"
     [ours] = terminal.results()["checks"]
     assert ours["protocol"]["k"] != 3
 
@@ -226,23 +219,23 @@ def test_what_is_left_out_on_purpose_is_partial_and_fails_where_all_is_demanded(
 ) -> None:
     arguments, rest = ON_PURPOSE[how]
     run = gate(*arguments)
-    assert (run.code, headline(run)) == (0, f"PARTIAL: 1 of 2 criteria measured, 1 met{rest}"), run.output
+    assert (run.code, run.headline) == (0, f"PARTIAL: 1 of 2 criteria measured, 1 met{rest}"), run.output
     assert terminal.results()["complete"] is False
     run = gate(*arguments, "--fm-require-complete")
     assert run.code == 1
-    assert headline(run) == f"ERROR: 1 of 2 criteria measured{rest}, but the run requires all of them"
+    assert run.headline == f"ERROR: 1 of 2 criteria measured{rest}, but the run requires all of them"
 
 
 def test_an_optional_criterion_may_be_missing(gate: Callable[..., Run]) -> None:
     optional = INDEX.replace('"index"', '"optional"') + "required = false\nminimum_support = 1.0\n"
     run = gate("--fm-require-complete", criteria=f"{INDEX}[[criteria]]\n{optional}")
     assert run.code == 0, run.output
-    assert headline(run) == "PARTIAL: 2 of 4 criteria measured, 2 met; 2 skipped"
+    assert run.headline == "PARTIAL: 2 of 4 criteria measured, 2 met; 2 skipped"
 
 
 def test_a_run_in_which_nothing_was_measured_is_no_pass(gate: Callable[..., Run]) -> None:
     run = gate(criteria=INDEX + "required = false\nminimum_support = 1.0\n")
-    assert (run.code, headline(run)) == (1, "ERROR: 0 of 2 criteria measured; 2 skipped")
+    assert (run.code, run.headline) == (1, "ERROR: 0 of 2 criteria measured; 2 skipped")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +263,7 @@ def test_what_an_inconclusive_verdict_does_is_the_profiles_choice(
     assert run.code == code, run.output
     assert ended in run.output.splitlines()[-1]
     allowed = "" if does == "fail" else ", allowed by profile mine"
-    assert headline(run).startswith(
+    assert run.headline.startswith(
         f"INCONCLUSIVE: 1 of 1 criterion undecided{allowed}: robustness index 0.500"
     )
     [check] = terminal.results()["checks"]

@@ -31,7 +31,8 @@ def junit(gate: Attack, *more: str, **options: Any) -> tuple[dict[str, ET.Elemen
     criteria = done.results["environment"]["criteria"]
     told = properties(suite)
     assert told == {
-        "summary": done.results["summary"], "criteria": criteria["name"], "digest": criteria["digest"],
+        "outcome": done.results["outcome"], "summary": done.results["summary"], "criteria": criteria["name"],
+        "digest": criteria["digest"],
     }  # fmt: skip
     return {case.get("name", "").partition("[")[0]: case for case in suite.findall("testcase")}, told
 
@@ -50,10 +51,14 @@ def test_a_check_has_its_verdict_value_interval_and_bound(
         "fm": fm,
         "cohort": "coh",
         "metric": "robustness_index",
+        "k": "5",
         "value": str(check["value"]),
         "interval": f"[{lower}, {upper}]",
+        "confidence": "0.95",
+        "support": str(check["support"]),
         "bound": "0.5",
         "direction": ">=",
+        "rule": "three-way",
         "reason": check["reason"],
     }
     assert (cases[INDEX_TEST].find("failure") is None) == (fm == "good")
@@ -72,6 +77,14 @@ def test_a_check_names_its_worst_group_and_the_requirements_it_serves(small_gate
     told = properties(cases[INDEX_TEST])
     assert check["group"] in {"north", "south"}
     assert (told["group"], told["requirements"]) == (check["group"], "SRS-12 RISK-3")
+    assert told["quantity"] == "worst-center"
+
+
+def test_a_difference_names_its_baseline(small_gate: Attack) -> None:
+    more = ("--fm=embeddings:good", "--fm-baseline=good")
+    cases, _ = junit(small_gate, *more, fm="embeddings:bad")
+    told = properties(cases["test_not_worse_than_baseline"])
+    assert (told["quantity"], told["baseline"], told["bound"]) == ("difference", "good", "-0.02")
 
 
 @pytest.mark.parametrize("does", ["warn", "xfail", "fail"])
@@ -88,6 +101,7 @@ def test_an_inconclusive_check_does_not_look_as_if_it_were_met(
     cases, suite = junit(small_gate)
     told = properties(cases[INDEX_TEST])
     assert (told["verdict"], told["value"], told["interval"]) == ("inconclusive", "0.5", "[0.4, 0.6]")
+    assert told.get("allowed") == (None if does == "fail" else "true")
     allowed = "" if does == "fail" else ", allowed by profile index-only"
     assert suite["summary"].startswith(f"INCONCLUSIVE: 1 of 1 criterion undecided{allowed}: robustness index")
     ends = {"warn": None, "xfail": "skipped", "fail": "failure"}[does]

@@ -4,55 +4,23 @@ import json
 import math
 import os
 import stat
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
-from made_checks import CELLS, completeness_of, made, unmeasured
+from made_checks import made
+from made_document import document
 
 import pathorob_checks
 from pathorob_checks import Results
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.evaluation.facts import machine_facts
-from pathorob_checks.results.document import CohortFacts, Environment, FMFacts, Run, Terms
-from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.results import json_schema
 from pathorob_checks.version import version
 
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 OLD = Path(__file__).with_name("results_of_schema_1.json")
-RUN = Run(
-    fm=FMFacts(
-        name="old", spec="demo:color-sensitive", revision=None, license="MIT", commercial=True,
-        identity={"b": 1, "a": [1, 2]}, dimension=3, embeddings="k", extraction={},
-    ),
-    cohort=CohortFacts(
-        name="demo", source="", digest="d", tables={}, license="MIT", commercial=None, patches=4, slides=2,
-        biological_classes=("x", "y"), in_domain_centers=("A",), out_of_domain_centers=(),
-    ),
-)  # fmt: skip
-
-
-def document(checks=None, **changes):
-    checks = [made(interval=(0.3, 0.4), cells=CELLS), unmeasured()] if checks is None else checks
-    completeness = completeness_of(checks)
-    summary = summarize(checks, completeness)
-    terms = Terms(
-        name="floor", files=("floor",), digest="0" * 64, profile={}, protocol={}, completeness=completeness
-    )
-    content = {
-        "created": NOON,
-        "complete": completeness.complete,
-        "outcome": summary.outcome,
-        "summary": summary.sentence,
-        "environment": Environment(**machine_facts(), criteria=terms),
-        "metrics": {},
-        "runs": (RUN,),
-        "checks": tuple(checks),
-    }
-    return Results(**{**content, **changes})
 
 
 def test_a_results_file_has_exactly_the_documented_keys():
@@ -206,6 +174,8 @@ def test_numbers_that_json_does_not_know_are_not_written(tmp_path):
     with pytest.raises(ResultsError, match="cannot be written"):
         broken.save(tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ResultsError, match="a number in them is not finite"):
+        broken.to_json()
 
 
 def test_through_a_link_the_file_behind_it_is_written(tmp_path):

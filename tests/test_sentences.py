@@ -69,8 +69,8 @@ def test_given_embeddings_pass_with_the_number_of_checks_that_apply(
     assert "5 of 11 integrity checks made" not in run.output  # PARTIAL: said of what passes only
     run = lone_terminal.pytest("--fm=embeddings:emb", "--fm-cohort=slides")
     assert run.code == 0, run.output
-    line = next(line for line in run.output.splitlines() if line.startswith("PASS: "))
-    assert line.endswith("; 5 of 11 integrity checks made; 6 do not apply to given embeddings")
+    assert run.headline.startswith("PASS: ")
+    assert run.headline.endswith("; 5 of 11 integrity checks made; 6 do not apply to given embeddings")
     run = lone_terminal.pytest("--fm=demo:stain-invariant", "--fm-cohort=slides")
     assert "do not apply" not in run.output
 

@@ -13,6 +13,9 @@ NEEDED = (
     "criteria/profiles/floor.toml",
     "metrics/published_scores.csv",
     "models/recipes.toml",
+    "report/templates/filter.js",
+    "report/templates/report.css",
+    "report/templates/report.html",
     "suites/test_robustness_index.py",
 )
 

@@ -28,10 +28,14 @@ def verdict(path: Path, *, complete: bool = False) -> tuple[str, int]:
             f"the results file {path} contradicts itself: {contradiction}",
             remedy="do not use it; run the gate again",
         )
-    terms = results.environment.criteria
-    inconclusive = str(terms.profile.get("inconclusive", "fail"))
-    code = exit_code(results.outcome, inconclusive)
-    counts = terms.completeness
+    code = exit_code_of(results)
+    counts = results.environment.criteria.completeness
     if complete and code == 0 and (counts.absent or counts.integrity_left_out):
         return f"{printable(results.summary)} (not complete)", 1
     return printable(results.summary), code
+
+
+def exit_code_of(results: Results) -> int:
+    """With what a run of these results ends, by its own profile."""
+    profile = results.environment.criteria.profile
+    return exit_code(results.outcome, str(profile.get("inconclusive", "fail")))

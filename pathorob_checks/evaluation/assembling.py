@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.verdict import Verdict
@@ -15,6 +16,7 @@ from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.evaluation.terms import Terms
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.document import (
     BaselineFacts,
@@ -25,8 +27,8 @@ from pathorob_checks.results.document import (
     MetricFacts,
     Outcome,
     Run,
-    Terms,
 )
+from pathorob_checks.results.document import Terms as TermsFacts
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.releases import releases_of
 from pathorob_checks.results.results import Results
@@ -86,11 +88,49 @@ def _is_graver(new: Check | IntegrityCheck, old: Check | IntegrityCheck | None) 
     return old is None or _GRAVITY.index(new.verdict) > _GRAVITY.index(old.verdict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What records are held against: the terms and subjects of a run, and where it ran.
+
+    Attributes
+    ----------
+    files : profiles and files that the criteria were read from.
+    left_out : a sentence for everything that the options leave out.
+    settings : a sentence for each setting that did not come from the command.
+    machine : as `facts.machine_facts`.
+    """
+
+    terms: Terms
+    subjects: tuple[Subject, ...]
+    require_complete: bool
+    files: tuple[str, ...]
+    left_out: tuple[str, ...]
+    settings: tuple[str, ...]
+    machine: Mapping[str, Any]
+
+
 def results_of(
     evaluation: Evaluation, records: Records, created: datetime | None = None, *, finished: bool = True
 ) -> Results:
     """The results of what was recorded so far; `finished` says whether anything can still follow."""
-    terms = evaluation.terms
+    terms, criteria = evaluation.terms, evaluation.settings.criteria
+    frame = Frame(
+        terms=terms,
+        subjects=evaluation.subjects.subjects,
+        require_complete=evaluation.require_complete,
+        files=(evaluation.terms.profile.name,)
+        if isinstance(criteria, Profile)
+        else tuple(map(str, criteria)),
+        left_out=evaluation.left_out + (records.collected or Collected()).not_chosen(terms.plan.ids),
+        settings=tuple(evaluation.settings.origins.values()),
+        machine=machine_facts(),
+    )
+    return assembled(frame, records, created or datetime.now(UTC), finished=finished)
+
+
+def assembled(frame: Frame, records: Records, created: datetime, *, finished: bool = True) -> Results:
+    """Everything that follows from the records: completeness, verdicts on the FMs, outcome."""
+    terms = frame.terms
     counts = completeness(
         terms.plan,
         records.collected,
@@ -98,7 +138,7 @@ def results_of(
         records.integrity.values(),
         crashed=records.crashed,
     )
-    checks, integrity = _in_order(evaluation, records), _integrity_in_order(evaluation, records)
+    checks, integrity = _in_order(frame, records), _integrity_in_order(frame, records)
     problems = tuple(dict.fromkeys([*([] if finished else [UNFINISHED]), *records.problems]))
     failures = tuple(dict.fromkeys(records.other_failures))
     planned = Counter((check.fm, check.method) for check in terms.plan.checks.values())
@@ -110,23 +150,20 @@ def results_of(
         integrity=integrity,
         other_failures=failures,
         problems=problems,
-        require_complete=evaluation.require_complete,
+        require_complete=frame.require_complete,
         allowed_by=None if terms.profile.inconclusive == "fail" else terms.profile.name,
     )
     measured = {check.metric for check in checks}
     return Results(
-        created=(created or datetime.now(UTC)).replace(microsecond=0),  # as the file has it
+        created=created.replace(microsecond=0),  # as the file has it
         complete=counts.complete and not problems,
         outcome=summary.outcome,
         summary=summary.sentence,
         environment=Environment(
-            **machine_facts(),
-            criteria=_terms(evaluation, counts),
-            left_out=evaluation.left_out + (records.collected or Collected()).not_chosen(terms.plan.ids),
-            settings=tuple(evaluation.settings.origins.values()),
+            **frame.machine, criteria=_terms(frame, counts), left_out=frame.left_out, settings=frame.settings
         ),
         metrics={name: MetricFacts.of(one) for name, one in metrics().items() if name in measured},
-        runs=tuple(records.runs[one] for one in evaluation.subjects.subjects if one in records.runs),
+        runs=tuple(records.runs[one] for one in frame.subjects if one in records.runs),
         releases=releases,
         checks=tuple(checks),
         integrity=tuple(integrity),
@@ -145,7 +182,7 @@ def unstarted(settings: Settings, problem: str) -> Results:
         summary=f"ERROR: the run did not start: {printable(problem)}",
         environment=Environment(
             **machine_facts(),
-            criteria=Terms(
+            criteria=TermsFacts(
                 name="",
                 files=(criteria.name,) if isinstance(criteria, Profile) else tuple(map(str, criteria)),
                 digest="",
@@ -160,31 +197,31 @@ def unstarted(settings: Settings, problem: str) -> Results:
     )
 
 
-def _terms(evaluation: Evaluation, counts: Completeness) -> Terms:
-    terms, criteria = evaluation.terms, evaluation.settings.criteria
+def _terms(frame: Frame, counts: Completeness) -> TermsFacts:
+    terms = frame.terms
     baseline = terms.baseline
     baseline_facts = None
     if baseline is not None:
         baseline_facts = BaselineFacts(fm=baseline.fm, source=baseline.source, digest=baseline.digest)
-    return Terms(
+    return TermsFacts(
         name=terms.profile.name,
-        files=(terms.profile.name,) if isinstance(criteria, Profile) else tuple(map(str, criteria)),
+        files=frame.files,
         digest=terms.digest,
         profile=terms.profile.content,
         protocol=terms.protocol,
         baseline=baseline_facts,
-        require_complete=evaluation.require_complete,
+        require_complete=frame.require_complete,
         planned=terms.plan.ids,
         plan_digest=terms.plan.digest(terms.digest),
         completeness=counts,
     )
 
 
-def _in_order(evaluation: Evaluation, records: Records) -> list[Check]:
+def _in_order(frame: Frame, records: Records) -> list[Check]:
     """By subject and metric, criteria in the order of the profile."""
-    subjects = {subject: n for n, subject in enumerate(evaluation.subjects.subjects)}
+    subjects = {subject: n for n, subject in enumerate(frame.subjects)}
     by_metric = {name: n for n, name in enumerate(metrics())}
-    planned = {key: n for n, key in enumerate(evaluation.terms.plan.checks)}
+    planned = {key: n for n, key in enumerate(frame.terms.plan.checks)}
 
     def place(check: Check) -> tuple[int, int, int, str]:
         key = key_of(check)
@@ -198,8 +235,8 @@ def _in_order(evaluation: Evaluation, records: Records) -> list[Check]:
     return sorted(records.checks.values(), key=place)
 
 
-def _integrity_in_order(evaluation: Evaluation, records: Records) -> Sequence[IntegrityCheck]:
-    subjects = {subject: n for n, subject in enumerate(evaluation.subjects.subjects)}
+def _integrity_in_order(frame: Frame, records: Records) -> Sequence[IntegrityCheck]:
+    subjects = {subject: n for n, subject in enumerate(frame.subjects)}
     names = list(INTEGRITY_CHECKS)
     return sorted(
         records.integrity.values(),

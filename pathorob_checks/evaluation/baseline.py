@@ -19,16 +19,9 @@ from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, Run, builtin
 from pathorob_checks.results.results import LARGEST, Results
+from pathorob_checks.results.same_cohort import differing_fact
 from pathorob_checks.wording import brief, counted, printable
 
-_PATCHES = (
-    "tables",
-    "patches",
-    "slides",
-    "biological_classes",
-    "in_domain_centers",
-    "out_of_domain_centers",
-)
 _MEASURE_AGAIN = "measure the baseline again with this version and these settings"
 
 
@@ -115,15 +108,12 @@ class Baseline:
         if ours.name not in self.runs:
             return  # nothing of it is compared
         theirs = self.runs[ours.name].cohort
-        # Precomputed embeddings come without the images' revision; then the tables say which patches.
-        without_images = any(one.tables and "@" not in one.source for one in (theirs, ours))
-        for key in _PATCHES if without_images else ("digest", *_PATCHES):
-            if getattr(theirs, key) != getattr(ours, key):
-                raise CriteriaError(
-                    f"the baseline {self.source} was measured on another cohort {ours.name} ({key} "
-                    f"{_short(getattr(theirs, key))}, here {_short(getattr(ours, key))})",
-                    remedy="measure the baseline again on this cohort",
-                )
+        if key := differing_fact(theirs, ours):
+            raise CriteriaError(
+                f"the baseline {self.source} was measured on another cohort {ours.name} ({key} "
+                f"{_short(getattr(theirs, key))}, here {_short(getattr(ours, key))})",
+                remedy="measure the baseline again on this cohort",
+            )
 
     def check_subject(self, cohort: str, key: str, identity: Mapping[str, Any]) -> None:
         """Raise CriteriaError where an FM of the run has the embeddings of the file's FM.

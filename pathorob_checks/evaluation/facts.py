@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
+from pathorob_checks.files import without_home
 from pathorob_checks.results.cohort_design import design_lines
 from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
 from pathorob_checks.version import version
@@ -75,7 +76,7 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
     notes = dict.fromkeys([*prepared.notes, *map(str, loading_notes), *embeddings.notes])
     fm = FMFacts(
         name=resolved.name,
-        spec=inputs.subjects.specs[subject.fm].text,
+        spec=without_home(inputs.subjects.specs[subject.fm].text),
         revision=resolved.revision,
         license=prepared.license,
         commercial=prepared.commercial,
@@ -104,7 +105,7 @@ def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
     centers = cohort.patches.medical_center
     return CohortFacts(
         name=name,
-        source=cohort.source,
+        source=without_home(cohort.source),
         digest=cohort.digest,
         images=cohort.images,
         tables=dict(cohort.tables or {}),

@@ -195,8 +195,6 @@ class Measuring:
         return Measured(measurement=measurement, group=worst.name)
 
     def _mean_of(self, planned: PlannedCheck) -> Measured:
-        from pathorob_checks.metrics.aggregate import mean_over_cohorts
-
         criterion = planned.criterion
         missing = [one.cohort for one in planned.subjects if one not in self._inputs.subjects.subjects]
         if missing:
@@ -206,28 +204,7 @@ class Measuring:
                 remedy=f"add {' '.join(f'--fm-cohort={name}' for name in missing)}",
             )
         parts = {one.cohort: self.value(one, criterion.metric) for one in planned.subjects}
-        mean = mean_over_cohorts(list(parts.values()), confidence=self._terms.profile.confidence)
-        supports = [part.support for part in parts.values() if part.support is not None]
-        cells = (cell for part in parts.values() for cell in part.cells)
-        badness = metric(criterion.metric).badness
-        measurement = Measurement(
-            metric=criterion.metric,
-            value=mean.value,
-            interval=mean.interval,
-            interval_note=mean.note,
-            confidence=mean.confidence,
-            support=min(supports, default=None),  # a mean is no better founded than its poorest part
-            rows=sum(part.rows for part in parts.values()),
-            protocol={name: {"value": part.value, **part.protocol} for name, part in parts.items()},
-            cells=tuple(sorted(cells, key=lambda cell: badness(cell.value))),
-            unstable="; ".join(f"on {name} {part.unstable}" for name, part in parts.items() if part.unstable),
-        )
-        return Measured(
-            measurement=measurement,
-            interval_at=lambda confidence: (
-                mean_over_cohorts(list(parts.values()), confidence=confidence).interval
-            ),
-        )
+        return mean_of(criterion.metric, parts, self._terms.profile.confidence)
 
     def _difference_of(self, planned: PlannedCheck) -> Measured:
         from pathorob_checks.metrics.differences import difference
@@ -269,6 +246,48 @@ class Measuring:
             baseline=compared,
             interval_at=lambda confidence: difference(here, there, confidence=confidence).interval,
         )
+
+
+def mean_of(name: str, parts: Mapping[str, Measurement], confidence: float) -> Measured:
+    """The mean of a metric over cohorts.
+
+    Parameters
+    ----------
+    parts : by cohort, its value.
+
+    Raises
+    ------
+    MetricError : as `mean_over_cohorts`.
+    """
+    from pathorob_checks.metrics.aggregate import mean_over_cohorts
+
+    values = list(parts.values())
+    mean = mean_over_cohorts(values, confidence=confidence)
+    supports = [part.support for part in values if part.support is not None]
+    cells, badness = [cell for part in values for cell in part.cells], metric(name).badness
+    measurement = Measurement(
+        metric=name,
+        value=mean.value,
+        interval=mean.interval,
+        interval_note=mean.note,
+        confidence=mean.confidence,
+        support=min(supports, default=None),  # a mean is no better founded than its poorest part
+        rows=sum(part.rows for part in values),
+        protocol={cohort: {"value": part.value, **part.protocol} for cohort, part in parts.items()},
+        cells=tuple(sorted(cells, key=lambda cell: badness(cell.value))),
+        unstable="; ".join(f"on {cohort} {part.unstable}" for cohort, part in parts.items() if part.unstable),
+    )
+    return Measured(
+        measurement=measurement,
+        interval_at=lambda level: mean_over_cohorts(values, confidence=level).interval,
+    )
+
+
+def mean_drift(drifts: Iterable[float | None]) -> float | None:
+    """How far the precision moves a mean: the mean over its parts; None where unknown of all of them."""
+    known = list(drifts)
+    moved = [drift for drift in known if drift is not None]
+    return sum(moved) / len(known) if moved else None
 
 
 def value_is_missing(definition: Metric, cohort: str) -> MetricError:

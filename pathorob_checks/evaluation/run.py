@@ -15,7 +15,7 @@ from pathorob_checks.evaluation.facts import cohort_facts, run_of
 from pathorob_checks.evaluation.inputs import Inputs
 from pathorob_checks.evaluation.integrity import integrity_check
 from pathorob_checks.evaluation.judging import judged
-from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of
+from pathorob_checks.evaluation.measuring import Measured, Measuring, drawn_of, mean_drift
 from pathorob_checks.evaluation.needs import Unmet, refuse_unmet_needs, unmet_needs
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.plan import Key, PlannedCheck
@@ -178,6 +178,4 @@ class Evaluation:
 
     def _drift(self, subjects: tuple[Subject, ...], metric: str) -> float | None:
         """How far the precision moves the value: of a mean, the mean of its parts; None where unknown."""
-        known = [self.inputs.drift(subject).get(metric) for subject in subjects]
-        drifts = [drift for drift in known if drift is not None]
-        return sum(drifts) / len(known) if drifts else None
+        return mean_drift(self.inputs.drift(subject).get(metric) for subject in subjects)

@@ -31,6 +31,7 @@ class Terms:
     subjects : what the run is about.
     baseline : what the FMs are compared with.
     cohorts_chosen : see `plan_of`.
+    protocol : that of a results file; None reads how the cohorts are read.
 
     Attributes
     ----------
@@ -50,9 +51,9 @@ class Terms:
         baseline: Baseline | None = None,
         *,
         cohorts_chosen: bool = True,
+        protocol: Mapping[str, Any] | None = None,
     ) -> None:
         from pathorob_checks.cohorts.cohort import VIEWS
-        from pathorob_checks.cohorts.designs import view_designs
 
         self.profile, self.baseline = profile, baseline
         self.plan = plan_of(profile, subjects, baseline, cohorts_chosen=cohorts_chosen)
@@ -66,8 +67,7 @@ class Terms:
                     f"the metric {definition.name} reads the view {view!r} of a cohort, which does not exist",
                     remedy=f"let it read one of {', '.join(VIEWS)}",
                 )
-        designs = {name: view_designs(text) for name, text in subjects.cohorts.items()}
-        self.protocol = protocol_of(profile, metrics, designs)
+        self.protocol = dict(protocol) if protocol else protocol_of(profile, metrics, _designs(subjects))
         self.contents: dict[str, str] = {}
         if baseline is not None:
             baseline.check_protocol(self.protocol)
@@ -141,6 +141,12 @@ class Terms:
         """Undo `to_json`: workers never read the criteria files again."""
         content: dict[str, Any] = json.loads(text)
         return Profile.model_validate(content["profile"]), content["contents"], content["digest"]
+
+
+def _designs(subjects: Subjects) -> dict[str, Any]:
+    from pathorob_checks.cohorts.designs import view_designs
+
+    return {name: view_designs(text) for name, text in subjects.cohorts.items()}
 
 
 def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = None) -> Terms:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pathorob_checks.canonical import canonical_json, digest_of
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import EvidenceError
+from pathorob_checks.evidence import keyless
+from pathorob_checks.evidence.envelope import document_of, envelope_of, enveloped, line_of
+from pathorob_checks.evidence.inventory import content_of
 from pathorob_checks.evidence.manifest import ATTESTATION, MANIFEST, Manifest, manifest_bytes, manifest_of
 from pathorob_checks.files import write_atomically
 from pathorob_checks.results.document import Outcome, ResultsDocument
@@ -23,7 +26,6 @@ from pathorob_checks.wording import printable
 if TYPE_CHECKING:
     from pathorob_checks.evidence.signing import Signer
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PROTOCOL = "protocol.json"
 # What was left out on purpose is no pass, and what could not be measured none either.
@@ -42,6 +44,7 @@ _LISTS: Mapping[Verdict, str] = {
     Verdict.ERROR: "failedTests",
 }
 _SHA256 = 64  # hexadecimal digits
+_LARGEST = 10_000_000  # bytes of an attestation
 
 
 def attest(folder: Path, results: ResultsDocument, signer: Signer | None) -> Path:
@@ -61,17 +64,36 @@ def attest(folder: Path, results: ResultsDocument, signer: Signer | None) -> Pat
     ------
     EvidenceError : the manifest cannot be read, the signature cannot be made, or the file not be written.
     """
-    from pathorob_checks.evidence import envelope
-
     content = manifest_bytes(folder)
     statement = statement_of(content, manifest_of(content, folder), results)
-    line = envelope.unsigned(statement) if signer is None else signer.sign(statement)
-    write_attestation(folder, line)
+    envelope = enveloped(statement)
+    _write(folder, line_of(envelope) if signer is None else signer.sign(envelope))
     return folder / ATTESTATION
 
 
-def write_attestation(folder: Path, line: str) -> None:
-    """Write the one line of the file; raises EvidenceError where that is not possible."""
+def add_signature(folder: Path, signer: Signer) -> None:
+    """Sign the attestation that a folder has; other signatures stay.
+
+    Raises
+    ------
+    EvidenceError : it cannot be read or written, or the signature cannot be made beside those that it has.
+    """
+    try:
+        document = document_of(content_of(folder / ATTESTATION, _LARGEST))
+        if keyless.is_bundle(document):
+            raise EvidenceError(
+                f"{folder / ATTESTATION} is signed by sigstore already", remedy="keep it as it is"
+            )
+        envelope = envelope_of(document)
+    except (OSError, ValueError, RecursionError) as error:
+        raise EvidenceError(
+            f"{folder / ATTESTATION} cannot be read ({getattr(error, 'strerror', None) or error})",
+            remedy="run the gate again",
+        ) from None
+    _write(folder, signer.sign(envelope))
+
+
+def _write(folder: Path, line: str) -> None:
     try:
         write_atomically(folder / ATTESTATION, f"{line}\n".encode())
     except OSError as error:

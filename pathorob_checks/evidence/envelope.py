@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.canonical import canonical_json
-from pathorob_checks.evidence.attestation import PAYLOAD_TYPE
+from pathorob_checks.results.json_text import strict_json
+from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
 
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
 
 def enveloped(statement: bytes) -> Envelope:
-    """An envelope without a signature."""
+    """An envelope without a signature; tools that verify signatures refuse it."""
     from securesystemslib.dsse import Envelope
 
     return Envelope(statement, PAYLOAD_TYPE, {})
-
-
-def unsigned(statement: bytes) -> str:
-    """The JSON line of an envelope without a signature; tools that verify signatures refuse it."""
-    return line_of(enveloped(statement))
 
 
 def line_of(envelope: Envelope) -> str:
@@ -49,3 +47,20 @@ def envelope_of(document: Any) -> Envelope:
     except Exception as error:  # securesystemslib raises what comes of odd types
         raise ValueError(f"it is not a DSSE envelope ({type(error).__name__})") from None
     return envelope
+
+
+def document_of(content: bytes) -> Any:
+    """The JSON document that is the one line of an attestation.
+
+    Raises
+    ------
+    ValueError : it has another number of lines, is not JSON, or is not written as this package writes it.
+    RecursionError : it is nested too deeply.
+    """
+    lines = content.count(b"\n")
+    if lines != 1:
+        raise ValueError(f"it has {counted(lines, 'line')}, and an attestation is one line")
+    document = strict_json(content)
+    if f"{canonical_json(document)}\n".encode() != content:
+        raise ValueError("its text is not written as this package writes it")
+    return document

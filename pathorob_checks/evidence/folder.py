@@ -118,7 +118,7 @@ class EvidenceFolder:
         EvidenceError : it is not there or cannot be read.
         """
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            return (self.path / name).read_bytes().decode()  # as it was written, line ends too
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise EvidenceError(

@@ -61,6 +61,8 @@ def entries(folder: Path) -> Iterator[Entry]:
 def _below(folder: Path, prefix: str, depth: int) -> Iterator[Entry]:
     with os.scandir(folder) as scanned:
         found = sorted(scanned, key=lambda entry: entry.name)
+    if prefix and not found:
+        yield Entry(name=prefix, problem="is an empty folder")
     for entry in found:
         name = prefix + entry.name
         status = entry.stat(follow_symlinks=False)

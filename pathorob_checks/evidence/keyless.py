@@ -8,10 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import EvidenceError
-from pathorob_checks.evidence.attestation import PAYLOAD_TYPE
+from pathorob_checks.evidence.envelope import PAYLOAD_TYPE
 from pathorob_checks.wording import brief
 
 if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
     from sigstore.oidc import IdentityToken
 
 LIBRARY = "sigstore>=4.0"
@@ -34,11 +35,16 @@ class SigstoreSigner:
         """Who vouches."""
         return "sigstore"
 
-    def sign(self, statement: bytes) -> str:
+    def sign(self, envelope: Envelope) -> str:
         """The bundle of sigstore as a JSON line: envelope, certificate and entry in the public log.
 
         The account is that of the CI job, or of who is asked in a browser from a terminal.
         """
+        if envelope.signatures:
+            raise EvidenceError(
+                "the attestation is signed by a key already, and sigstore adds no signature to it",
+                remedy="sign with another key",
+            )
         from sigstore import dsse
         from sigstore.models import ClientTrustConfig
         from sigstore.sign import SigningContext
@@ -46,7 +52,7 @@ class SigstoreSigner:
         try:
             trust = ClientTrustConfig.production()
             with SigningContext.from_trust_config(trust).signer(_identity(trust)) as signer:
-                return one_line(signer.sign_dsse(dsse.Statement(statement)).to_json())
+                return one_line(signer.sign_dsse(dsse.Statement(envelope.payload)).to_json())
         except EvidenceError:
             raise
         except Exception as error:  # of many kinds: network, identity, log, certificate
@@ -60,9 +66,7 @@ def _identity(trust: Any) -> IdentityToken:
     if token is not None:
         return IdentityToken(token)
     if sys.stdin is None or not sys.stdin.isatty():
-        raise EvidenceError(
-            "sigstore knows no account of this CI job, and there is no terminal", remedy=_LATER
-        )
+        raise EvidenceError("sigstore finds no account of a CI job, and there is no terminal", remedy=_LATER)
     return Issuer(trust.signing_config.get_oidc_url()).identity_token()
 
 

@@ -27,14 +27,14 @@ _KINDS = "an Ed25519 or ECDSA P-256 key"
 
 
 class Signer(Protocol):
-    """What signs a statement."""
+    """What signs the statement in an envelope."""
 
     @property
     def name(self) -> str:
         """Who signs, for messages; never a part of a private key."""
 
-    def sign(self, statement: bytes) -> str:
-        """The JSON line with the statement and a signature over it.
+    def sign(self, envelope: Envelope) -> str:
+        """The JSON line with the envelope and one more signature.
 
         Raises
         ------
@@ -65,16 +65,11 @@ class KeySigner:
         """The public half."""
         return self._signer.public_key
 
-    def add_to(self, envelope: Envelope) -> None:
-        """Add a signature to those that an envelope has."""
-        envelope.sign(self._signer)
-
-    def sign(self, statement: bytes) -> str:
+    def sign(self, envelope: Envelope) -> str:
         """The envelope as a JSON line."""
-        from pathorob_checks.evidence.envelope import enveloped, line_of
+        from pathorob_checks.evidence.envelope import line_of
 
-        envelope = enveloped(statement)
-        self.add_to(envelope)
+        envelope.sign(self._signer)
         return line_of(envelope)
 
 
@@ -96,8 +91,9 @@ def signer_of(text: str, environment: Mapping[str, str] = os.environ) -> Signer:
         return SigstoreSigner()
     path = expanded(text)
     content = _read(path, "a private key")
+    signer = KeySigner(_of_a_kind(_private_key(path, content, environment), path))
     _warn_if_others_can_read(path)
-    return KeySigner(_of_a_kind(_private_key(path, content, environment), path))
+    return signer
 
 
 def public_key_of(path: Path) -> SSlibKey:
@@ -138,14 +134,14 @@ def _private_key(path: Path, content: bytes, environment: Mapping[str, str]) -> 
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    if b"BEGIN ENCRYPTED SIGSTORE" in content or b"BEGIN ENCRYPTED COSIGN" in content:
+        raise EvidenceError(f"{path} is a key in cosign's own form, and not in PKCS 8", remedy=_MAKE_ONE)
     encrypted = b"ENCRYPTED" in content
     secret = _passphrase(path, environment) if encrypted else None
     try:
         return load_pem_private_key(content, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        if b"BEGIN ENCRYPTED SIGSTORE" in content or b"BEGIN ENCRYPTED COSIGN" in content:
-            problem, remedy = "is a key in cosign's own form", f"use a PEM file in PKCS 8 form: {_MAKE_ONE}"
-        elif encrypted:
+        if encrypted:
             problem, remedy = "does not open with this passphrase", f"correct {PASSPHRASE}"
         elif b"PUBLIC KEY-----" in content:
             problem, remedy = "is a public key, and signing needs the private one", "name the other file"

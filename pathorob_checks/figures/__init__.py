@@ -4,7 +4,7 @@ from pathorob_checks.figures.curves import accuracy_over_correlation, curve, ind
 from pathorob_checks.figures.forest import intervals
 from pathorob_checks.figures.grids import clustering_heatmap, grid, neighbor_shares
 from pathorob_checks.figures.inline import svg_of
-from pathorob_checks.figures.maps import embedding_map
+from pathorob_checks.figures.maps import embedding_map, embeddings_in_plane
 from pathorob_checks.figures.patches import misled_patches
 from pathorob_checks.figures.picture import Picture
 from pathorob_checks.figures.pictures import pictures_of
@@ -17,6 +17,7 @@ __all__ = [
     "clustering_heatmap",
     "curve",
     "embedding_map",
+    "embeddings_in_plane",
     "grid",
     "index_over_k",
     "intervals",

@@ -13,7 +13,18 @@ from matplotlib.figure import Figure
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
 from pathorob_checks.figures.published import Published, published_of
-from pathorob_checks.figures.style import COLORS, INK, LINES, MARKERS, MUTED, SMALL, new_figure, short, styled
+from pathorob_checks.figures.style import (
+    COLORS,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    SMALL,
+    entry,
+    new_figure,
+    short,
+    styled,
+)
 from pathorob_checks.metrics.pictured import Curve
 from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
 from pathorob_checks.wording import quoted
@@ -251,7 +262,7 @@ def _draw(axes: Axes, shown: Curve, place: int) -> None:
         "color": COLORS[place % len(COLORS)],
         "linestyle": LINES[place % len(LINES)],
     }
-    name = short(shown.name, 44)
+    name = entry(shown.name)
     if shown.low and shown.high:
         low, high = _drawn(shown.low), _drawn(shown.high)
         axes.fill_between(shown.x, low, high, color=look["color"], alpha=0.16, linewidth=0, label="_band")
@@ -270,7 +281,7 @@ def _levels(axes: Axes, curves: Sequence[Curve]) -> None:
     for level, name in dict.fromkeys((one.level, one.level_name) for one in curves):
         if level is not None:
             text = f"{level:.3g}: {name}" if name else f"{level:.3g}"
-            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":", label=short(text, 44))
+            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":", label=entry(text))
 
 
 def _mark(axes: Axes, check: Check, shown: Curve, at: float) -> None:

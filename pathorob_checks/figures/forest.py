@@ -28,7 +28,7 @@ from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
 
-MOST = 40  # criteria in one figure
+MOST = 30  # criteria in one figure
 _ROW, _PANEL, _FOOT = 0.36, 0.62, 0.75  # inches
 _FM, _COHORT = 22, 14  # letters of names
 _ZOOM = 0.4  # of the scale: where the values span less, the axis shows a part of it
@@ -89,7 +89,7 @@ def intervals(
         Of a run.
     fm, cohort, metric : str, optional
         Only criteria of this FM, cohort or metric.
-    most : int, default 40
+    most : int, default 30
         Criteria to draw; what is left out is said below the figure.
 
     Returns
@@ -131,7 +131,7 @@ def intervals(
             Patch(color=MUTED, alpha=_SHADE, linewidth=0, label="meets the bound"),
         ],
         loc="outside lower center",
-        ncols=4,
+        ncols=5,
         title=_left_out(every, most),
     )
     return figure
@@ -173,7 +173,7 @@ def _draw(axes: Axes, panel: Panel, fms: dict[str, str]) -> None:
     for name in ("left", "right"):
         axes.spines[name].set_visible(False)
         verdicts.spines[name].set_visible(False)
-    axes.set_xlabel(_scale(panel))
+    axes.set_xlabel(_scale(panel, (low, high)))
 
 
 def _criterion(check: Check) -> str:
@@ -224,11 +224,12 @@ def _limits(panel: Panel) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _scale(panel: Panel) -> str:
+def _scale(panel: Panel, limits: tuple[float, float]) -> str:
     if panel.facts is None:
         return ""
     better = "higher" if panel.facts.higher_is_better else "lower"
     if panel.is_change:
         return f"change of the value (0: as the baseline; {better} is more robust)"
     low, neutral, high = panel.facts.lowest, panel.facts.neutral, panel.facts.highest
-    return f"scale {low:g} to {high:g}; dotted: neutral {neutral:g}; {better} is more robust"
+    part = "" if limits[0] <= low and high <= limits[1] else "part of the "
+    return f"{part}scale {low:g} to {high:g}; dotted: neutral {neutral:g}; {better} is more robust"

@@ -24,6 +24,7 @@ from pathorob_checks.figures.style import (
     MUTED,
     SMALL,
     WIDTH,
+    entry,
     new_figure,
     short,
     styled,
@@ -43,6 +44,7 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 0.42, 0.16  # inches: smaller cells and rows have 
 _TALLEST = 11.0  # inches
 _LETTER = 0.072  # inches
 _LEAST_TEXT = 0.11  # share of a bar that is wide enough for its percentage
+_LABEL_SPACE = 0.13  # inches from label to label
 _DRAWN_CELLS = 200  # more are pixels, which take less room in an SVG
 _WRITTEN_BARS = 24  # bars; where there are more, the table has the percentages
 _SUM = 1e-3
@@ -224,7 +226,7 @@ def _bars(shown: ShownGrid) -> Figure:
         color = FILLS[place % len(FILLS)]
         axes.barh(
             rows, values[:, place], left=left, height=0.8, color=color, edgecolor=BLACK, linewidth=0.5,
-            hatch=HATCHES[place % len(HATCHES)], label=short(column, 44),
+            hatch=HATCHES[place % len(HATCHES)], label=entry(column),
         )  # fmt: skip
         for row in rows[values[:, place] >= _LEAST_TEXT] if len(rows) <= _WRITTEN_BARS else ():
             axes.text(
@@ -301,12 +303,12 @@ def _labels(names: Sequence[str]) -> list[str]:
         parts = name.split(_JOINT)
         return _JOINT.join(short(part, _LABEL // len(parts)) for part in parts)
 
-    return list(told_apart({name: cut(name) for name in names}).values())
+    return told_apart([cut(name) for name in names])
 
 
 def _step(labels: int, room: float) -> int:
     """How many labels to go on to the next one that is shown, so that none overlap in so many inches."""
-    return max(1, math.ceil(labels * _LEAST_HEIGHT / room))
+    return max(1, math.ceil(labels * _LABEL_SPACE / room))
 
 
 def _scale(grid: Grid) -> tuple[Normalize, str]:

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
-from pathorob_checks.figures.style import COLORS, MARKERS, MUTED, distinct, new_figure, short, styled
+from pathorob_checks.figures.style import COLORS, MARKERS, MUTED, distinct, entry, new_figure, short, styled
 from pathorob_checks.results.document import EmbeddingMap, ResultsDocument
-from pathorob_checks.wording import counted, rounded_percent
+from pathorob_checks.wording import counted, hint, rounded_percent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HEIGHT, _LEGEND_ROW = 3.5, 0.17  # inches
-Places = tuple[np.ndarray, np.ndarray]
 MOST = 12  # groups with a shape of their own
+_FEWEST = 3  # patches that a plane can show
+_SEED = 1337
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """Patches in a plane.
+
+    Attributes
+    ----------
+    places : (2, N) of each patch.
+    classes, centers : the number of each patch's class and center, and the names.
+    axes : what the two axes are.
+    title : whose patches they are.
+    """
+
+    places: npt.NDArray[np.float64]
+    classes: tuple[npt.NDArray[np.int64], tuple[str, ...]]
+    centers: tuple[npt.NDArray[np.int64], tuple[str, ...]]
+    axes: tuple[str, str]
+    title: str
 
 
 def embedding_map(results: ResultsDocument, *, fm: str | None = None, cohort: str | None = None) -> Figure:
@@ -53,30 +80,164 @@ def embedding_map(results: ResultsDocument, *, fm: str | None = None, cohort: st
     return draw_map(run.map, f"{fm_of(run)} on {run.cohort.name}")
 
 
-@styled
+def embeddings_in_plane(
+    embeddings: npt.ArrayLike,
+    patches: pd.DataFrame,
+    *,
+    projection: Literal["pca", "umap"] = "pca",
+    title: str = "embeddings",
+    seed: int = _SEED,
+) -> Figure:
+    """Draw embeddings that you have in a plane, by biological class and by medical center.
+
+    Parameters
+    ----------
+    embeddings : (N, D) array of float
+        A row for each patch; L2-normalised before they are projected.
+    patches : pandas.DataFrame
+        Row i describes embedding i; with the columns `biological_class` and `medical_center`.
+    projection : {'pca', 'umap'}, default 'pca'
+        The first two principal components, or UMAP [1]_ with the cosine distance, which needs the package
+        umap-learn and shows neighborhoods, not distances.
+    title : str, default 'embeddings'
+        Whose embeddings they are.
+    seed : int, default 1337
+        Of the projection.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same patches twice: left by class, right by center.
+
+    Raises
+    ------
+    FigureError
+        The embeddings are no finite matrix with a row other than 0 for each of three patches or more, the
+        table lacks a class or a center, or umap-learn is not installed.
+
+    References
+    ----------
+    .. [1] McInnes, Healy, Melville. UMAP: Uniform Manifold Approximation and Projection. arXiv:1802.03426.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathorob_checks.figures import embeddings_in_plane
+    >>> patches = pd.DataFrame({"biological_class": ["tumor", "normal"] * 9, "medical_center": "Bonn"})
+    >>> embeddings = np.random.default_rng(0).normal(size=(18, 4))
+    >>> figure = embeddings_in_plane(embeddings, patches, title="virchow2")
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['by biological class', 'by medical center']
+    """
+    matrix = _normalised(embeddings, len(patches))
+    if projection not in _PROJECTIONS:
+        raise FigureError(
+            f"there is no projection {projection!r}", remedy=hint(projection, _PROJECTIONS, "use {known}")
+        )
+    classes, centers = (_groups(patches, name) for name in ("biological_class", "medical_center"))
+    places, axes = _PROJECTIONS[projection](matrix, seed)
+    title = f"{short(title, 60)}, {counted(len(matrix), 'patch', 'patches')}"
+    return draw_plane(Plane(places=places.T, classes=classes, centers=centers, axes=axes, title=title))
+
+
+def _normalised(embeddings: npt.ArrayLike, rows: int) -> npt.NDArray[np.float64]:
+    """The embeddings of so many patches with the norm 1."""
+    matrix = np.asarray(embeddings, dtype=np.float64)
+    if matrix.ndim != 2 or len(matrix) != rows or rows < _FEWEST:
+        raise FigureError(
+            f"embeddings of the shape {matrix.shape} do not fit {counted(rows, 'row')} of a table",
+            remedy=f"give a matrix with a row for each patch, of {_FEWEST} patches at least",
+        )
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise FigureError(
+            "embeddings that are not finite or are all 0 have no place in a plane",
+            remedy="leave these patches out",
+        )
+    normalised: npt.NDArray[np.float64] = matrix / norms
+    return normalised
+
+
+def _groups(patches: pd.DataFrame, column: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Each patch's group as a number, and the names of the groups."""
+    if column not in patches or patches[column].isna().any():
+        problem = "has no column" if column not in patches else "has patches without a value in"
+        raise FigureError(
+            f"the table {problem} {column}", remedy="give the class and the center of every patch"
+        )
+    groups = patches[column].astype("category").cat
+    return np.asarray(groups.codes, dtype=np.int64), tuple(map(str, groups.categories))
+
+
+def _principal(matrix: npt.NDArray[np.float64], seed: int) -> tuple[npt.NDArray[np.float64], tuple[str, str]]:
+    from sklearn.decomposition import PCA
+
+    components = PCA(n_components=2, svd_solver="randomized", random_state=seed)
+    places = components.fit_transform(matrix)
+    return places, _components(*np.nan_to_num(components.explained_variance_ratio_).tolist())
+
+
+def _neighbors(matrix: npt.NDArray[np.float64], seed: int) -> tuple[npt.NDArray[np.float64], tuple[str, str]]:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise FigureError(
+            "a projection by UMAP needs the package umap-learn, which is not installed",
+            remedy="install it: pip install umap-learn",
+        ) from None
+    places = UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(matrix)
+    return np.asarray(places, dtype=np.float64), ("UMAP 1", "UMAP 2")
+
+
+_PROJECTIONS = {"pca": _principal, "umap": _neighbors}
+
+
+def _components(first: float, second: float) -> tuple[str, str]:
+    """Names of the axes with the share of the variance that each explains."""
+    shares = rounded_percent(first), rounded_percent(second)
+    return f"component 1 ({shares[0]} of the variance)", f"component 2 ({shares[1]} of the variance)"
+
+
 def draw_map(shown: EmbeddingMap, subject: str) -> Figure:
-    """The figure of a map."""
-    sides = (
-        ("biological class", shown.biological_class, shown.classes, 0),
-        ("medical center", shown.medical_center, shown.centers, 3),  # no class looks like a center
-    )
-    entries = max(min(len(names), MOST + 1) for _, _, names, _ in sides)
-    figure = new_figure(_HEIGHT + entries * _LEGEND_ROW)
-    places = np.array(shown.x), np.array(shown.y)
-    panels: Sequence[Axes] = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, (title, groups, names, first) in zip(panels, sides, strict=True):
-        _draw(axes, places, np.array(groups), names, first)
-        axes.set_title(f"by {title}")
-        axes.set_xlabel(f"component 1 ({rounded_percent(shown.explained[0])} of the variance)")
-    panels[0].set_ylabel(f"component 2 ({rounded_percent(shown.explained[1])} of the variance)")
+    """The figure of a map that results have."""
     drawn = len(shown.x)
     sample = f"{drawn:,} of " if drawn < shown.patches else ""
-    title = f"{short(subject, 60)}, {sample}{counted(shown.patches, 'patch', 'patches')}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
+    return draw_plane(
+        Plane(
+            places=np.array([shown.x, shown.y], dtype=np.float64),
+            classes=(np.array(shown.biological_class, dtype=np.int64), shown.classes),
+            centers=(np.array(shown.medical_center, dtype=np.int64), shown.centers),
+            axes=_components(*shown.explained),
+            title=f"{short(subject, 60)}, {sample}{counted(shown.patches, 'patch', 'patches')}",
+        )
+    )
+
+
+@styled
+def draw_plane(shown: Plane) -> Figure:
+    """The figure of patches in a plane."""
+    # The second side begins with other colors and shapes: no class looks like a center.
+    sides = (("by biological class", shown.classes, 0), ("by medical center", shown.centers, 3))
+    entries = max(min(len(names), MOST + 1) for _, (_, names), _ in sides)
+    figure = new_figure(_HEIGHT + entries * _LEGEND_ROW)
+    panels: Sequence[Axes] = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, (title, (groups, names), first) in zip(panels, sides, strict=True):
+        _draw(axes, shown.places, groups, names, first)
+        axes.set_title(title)
+        axes.set_xlabel(shown.axes[0])
+    panels[0].set_ylabel(shown.axes[1])
+    figure.suptitle(shown.title, x=0.01, ha="left", fontsize=9, fontweight="bold")
     return figure
 
 
-def _draw(axes: Axes, places: Places, groups: np.ndarray, names: Sequence[str], first: int) -> None:
+def _draw(
+    axes: Axes,
+    places: npt.NDArray[np.float64],
+    groups: npt.NDArray[np.int64],
+    names: Sequence[str],
+    first: int,
+) -> None:
     """Draw one side; its colors and shapes begin with the number `first`."""
     sizes = np.bincount(groups, minlength=len(names))
     own = sorted(np.argsort(-sizes, kind="stable")[: MOST if len(names) > MOST else len(names)].tolist())
@@ -97,9 +258,9 @@ def _draw(axes: Axes, places: Places, groups: np.ndarray, names: Sequence[str], 
             chosen = mask & (ranks % 4 == part)
             axes.scatter(
                 places[0][chosen], places[1][chosen], s=size, c=color, marker=marker, linewidths=0,
-                alpha=0.75, rasterized=True, label="_" + name, zorder=1 + part,
+                alpha=0.85, rasterized=True, label="_" + name, zorder=1 + part,
             )  # fmt: skip
-        label = f"{name} ({int(mask.sum()):,})"
+        label = entry(f"{name} ({int(mask.sum()):,})")
         handles.append(
             Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5, label=label)
         )

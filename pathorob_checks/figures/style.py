@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ParamSpec
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.figures.shown import ShownFigure
 from pathorob_checks.wording import printable
 
 WIDTH = 6.67  # inches: 640 pixels of a page at 96 per inch
@@ -61,7 +63,6 @@ STYLE: Mapping[str, object] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 9.0,
     "axes.titleweight": "bold",
-    "axes.unicode_minus": False,  # as in tables and sentences
     "figure.dpi": DPI,
     "figure.facecolor": "white",
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same figure everywhere
@@ -108,7 +109,7 @@ def styled(function: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figur
 
 def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
     """An empty figure of the width of all figures, `height` inches high."""
-    return Figure(figsize=(WIDTH, height), layout=layout)  # type: ignore[arg-type]
+    return ShownFigure(figsize=(WIDTH, height), layout=layout)  # type: ignore[arg-type]
 
 
 def short(text: str, most: int = 32) -> str:
@@ -124,22 +125,34 @@ def short(text: str, most: int = 32) -> str:
     return f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
 
 
+def entry(text: str, most: int = 44) -> str:
+    """`text` as an entry of a legend; matplotlib leaves out those that are empty or begin with `_`."""
+    name = short(text, most)
+    return f" {name}" if not name or name.startswith("_") else name
+
+
 def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
     """Each name as `short` shows it; those that would look alike get a number.
 
     >>> list(distinct(["a" * 9 + "1" + "b" * 9, "a" * 9 + "2" + "b" * 9], most=11).values())
     ['aaaaa…bbbbb (1)', 'aaaaa…bbbbb (2)']
     """
-    return told_apart({name: short(name, most) for name in names})
+    names = tuple(dict.fromkeys(names))
+    return dict(zip(names, told_apart([short(name, most) for name in names]), strict=True))
 
 
-def told_apart(shown: Mapping[str, str]) -> dict[str, str]:
-    """What is shown for each name; where several look alike, with a number each."""
-    shown = dict(shown)
-    alike: dict[str, list[str]] = {}
-    for name, text in shown.items():
-        alike.setdefault(text, []).append(name)
-    for text, same in alike.items():
-        if len(same) > 1:
-            shown |= {name: f"{text} ({number})" for number, name in enumerate(same, 1)}
-    return shown
+def told_apart(shown: Sequence[str]) -> list[str]:
+    """These texts; those that are alike with a number.
+
+    >>> told_apart(["a", "b", "a"])
+    ['a (1)', 'b', 'a (2)']
+    """
+    texts, taken = list(shown), set(shown)
+    for text, times in Counter(shown).items():
+        number = 0
+        for place in [place for place, one in enumerate(shown) if one == text and times > 1]:
+            while texts[place] in taken:
+                number += 1
+                texts[place] = f"{text} ({number})"
+            taken.add(texts[place])
+    return texts

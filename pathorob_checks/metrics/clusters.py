@@ -43,6 +43,7 @@ from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval,
 from pathorob_checks.metrics.needs import clustering_needs, refuse_no_combination
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import counted
 
@@ -124,6 +125,11 @@ class ClusteringScore:
     slides: tuple[SlideValue, ...]
     groups: Mapping[str, tuple[GroupValue, ...]]
     resampling: Resampling | None
+
+    def __repr__(self) -> str:
+        combinations = counted(len(self.combinations), "combination")
+        rests_on = f"{combinations}, {counted(self.trials, 'trial')}, {patches_text(self.rows)}"
+        return short_text("ClusteringScore", value_text(self.value, self.interval, self.confidence), rests_on)
 
     def measurements(self) -> dict[str, Measurement]:
         """Return the measurement by the metric's name, as every result has it.

@@ -13,7 +13,8 @@ from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.wording import percent, rounded_percent
+from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
+from pathorob_checks.wording import counted, percent, rounded_percent
 
 Float64 = npt.NDArray[np.float64]
 
@@ -116,6 +117,14 @@ class PerformanceDrop:
     training_slides: int
     classes: int
     rows: int
+
+    def __repr__(self) -> str:
+        drops = f"in-domain {value_text(self.id_drop, self.id_interval, self.confidence)}"
+        if self.ood_drop is not None:
+            drops += f", out-of-domain {value_text(self.ood_drop, self.ood_interval, self.confidence)}"
+        splits, repetitions = self.id_accuracies.shape
+        rests_on = f"{counted(splits, 'training split')}, {counted(repetitions, 'repetition')}"
+        return short_text("PerformanceDrop", drops, f"{rests_on}, {patches_text(self.rows)}")
 
     def measurements(self) -> dict[str, Measurement]:
         """Return the in-domain and, where measured, the out-of-domain drop by metric name.

@@ -9,6 +9,8 @@ from typing import Any
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
+from pathorob_checks.wording import rounded_percent
 
 Interval = tuple[float, float]
 
@@ -185,6 +187,12 @@ class Measurement:
     curves: tuple[Curve, ...] = ()
     grids: tuple[Grid, ...] = ()
     nearest: tuple[NearestPatches, ...] = ()
+
+    def __repr__(self) -> str:
+        support = "" if self.support is None else f"support {rounded_percent(self.support)}, "
+        rests_on = f"{support}{patches_text(self.rows)}"
+        value = value_text(self.value, self.interval, self.confidence)
+        return short_text(f"Measurement of {self.metric}", value, rests_on)
 
 
 def measurements_of(result: Any) -> Mapping[str, Measurement]:

@@ -29,6 +29,7 @@ from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, lists_of
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.metrics.slide_effects import spare_ranks
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
@@ -186,6 +187,10 @@ class RobustnessIndex:
     resampling: Resampling | None
     by_cell: Grid
     nearest: tuple[NearestPatches, ...]
+
+    def __repr__(self) -> str:
+        rests_on = f"k = {self.k}, support {rounded_percent(self.support)}, {patches_text(self.rows)}"
+        return short_text("RobustnessIndex", value_text(self.value, self.interval, self.confidence), rests_on)
 
     def measurements(self) -> dict[str, Measurement]:
         """Return the measurement by the metric's name, as every result has it.

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathorob_checks.metrics.short_text import short_text
+from pathorob_checks.wording import counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -54,6 +57,9 @@ class Curve:
     marked: float | None = None
     level: float | None = None
     level_name: str = ""
+
+    def __repr__(self) -> str:
+        return short_text("Curve", f"{self.name} over {self.over}, {counted(len(self.x), 'value')}")
 
     def at(self, x: float) -> float | None:
         """Return the quantity at a setting.
@@ -123,6 +129,10 @@ class Grid:
     highest: float = 1.0
     neutral: float | None = None
     is_share: bool = False
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.rows), 'row')} x {counted(len(self.columns), 'column')}"
+        return short_text("Grid", f"{self.name}, {size}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pathorob_checks.metrics.short_text import short_text
+from pathorob_checks.wording import counted
+
 Scale = Literal["logit", "bounded", "identity"]
 Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -110,6 +113,13 @@ class Resampling(BaseModel):
         if self.jumps_between is not None and self.jumps_between[0] > self.jumps_between[1]:
             raise ValueError("the ends of jumps_between must be in order")
         return self
+
+    def __repr__(self) -> str:
+        effects = f"effects of {counted(len(self.units), 'unit')} ({self.drawn})"
+        return short_text(f"Resampling of {self.metric}", f"{self.value:.3f}", effects)
+
+    def __str__(self) -> str:
+        return repr(self)
 
     @property
     def noun(self) -> str:

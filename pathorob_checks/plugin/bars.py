@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from pathorob_checks.sizes import written_size
-from pathorob_checks.wording import counted, printable, rounded_percent
+from pathorob_checks.wording import counted, ends, printable, rounded_percent
 
 BAR_AFTER_S = 2.0  # what is over sooner needs no bar
 LINE_EVERY_S = 60.0
 _BETWEEN_WAITS_S = 30.0
+_BESIDE_NAME = 50  # columns that tqdm needs for `: 24%|##| 12,000/50,000 [03:00<10:00, 66.67it/s]`
+_LEAST_NAME = 15
 
 
 class Bars:
@@ -82,6 +84,14 @@ def _bar(config: pytest.Config) -> Any:
 
         def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
             super().set_description(printable(desc or ""), refresh)
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            """What is shown; a long name is cut, because tqdm cuts the time at the other end of the line."""
+            state = dict(super().format_dict)
+            if on_terminal and state["ncols"]:
+                state["prefix"] = ends(state["prefix"], max(state["ncols"] - _BESIDE_NAME, _LEAST_NAME))
+            return state
 
         def display(self, msg: str | None = None, pos: int | None = None) -> Any:
             if not on_terminal:

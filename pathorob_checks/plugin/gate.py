@@ -26,20 +26,22 @@ from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
-from pathorob_checks.plugin import properties
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
+from pathorob_checks.results import properties
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
 from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH
 
 if TYPE_CHECKING:
+    from pathorob_checks.criteria.profile import Inconclusive
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.plugin.bars import Bars
     from pathorob_checks.plugin.evidence import RunEvidence
+    from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.worker import Worker
     from pathorob_checks.results.results import Results
@@ -61,6 +63,7 @@ class Gate:
     ----------
     settings : the options.
     reports : the files to write.
+    keeping : the history that the run is kept in.
     handed_over : what `hand_over` gave, in a worker; None on the controller.
     width : gives the columns of the terminal; a worker has the controller's.
 
@@ -74,6 +77,7 @@ class Gate:
         self,
         settings: Settings,
         reports: ReportFiles,
+        keeping: Keeping,
         bars: Bars,
         worker: Worker,
         handed_over: str | None = None,
@@ -81,7 +85,7 @@ class Gate:
     ) -> None:
         content = json.loads(handed_over) if handed_over else {}
         self.worker = worker
-        self.reports = reports
+        self.reports, self.keeping = reports, keeping
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
@@ -250,6 +254,7 @@ class Gate:
             known += [problem for problem in problems if problem not in known]
             self.final = results_of(self.evaluation, self.records)
             self._save(self.final)  # no file that can be written may tell of a pass
+        self.keeping.keep(self.final)
         return self.final
 
     def seal(self) -> str | None:
@@ -307,13 +312,20 @@ def all_passed(messages: Iterable[str]) -> bool:
     return all(record is not None and record.verdict is Verdict.PASS for record in records)
 
 
-def properties_of(messages: Iterable[str]) -> list[properties.Property]:
-    """What a reader of a JUnit file is told of a test's records."""
-    made = [Message.model_validate_json(text) for text in messages]
-    return [
-        *(one for message in made if message.check for one in properties.of_check(message.check)),
-        *(one for message in made if message.integrity for one in properties.of_integrity(message.integrity)),
-    ]
+def properties_of(messages: Iterable[str], inconclusive: Inconclusive) -> list[properties.Property]:
+    """What a reader of a JUnit file is told of a test's records.
+
+    Parameters
+    ----------
+    inconclusive : what such a verdict does, by the profile.
+    """
+    told: list[properties.Property] = []
+    for message in map(Message.model_validate_json, messages):
+        if message.check is not None:
+            told += properties.of_check(message.check, allows_inconclusive=inconclusive != "fail")
+        if message.integrity is not None:
+            told += properties.of_integrity(message.integrity)
+    return told
 
 
 @contextmanager

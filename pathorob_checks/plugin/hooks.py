@@ -14,11 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, properties, selection
+from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
-from pathorob_checks.plugin.values import evidence_options, is_requested, report_paths, settings
+from pathorob_checks.plugin.values import (
+    evidence_options,
+    history_path,
+    is_requested,
+    report_paths,
+    settings,
+)
 from pathorob_checks.plugin.worker import Worker, scheduler
 
 if TYPE_CHECKING:
@@ -50,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         if is_requested(config) and not _is_worker(config):
+            selection.refuse_swallowed_paths(config)
             selection.refuse_misread_values(config)
             selection.refuse_changed_values(config)
             selection.refuse_empty_values(config)
@@ -62,20 +69,21 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     worker = Worker(config)  # first: it limits threads, which numpy and torch read when they are imported
     from pathorob_checks.plugin.gate import Gate, as_usage_error
+    from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.reporting import Reporting
     from pathorob_checks.plugin.width import width
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
-    paths = report_paths(config)
+    paths, keeping = report_paths(config), Keeping(history_path(config))
     wanted = None if _is_worker(config) else evidence_options(config)
     if ending.shows_only(config):
         wanted = None  # a run without tests leaves no evidence
-    chosen = replace(chosen, images="html" in paths or wanted is not None)
+    chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
-        gate = Gate(chosen, reports, shown, worker, handed_over, width)
+        gate = Gate(chosen, reports, keeping, shown, worker, handed_over, width)
         gate.note(selection.arrange(config))
         if wanted is not None:
             from pathorob_checks.plugin.evidence import RunEvidence
@@ -173,7 +181,7 @@ def pytest_runtest_makereport(
         setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
     if messages:
         setattr(report, REPORT_ATTRIBUTE, messages)
-        told = properties_of(messages)
+        told = properties_of(messages, gate.evaluation.terms.profile.inconclusive)
         item.user_properties += told  # for the reports that follow
         report.user_properties += told
     return report
@@ -249,6 +257,8 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results file; what was lost or not measured does not end with 0."""
+        from pathorob_checks.plugin import properties
+
         if ending.shows_only(session.config):
             return
         properties.add_to_suite(session.config, self.gate.finish())

@@ -98,6 +98,20 @@ def _key_file(value: str) -> str | None:
     return None if value == "sigstore" else value
 
 
+def _history_file(value: str) -> str | None:
+    """The value, unless it is a word for the default file or for none."""
+    from pathorob_checks.history.place import named_file
+
+    return named_file(value)
+
+
+def _history(text: str) -> Path | None:
+    """The file that runs are kept in."""
+    from pathorob_checks.history.place import chosen_file
+
+    return chosen_file(text)
+
+
 def _results_file(value: str) -> str | None:
     """The value where it names a file."""
     return value if value.endswith(".json") else None
@@ -119,6 +133,8 @@ class Option:
     setting: str | None = None  # its name in `Settings`, where that is not the flag's
     is_report: bool = False  # names a file that a report is written to
     is_evidence: bool = False  # is about the evidence folder
+    is_history: bool = False  # names the file that runs are kept in
+    bare: str | None = None  # what it means without a value; one with a value then needs `=`
     path_in: Callable[[str], str | None] = _no_path  # the part of a value that is a path, if it has one
 
     def beside(self, folder: Path, value: Any) -> Any:
@@ -138,7 +154,7 @@ class Option:
     @property
     def is_setting(self) -> bool:
         """Whether it is a part of `Settings`: of what is measured and how, not of what is made of it."""
-        return not (self.is_report or self.is_evidence)
+        return not (self.is_report or self.is_evidence or self.is_history)
 
     @property
     def name(self) -> str:
@@ -352,6 +368,15 @@ OPTIONS = (
         "the patches that a metric misses",
     ),
     Option(
+        flag="--fm-html-images",
+        setting="images",
+        metavar="true|false",
+        parse=yes_or_no,
+        default=True,
+        decides=False,
+        help="whether the HTML report has small images of patches (default: true); no other file has any",
+    ),
+    Option(
         flag="--fm-markdown",
         is_report=True,
         path_in=_whole,
@@ -389,6 +414,18 @@ OPTIONS = (
         help="sign the evidence with this private key (Ed25519 or ECDSA P-256), or by sigstore (default: "
         "it is not signed)",
     ),
+    Option(
+        flag="--fm-history",
+        is_history=True,
+        decides=False,
+        bare="default",
+        parse=_history,
+        path_in=_history_file,
+        metavar="FILE",
+        environment="PATHOROB_CHECKS_HISTORY",
+        help="keep the run in this SQLite file, of which 'pathorob-checks history' shows the trend; without "
+        "=FILE in the user's data folder (default: runs are not kept)",
+    ),
 )
 
 
@@ -399,6 +436,7 @@ def add_options(parser: pytest.Parser) -> None:
         how: dict[str, Any] = {
             "action": "append" if option.repeatable else "store",
             "metavar": option.metavar,
+            **({"nargs": "?", "const": option.bare} if option.bare is not None else {}),
         }
         group.addoption(
             option.flag,
@@ -414,7 +452,7 @@ def _ini_type(option: Option) -> Any:
     """What pytest accepts in a configuration file, whose TOML form knows true, numbers and lists."""
     if option.repeatable:
         return "linelist"
-    if option.switch:
+    if option.parse is yes_or_no:
         return "bool"
     # pytest knows numbers in configuration files since 8.4; before, all of them are text.
     is_number = option.parse is batch_size and pytest.version_tuple >= (8, 4)

@@ -112,3 +112,7 @@ class Reporting:
             yield wrapped(problem, width=columns, indent="  "), {"red": True}
         for noun, path in self._gate.reports:
             yield printable(f"{noun}: {path}"), {}
+        if self._gate.keeping.is_kept:
+            yield printable(self._gate.keeping.told), {}
+        elif self._gate.keeping.told:
+            yield wrapped(self._gate.keeping.told, width=columns, indent="  "), {"red": True}

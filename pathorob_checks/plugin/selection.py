@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -149,6 +150,25 @@ def refuse_misread_values(config: pytest.Config) -> None:
             )
 
 
+def refuse_swallowed_paths(config: pytest.Config) -> None:
+    """Refuse `--fm-history tests/`: an option that needs no value would take the path for its own.
+
+    Raises
+    ------
+    pytest.UsageError : such an option is followed by a blank and a word.
+    """
+    bare = {option.flag for option in OPTIONS if option.bare is not None}
+    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    given = [*config.getini("addopts"), *variable, *map(str, config.invocation_params.args)]
+    words = list(_with_files(given))
+    for flag, word in pairwise(words[: words.index("--")] if "--" in words else words):
+        if flag in bare and not word.startswith("-"):
+            raise pytest.UsageError(
+                f"{flag} {word}: it is not clear what {shortened(word)} is; write {flag}={word} for a file, "
+                f"or name tests before {flag}."
+            )
+
+
 def refuse_changed_values(config: pytest.Config) -> None:
     """Refuse options that a `conftest.py` or a plugin changed after the command line was read.
 
@@ -197,7 +217,7 @@ def refuse_empty_values(config: pytest.Config) -> None:
 
 def _pairs(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Options of this plugin and the values that follow them after a blank."""
-    takes_value = {option.flag for option in OPTIONS if not option.switch}
+    takes_value = {option.flag for option in OPTIONS if not option.switch and option.bare is None}
     rest = _with_files(arguments)
     for argument in rest:
         if argument in takes_value:

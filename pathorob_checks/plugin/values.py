@@ -101,6 +101,13 @@ def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
     )
 
 
+def history_path(config: pytest.Config) -> Path | None:
+    """The file that the run is kept in; None where nobody asked for that."""
+    [option] = [one for one in OPTIONS if one.is_history]
+    path: Path | None = _value(config, option)[0]
+    return path
+
+
 def _written(value: object) -> str:
     """A value as on a command line, without what may be a secret."""
     parts = value if isinstance(value, tuple) else (value,)

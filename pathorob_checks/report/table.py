@@ -14,7 +14,7 @@ from pathorob_checks.results.document import Check
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text
-from pathorob_checks.wording import percent, printable
+from pathorob_checks.wording import ends, percent, printable
 
 Paint = Callable[[str, Verdict], str]  # gives a text the look of a verdict
 
@@ -145,17 +145,11 @@ def _with_cut_names(form: _Form, names: Mapping[str, str], width: int) -> tuple[
     room = width - (form.width - form.widths[0])
     if room < _LEAST_CUT:
         return None
-    cut = {fm: name if len(name) <= room else _ends(name, room) for fm, name in names.items()}
+    cut = {fm: ends(name, room) for fm, name in names.items()}
     if len(set(cut.values())) < len(cut):
         return None
     shown = {names[fm]: name for fm, name in cut.items()}
     return _Form(form.headers, [replace(row, fm=shown[row.fm]) for row in form.rows]), cut
-
-
-def _ends(name: str, width: int) -> str:
-    """Both ends tell models apart: the organisation in front, the variant or revision behind."""
-    before = (width - 3) // 3
-    return f"{name[:before]}...{name[before + 3 - width :]}"
 
 
 def _narrowed(form: _Form, names: Mapping[str, str], width: int, level: str) -> tuple[_Form, dict[str, str]]:

@@ -12,6 +12,7 @@ from pathorob_checks.report.beside_table import (
     render_undecided,
 )
 from pathorob_checks.report.bounds import render_bounds
+from pathorob_checks.report.comparison import render_changes
 from pathorob_checks.report.order import failures_first
 from pathorob_checks.report.sources import render_sources
 from pathorob_checks.report.table import Paint, plain, render_rows
@@ -37,6 +38,7 @@ def render_results(results: ResultsDocument, width: int, *, whole: bool = False,
         "\n".join(wrapped(line, width=width, indent="  ") for line in environment.settings),
         render_releases(results, width, paint),
         render_table(results.checks, width, source, allowed=allowed, whole=whole, paint=paint),
+        render_changes(results, width),
         render_sources(results.runs, environment.left_out, width, whole=whole),
     ]
     return "\n\n".join(filter(None, parts))

@@ -26,6 +26,8 @@ from pathorob_checks.metrics.definition import Direction, Metric, Quantity
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.pictured import Curve, Grid
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.short_text import short_text
+from pathorob_checks.wording import shortened
 
 SCHEMA: Literal["pathorob-checks/results/2"] = "pathorob-checks/results/2"
 NO_METHOD = "none"
@@ -52,6 +54,14 @@ class Document(BaseModel):
     """A part of the results."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def __repr__(self) -> str:
+        given = (name for name in type(self).model_fields if name in self.model_fields_set)
+        fields = ", ".join(f"{name}={shortened(getattr(self, name))}" for name in given)
+        return f"{type(self).__name__}({fields})"
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Suspect(Document):
@@ -224,6 +234,15 @@ class Check(Document):
     resampling: Resampling | None = None
     curves: tuple[Curve, ...] = ()
     grids: tuple[Grid, ...] = ()
+
+    def __repr__(self) -> str:
+        from pathorob_checks.results.outcome import value_and_bound
+
+        value, bound = value_and_bound(self)
+        subject = f"{self.label} of {self.fm} on {self.cohort}"
+        return short_text(
+            f"Check {self.verdict.upper()}", f"{subject}: {value} (bound {self.direction} {bound})"
+        )
 
     @property
     def neighbors(self) -> int | None:

@@ -1,55 +1,82 @@
-"""Results as a small HTML table, which Jupyter shows by itself."""
+"""Results as HTML for notebooks: no script, no style sheet, and readable where inline styles are removed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.explanation import explain
-from pathorob_checks.results.names import fm_and_method, short_names
-from pathorob_checks.results.outcome import value_and_bound
-from pathorob_checks.results.text import interval_text, render_explanation
+from pathorob_checks.results.listing import (
+    ALIGNED,
+    COLUMNS,
+    MOST_ROWS,
+    cells_of,
+    not_met_first,
+    release_sentences,
+    rest_of,
+    unsound_sentences,
+)
+from pathorob_checks.results.names import short_names
+from pathorob_checks.results.text import render_explanation
 from pathorob_checks.wording import printable
 
-_HEADERS = ("FM", "cohort", "metric", "value", "interval", "bound", "verdict")
-_COLORS = {Verdict.PASS: "#1a7f37", Verdict.FAIL: "#cf222e"}  # readable on white and on black
-_OTHER_COLOR = "#9a6700"
+# White text on these is readable, whatever color the notebook's theme has.
+BACKGROUNDS = {Verdict.PASS: "#1a7f37", Verdict.FAIL: "#cf222e", Verdict.ERROR: "#a40e26"}
+OTHER_BACKGROUND = "#7d4e00"
 
 
 def html_of(results: ResultsDocument) -> str:
-    """The summary, a table of the checks, and a folded explanation of each that is not met."""
-    short = short_names(results.checks)
-    head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HEADERS)
-    rows = "".join(_row(check, short) for check in results.checks)
-    folded = "".join(_details(check) for check in results.checks if check.verdict is not Verdict.PASS)
-    return (
-        f"<div><p><strong>{_text(results.summary)}</strong></p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{folded}</div>"
+    """The summary, what is to be known of the run, its table, and folded explanations of what is not met."""
+    shown = not_met_first(results.checks)[:MOST_ROWS]
+    parts = (
+        f"<p><strong>{_text(results.summary)}</strong></p>",
+        _list("Release verdicts", release_sentences(results)),
+        _list("Problems", results.problems),
+        _list("Left out", results.environment.left_out),
+        _list("Integrity checks that did not pass", unsound_sentences(results)),
+        _table(shown, short_names(results.checks)),
+        f"<p>{_text(rest_of(results.checks))}</p>" if rest_of(results.checks) else "",
+        *(_folded(check) for check in shown if check.verdict is not Verdict.PASS),
     )
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _table(checks: Iterable[Check], short: dict[str, str]) -> str:
+    head = "".join(
+        f'<th scope="col" style="text-align:{side}">{name}</th>'
+        for name, side in zip(COLUMNS, ALIGNED, strict=True)
+    )
+    rows = "".join(_row(check, short) for check in checks)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
 
 
 def _row(check: Check, short: dict[str, str]) -> str:
-    value, bound = value_and_bound(check)
-    cells = (
-        fm_and_method(short[check.fm], check.method),
-        check.cohort,
-        check.label,
-        value,
-        interval_text(check.interval) if check.interval else "-",
-        f"{check.direction} {bound}",
+    *cells, verdict = cells_of(check, short)
+    background = BACKGROUNDS.get(check.verdict, OTHER_BACKGROUND)
+    badge = f'<strong style="background:{background};color:#fff;padding:0 0.4em">{_text(verdict)}</strong>'
+    texts = [*map(_text, cells), badge]
+    return (
+        "<tr>"
+        + "".join(
+            f'<td style="text-align:{side}">{text}</td>' for text, side in zip(texts, ALIGNED, strict=True)
+        )
+        + "</tr>"
     )
-    color = _COLORS.get(check.verdict, _OTHER_COLOR)
-    verdict = f'<td style="color:{color};font-weight:bold">{_text(check.verdict.upper())}</td>'
-    return "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + verdict + "</tr>"
 
 
-def _details(check: Check) -> str:
+def _folded(check: Check) -> str:
     explanation = explain(check)
     title = _text(f"{explanation.subject} {check.verdict.upper()}")
     return (
         f"<details><summary>{title}</summary><pre>{escape(render_explanation(explanation))}</pre></details>"
     )
+
+
+def _list(title: str, sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences)
+    return f"<p>{title}:</p><ul>{items}</ul>" if items else ""
 
 
 def _text(text: str) -> str:

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
+from pathorob_checks.results.embedded import is_page, results_within
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.json_text import strict_json
+from pathorob_checks.results.listing import listed, unsound_sentences
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
 from pathorob_checks.results.text import DEFAULT_WIDTH, render_explanation
@@ -66,7 +68,8 @@ class Results(ResultsDocument):
 
     Examples
     --------
-    >>>     >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
     >>> import pandas as pd
     >>> from pathorob_checks import Results, evaluate
@@ -172,12 +175,7 @@ class Results(ResultsDocument):
             The summary, then a paragraph for each check and each integrity check that did not pass.
         """
         parts = [render_explanation(one, width) for one in self.explanations() if one.verdict != "pass"]
-        parts += [
-            printable(f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}")
-            for check in self.integrity
-            if check.verdict not in ("pass", "skipped")
-        ]
-        return "\n\n".join([str(self), *parts])
+        return "\n\n".join([printable(self.summary), *parts, *unsound_sentences(self)])
 
     def to_json(self) -> str:
         """Return the content of a results file: strict JSON, without images of patches.
@@ -186,9 +184,20 @@ class Results(ResultsDocument):
         -------
         str
             Valid by the JSON Schema that `pathorob-checks schema` prints.
+
+        Raises
+        ------
+        ResultsError
+            A number is not finite, which only a changed copy of results can hold.
         """
         content = self.model_dump(mode="json", by_alias=True, exclude={"runs": {"__all__": {"images"}}})
-        return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        try:
+            return json.dumps(content, allow_nan=False, indent=2) + "\n"
+        except ValueError:
+            raise ResultsError(
+                "the results cannot be written as JSON, because a number in them is not finite",
+                remedy="leave the field without a value (None)",
+            ) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the results file, whole or not at all; missing folders are made.
@@ -201,18 +210,18 @@ class Results(ResultsDocument):
         Raises
         ------
         ResultsError
-            The file cannot be written.
+            The file cannot be written, or a number is not finite.
         """
         save_text(path, self.to_json(), "results file")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Results:
-        """Read a results file.
+        """Read a results file, or the results that an HTML report holds.
 
         Parameters
         ----------
         path : str or path-like
-            A file that `save` or `--fm-json` wrote.
+            A file that `save`, `--fm-json` or `--fm-html` wrote.
 
         Returns
         -------
@@ -226,10 +235,12 @@ class Results(ResultsDocument):
         """
         try:
             content = read_limited(expanded(path), LARGEST)
+            if is_page(content):
+                content = results_within(content)
         except (OSError, ValueError, RuntimeError) as error:
             raise ResultsError(
                 f"the results file {path} cannot be read ({getattr(error, 'strerror', None) or error})",
-                remedy="give a file that --fm-json or Results.save wrote",
+                remedy="give a file that --fm-json, --fm-html or Results.save wrote",
             ) from None
         return cls.from_json(content, str(path))
 
@@ -282,10 +293,10 @@ class Results(ResultsDocument):
         return html_of(self)
 
     def __repr__(self) -> str:
-        return f"<Results: {self}>"
+        return printable(f"<Results: {self.summary}>")
 
     def __str__(self) -> str:
-        return printable(self.summary)
+        return listed(self)
 
 
 def json_schema() -> dict[str, Any]:

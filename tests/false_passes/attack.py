@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import subprocess as processes
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,6 @@ from cohort_folders import CENTERS, CLASSES, write_cohort
 from terminal import Run, Terminal
 
 Row = dict[str, str]
-HEADLINES = ("PASS: ", "FAIL: ", "ERROR: ", "PARTIAL: ", "INCONCLUSIVE: ")
 INDEX = """schema = "pathorob-checks/criteria/1"
 name = "index-only"
 [[criteria]]
@@ -108,8 +106,7 @@ class Outcome:
     @property
     def headline(self) -> str:
         """The sentence in which the outcome leads; "" without one."""
-        headlines = re.findall(rf"^(?:{'|'.join(HEADLINES)}).*(?:\n  .*)*", self.output, re.M)
-        return " ".join(headlines[-1].split()) if headlines else ""
+        return self.run.headline
 
     @property
     def is_clean(self) -> bool:

@@ -85,7 +85,7 @@ def poisoned_results(verdict: str = "fail") -> Results:
 
 
 def test_the_poison_reaches_every_part():
-    text = repr(dict(poisoned_results()))
+    text = repr(poisoned_results().model_dump(exclude={"created"}))
     assert len(text) > 5000
     for name in ("cells", "slides", "groups", "suspects", "baseline", "notes", "license", "problems"):
         assert name in text
@@ -99,7 +99,7 @@ def test_no_report_of_results_shows_a_name_raw(verdict, width):
     explained = results.explain(width)
     assert_printable(explained)
     assert not any(line.startswith("PASS: ") for line in explained.splitlines())  # wrapped, but indented
-    assert_printable(str(results), lines=1)
+    assert_printable(str(results))
     assert_printable(repr(results), lines=1)
     for explanation in results.explanations():
         assert_printable(explanation.subject, lines=1)
