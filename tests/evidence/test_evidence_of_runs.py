@@ -81,6 +81,14 @@ def test_the_log_ends_as_the_terminal_does(small_gate: Attack) -> None:
     assert log.splitlines() == [line.rstrip() for line in printed.splitlines()]
 
 
+def test_without_pytests_reporter_the_log_has_the_results(small_gate: Attack) -> None:
+    done = run(small_gate, "-pno:terminal", subprocess=True)
+    assert done.code == 0, done.output
+    log = finished(small_gate)["log.txt"]
+    assert log.startswith("The run had no terminal reporter of pytest")
+    assert "PASS: 1 of 1 criterion met" in log
+
+
 def test_two_runs_on_the_same_inputs_leave_the_same_but_for_times(small_gate: Attack) -> None:
     run(small_gate, results="first.json")
     small_gate.run("--fm-evidence=again", fm=GOOD, results="first.json")
