@@ -6,6 +6,7 @@ import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -71,6 +72,20 @@ def test_the_environment_names_nobody_unless_it_shall(monkeypatch):
     identified = environment_document(identify=True)["identified"]
     assert "magdalena" in identified["person"]
     assert identified["machine"] == "path-lab-7"
+
+
+def test_a_gpu_is_named_with_memory_driver_and_cuda(monkeypatch):
+    gpu = SimpleNamespace(name="NVIDIA H100", total_memory=85_000_000_000, major=9, minor=0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
+    monkeypatch.setattr(environment, "_driver", lambda: "550.54.15")
+    document = environment_document()
+    facts = {"name": "NVIDIA H100", "memory_bytes": 85_000_000_000, "capability": "9.0"}
+    assert document["gpu"]["devices"] == [facts, facts]
+    assert document["gpu"]["driver"] == "550.54.15"
+    assert "cuda" in document["gpu"]
+    assert environment_facts(document).endswith("usable cores, NVIDIA H100")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def test_the_log_ends_as_the_terminal_does(small_gate: Attack) -> None:
 
 
 def test_without_pytests_reporter_the_log_has_the_results(small_gate: Attack) -> None:
-    done = run(small_gate, "-pno:terminal", subprocess=True)
+    given = (f"--fm={GOOD}", "--fm-cohort=coh", "--fm-criteria=index.toml", EVIDENCE)
+    done = small_gate.terminal.pytest("-pno:terminal", *given, subprocess=True)
     assert done.code == 0, done.output
     log = finished(small_gate)["log.txt"]
     assert log.startswith("The run had no terminal reporter of pytest")
