@@ -179,6 +179,22 @@ def test_perfect_clusters_have_the_interval_of_as_many_trials_as_slides() -> Non
     assert end_interval("clustering_score", -1.0, 1, 0.95) == (-1.0, 0.0)
 
 
+def test_clusters_to_which_all_slides_contribute_alike_are_not_certain() -> None:
+    patches = pd.MultiIndex.from_product(
+        [["A", "B"], ["normal", "tumor"], range(6), range(4)],
+        names=["medical_center", "biological_class", "slide", "patch_id"],
+    ).to_frame(index=False)
+    patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
+    place = np.where(patches.medical_center == "A", 0, np.where(patches.biological_class == "tumor", 1, 2))
+    embeddings = np.eye(3)[place]  # center A is one cluster, and each class of B another
+    embeddings += 1e-3 * np.random.default_rng(0).standard_normal(embeddings.shape)
+    result = clustering_score(embeddings, patches, trials=3, clusters=[3])
+    assert result.value == pytest.approx(-0.5, abs=0.05)
+    unseen = 1 - (2 * 0.025 ** (1 / 24) - 1) ** 2
+    assert result.interval == pytest.approx((max(-1.0, result.value - unseen), result.value + unseen))
+    assert "contribute alike" in result.interval_note
+
+
 def test_halves_take_half_of_the_slides_of_every_cell() -> None:
     slides = np.repeat(np.arange(12), 2)
     cells = np.repeat([0] * 5 + [1] * 6 + [2], 2)

@@ -28,11 +28,16 @@ METRIC = "clustering_score"
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 _SLIDES_NAMED = 10
+_ALIKE = 1e-18  # a variance below it is that of rounding
 _TRIALS, _HALVES, _COMBINATIONS = "trials", "halves", "combinations"  # strata of their own
 NOTE = (
     "The interval is about other {unit}s of the same classes and centers, and other seeds of k-means. "
     "{Unit}s are drawn within each center x class, and how the clusters and their number move is estimated "
     "from {halves} halves of the {unit}s. It does not cover other centers."
+)
+NOTE_ALIKE = (
+    "All {unit}s contribute alike to the clusters, so they show no variation. The interval is that of "
+    "Clopper and Pearson, a trial for each {unit}; it is wide. It does not cover other centers."
 )
 NOTE_HELD = (
     "The interval is about other {unit}s of the same classes and centers and other seeds, with fixed "
@@ -249,7 +254,8 @@ class _Uncertainty:
             effects[each.without.units] += each.without.lost(each.combination.score) / len(these)
         there = np.unique(np.concatenate([each.without.units for each in these]))
         cells = tuple(tuple(map(" / ".join, self._standing[unit])) for unit in there)
-        held = float((Strata(cells).residuals(effects[there]) ** 2).sum())
+        strata = Strata(cells)
+        held = float((strata.residuals(effects[there]) ** 2).sum())
         of_trials = (by_trial - value) / len(by_trial)
         halves = self._of_halves(these)
         away = halves[:, 0]
@@ -281,7 +287,9 @@ class _Uncertainty:
                 "patches": len(self._units.codes),
                 **self._units.protocol,
             },
-            informative_slides=len(there) if abs(value) >= 1 else None,
+            informative_slides=len(there)
+            if abs(value) >= 1 or (strata.are_alike(effects[there]) and variance < _ALIKE)
+            else None,
             jumps_between=_jumps_between(halves, held + float((of_trials**2).sum())),
         )
 
@@ -326,6 +334,8 @@ class _Uncertainty:
         if halves < 2:
             return NOTE_HELD.format(**words)
         text = NOTE.format(halves=halves, **words)
+        if whole.informative_slides is not None:
+            text = NOTE_ALIKE.format(**words)
         return text + (UNSTABLE_NOTE.format(unstable=whole.unstable) if whole.unstable else "")
 
 

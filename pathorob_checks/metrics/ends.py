@@ -1,4 +1,4 @@
-"""Intervals where a value is at an end of its scale, so that leaving a slide out changes nothing."""
+"""Intervals where all slides are alike, as at an end of the scale: their effects show no spread."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from pathorob_checks.metrics.resampling import Resampling
 
 
 def end_interval(name: str, value: float, slides: int, confidence: float) -> Interval | None:
-    """Interval for a value at an end of its scale, from the number of slides with informative patches.
+    """Interval for a value to which all slides contribute alike, from the number of informative slides.
 
     If a share p of all slides were like those seen, all of n independent ones would be with probability p^n;
-    the lowest p that is not too improbable gives the far end (Clopper and Pearson 1934). None for a metric
-    whose definition has no rule for the ends of its scale.
+    the lowest p that is not too improbable gives the far end (Clopper and Pearson 1934). A value within the
+    scale can be as far from the truth on both sides. None for a metric whose definition has no rule for the
+    ends of its scale.
     """
     definition = metric(name)
     if definition.guaranteed is None:
         return None
     p = ((1 - confidence) / 2) ** (1 / max(1, slides))
-    reach = definition.guaranteed(p)
-    if value >= definition.highest:
-        return enclosing((value,), reach, definition.highest)
-    return enclosing((value,), definition.lowest, definition.lowest + definition.highest - reach)
+    lowest, highest = definition.lowest, definition.highest
+    unseen = highest - definition.guaranteed(p)
+    inside = min(max(value, lowest), highest)
+    return enclosing((value,), max(lowest, inside - unseen), min(highest, inside + unseen))
 
 
 def own_interval(side: Resampling, confidence: float, draws: int, seed: int) -> Interval | None:
@@ -69,8 +70,11 @@ def why_not_drawn(sides: Sequence[Resampling]) -> str:
     """Why effects of slides do not add up to an interval of these values together; "" where they do."""
     for side in sides:
         if side.informative_slides is not None:
-            value = f"A value of {side.value:g}"
-            return f"{value} is at the end of its scale, where leaving a slide out changes nothing"
+            if side.value in (metric(side.metric).lowest, metric(side.metric).highest):
+                where = f"A value of {side.value:g} is at the end of its scale"
+            else:
+                where = f"All slides contribute alike to a value of {side.value:g}"
+            return f"{where}, where leaving a slide out changes nothing"
         if side.unstable:
             return f"{side.unstable[:1].upper()}{side.unstable[1:]}, which no effect of a single slide tells"
     return ""

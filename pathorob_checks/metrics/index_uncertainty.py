@@ -102,7 +102,7 @@ def index_uncertainty(
     interval = own_interval(resampling, confidence, draws, seed) if resampling else None
     return IndexUncertainty(
         interval=interval,
-        note=units.note(interval),
+        note=units.note(resampling, interval),
         resampling=resampling,
         slides=worst_slides(counted),
         groups={
@@ -181,7 +181,9 @@ class _Units:
             cells=self._cells,
             effects=tuple(effects.tolist()),
             protocol=self._protocol,
-            informative_slides=None if inside else len(np.unique(informative)),
+            informative_slides=len(np.unique(informative))
+            if not inside or self._strata.are_alike(effects)
+            else None,
         )
 
     def groups(self, names: tuple[str, ...], group_of_cell: Int64) -> tuple[GroupValue, ...]:
@@ -208,9 +210,9 @@ class _Units:
             )
         return tuple(sorted(values, key=lambda group: group.value))
 
-    def note(self, interval: Interval | None) -> str:
+    def note(self, whole: Resampling | None, interval: Interval | None) -> str:
         """How the interval was made and what it leaves out."""
-        if interval is None:
+        if whole is None or interval is None:
             return ""
         single = [
             name
@@ -222,11 +224,15 @@ class _Units:
             f"{len(self._names)} {self._noun}s are drawn with replacement within each center x class, as "
             "queries and as neighbors. It does not cover other centers or the choice of k."
         )
-        if self.index(np.ones(len(self._so), dtype=bool)) in (0, 1):
+        if whole.informative_slides is not None:
+            alike = (
+                "All informative neighbors are of one type"
+                if whole.value in (0, 1)
+                else f"All {self._noun}s contribute alike to the index"
+            )
             text = (
-                f"All informative neighbors are of one type, so the {self._noun}s show no variation. The "
-                f"interval is that of Clopper and Pearson, a trial for each {self._noun} with informative "
-                "patches; it is wide."
+                f"{alike}, so the {self._noun}s show no variation. The interval is that of Clopper and "
+                f"Pearson, a trial for each {self._noun} with informative patches; it is wide."
             )
         if single:
             cells = counted(len(single), "cell")

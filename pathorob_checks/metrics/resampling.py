@@ -53,8 +53,8 @@ class Resampling(BaseModel):
         Standard error that the value has at least, whatever the effects say: near a perfect accuracy few
         slides differ.
     informative_slides : int or None
-        Number of slides with informative patches, where the value is at an end of its scale and leaving a
-        slide out changes nothing; None elsewhere.
+        Number of slides with informative patches, where all slides are alike: the value is at an end of its
+        scale, or leaving one out changes it as leaving out any other does. None elsewhere.
     jumps_between : tuple of (float, float) or None
         Least and greatest value on halves of the slides where the value jumps between them: no sum of effects
         tells that, so the interval includes both. None where the value is stable.

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+_ALIKE = 1e-9  # a spread below it is that of rounding
 _ALONE = 1e-9  # a unit whose cells' means follow it to this fraction shows no spread
 
 
@@ -75,6 +76,10 @@ class Strata:
     def says_nothing(self, drawn: str) -> bool:
         """Whether the units give no interval: all are alone, or one is in a drop, which tests all of them."""
         return bool(self.alone.all() if drawn == "slides" else self.alone.any())
+
+    def are_alike(self, effects: Float64) -> bool:
+        """Whether units could differ and none does, so that their (units,) effects show no spread at all."""
+        return not self.alone.all() and bool(np.abs(self.residuals(effects)).max() < _ALIKE)
 
     def residuals(self, effects: Float64) -> Float64:
         """What is left of (units, ...) effects, so scaled that the sum of squares is their sum's variance.
