@@ -93,7 +93,9 @@ def test_a_real_model_meets_all_three_cohorts_and_every_metric(lab: Lab) -> None
     assert cohorts["tcga"]["commercial"] is False
     assert cohorts["tolkach_esca"]["commercial"] is None
     assert len(cohorts["camelyon"]["tables"]["camelyon.csv"]) == 64
-    assert "cohort tcga: CC-BY-NC-SA-4.0 (no commercial use)" in " ".join(run.output.split())
+    assert "Licenses: no commercial use: cohort tcga; unknown: FM vit, cohort tolkach_esca" in " ".join(
+        run.output.split()
+    )
     assert "differ from the published tables: values cannot be compared" in " ".join(run.output.split())
     assert max(map(len, run.output.splitlines())) <= 200
 

@@ -62,6 +62,7 @@ def test_a_check_in_json_is_one_line_of_the_documented_keys():
         "reason",
         "required", "registered", "minimum_support", "rationale", "source", "owner", "requirements", "label",
         "meaning", "remedies", "suspects", "baseline", "protocol", "cells", "slides", "groups", "resampling",
+        "curves", "grids",
     }  # fmt: skip
     assert content["interval"] == [0.3, 0.4]
     assert content["verdict"] == "fail"

@@ -261,7 +261,7 @@ def test_the_guides_lines_turn_a_manifest_into_a_parquet_file(
 ) -> None:
     guide = (Path(__file__).parents[1] / "docs" / "own-cohort.md").read_text(encoding="utf-8")
     start = guide.index("    from pathlib import Path")
-    program = textwrap.dedent(guide[start : guide.index("\n\nTo see", start)])
+    program = textwrap.dedent(guide[start : guide.index("\n\nThe notebook", start)])
     folder = write_manifest(tmp_path, patches)
     monkeypatch.chdir(folder)
     exec(compile(program, "own-cohort.md", "exec"), {})
