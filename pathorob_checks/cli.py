@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
-from pathorob_checks.commands import after_runs, compare, merge, report
+from pathorob_checks.commands import after_runs, compare, criteria_template, merge, report
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -242,7 +242,7 @@ def _prefetch(options: argparse.Namespace) -> int:
 def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     criteria = commands.add_parser(
         "criteria",
-        help="show, check or compare profiles and criteria files",
+        help="show, check or compare profiles and criteria files, or write one to start from",
         description="Show what profiles and criteria files require, before a run does.",
     )
     actions = criteria.add_subparsers(required=True, metavar="ACTION")
@@ -276,6 +276,7 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     diff.add_argument("before", metavar="PROFILE|FILE")
     diff.add_argument("after", metavar="PROFILE|FILE")
     diff.set_defaults(run=_criteria_diff)
+    criteria_template.add_parser(actions)
 
 
 def _criteria_show(options: argparse.Namespace) -> int:
