@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
-from pathorob_checks.commands import after_runs, compare, criteria_template, merge, report
+from pathorob_checks.commands import after_runs, compare, criteria_template, merge, report, sign, verify
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -129,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_parser(commands)
     compare.add_parser(commands)
     merge.add_parser(commands)
+    verify.add_parser(commands)
+    sign.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",

@@ -114,5 +114,9 @@ class FigureError(PathorobChecksError):
     """Results that have no data for a figure, or data of several subjects where a figure shows one."""
 
 
+class EvidenceError(PathorobChecksError):
+    """An evidence folder that cannot be written, or that is not what it claims to be."""
+
+
 class HistoryError(PathorobChecksError):
     """A file of kept runs that cannot be read or written, or a run that is not kept."""

@@ -123,6 +123,26 @@ def test_a_perfect_accuracy_has_the_least_error() -> None:
         )
 
 
+def test_the_effects_at_a_split_are_those_on_its_accuracy(predicted: dict[str, Predictions]) -> None:
+    for tested in predicted.values():
+        whole = drop_effects(tested)
+        assert whole is not None
+        for split, accuracies in enumerate(whole.accuracies):
+            effects = drop_effects(tested, split=split)
+            assert effects is not None
+            assert effects.value == pytest.approx(accuracies.mean())
+            assert effects.drops == pytest.approx(accuracies)
+
+
+def test_no_interval_of_an_accuracy_leaves_its_range() -> None:
+    design = DropDesign(biology=30.0, center=0.1, repetitions=3)
+    result = performance_drop(design.embeddings(0), design.table, repetitions=3)
+    assert (result.id_accuracies == 1).all()
+    intervals = result.id_accuracy_intervals + result.ood_accuracy_intervals
+    assert len(intervals) == 2 * len(result.cramers_v)
+    assert all(interval is not None and 0.9 < interval[0] < interval[1] == 1 for interval in intervals)
+
+
 def test_a_group_is_its_own_drop(predicted: dict[str, Predictions]) -> None:
     tested = predicted["OOD"]
     whole, group = drop_effects(tested), drop_effects(tested, tested.centers.codes == 2)

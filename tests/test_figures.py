@@ -64,9 +64,9 @@ def test_the_side_that_meets_the_bound_is_shaded():
 
 def test_failures_come_first_and_every_verdict_is_a_word_and_a_shape_of_its_own():
     checks = [
-        made(value=0.9, fm="good", interval=(0.8, 1.0)),
+        made(value=0.52, fm="good", interval=(0.51, 0.53)),
         unmeasured(),
-        made(value=0.5, fm="unclear", interval=(0.4, 0.6)),
+        made(value=0.7, fm="unclear", interval=(0.4, 1.0)),
         unmeasured(Verdict.SKIPPED),
         made(value=0.1, fm="bad", interval=(0.0, 0.2)),
     ]

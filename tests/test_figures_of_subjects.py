@@ -67,6 +67,12 @@ def test_results_without_the_data_are_refused_in_one_sentence(function):
     assert "; " in str(caught.value)
 
 
+def test_a_cohort_of_which_nothing_is_published_is_said_to_be_none_of_the_benchmark():
+    results = results_of(checks_of(cohort="demo"), [run_of(cohort="demo")])
+    with pytest.raises(FigureError, match="nothing is published to compare with; use a cohort of the bench"):
+        figures.among_published(results)
+
+
 @pytest.mark.parametrize("function", [figures.curve, figures.grid])
 def test_several_curves_or_grids_are_asked_for_by_name_or_metric(function):
     with pytest.raises(FigureError, match=r"have 2 such (curves|grids); pass name= with one of "):

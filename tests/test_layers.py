@@ -23,6 +23,17 @@ ALLOWED = {
     "cohorts": set(),
     "embeddings": {"models", "cohorts"},
     "evaluation": {"models", "cohorts", "embeddings", "metrics", "criteria", "results"},
+    "evidence": {
+        "metrics",
+        "criteria",
+        "results",
+        "report",
+        "figures",
+        "models",
+        "cohorts",
+        "embeddings",
+        "evaluation",
+    },
     "commands": {
         "models",
         "cohorts",
@@ -34,6 +45,7 @@ ALLOWED = {
         "figures",
         "report",
         "history",
+        "evidence",
     },
 }
 NOT_A_LAYER = {"plugin", "suites"}

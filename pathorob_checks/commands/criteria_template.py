@@ -18,8 +18,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "template",
         help="write a commented criteria file to start from, with a standard or regulation in mind",
         description="Write a criteria file that says what each clause asks for, which metric speaks to it, "
-        "and what is not covered. It is valid at once and claims no compliance: bounds are starting values, and "
-        f"'{TO_FILL_IN}' stands where you decide.",
+        "and what is not covered. It is valid at once and claims no compliance: bounds are starting values, "
+        f"and '{TO_FILL_IN}' stands where you decide.",
     )
     parser.add_argument("--standard", required=True, choices=STANDARDS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: standard output)")

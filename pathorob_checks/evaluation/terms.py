@@ -77,16 +77,19 @@ class Terms:
         self.contents = dict(contents)
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What the digest is taken of: criteria, protocol, baseline and the user's own cohorts."""
+        return {
+            "criteria": self.profile.content,
+            "protocol": self.protocol,
+            "baseline": self.baseline.digest if self.baseline else None,
+            "cohorts": self.contents,
+        }
+
+    @property
     def digest(self) -> str:
         """SHA-256 over criteria, protocol, baseline and the content of the user's own cohorts."""
-        return digest_of(
-            {
-                "criteria": self.profile.content,
-                "protocol": self.protocol,
-                "baseline": self.baseline.digest if self.baseline else None,
-                "cohorts": self.contents,
-            }
-        )
+        return digest_of(self.content)
 
     def of_quantity(self, quantity: str) -> tuple[PlannedCheck, ...]:
         """The checks of a kind: `mean` over cohorts, `difference` from a baseline."""

@@ -56,7 +56,7 @@ def of_one_subject(parts: Sequence[_Part], fm: str | None, cohort: str | None, w
     FigureError : there are none, or those of several FMs or cohorts.
     """
     if not parts:
-        raise FigureError(f"the results have no {what}", remedy="give results that were measured with it")
+        raise FigureError(f"the results have no {what}", remedy="give results of a run that measured it")
     parts = _of_one(parts, fm, "FM", "fm", fm_of, lambda wanted: matching(parts, wanted, None), what)
     return _of_one(
         parts, cohort, "cohort", "cohort", cohort_of, lambda wanted: matching(parts, None, wanted), what

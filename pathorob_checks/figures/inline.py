@@ -59,7 +59,7 @@ def svg_of(figure: Figure, prefix: str = "figure", *, label: str = "") -> str:
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} is no prefix of ids")
     content = io.BytesIO()
-    with style(svg__fonttype="none", svg__hashsalt="pathorob-checks", image__interpolation="none"):
+    with style(svg__fonttype="none", image__interpolation="none"):
         figure.savefig(content, format="svg", transparent=True, dpi=_DPI, metadata=_NO_METADATA)
     root = ElementTree.fromstring(content.getvalue())  # noqa: S314 (it is matplotlib's own)
     names = _numbered(root, prefix)

@@ -130,6 +130,8 @@ def among_published(
     checks = [check for check, _ in ranked([one for one in results.checks if metric in (None, one.metric)])]
     keys = {(check.metric, check.cohort) for check in checks}
     every = [one for one in results.checks if (one.metric, one.cohort) in keys and one.value is not None]
+    if not every:
+        raise FigureError("nothing is published to compare with", remedy="use a cohort of the benchmark")
     what = "value of which others are published"
     return draw_ranked(ranked(of_one_subject(every, fm, cohort, what)))
 
@@ -137,8 +139,6 @@ def among_published(
 @styled
 def draw_ranked(shown: Sequence[tuple[Check, Published]]) -> Figure:
     """The figure of some values among the published ones."""
-    if not shown:
-        raise FigureError("nothing is published to compare with", remedy="use a cohort of the benchmark")
     figure = new_figure(len(shown) * _PANEL + _FOOT)
     for axes, (check, published) in zip(
         figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True

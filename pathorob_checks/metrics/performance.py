@@ -302,11 +302,18 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
         resampling=resampling,
         interval=interval_of(resampling, confidence=confidence),
         accuracy_intervals=tuple(
-            interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
+            _of_an_accuracy(
+                interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
+            )
             for split in range(len(effects.accuracies))
             if (at_split := drop_effects(tested, split=split)) is not None
         ),
     )
+
+
+def _of_an_accuracy(interval: Interval | None) -> Interval | None:
+    """The interval without what no accuracy can be."""
+    return None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1]))
 
 
 def _meaning(where: str, value: float) -> str:

@@ -42,7 +42,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
             code = yield
         except (SystemExit, pytest.exit.Exception) as end:
             code = end.code if isinstance(end, SystemExit) else end.returncode
-        code = _earned(config, code)
+        code = _sealed(config, _earned(config, code))
         _tell_ci(config)
         return code
     finally:
@@ -84,6 +84,18 @@ def _earned(config: pytest.Config, code: Any) -> Any:
         sys.stderr.write("ERROR: pytest ended without running the checks of --fm\n")
         return pytest.ExitCode.TESTS_FAILED
     return pytest.ExitCode(gate.exit_code())
+
+
+def _sealed(config: pytest.Config, code: Any) -> Any:
+    """The exit code, after the evidence is finished; a run whose evidence cannot be written has failed."""
+    gate = config.stash.get(GATE, None)
+    if gate is None or shows_only(config):
+        return code
+    problem = gate.seal()
+    if problem is None:
+        return code
+    sys.stderr.write(f"ERROR: {problem}\n")
+    return code if fails(code) else pytest.ExitCode.TESTS_FAILED
 
 
 def _tell_ci(config: pytest.Config) -> None:

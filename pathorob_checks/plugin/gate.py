@@ -6,6 +6,7 @@ on the test reports as JSON strings.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +26,12 @@ from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
-from pathorob_checks.plugin import properties
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
+from pathorob_checks.results import properties
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
 from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathorob_checks.criteria.profile import Inconclusive
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.plugin.bars import Bars
+    from pathorob_checks.plugin.evidence import RunEvidence
     from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.worker import Worker
@@ -67,6 +69,7 @@ class Gate:
 
     Attributes
     ----------
+    evidence : the folder that was asked for; None without one, and in a worker.
     final : the results, from the end of the session on.
     """
 
@@ -86,6 +89,7 @@ class Gate:
         self._width = content.get("width") or width
         self.evaluation = Evaluation(settings, PytestObserver(bars, worker), content.get("evaluation"))
         self.records = Records()
+        self.evidence: RunEvidence | None = None
         self.final: Results | None = None
         self._told: dict[str, str] = {}  # the first test that each sentence has stopped
         self._selection: Selection | None = None
@@ -96,7 +100,11 @@ class Gate:
         return self._width() if callable(self._width) else int(self._width)
 
     def preflight(self) -> None:
-        """Everything that can be known to be wrong before a model is loaded."""
+        """Everything that can be known to be wrong before a model is loaded; the evidence begins with it."""
+        with contextlib.nullcontext() if self.evidence is None else self.evidence.beginning(self.evaluation):
+            self._preflight()
+
+    def _preflight(self) -> None:
         try:
             self.evaluation.preflight(is_whole=not (self._selection and self._selection.narrows))
         except PathorobChecksError as error:
@@ -240,13 +248,29 @@ class Gate:
     def finish(self) -> Results:
         """The results of the whole run; the reports are written last."""
         self.final = results_of(self.evaluation, self.records)
-        problems = list(map(str, self.reports.save(self.final)))
+        problems = list(map(str, self._save(self.final)))
         if problems:
             known = self.records.problems
             known += [problem for problem in problems if problem not in known]
             self.final = results_of(self.evaluation, self.records)
+            self._save(self.final)  # no file that can be written may tell of a pass
         self.keeping.keep(self.final)
         return self.final
+
+    def seal(self) -> str | None:
+        """Finish the evidence, when nothing else of the run can follow; returns what went wrong."""
+        if self.evidence is None or self.final is None:
+            return None
+        problem = self.evidence.seal()
+        if problem is not None:
+            self.records.problems.append(problem)
+            self.finish()
+        return problem
+
+    def _save(self, results: Results) -> list[PathorobChecksError]:
+        """Write all that is made of the results; returns the error of each that cannot be written."""
+        errors = self.reports.save(results)
+        return errors if self.evidence is None else [*errors, *self.evidence.conclude(results)]
 
     def exit_code(self) -> int:
         """With what the run ends, by its records alone; what came after the end of the session counts too."""

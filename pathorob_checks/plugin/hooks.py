@@ -18,7 +18,13 @@ from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, se
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
-from pathorob_checks.plugin.values import history_path, is_requested, report_paths, settings
+from pathorob_checks.plugin.values import (
+    evidence_options,
+    history_path,
+    is_requested,
+    report_paths,
+    settings,
+)
 from pathorob_checks.plugin.worker import Worker, scheduler
 
 if TYPE_CHECKING:
@@ -70,12 +76,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths, keeping = report_paths(config), Keeping(history_path(config))
-    chosen = replace(chosen, images=chosen.images and "html" in paths)
+    wanted = None if _is_worker(config) else evidence_options(config)
+    chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)
         bars.show_downloads(shown)
         gate = Gate(chosen, reports, keeping, shown, worker, handed_over, width)
         gate.note(selection.arrange(config))
+        if wanted is not None:
+            from pathorob_checks.plugin.evidence import RunEvidence
+
+            gate.evidence = RunEvidence(config, wanted, reports)
+            _register(config, gate.evidence, "evidence")
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
     if not _is_worker(config):

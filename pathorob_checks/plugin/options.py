@@ -93,6 +93,11 @@ def _criteria_file(value: str) -> str | None:
     return None if value in BUILT_IN else value
 
 
+def _key_file(value: str) -> str | None:
+    """The value, unless it means signing without a key."""
+    return None if value == "sigstore" else value
+
+
 def _history_file(value: str) -> str | None:
     """The value, unless it is a word for the default file or for none."""
     from pathorob_checks.history.place import named_file
@@ -127,6 +132,7 @@ class Option:
     decides: bool = True  # whether it can change what is measured
     setting: str | None = None  # its name in `Settings`, where that is not the flag's
     is_report: bool = False  # names a file that a report is written to
+    is_evidence: bool = False  # is about the evidence folder
     is_history: bool = False  # names the file that runs are kept in
     bare: str | None = None  # what it means without a value; one with a value then needs `=`
     path_in: Callable[[str], str | None] = _no_path  # the part of a value that is a path, if it has one
@@ -148,7 +154,7 @@ class Option:
     @property
     def is_setting(self) -> bool:
         """Whether it is a part of `Settings`: of what is measured and how, not of what is made of it."""
-        return not (self.is_report or self.is_history)
+        return not (self.is_report or self.is_evidence or self.is_history)
 
     @property
     def name(self) -> str:
@@ -377,6 +383,36 @@ OPTIONS = (
         metavar="FILE",
         help="write a report for pull requests as Markdown; on GitHub Actions it is in the step summary "
         "without this option",
+    ),
+    Option(
+        flag="--fm-evidence",
+        is_evidence=True,
+        decides=False,
+        path_in=_whole,
+        metavar="DIR",
+        environment="PATHOROB_CHECKS_EVIDENCE",
+        help="write evidence for the archive into this new folder: protocol (fixed before the run), results, "
+        "JUnit, report, environment, provenance, bill of materials, traceability, deviations, limitations, "
+        "and a manifest with the digest of every file; see docs/evidence.md",
+    ),
+    Option(
+        flag="--fm-evidence-identify",
+        is_evidence=True,
+        decides=False,
+        metavar="true|false",
+        parse=yes_or_no,
+        switch=True,
+        default=False,
+        help="name the person and the machine in the evidence (default: user, home and host are taken out)",
+    ),
+    Option(
+        flag="--fm-sign",
+        is_evidence=True,
+        decides=False,
+        path_in=_key_file,
+        metavar="KEY.pem|sigstore",
+        help="sign the evidence with this private key (Ed25519 or ECDSA P-256), or by sigstore (default: "
+        "it is not signed)",
     ),
     Option(
         flag="--fm-history",

@@ -1,86 +1,21 @@
-"""What a reader of JUnit files sees of a check: properties of its test case, and of the whole suite.
-
-A test that passes says nothing else there, so a check that is inconclusive and allowed would look like one
-that is met.
-"""
+"""The outcome of the run as properties of the whole suite in pytest's JUnit file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import NO_METHOD
-from pathorob_checks.wording import printable
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pathorob_checks.results.document import Check, IntegrityCheck
     from pathorob_checks.results.results import Results
-
-Property = tuple[str, str]
-_PREFIX = "pathorob_checks."
-
-
-def of_check(check: Check, *, allows_inconclusive: bool) -> Iterator[Property]:
-    """What was measured, of what, against what, and what came of it; nothing for what was not measured.
-
-    Parameters
-    ----------
-    allows_inconclusive : whether the profile lets an inconclusive verdict pass.
-    """
-    is_allowed = allows_inconclusive and check.verdict is Verdict.INCONCLUSIVE
-    fields: dict[str, Any] = {
-        "verdict": check.verdict,
-        "allowed": "true" if is_allowed else None,
-        "criterion": check.criterion,
-        "fm": check.fm,
-        "method": None if check.method == NO_METHOD else check.method,
-        "cohort": check.cohort,
-        "group": check.group,
-        "requirements": ", ".join(check.requirements),
-        "owner": check.owner,
-        "metric": check.metric,
-        "quantity": None if check.quantity == "value" else check.quantity,
-        "k": check.neighbors,
-        "value": check.value,
-        "interval": None if check.interval is None else "[{}, {}]".format(*check.interval),
-        "confidence": None if check.interval is None else check.confidence,
-        "support": check.support,
-        "baseline": None if check.baseline is None else check.baseline.fm,
-        "bound": check.bound,
-        "direction": check.direction,
-        "rule": check.rule,
-        "reason": check.reason,
-    }
-    return _written(fields)
-
-
-def of_integrity(check: IntegrityCheck) -> Iterator[Property]:
-    """The verdict, the subject, and the figures that the verdict follows from."""
-    subject = {"fm": check.fm, "cohort": check.cohort}
-    return _written({"verdict": check.verdict, **subject, **check.figures, "reason": check.reason})
 
 
 def add_to_suite(config: pytest.Config, results: Results) -> None:
     """Put the outcome of the run into pytest's JUnit file, if it writes one."""
-    terms = results.environment.criteria
-    fields = {
-        "outcome": results.outcome,
-        "summary": results.summary,
-        "criteria": terms.name,
-        "digest": terms.digest,
-    }
+    from pathorob_checks.results.properties import of_run
+
     for plugin in config.pluginmanager.get_plugins():
         add = getattr(plugin, "add_global_property", None)
         if add is not None:
-            for name, text in _written(fields):
+            for name, text in of_run(results):
                 add(name, text)
-
-
-def _written(fields: dict[str, Any]) -> Iterator[Property]:
-    for name, value in fields.items():
-        if value is not None and value != "":
-            yield _PREFIX + name, printable(str(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from pathorob_checks.errors import HubError, SettingsError
 from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.files import expanded
 from pathorob_checks.hub import check_addresses, host_of
 from pathorob_checks.hub_failures import redacted
 from pathorob_checks.plugin.options import OPTIONS, Option
@@ -67,6 +69,36 @@ def report_paths(config: pytest.Config) -> dict[str, str]:
                     f"{option.flag}={path}: there is no such user; name another file."
                 ) from None
     return paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions:
+    """The evidence that was asked for: the folder, whether it names person and machine, and what signs it."""
+
+    path: str
+    identify: bool
+    sign: str | None
+
+
+def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
+    """What was asked for; None where it was no evidence.
+
+    Raises
+    ------
+    pytest.UsageError : evidence is to be signed, or to name somebody, but is not to be written.
+    """
+    values = {option.flag: _value(config, option)[0] for option in OPTIONS if option.is_evidence}
+    path = values.pop("--fm-evidence")
+    if path is None:
+        given = [flag for flag, value in values.items() if value]
+        if given:
+            raise pytest.UsageError(
+                f"{given[0]} is given without --fm-evidence; name a folder with --fm-evidence=DIR."
+            )
+        return None
+    return EvidenceOptions(
+        path=str(expanded(path)), identify=values["--fm-evidence-identify"], sign=values["--fm-sign"]
+    )
 
 
 def history_path(config: pytest.Config) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.results.document import SCHEMA, Outcome, ResultsDocument
 from pathorob_checks.results.embedded import is_page, results_within
 from pathorob_checks.results.explanation import Explanation, explain
+from pathorob_checks.results.json_text import strict_json
 from pathorob_checks.results.listing import listed, unsound_sentences
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.results.schema1 import SCHEMA_1, upgraded
@@ -23,7 +23,6 @@ from pathorob_checks.wording import brief, printable, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
-_DIGITS = 100  # of a number
 LARGEST = 100_000_000  # bytes of a results file
 _COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "k")
 _MORE_COLUMNS = ("direction", "bound", "verdict", "criterion", "reason")
@@ -268,12 +267,7 @@ class Results(ResultsDocument):
         """
         remedy = "give a file that --fm-json or Results.save wrote, or measure again"
         try:
-            document = json.loads(
-                content,
-                parse_constant=_refuse_constant,
-                parse_int=_integer,
-                object_pairs_hook=_unrepeated,
-            )
+            document = strict_json(content)
             schema = document.get("schema") if isinstance(document, dict) else None
             if schema is None:
                 raise ValueError("it has no key 'schema'")
@@ -303,24 +297,6 @@ class Results(ResultsDocument):
 
     def __str__(self) -> str:
         return listed(self)
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {shortened(repeated)} stands twice")
-    return content
-
-
-def _integer(text: str) -> int:
-    if len(text) > _DIGITS:
-        raise ValueError(f"a number has {len(text):,} digits")
-    return int(text)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def json_schema() -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_the_template_goes_to_standard_output_and_replaces_no_file(tmp_path: Pat
 
 
 def test_requirements_and_owner_are_properties_of_the_junit_file() -> None:
-    from pathorob_checks.plugin.properties import of_check
+    from pathorob_checks.results.properties import of_check
 
     check = made("robustness_index").model_copy(
         update={"requirements": ("REQ 1", "REQ 2"), "owner": "J. Doe"}

@@ -1,0 +1,138 @@
+"""Whether an evidence folder is what its run wrote: offline, and without trust in any of its files.
+
+First the bytes: the manifest, the digest of every file, the attestation and its signature. Then what the
+files say: that all of them tell the same, and that it follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathorob_checks.errors import EvidenceError, ResultsError
+from pathorob_checks.evidence.agreement import COMPARED, RESULTS, disagreements
+from pathorob_checks.evidence.archive import unpacked
+from pathorob_checks.evidence.attestation import statement_of
+from pathorob_checks.evidence.inventory import content_of, entries, sha256_of
+from pathorob_checks.evidence.layout import FILES
+from pathorob_checks.evidence.manifest import (
+    ATTESTATION,
+    MANIFEST,
+    NOT_LISTED,
+    Manifest,
+    manifest_bytes,
+    manifest_of,
+)
+from pathorob_checks.evidence.signatures import Signed, Trusted, examine
+from pathorob_checks.results.results import LARGEST, Results
+from pathorob_checks.wording import counted
+
+_AGREE = "the files tell the same verdicts, and these follow from values, intervals, bounds and rules"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What came of verifying a folder.
+
+    Attributes
+    ----------
+    findings : a clause for each thing that is wrong.
+    verified : a clause for each thing that was found to be right.
+    unverified : a clause for each thing that could not be verified, the missing signature among them.
+    summary : what the run has come to; "" where that cannot be relied on.
+    signed : what is known of who signed.
+    """
+
+    findings: tuple[str, ...]
+    verified: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
+    summary: str = ""
+    signed: Signed = Signed.UNVERIFIED
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing is wrong; a folder without a signature can be intact too."""
+        return not self.findings
+
+
+def verify(path: Path, trusted: Trusted | None = None) -> Verification:
+    """Verify an evidence folder, or a ZIP file of one.
+
+    Parameters
+    ----------
+    path : the folder or the ZIP file.
+    trusted : whose signatures count; None for nobody's.
+
+    Returns
+    -------
+    Also for a folder that cannot be read at all, which is a finding.
+    """
+    trusted = trusted or Trusted()
+    try:
+        if path.is_file():
+            with unpacked(path) as folder:
+                return _verify(folder, trusted)
+        return _verify(path, trusted)
+    except EvidenceError as error:
+        return Verification(findings=(str(error).removesuffix("."),))
+    except OSError as error:
+        return Verification(findings=(f"{path} cannot be read ({error.strerror or error})",))
+
+
+def _verify(folder: Path, trusted: Trusted) -> Verification:
+    listing = manifest_bytes(folder)
+    manifest = manifest_of(listing, folder)
+    contents: dict[str, bytes] = {}
+    findings = list(_files(folder, manifest, contents))
+    if findings:
+        return Verification(findings=tuple(findings))
+    try:
+        results = Results.from_json(contents[RESULTS], RESULTS)
+    except ResultsError as error:
+        return Verification(findings=(error.problem,))
+    signatures = examine(contents[ATTESTATION], statement_of(listing, manifest, results), trusted)
+    findings += [*signatures.findings, *disagreements(results, manifest, contents)]
+    number = counted(len(manifest.files), "file")
+    return Verification(
+        findings=tuple(findings),
+        verified=(f"{number} by SHA-256, and none was added", _AGREE, *signatures.verified),
+        unverified=signatures.unverified,
+        summary="" if findings else results.summary,
+        signed=signatures.signed,
+    )
+
+
+def _files(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> Iterator[str]:
+    """Compare every file with the manifest, and keep the bytes of those that are read later."""
+    for name in FILES:
+        if name not in manifest.files and name not in NOT_LISTED:
+            yield f"{MANIFEST} does not list {name}, which every evidence folder has"
+    sizes = {}
+    for entry in entries(folder):
+        if entry.problem:
+            yield f"{entry.name} {entry.problem}"
+        elif entry.name not in manifest.files and entry.name not in NOT_LISTED:
+            yield f"{entry.name} was added: {MANIFEST} does not list it"
+        else:
+            sizes[entry.name] = entry.size
+    for name, facts in manifest.files.items():
+        if name not in sizes:
+            yield f"{name} is missing"
+        elif sizes[name] != facts.bytes:
+            yield f"{name} was changed: it has {sizes[name]:,} bytes, and {MANIFEST} says {facts.bytes:,}"
+        elif _digest(folder, name, contents) != facts.sha256:
+            yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
+    if ATTESTATION in sizes:
+        contents[ATTESTATION] = content_of(folder / ATTESTATION, LARGEST)
+    else:
+        yield f"{ATTESTATION} is missing"
+
+
+def _digest(folder: Path, name: str, contents: dict[str, bytes]) -> str:
+    """SHA-256 of a file; of what is read later, of the very bytes that are then read."""
+    if name not in COMPARED:
+        return sha256_of(folder / name)
+    contents[name] = content_of(folder / name, LARGEST)
+    return hashlib.sha256(contents[name]).hexdigest()

@@ -1,0 +1,43 @@
+"""Evidence folders of two real runs, made once, and copies of them to tamper with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sealed_folders import Sealed
+
+
+@pytest.fixture(scope="session")
+def runs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the evidence `good` of a run that passed and `bad` of one that failed, unsigned."""
+    folder = tmp_path_factory.mktemp("runs")
+    inputs = shutil.copytree(gate_inputs, folder / "inputs")
+    criteria = inputs / "index.toml"
+    criteria.write_text(criteria.read_text() + 'requirements = ["SRS-1", "SRS-2"]\n')
+    for name, code in (("good", 0), ("bad", 1)):
+        options = (f"--fm=embeddings:{name}", "--fm-cohort=coh", "--fm-criteria=index.toml",
+                   f"--fm-cache={folder / 'cache'}", f"--fm-evidence={folder / name}")  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+            cwd=inputs, capture_output=True, text=True, check=False,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def sealed(runs: Path, tmp_path: Path) -> Sealed:
+    """A copy of the evidence of the run that failed, to tamper with."""
+    return Sealed(Path(shutil.copytree(runs / "bad", tmp_path / "bad")))
+
+
+@pytest.fixture
+def other(runs: Path, tmp_path: Path) -> Sealed:
+    """A copy of the evidence of the run that passed."""
+    return Sealed(Path(shutil.copytree(runs / "good", tmp_path / "good")))
