@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
-from pathorob_checks.commands import after_runs, compare, criteria_template, merge, report, sign, verify
+from pathorob_checks.commands import (
+    after_runs,
+    compare,
+    criteria_template,
+    merge,
+    qualify,
+    report,
+    sign,
+    verify,
+)
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -131,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
+    qualify.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
