@@ -15,6 +15,7 @@ from pathorob_checks.commands import (
     merge,
     qualify,
     report,
+    reproduce,
     sign,
     verify,
 )
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)
+    reproduce.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",

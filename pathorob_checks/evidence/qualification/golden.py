@@ -1,7 +1,7 @@
 """Every metric of this package on the golden cohorts, against the values that `golden_values.json` freezes.
 
-Most of these are what the reference implementation of the benchmark printed for the same embeddings; the others,
-intervals among them, are this package's own and say that it computes what it computed before.
+Most of these are what the reference implementation of the benchmark printed for the same embeddings; the
+others, intervals among them, are this package's own and say that it computes what it computed before.
 """
 
 from __future__ import annotations

@@ -48,6 +48,12 @@ def _lines(qualification: Qualification, machine: str) -> Iterator[str]:
         yield from map(row, records)
 
 
+def rows(qualification: Qualification) -> list[str]:
+    """The lines of all records, section by section."""
+    records = qualification.records
+    return [row(one) for section in SECTIONS for one in records if one.finding.section == section]
+
+
 def row(one: Recorded) -> str:
     """The line of a record in the table."""
     finding = one.finding

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.evidence.attestation import statement
 from pathorob_checks.evidence.manifest import Manifest
-from pathorob_checks.evidence.qualification.pages import is_row, row
+from pathorob_checks.evidence.qualification.pages import is_row, rows
 from pathorob_checks.evidence.qualification.record import Qualification, contradictions
 from pathorob_checks.evidence.verification import Told
 from pathorob_checks.results.json_text import strict_json
@@ -76,7 +76,7 @@ def _findings(qualification: Qualification, manifest: Manifest, page: bytes) -> 
     if manifest.created < qualification.created:
         yield "manifest.json was written before the qualification ended, by the times in it"
     lines = page.decode("utf-8", errors="replace").splitlines()
-    if [line for line in lines if is_row(line)] != [row(one) for one in qualification.records]:
+    if [line for line in lines if is_row(line)] != rows(qualification):
         yield f"{PAGE} tells other records or verdicts than {RECORDS}"
     if qualification.summary not in lines:
         yield f"{PAGE} tells another outcome than {RECORDS}"
