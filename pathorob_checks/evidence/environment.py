@@ -137,7 +137,7 @@ def gpu_facts() -> dict[str, Any] | None:
 def _driver() -> str | None:
     """The version of NVIDIA's driver: by the kernel, else by its own tool."""
     with contextlib.suppress(OSError):
-        if found := re.search(r"Kernel Module\D*?\s([\d.]+)\s", _NVIDIA.read_text(encoding="utf-8")):
+        if found := re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", _NVIDIA.read_text(encoding="utf-8")):
             return found[1]
     return _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pathorob_checks.plugin.values import EvidenceOptions
     from pathorob_checks.results.results import Results
 
+_NO_REPORTER = "The run had no terminal reporter of pytest; this is what came of it."
+_LOG_WIDTH = 120
 _UNSIGNED = "NOT SIGNED: nobody can tell who wrote the evidence; sign it with --fm-sign=KEY.pem."
 
 
@@ -68,8 +70,11 @@ class RunEvidence:
         self._evidence = Evidence(options.path, identify=options.identify, signer=self._signer(options.sign))
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
         self._undo_tee = contextlib.ExitStack()
+        self._is_teed = False
+        self._results: Results | None = None
         self._stopped_by: str | None = None
         self._problem: str | None = None
+        self._unwritten: str | None = None
 
     def __str__(self) -> str:
         return str(self._evidence.folder)
@@ -100,6 +105,7 @@ class RunEvidence:
         """Write what follows from the results; returns the error of what cannot be written."""
         if not self._evidence.is_begun or os.getpid() != self._process:
             return []
+        self._results = results
         try:
             self._evidence.conclude(results)
         except PathorobChecksError as error:
@@ -123,6 +129,11 @@ class RunEvidence:
             self._evidence.remain_incomplete(reason)
             sys.stdout.write(printable(f"evidence: {self} is INCOMPLETE: {reason}") + "\n")
             return None
+        if self._unwritten is not None:
+            self._evidence.remain_incomplete(self._unwritten)
+            return self._unwritten
+        if not self._is_teed:
+            self._log_results()
         try:
             manifest = self._evidence.seal(self._junit)
         except PathorobChecksError as error:
@@ -152,8 +163,7 @@ class RunEvidence:
             return (yield)
         except OSError as error:
             reason = error.strerror or str(error)
-            self._stopped_by = f"a file of the run cannot be written ({reason})"
-            sys.stderr.write(f"ERROR: {self._stopped_by}; make room for it and run again.\n")
+            self._unwritten = f"a file of the run cannot be written ({reason}); make room and run again."
             return None
 
     @pytest.hookimpl(trylast=True)
@@ -165,10 +175,21 @@ class RunEvidence:
 
     def _tee(self) -> None:
         """Let what pytest prints go to the log as well."""
-        writer = self._config.get_terminal_writer()
+        writer = getattr(self._config.pluginmanager.getplugin("terminalreporter"), "_tw", None)
+        if writer is None:
+            return
+        self._is_teed = True
         stream = writer._file
         writer._file = _Tee(stream, self._evidence.log)
         self._undo_tee.callback(setattr, writer, "_file", stream)
+
+    def _log_results(self) -> None:
+        """Let the log say what the results are, where pytest's own reporter prints nothing."""
+        from pathorob_checks.report.terminal import render_results
+
+        if self._results is not None:
+            told = render_results(self._results, _LOG_WIDTH)
+            self._evidence.log.write(f"{_NO_REPORTER}\n\n{told}\n\n{self._results.summary}\n")
 
     def _junit_file(self, folder: Path) -> Path:
         """Where pytest writes its JUnit file: where the user wants it, else in the folder."""

@@ -77,6 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths, keeping = report_paths(config), Keeping(history_path(config))
     wanted = None if _is_worker(config) else evidence_options(config)
+    if ending.shows_only(config):
+        wanted = None  # a run without tests leaves no evidence
     chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
         shown = bars.Bars(config)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -15,7 +16,7 @@ from evidence_documents import protocol_of
 
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import EvidenceError
-from pathorob_checks.evidence import provenance
+from pathorob_checks.evidence import environment, provenance
 from pathorob_checks.evidence.bom import bill_of_materials
 from pathorob_checks.evidence.environment import environment_document, environment_facts, installed_packages
 from pathorob_checks.evidence.junit import cleaned_junit
@@ -71,6 +72,33 @@ def test_the_environment_names_nobody_unless_it_shall(monkeypatch):
     identified = environment_document(identify=True)["identified"]
     assert "magdalena" in identified["person"]
     assert identified["machine"] == "path-lab-7"
+
+
+def test_a_gpu_is_named_with_memory_driver_and_cuda(monkeypatch):
+    gpu = SimpleNamespace(name="NVIDIA H100", total_memory=85_000_000_000, major=9, minor=0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
+    monkeypatch.setattr(environment, "_driver", lambda: "550.54.15")
+    document = environment_document()
+    facts = {"name": "NVIDIA H100", "memory_bytes": 85_000_000_000, "capability": "9.0"}
+    assert document["gpu"]["devices"] == [facts, facts]
+    assert document["gpu"]["driver"] == "550.54.15"
+    assert "cuda" in document["gpu"]
+    assert environment_facts(document).endswith("usable cores, NVIDIA H100")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.15  Release Build  (a@b)",
+    ],
+)
+def test_the_version_of_the_driver_is_read_from_the_kernel(line, tmp_path, monkeypatch):
+    (tmp_path / "version").write_text(f"{line}\nGCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
+    monkeypatch.setattr(environment, "_NVIDIA", tmp_path / "version")
+    assert environment._driver() == "550.54.15"
 
 
 def test_provenance_has_the_digests_of_weights_cohort_and_code():
