@@ -64,7 +64,7 @@ def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path, most: int) -> No
         if not is_plain(name):
             raise EvidenceError(
                 f"{path} holds the name {quoted([brief(name)])}, which no evidence folder has",
-                remedy="do not unpack it; ask where it is from",
+                remedy="do not unpack it, and ask where it is from",
             )
         if kind not in (0, stat.S_IFREG):
             raise EvidenceError(f"{name} in {path} is not a regular file", remedy=_SEND_FOLDER)
