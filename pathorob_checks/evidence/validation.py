@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from pathorob_checks.criteria.templates import TO_FILL_IN
 from pathorob_checks.errors import EvidenceError
@@ -14,6 +17,7 @@ from pathorob_checks.version import version
 
 DOCUMENTS = ("plan", "report")
 FORMS = ("md", "html")
+_CODE = re.compile(r"`([^`]*)`")
 
 
 def write_templates(folder: Path) -> list[Path]:
@@ -49,11 +53,22 @@ def template(document: str, form: str) -> str:
     content = contents()
     return rendered(
         f"validation.{form}",
-        **content[document],
-        clauses=content["clauses"],
+        **_in_form(content[document], form),
+        clauses=_in_form(content["clauses"], form),
         mark=TO_FILL_IN,
         version=version(),
     )
+
+
+def _in_form(value: Any, form: str) -> Any:
+    """The package's own texts, in which backticks mean code."""
+    if isinstance(value, dict):
+        return {key: _in_form(inner, form) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_form(inner, form) for inner in value]
+    if form == "md":
+        return Markup(value)  # noqa: S704 (of this package)
+    return Markup(_CODE.sub(r"<code>\1</code>", escape(value)))  # noqa: S704 (escaped)
 
 
 def contents() -> dict[str, Any]:
