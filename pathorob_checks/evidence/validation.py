@@ -68,7 +68,7 @@ def _in_form(value: Any, form: str) -> Any:
         return [_in_form(inner, form) for inner in value]
     if form == "md":
         return Markup(value)  # noqa: S704 (of this package)
-    return Markup(_CODE.sub(r"<code>\1</code>", escape(value)))  # noqa: S704 (escaped)
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(value))))  # noqa: S704 (escaped)
 
 
 def contents() -> dict[str, Any]:

@@ -369,6 +369,7 @@ def test_the_templates_name_every_clause_and_mark_every_open_place(tmp_path, cap
             text = (tmp_path / "t" / f"validation-{document}.{form}").read_text()
             assert text.count("FILL IN") == fields + len(content["clauses"])
             assert "claims no compliance" in text
+            assert (form == "html") is ("<code>pathorob-checks " in text)
     assert main(["qualify", "--templates", str(tmp_path / "t")]) == 1
     assert "exists already" in capsys.readouterr().err
 
