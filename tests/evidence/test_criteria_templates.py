@@ -76,3 +76,20 @@ def test_requirements_and_owner_are_properties_of_the_junit_file() -> None:
     told = dict(of_check(check, allows_inconclusive=False))
     assert told["pathorob_checks.requirements"] == "REQ 1, REQ 2"
     assert told["pathorob_checks.owner"] == "J. Doe"
+
+
+def test_requirements_and_owner_are_in_every_report() -> None:
+    from made_results import results_of
+
+    from pathorob_checks.report.bounds import render_bounds
+    from pathorob_checks.report.forms import FORMS
+
+    check = made("robustness_index").model_copy(
+        update={"requirements": ("REQ-1", "REQ-2"), "owner": "J. Doe"}
+    )
+    results = results_of([check])
+    texts = {form: FORMS[form].render(results) for form in ("json", "html", "markdown")}
+    texts["terminal"] = render_bounds([check], 200, None, whole=True)
+    for form, text in texts.items():
+        for word in ("REQ-1", "REQ-2", "J. Doe"):
+            assert word in text, (form, word)
