@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attack import Attack
 from made_checks import made
 from made_results import results_of
 
@@ -355,6 +356,36 @@ def test_one_that_failed_or_is_of_other_code_is_a_deviation(monkeypatch, tmp_pat
 
 def _deviations(facts: dict[str, Any]) -> tuple[str, ...]:
     return tuple(deviations._qualification(results_of([made("robustness_index")]), {"qualification": facts}))
+
+
+def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
+    monkeypatch, small_gate: Attack
+) -> None:
+    folder = written(monkeypatch, small_gate.folder / "q", found=2.0)
+    options = ("--fm-evidence=ev", "--fm-qualification=q")
+    done = small_gate.run(*options, fm="embeddings:good")
+    assert done.code == 0, done.output
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    for name in ("protocol.json", "provenance.json"):
+        facts = json.loads((small_gate.folder / "ev" / name).read_text())["qualification"]
+        assert (facts["manifest_sha256"], facts["outcome"]) == (digest, "fail")
+    assert "did not pass (fail)" in (small_gate.folder / "ev" / "deviations.md").read_text()
+    assert verify(small_gate.folder / "ev").is_intact
+    (folder / "environment.json").write_text("{}")
+    refused = small_gate.run("--fm-evidence=ev2", "--fm-qualification=q", fm="embeddings:good")
+    assert refused.code != 0
+    assert "the qualification" in refused.output
+    assert "is not intact (environment.json was changed" in " ".join(refused.output.split())
+    assert not (small_gate.folder / "ev2").exists()
+
+
+def test_a_project_may_name_its_qualification_once_and_for_all(monkeypatch, small_gate: Attack) -> None:
+    written(monkeypatch, small_gate.folder / "q")
+    small_gate.write("pytest.ini", "[pytest]\nfm_qualification = q\n")
+    done = small_gate.run(fm="embeddings:good")
+    assert done.code == 0, done.output
+    typed = small_gate.run("--fm-qualification=q", fm="embeddings:good")
+    assert "--fm-qualification is given without --fm-evidence" in typed.output
 
 
 # --- templates of plan and report -----------------------------------------------------------------------

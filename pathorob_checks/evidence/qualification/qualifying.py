@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.attestation import write_attestation
 from pathorob_checks.evidence.environment import environment_document, environment_facts
 from pathorob_checks.evidence.folder import EvidenceFolder
@@ -116,14 +117,18 @@ def write(folder: EvidenceFolder, qualification: Qualification, signer: Signer |
     folder.write(RECORDS, qualification.model_dump_json(by_alias=True, indent=2) + "\n")
     folder.write(PAGE, qualification_page(qualification, environment_facts(environment)))
     folder.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-    manifest = seal(
-        folder.path,
-        "qualification",
-        outcome=qualification.outcome,
-        digest=qualification.code,
-        plan_digest=qualification.plan_digest,
-    )
-    listing = manifest_bytes(folder.path)
-    statement = statement_about(listing, manifest_of(listing, folder.path), qualification)
-    write_attestation(folder.path, statement, signer)
+    try:
+        manifest = seal(
+            folder.path,
+            "qualification",
+            outcome=qualification.outcome,
+            digest=qualification.code,
+            plan_digest=qualification.plan_digest,
+        )
+        listing = manifest_bytes(folder.path)
+        statement = statement_about(listing, manifest_of(listing, folder.path), qualification)
+        write_attestation(folder.path, statement, signer)
+    except EvidenceError as error:
+        folder.remain_incomplete(str(error))
+        raise
     return manifest
