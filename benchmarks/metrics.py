@@ -34,7 +34,7 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import golden_cohorts as golden
+from pathorob_checks.evidence.qualification import golden_cohorts as golden
 
 Float32 = npt.NDArray[np.float32]
 REPETITIONS, TRIALS = 20, 50

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pathorob_checks import console
-from pathorob_checks.commands import after_runs, compare, merge, report, sign, verify
+from pathorob_checks.commands import (
+    after_runs,
+    compare,
+    criteria_template,
+    merge,
+    qualify,
+    report,
+    reproduce,
+    sign,
+    verify,
+)
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -131,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
+    qualify.add_parser(commands)
+    reproduce.add_parser(commands)
     schema = commands.add_parser(
         "schema",
         help="print the JSON Schema of the results file",
@@ -244,7 +256,7 @@ def _prefetch(options: argparse.Namespace) -> int:
 def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     criteria = commands.add_parser(
         "criteria",
-        help="show, check or compare profiles and criteria files",
+        help="show, check or compare profiles and criteria files, or write one to start from",
         description="Show what profiles and criteria files require, before a run does.",
     )
     actions = criteria.add_subparsers(required=True, metavar="ACTION")
@@ -278,6 +290,7 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     diff.add_argument("before", metavar="PROFILE|FILE")
     diff.add_argument("after", metavar="PROFILE|FILE")
     diff.set_defaults(run=_criteria_diff)
+    criteria_template.add_parser(actions)
 
 
 def _criteria_show(options: argparse.Namespace) -> int:

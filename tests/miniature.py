@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from itertools import combinations, product
 from pathlib import Path
 
-import golden_cohorts as golden
 import numpy as np
 import pandas as pd
 from loopback_hub import LoopbackHub
 from PIL import Image
+
+from pathorob_checks.evidence.qualification import golden_cohorts as golden
 
 COLUMNS = golden.COLUMNS
 COHORTS = ("camelyon", "tcga", "tolkach_esca")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import golden_cohorts as golden
 import miniature
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from terminal import Run, Terminal
 from tiny_models import write_tiny_transformers
 
 from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
+from pathorob_checks.evidence.qualification import golden_cohorts as golden
 
 METRICS = ("robustness_index", "performance_drop_id", "performance_drop_ood", "clustering_score")
 

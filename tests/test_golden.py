@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import golden_cohorts as golden
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import plain_protocol
 import pytest
 
+from pathorob_checks.evidence.qualification import golden_cohorts as golden
 from pathorob_checks.metrics.clusters import Combination, clustering_score
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index

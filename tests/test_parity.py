@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 from itertools import islice, product
 
-import golden_cohorts as golden
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,6 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from pathorob_checks.evidence.qualification import golden_cohorts as golden
 from pathorob_checks.metrics import clustering_score, performance_drop, published_schedule, robustness_index
 from pathorob_checks.metrics.clusters import ClusteringScore
 from pathorob_checks.metrics.drop_result import PerformanceDrop

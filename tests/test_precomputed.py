@@ -26,13 +26,13 @@ from embedding_folders import (
     write_csv,
     write_npz,
 )
-from golden_cohorts import COHORTS, TABLES, embeddings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathorob_checks.embeddings import matrix_files
 from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
 from pathorob_checks.embeddings.precomputed import read
+from pathorob_checks.evidence.qualification.golden_cohorts import COHORTS, TABLES, embeddings
 
 
 @every_layout

@@ -22,7 +22,7 @@ from pathorob_checks.criteria.document import is_built_in, read
 from pathorob_checks.criteria.files import load_profile, load_profiles
 from pathorob_checks.criteria.mistakes import CriteriaFileError
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.criteria.remarks import other_cohorts, upside_down
+from pathorob_checks.criteria.remarks import other_cohorts, unfilled, upside_down
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.evaluation.baseline import read_baseline
 from pathorob_checks.evaluation.settings import Settings
@@ -108,7 +108,7 @@ def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
 def remarks(names: Sequence[str]) -> list[str]:
     """What is valid in the files and seldom meant, each with its line; the files have no mistake."""
     documents, known = [read(name) for name in names], (*BENCHMARK, *BUILT_IN)
-    found = [one for document in documents for one in upside_down(document)]
+    found = [one for document in documents for find in (upside_down, unfilled) for one in find(document)]
     found += [one for document in documents for one in other_cohorts(document, known, "the benchmark")]
     return [str(one) for one in found]
 

@@ -1,4 +1,5 @@
-"""What is valid in a criteria file and seldom meant: bounds in the other direction, unknown cohorts."""
+"""What is valid in a criteria file and seldom meant: bounds in the other direction, unknown cohorts, and
+places of a template that nobody has filled in."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Collection, Iterator
 
 from pathorob_checks.criteria.document import Document
 from pathorob_checks.criteria.mistakes import Mistake, checked
+from pathorob_checks.criteria.templates import TO_FILL_IN
+from pathorob_checks.criteria.toml_text import KeyPath
 from pathorob_checks.wording import hint, shortened
 
 
@@ -27,3 +30,19 @@ def other_cohorts(document: Document, cohorts: Collection[str], whose: str) -> I
                 what = f"criterion {entry.id!r} is about the cohort {shortened(name)}"
                 remedy = hint(name, cohorts, "known are {known}").rstrip(".")
                 yield Mistake(document.name, line, f"{what}, which is no cohort of {whose}", remedy)
+
+
+def unfilled(document: Document) -> Iterator[Mistake]:
+    """Texts that still say what is to be filled in; the file is valid."""
+    for path, text in _texts(checked(document).model_dump(mode="json"), ()):
+        if TO_FILL_IN in text:
+            key = next(part for part in reversed(path) if isinstance(part, str))
+            yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
+
+
+def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in parts:
+        yield from _texts(inner, (*path, key))

@@ -7,7 +7,7 @@ whoever has these can make it again and compare. Outside tools that know in-toto
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,11 @@ def attest(folder: Path, results: ResultsDocument, signer: Signer | None) -> Pat
     EvidenceError : the manifest cannot be read, the signature cannot be made, or the file not be written.
     """
     content = manifest_bytes(folder)
-    statement = statement_of(content, manifest_of(content, folder), results)
+    return write_attestation(folder, statement_of(content, manifest_of(content, folder), results), signer)
+
+
+def write_attestation(folder: Path, statement: bytes, signer: Signer | None) -> Path:
+    """Write `attestation.intoto.jsonl` with a statement of `statement`; else as `attest`."""
     envelope = enveloped(statement)
     _write(folder, line_of(envelope) if signer is None else signer.sign(envelope))
     return folder / ATTESTATION
@@ -114,8 +118,36 @@ def statement_of(content: bytes, manifest: Manifest, results: ResultsDocument) -
 
     Notes
     -----
+    The verdicts are those that count for the release of an FM.
+    """
+    return statement(
+        content, manifest, PROTOCOL, outcome=results.outcome, models=_models(results), tests=_tests(results)
+    )
+
+
+def statement(
+    content: bytes,
+    manifest: Manifest,
+    configuration: str,
+    *,
+    outcome: Outcome,
+    models: Iterable[tuple[str, str]],
+    tests: Iterable[tuple[str, Verdict]],
+) -> bytes:
+    """The in-toto statement (v1) about evidence of any kind, as canonical JSON.
+
+    Parameters
+    ----------
+    content, manifest : as of `statement_of`.
+    configuration : name of the file with what was planned.
+    outcome : of everything.
+    models : name and SHA-256 of further subjects.
+    tests : id and verdict of each test.
+
+    Notes
+    -----
     The form is that of https://github.com/in-toto/attestation, `spec/v1/statement.md` and
-    `spec/predicates/test-result.md`. The verdicts are those that count for the release of an FM.
+    `spec/predicates/test-result.md`.
     """
     from google.protobuf import json_format
     from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
@@ -125,35 +157,37 @@ def statement_of(content: bytes, manifest: Manifest, results: ResultsDocument) -
     def described(name: str, digest: str) -> Any:
         return ResourceDescriptor(name=name, digest={"sha256": digest}).pb
 
-    protocol = manifest.files.get(PROTOCOL)
+    planned = manifest.files.get(configuration)
     predicate = test_result_pb2.TestResult(
-        result=_RESULTS[results.outcome],
-        configuration=[described(PROTOCOL, protocol.sha256)] if protocol else [],
+        result=_RESULTS[outcome],
+        configuration=[described(configuration, planned.sha256)] if planned else [],
     )
-    tests = json_format.MessageToDict(predicate) | _tests(results)
-    subjects = {MANIFEST: hashlib.sha256(content).hexdigest(), **dict(_models(results))}
-    statement = Statement(
+    predicates = json_format.MessageToDict(predicate) | _lists(tests)
+    subjects = {MANIFEST: hashlib.sha256(content).hexdigest(), **dict(models)}
+    made = Statement(
         [described(name, digest) for name, digest in subjects.items()],
         PREDICATE_TYPE,
-        json_format.MessageToDict(json_format.ParseDict(tests, test_result_pb2.TestResult())),
+        json_format.MessageToDict(json_format.ParseDict(predicates, test_result_pb2.TestResult())),
     )
-    statement.validate()
-    return canonical_json(json_format.MessageToDict(statement.pb)).encode()
+    made.validate()
+    return canonical_json(json_format.MessageToDict(made.pb)).encode()
 
 
-def _tests(results: ResultsDocument) -> dict[str, Sequence[str]]:
-    """The ids of checks, integrity checks and other tests, by the list of the predicate."""
+def _tests(results: ResultsDocument) -> Iterator[tuple[str, Verdict]]:
+    """Checks, integrity checks and other tests."""
     verdicts = effective_verdicts(results.checks, results.releases)
-    records = [
-        *((check.id, verdict) for check, verdict in zip(results.checks, verdicts, strict=True)),
-        *((check.id, check.verdict) for check in results.integrity),
-        *((test, Verdict.FAIL) for test in results.other_failures),
-    ]
+    yield from ((check.id, verdict) for check, verdict in zip(results.checks, verdicts, strict=True))
+    yield from ((check.id, check.verdict) for check in results.integrity)
+    yield from ((test, Verdict.FAIL) for test in results.other_failures)
+
+
+def _lists(tests: Iterable[tuple[str, Verdict]]) -> dict[str, Sequence[str]]:
+    """The ids, by the list of the predicate."""
     lists: dict[str, list[str]] = {}
-    for name, verdict in records:
+    for name, verdict in tests:
         if verdict in _LISTS:
             lists.setdefault(_LISTS[verdict], []).append(printable(name))
-    return {name: list(dict.fromkeys(tests)) for name, tests in lists.items()}
+    return {name: list(dict.fromkeys(ids)) for name, ids in lists.items()}
 
 
 def _models(results: ResultsDocument) -> Iterable[tuple[str, str]]:

@@ -163,6 +163,19 @@ def _code(results: ResultsDocument, protocol: Protocol) -> Iterator[str]:
         yield "The version of the code at the end is not that of the protocol."
 
 
+def _qualification(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
+    facts = protocol.get("qualification")
+    if facts is None:
+        return
+    if facts["outcome"] != "pass":
+        yield f"The qualification that the run refers to did not pass ({facts['outcome']})."
+    if not facts["is_of_this_code"]:
+        yield (
+            f"The qualification that the run refers to is of other code (pathorob-checks {facts['version']}, "
+            f"made on {facts['created']})."
+        )
+
+
 def _notes(results: ResultsDocument, _: Protocol) -> Iterator[str]:
     for run in results.runs:
         yield from (f"FM {run.fm.name}: {note}" for note in run.fm.notes)
@@ -190,5 +203,6 @@ _LOOKED_FOR: tuple[tuple[str, str, Finder], ...] = (
     ("Options that are not the default", "options that change what is measured, or how", _options),
     ("Checks beside the protocol", "checks of the user's own tests", _own_checks),
     ("The code", "code that is not a commit, or that changed while the run lasted", _code),
+    ("The qualification", "one that did not pass, or that is of other code", _qualification),
     ("Notes on FMs and cohorts", "what may change what a number means", _notes),
 )

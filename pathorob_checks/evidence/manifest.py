@@ -24,6 +24,7 @@ MANIFEST = "manifest.json"
 ATTESTATION = "attestation.intoto.jsonl"
 INCOMPLETE = "INCOMPLETE"  # in the folder from the start of a run until its manifest is written
 NOT_LISTED = frozenset((MANIFEST, ATTESTATION))
+Kind = Literal["run", "qualification"]
 SCHEMA: Literal["pathorob-checks/evidence/1"] = "pathorob-checks/evidence/1"
 _LARGEST = 10_000_000  # bytes of a manifest
 _KIND = re.compile(r"pathorob-checks/evidence/\d+")
@@ -52,15 +53,17 @@ class Manifest(Document):
     Attributes
     ----------
     schema : names this form of the folder.
+    kind : what the evidence is of: a run of the gate, or a qualification of this package.
     created : when it was written, in UTC.
     tool : what wrote it.
     outcome : what became of the run.
-    digest : of the terms of the run; "" of a run that could not start.
+    digest : of the terms of the run, "" of a run that could not start; of a qualification, of the code.
     plan_digest : of the plan; likewise.
     files : by name, every file of the folder except for the manifest itself and the attestation.
     """
 
     schema_: Literal["pathorob-checks/evidence/1"] = Field(default=SCHEMA, alias="schema")
+    kind: Kind = "run"
     created: AwareDatetime
     tool: Tool
     outcome: Outcome
@@ -87,7 +90,7 @@ class Manifest(Document):
 
 
 def write_manifest(folder: Path, results: Results, created: datetime | None = None) -> Path:
-    """Write `manifest.json` over all other files of a folder; the file `INCOMPLETE` goes just before.
+    """Write `manifest.json` of a run over all other files; the file `INCOMPLETE` goes just before.
 
     Parameters
     ----------
@@ -103,6 +106,27 @@ def write_manifest(folder: Path, results: Results, created: datetime | None = No
     ------
     EvidenceError : the folder holds something that is not a plain file, or cannot be read or written.
     """
+    terms = results.environment.criteria
+    return seal(
+        folder,
+        "run",
+        outcome=results.outcome,
+        digest=terms.digest,
+        plan_digest=terms.plan_digest,
+        created=created,
+    )
+
+
+def seal(
+    folder: Path,
+    kind: Kind,
+    *,
+    outcome: Outcome,
+    digest: str,
+    plan_digest: str,
+    created: datetime | None = None,
+) -> Path:
+    """Write `manifest.json` of evidence of any kind; see `write_manifest`, and `Manifest` for the values."""
     try:
         files = {}
         for entry in entries(folder):
@@ -110,13 +134,13 @@ def write_manifest(folder: Path, results: Results, created: datetime | None = No
                 raise EvidenceError(f"{entry.name} in {folder} {entry.problem}", remedy="remove it")
             if entry.name not in NOT_LISTED and entry.name != INCOMPLETE:
                 files[entry.name] = FileFacts(sha256=sha256_of(folder / entry.name), bytes=entry.size)
-        terms = results.environment.criteria
         manifest = Manifest(
+            kind=kind,
             created=created or datetime.now(UTC),
             tool=Tool(version=version()),
-            outcome=results.outcome,
-            digest=terms.digest,
-            plan_digest=terms.plan_digest,
+            outcome=outcome,
+            digest=digest,
+            plan_digest=plan_digest,
             files=files,
         )
         (folder / INCOMPLETE).unlink(missing_ok=True)

@@ -92,6 +92,13 @@ def signature_page(
     )
 
 
+def rendered(name: str, **content: Any) -> str:
+    """A template of this folder with its content: Markdown, or HTML by its ending."""
+    if name.endswith(".html"):
+        return _environment(autoescape=True).get_template(name).render(**content)
+    return _markdown(name, **content)
+
+
 def _markdown(name: str, **content: Any) -> str:
     text = _environment(autoescape=False).get_template(name).render(**content)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

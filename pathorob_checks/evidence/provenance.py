@@ -77,6 +77,7 @@ def provenance_document(
             )
         ],
         "code": code_facts(),
+        "qualification": protocol.get("qualification"),
         "command": list(protocol["command"]),
         "container": container_facts(environment),
         "ci": ci_facts(environment),

@@ -50,6 +50,7 @@ class Evidence:
     path : of the folder, as the user wrote it.
     identify : tell the person and the machine.
     signer : what signs the attestation; None leaves it unsigned.
+    qualification : facts of the one that the run refers to; None refers to none.
     variables : of the process.
 
     Attributes
@@ -65,10 +66,11 @@ class Evidence:
         *,
         identify: bool = False,
         signer: Signer | None = None,
+        qualification: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = EvidenceFolder(path)
-        self._identify, self.signer = identify, signer
+        self._identify, self.signer, self._qualification = identify, signer, qualification
         self._variables = dict(os.environ if variables is None else variables)
         self._redaction = Redaction.of_this_machine(self._variables, identify=identify)
         self.log = Log(self.folder.path / "log.txt", self._redaction)
@@ -94,7 +96,7 @@ class Evidence:
         protocol = protocol_document(
             evaluation, command, datetime.now(UTC), require_complete=evaluation.require_complete
         )
-        self._protocol = clean(protocol, kept=AS_WRITTEN)
+        self._protocol = clean({**protocol, "qualification": self._qualification}, kept=AS_WRITTEN)
         environment = environment_document(processes=processes, identify=self._identify)
         self._environment = clean(environment, kept=("identified",))
         self._write("protocol.json", _json(self._protocol))

@@ -7,7 +7,7 @@ files say: that all of them tell the same, and that it follows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,34 +81,75 @@ def verify(path: Path, trusted: Trusted | None = None) -> Verification:
         return Verification(findings=(f"{path} cannot be read ({error.strerror or error})",))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the files of a folder say, when their bytes are those of the manifest.
+
+    Attributes
+    ----------
+    findings : a clause for each thing that they tell differently, or that does not follow.
+    statement : that the attestation must hold.
+    summary : what the evidence has come to.
+    agree : a clause that says what was found to agree.
+    """
+
+    findings: tuple[str, ...]
+    statement: bytes
+    summary: str
+    agree: str
+
+
 def _verify(folder: Path, trusted: Trusted) -> Verification:
     listing = manifest_bytes(folder)
     manifest = manifest_of(listing, folder)
+    if manifest.kind == "qualification":
+        from pathorob_checks.evidence.qualification import verification as qualification
+
+        wanted, read, tell = qualification.FILES, qualification.READ, qualification.told
+    else:
+        wanted, read, tell = frozenset(FILES) - NOT_LISTED, COMPARED, _told
     contents: dict[str, bytes] = {}
-    findings = list(_files(folder, manifest, contents))
+    findings = list(_files(folder, manifest, contents, wanted, read))
     if findings:
         return Verification(findings=tuple(findings))
     try:
-        results = Results.from_json(contents[RESULTS], RESULTS)
+        told = tell(listing, manifest, contents)
     except ResultsError as error:
         return Verification(findings=(error.problem,))
-    signatures = examine(contents[ATTESTATION], statement_of(listing, manifest, results), trusted)
-    findings += [*signatures.findings, *disagreements(results, manifest, contents)]
+    signatures = examine(contents[ATTESTATION], told.statement, trusted)
+    findings += [*signatures.findings, *told.findings]
     number = counted(len(manifest.files), "file")
     return Verification(
         findings=tuple(findings),
-        verified=(f"{number} by SHA-256, and none was added", _AGREE, *signatures.verified),
+        verified=(f"{number} by SHA-256, and none was added", told.agree, *signatures.verified),
         unverified=signatures.unverified,
-        summary="" if findings else results.summary,
+        summary="" if findings else told.summary,
         signed=signatures.signed,
     )
 
 
-def _files(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> Iterator[str]:
+def _told(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Told:
+    """Of a run; raises ResultsError where its results cannot be read."""
+    results = Results.from_json(contents[RESULTS], RESULTS)
+    return Told(
+        findings=tuple(disagreements(results, manifest, contents)),
+        statement=statement_of(listing, manifest, results),
+        summary=results.summary,
+        agree=_AGREE,
+    )
+
+
+def _files(
+    folder: Path,
+    manifest: Manifest,
+    contents: dict[str, bytes],
+    wanted: Collection[str],
+    read: Collection[str],
+) -> Iterator[str]:
     """Compare every file with the manifest, and keep the bytes of those that are read later."""
-    for name in FILES:
-        if name not in manifest.files and name not in NOT_LISTED:
-            yield f"{MANIFEST} does not list {name}, which every evidence folder has"
+    for name in wanted:
+        if name not in manifest.files:
+            yield f"{MANIFEST} does not list {name}, which all evidence of this kind has"
     sizes = {}
     for entry in entries(folder):
         if entry.problem:
@@ -122,7 +163,7 @@ def _files(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> Iter
             yield f"{name} is missing"
         elif sizes[name] != facts.bytes:
             yield f"{name} was changed: it has {sizes[name]:,} bytes, and {MANIFEST} says {facts.bytes:,}"
-        elif _digest(folder, name, contents) != facts.sha256:
+        elif _digest(folder, name, contents, read) != facts.sha256:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
     if ATTESTATION in sizes:
         contents[ATTESTATION] = content_of(folder / ATTESTATION, LARGEST)
@@ -130,9 +171,9 @@ def _files(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> Iter
         yield f"{ATTESTATION} is missing"
 
 
-def _digest(folder: Path, name: str, contents: dict[str, bytes]) -> str:
+def _digest(folder: Path, name: str, contents: dict[str, bytes], read: Collection[str]) -> str:
     """SHA-256 of a file; of what is read later, of the very bytes that are then read."""
-    if name not in COMPARED:
+    if name not in read:
         return sha256_of(folder / name)
     contents[name] = content_of(folder / name, LARGEST)
     return hashlib.sha256(contents[name]).hexdigest()

@@ -20,6 +20,7 @@ from pathorob_checks.errors import EvidenceError, PathorobChecksError
 from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.provenance import command_of
 from pathorob_checks.evidence.record import Evidence
+from pathorob_checks.files import expanded
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,12 @@ class RunEvidence:
         EvidenceFolder(options.path).refuse_unusable()
         self._junit = self._junit_file(Path(options.path).absolute())
         self._refuse_files_inside(Path(options.path).absolute(), reports)
-        self._evidence = Evidence(options.path, identify=options.identify, signer=self._signer(options.sign))
+        self._evidence = Evidence(
+            options.path,
+            identify=options.identify,
+            signer=self._signer(options.sign),
+            qualification=_qualification(options.qualification),
+        )
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
         self._undo_tee = contextlib.ExitStack()
         self._is_teed = False
@@ -232,3 +238,11 @@ class RunEvidence:
                 capture.suspend_global_capture(in_=True)
                 stack.callback(capture.resume_global_capture)
             return signer_of(text)
+
+
+def _qualification(folder: str | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    from pathorob_checks.evidence.qualified import qualification_facts
+
+    return qualification_facts(expanded(folder))

@@ -415,6 +415,16 @@ OPTIONS = (
         "it is not signed)",
     ),
     Option(
+        flag="--fm-qualification",
+        is_evidence=True,
+        decides=False,
+        path_in=_whole,
+        metavar="DIR",
+        environment="PATHOROB_CHECKS_QUALIFICATION",
+        help="refer in the evidence to this folder of 'pathorob-checks qualify --out', which is verified; "
+        "one that did not pass or is of other code is a deviation",
+    ),
+    Option(
         flag="--fm-history",
         is_history=True,
         decides=False,

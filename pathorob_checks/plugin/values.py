@@ -73,11 +73,20 @@ def report_paths(config: pytest.Config) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceOptions:
-    """The evidence that was asked for: the folder, whether it names person and machine, and what signs it."""
+    """The evidence that was asked for.
+
+    Attributes
+    ----------
+    path : of the folder.
+    identify : whether it names person and machine.
+    sign : what signs it.
+    qualification : folder of the qualification that it refers to.
+    """
 
     path: str
     identify: bool
     sign: str | None
+    qualification: str | None = None
 
 
 def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
@@ -87,17 +96,22 @@ def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
     ------
     pytest.UsageError : evidence is to be signed, or to name somebody, but is not to be written.
     """
-    values = {option.flag: _value(config, option)[0] for option in OPTIONS if option.is_evidence}
+    found = {option.flag: _value(config, option) for option in OPTIONS if option.is_evidence}
+    values = {flag: value for flag, (value, _) in found.items()}
     path = values.pop("--fm-evidence")
     if path is None:
-        given = [flag for flag, value in values.items() if value]
+        # A project may say once and for all how its evidence is made; what is typed is meant for this run.
+        given = [flag for flag, (value, origin) in found.items() if value and origin is None]
         if given:
             raise pytest.UsageError(
                 f"{given[0]} is given without --fm-evidence; name a folder with --fm-evidence=DIR."
             )
         return None
     return EvidenceOptions(
-        path=str(expanded(path)), identify=values["--fm-evidence-identify"], sign=values["--fm-sign"]
+        path=str(expanded(path)),
+        identify=values["--fm-evidence-identify"],
+        sign=values["--fm-sign"],
+        qualification=values["--fm-qualification"],
     )
 
 

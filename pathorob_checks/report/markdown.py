@@ -63,8 +63,9 @@ def markdown_report(results: ResultsDocument, most_bytes: int = COMMENT_BYTES) -
     for text in (_table(results, checks, room), _changes(results, checks, room)):
         tables += text
         room -= _size(text)
-    explanations = _those_that_fit(results, checks, room)
-    return "\n\n".join([*first, *tables, *explanations, *last]) + "\n"
+    traced = _traced(checks, room)
+    explanations = _those_that_fit(results, checks, room - _size(traced))
+    return "\n\n".join([*first, *tables, *explanations, *traced, *last]) + "\n"
 
 
 def _size(blocks: Iterable[str]) -> int:
@@ -174,6 +175,26 @@ def _those_that_fit(results: ResultsDocument, checks: Sequence[Check], room: int
             return [*kept, _left_out(len(every) - len(kept), "explanation", "explanations")]
         kept.append(text)
     return kept
+
+
+def _traced(checks: Sequence[Check], room: int) -> list[str]:
+    """Requirements and owner of each criterion, folded; nothing where no criterion has any."""
+    held = {
+        (one.criterion, one.requirements, one.owner or ""): None
+        for one in checks
+        if one.requirements or one.owner
+    }
+    rows = [
+        [prose(criterion), prose(", ".join(requirements) or "-"), prose(owner or "-")]
+        for criterion, requirements, owner in held
+    ]
+    if not rows:
+        return []
+    title = "Requirements and owners of the criteria"
+    room -= _size([_folded(title, [])])
+    text = _cut_table(["criterion", "requirements", "owner"], rows, room)
+    block = _folded(title, text)
+    return [block] if _size([block]) <= room else []
 
 
 def _left_out(number: int, noun: str, plural: str) -> str:

@@ -1,0 +1,53 @@
+"""Write a commented criteria file to start from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pathorob_checks.console import say
+from pathorob_checks.criteria.templates import STANDARDS, TO_FILL_IN, template
+from pathorob_checks.errors import CriteriaError
+from pathorob_checks.files import expanded
+from pathorob_checks.wording import counted, printable
+
+
+def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the action to those of `criteria`."""
+    parser = actions.add_parser(
+        "template",
+        help="write a commented criteria file to start from, with a standard or regulation in mind",
+        description="Write a criteria file that says what each clause asks for, which metric speaks to it, "
+        "and what is not covered. It is valid at once and claims no compliance: bounds are starting values, "
+        f"and '{TO_FILL_IN}' stands where you decide.",
+    )
+    parser.add_argument("--standard", required=True, choices=STANDARDS)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: standard output)")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    text = template(options.standard)
+    if options.out is None:
+        say(text.rstrip("\n"))
+        return 0
+    path = expanded(options.out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise CriteriaError(
+            f"the criteria file {options.out} exists already", remedy="name a new file with --out"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CriteriaError(
+            f"{options.out} cannot be written ({getattr(error, 'strerror', None) or error})",
+            remedy="name a new file in a folder that you may write to",
+        ) from None
+    places = counted(text.count(TO_FILL_IN), "place")
+    say(
+        printable(f"{options.out} is written, with {places} to fill in; then run: ")
+        + printable(f"pathorob-checks criteria check {options.out}")
+    )
+    return 0

@@ -1,0 +1,82 @@
+"""Whether a qualification is what was written: its records follow, and its page tells the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from pathorob_checks.errors import ResultsError
+from pathorob_checks.evidence.attestation import statement
+from pathorob_checks.evidence.manifest import Manifest
+from pathorob_checks.evidence.qualification.pages import is_row, rows
+from pathorob_checks.evidence.qualification.record import Qualification, contradictions
+from pathorob_checks.evidence.verification import Told
+from pathorob_checks.results.json_text import strict_json
+from pathorob_checks.wording import brief
+
+RECORDS, PAGE, ENVIRONMENT = "qualification.json", "qualification.md", "environment.json"
+FILES = frozenset((RECORDS, PAGE, ENVIRONMENT))
+READ = frozenset((RECORDS, PAGE))
+_AGREE = "records and page tell the same verdicts, and these follow from what was expected and found"
+
+
+def told(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Told:
+    """What the files of a qualification say.
+
+    Raises
+    ------
+    ResultsError : `qualification.json` cannot be read.
+    """
+    qualification = qualification_of(contents[RECORDS])
+    return Told(
+        findings=tuple(_findings(qualification, manifest, contents[PAGE])),
+        statement=statement_about(listing, manifest, qualification),
+        summary=qualification.summary,
+        agree=_AGREE,
+    )
+
+
+def statement_about(listing: bytes, manifest: Manifest, qualification: Qualification) -> bytes:
+    """The in-toto statement about a qualification: of what code, and which records are as expected."""
+    return statement(
+        listing,
+        manifest,
+        RECORDS,
+        outcome=qualification.outcome,
+        models=((f"code of pathorob-checks {qualification.version}", qualification.code),),
+        tests=((one.finding.id, one.verdict) for one in qualification.records),
+    )
+
+
+def qualification_of(content: bytes) -> Qualification:
+    """What the bytes of `qualification.json` say; raises ResultsError."""
+    try:
+        return Qualification.model_validate_json(json.dumps(strict_json(content)), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        problem = str(error) or type(error).__name__
+    raise ResultsError(f"{RECORDS} is damaged ({brief(problem)})", remedy="qualify again")
+
+
+def _findings(qualification: Qualification, manifest: Manifest, page: bytes) -> Iterator[str]:
+    for contradiction in contradictions(qualification):
+        yield f"{RECORDS} contradicts itself: {contradiction}"
+    told_there = (manifest.outcome, manifest.digest, manifest.plan_digest, manifest.tool.version)
+    if told_there != (
+        qualification.outcome,
+        qualification.code,
+        qualification.plan_digest,
+        qualification.version,
+    ):
+        yield f"manifest.json tells another outcome, digest or version than {RECORDS}"
+    if manifest.created < qualification.created:
+        yield "manifest.json was written before the qualification ended, by the times in it"
+    lines = page.decode("utf-8", errors="replace").splitlines()
+    if [line for line in lines if is_row(line)] != rows(qualification):
+        yield f"{PAGE} tells other records or verdicts than {RECORDS}"
+    if qualification.summary not in lines:
+        yield f"{PAGE} tells another outcome than {RECORDS}"

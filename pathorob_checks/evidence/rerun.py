@@ -1,0 +1,231 @@
+"""From an evidence folder to the same run: settings, pins and criteria read from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.errors import EvidenceError
+from pathorob_checks.evaluation.assembling import results_of
+from pathorob_checks.evaluation.evaluate import made_records
+from pathorob_checks.evaluation.facts import cohort_facts
+from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.evaluation.run import Evaluation
+from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.evidence.inventory import content_of
+from pathorob_checks.evidence.manifest import read_manifest
+from pathorob_checks.evidence.verification import verify
+from pathorob_checks.files import expanded
+from pathorob_checks.results.json_text import strict_json
+from pathorob_checks.results.results import LARGEST, Results
+from pathorob_checks.wording import brief, quoted
+
+# Options that are taken from the protocol as they are. Where things are (cache, tables), on what they are
+# computed, and what may run code of others is for whoever runs it again.
+_TAKEN = (
+    "batch_size",
+    "precision",
+    "pooling",
+    "commercial",
+    "checkpoint_key",
+    "checkpoint_prefixes",
+    "licensed",
+    "require_complete",
+    "baseline_fm",
+)
+_PINNED = ("hf-hub", "recipe")
+_PATHS = ("embeddings", "local-dir")
+_CONTENT = ("weights_sha256", "sha256")  # of an identity: what was read from files
+_NOT_PROFILE = ("schema", "published")  # of the criteria in the terms: what a profile does not hold itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things are on this machine.
+
+    Attributes
+    ----------
+    fms, cohorts : what to use for an FM or a cohort of the evidence, by its name.
+    baseline : the results file of the baseline.
+    cache : folder of embeddings. Those that are there are not computed again.
+    metadata, accepted_names : as in `Settings`.
+    device : as in `Settings`.
+    trust_remote_code : as in `Settings`; never taken from the folder.
+    """
+
+    cache: Path
+    fms: Mapping[str, str] = field(default_factory=dict)
+    cohorts: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
+    metadata: Path | None = None
+    accepted_names: Path | None = None
+    device: str = "auto"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archived:
+    """What the folder says: its protocol and its results."""
+
+    protocol: Mapping[str, Any]
+    results: Results
+
+
+def archived(folder: Path) -> Archived:
+    """Read an intact evidence folder of a run.
+
+    Raises
+    ------
+    EvidenceError : it is not intact, or is no evidence of a run.
+    """
+    if not folder.is_dir():
+        raise EvidenceError(f"{folder} is not a folder", remedy="name one that --fm-evidence has finished")
+    for finding in verify(folder).findings:
+        raise EvidenceError(f"{folder} is not intact ({finding})", remedy="reproduce an intact one")
+    if read_manifest(folder).kind != "run":
+        raise EvidenceError(
+            f"{folder} is a qualification and not a run",
+            remedy="qualify again with 'pathorob-checks qualify'",
+        )
+    try:
+        protocol = strict_json(content_of(folder / "protocol.json", LARGEST))
+        results = Results.from_json(content_of(folder / "results.json", LARGEST), "results.json")
+    except (OSError, ValueError) as error:
+        raise EvidenceError(
+            f"{folder} cannot be read ({brief(str(error))})", remedy="check the disk"
+        ) from None
+    return Archived(protocol=protocol, results=results)
+
+
+def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
+    """The settings of the run, with its FMs pinned to the revisions that were measured.
+
+    Raises
+    ------
+    EvidenceError : a file or folder is not where it was and no other place was given, or a place was given
+        for an FM or a cohort that the evidence does not have.
+    """
+    options = {one["name"]: one["value"] for one in protocol["options"]}
+    fms = {one["name"]: _fm(one, places) for one in protocol["fms"]}
+    cohorts = {one["name"]: _cohort(one, places) for one in protocol["cohorts"]}
+    for given, known, what in ((places.fms, fms, "FM"), (places.cohorts, cohorts, "cohort")):
+        if unknown := sorted(set(given) - set(known)):
+            raise EvidenceError(
+                f"the evidence has no {what} {quoted(unknown[:1])}", remedy=f"it has {quoted(known)}"
+            )
+    criteria = {key: value for key, value in protocol["terms"]["criteria"].items() if key not in _NOT_PROFILE}
+    return Settings(
+        fms=tuple(fms.values()),
+        cohorts=tuple(cohorts.values()) if options["cohorts"] or places.cohorts else (),
+        criteria=Profile.model_validate(criteria),
+        baseline=_baseline(protocol, options, places),
+        device=places.device,
+        cache=places.cache,
+        metadata=places.metadata or _still_there(options["metadata"]),
+        accepted_names=places.accepted_names or _still_there(options["accepted_names"]),
+        trust_remote_code=places.trust_remote_code,
+        **{name: _typed(options[name]) for name in _TAKEN},
+    )
+
+
+def run_again(archive: Archived, settings: Settings, observer: Observer | None = None) -> Results:
+    """Run it.
+
+    Raises
+    ------
+    EvidenceError : an FM or a cohort is not the one of the evidence.
+    PathorobChecksError : as `evaluate`.
+    """
+    evaluation = Evaluation(settings, observer)
+    _check_names(archive.protocol, evaluation)
+    evaluation.preflight()
+    for facts in archive.protocol["cohorts"]:
+        digest = cohort_facts(facts["name"], evaluation.inputs.cohort(facts["name"])).digest
+        if digest != facts["digest"]:
+            raise EvidenceError(
+                f"the cohort {facts['name']} is not that of the evidence: its digest is {digest[:12]}..., "
+                f"and the protocol has {facts['digest'][:12]}...",
+                remedy="give the same patches, labels and tables with --cohort NAME=PATH, or install the "
+                "versions of environment.json",
+            )
+    identities = {(run.fm.name, run.cohort.name): run.fm.identity for run in archive.results.runs}
+    for subject in evaluation.subjects.subjects:
+        before = identities.get((subject.fm, subject.cohort), {})
+        now = evaluation.inputs.embeddings(subject).identity
+        for name in _CONTENT:
+            if name in before and now.get(name) != before[name]:
+                raise EvidenceError(
+                    f"the FM {subject.fm} is not that of the evidence: {name} is "
+                    f"{brief(str(now.get(name)), 12)}, and the evidence has {brief(str(before[name]), 12)}",
+                    remedy="give the same weights or embeddings with --fm NAME=SPEC",
+                )
+    return results_of(evaluation, made_records(evaluation))
+
+
+def _check_names(protocol: Mapping[str, Any], evaluation: Evaluation) -> None:
+    """A folder of another name would be another FM or cohort in every id."""
+    pairs = (
+        ("FM", [one["name"] for one in protocol["fms"]], evaluation.subjects.specs),
+        ("cohort", [one["name"] for one in protocol["cohorts"]], evaluation.subjects.cohorts),
+    )
+    for what, wanted, found in pairs:
+        other = [name for name in wanted if name not in found]
+        if other:
+            raise EvidenceError(
+                f"what was given for the {what} {other[0]} is called {quoted(list(found)[:3])} here",
+                remedy="give its folder the name that it has in the evidence",
+            )
+
+
+def _fm(facts: Mapping[str, Any], places: Places) -> str:
+    name, spec, kind = facts["name"], facts["spec"], facts["kind"]
+    if name in places.fms:
+        return places.fms[name]
+    if kind == "python":
+        raise EvidenceError(
+            f"the FM {name} is code of {spec}, which is run only if you say so",
+            remedy=f"give it with --fm {name}={spec}",
+        )
+    if kind in _PATHS and not expanded(spec.partition(":")[2]).exists():
+        raise EvidenceError(
+            f"the FM {name} is not at {spec} any more", remedy=f"give it with --fm {name}={kind}:PATH"
+        )
+    if kind in _PINNED and facts["revision"] and "@" not in spec:
+        return f"{spec}@{facts['revision']}"
+    return str(spec)
+
+
+def _cohort(facts: Mapping[str, Any], places: Places) -> str:
+    from pathorob_checks.cohorts.registry import is_own
+
+    name, given = facts["name"], facts["given_as"]
+    if name in places.cohorts:
+        return places.cohorts[name]
+    if is_own(given) and not expanded(given).exists():
+        raise EvidenceError(
+            f"the cohort {name} is not at {given} any more", remedy=f"give it with --cohort {name}=PATH"
+        )
+    return str(given)
+
+
+def _baseline(protocol: Mapping[str, Any], options: Mapping[str, Any], places: Places) -> str | None:
+    wanted = options["baseline"]
+    if wanted is None or wanted in {one["name"] for one in protocol["fms"]}:
+        return wanted if wanted is None else str(wanted)
+    path = places.baseline or str(wanted)
+    if not expanded(path).exists():
+        raise EvidenceError(
+            f"the baseline is not at {path} any more", remedy="give its results file with --baseline=FILE"
+        )
+    return path
+
+
+def _still_there(path: str | None) -> Path | None:
+    return expanded(path) if path and expanded(path).exists() else None
+
+
+def _typed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
