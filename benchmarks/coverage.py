@@ -198,6 +198,17 @@ def drop(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
     return simulate
 
 
+def accuracy(design: DropDesign, domain: str, split: int) -> Callable[[int], Simulation]:
+    """The accuracy at one split, as the curve over Cramér's V shows it."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            result = drop_of_ridge(design, seed, (domain,), split=split)[domain]
+            yield result.value, interval_of(result) or (result.value, result.value)
+
+    return simulate
+
+
 def drop_by_the_metric(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
     """The same by `performance_drop`: logistic regressions with validated C, deletions by one Newton step."""
 
@@ -343,6 +354,7 @@ DROPS = {
     "60 dimensions": replace(BASE, dim=60, patches=10, biology=1.2, center=2.0),
     "1,024 dimensions": replace(BASE, dim=1024, patches=6, biology=4.0, center=6.0),
 }
+ACCURACIES = ("2x2, 11 slides a cell", "Camelyon's schedule", "uneven in-domain slides")
 BY_THE_METRIC = {
     "logistic, 64 dimensions": replace(BASE, dim=64, patches=5, biology=1.1, repetitions=8),
     "logistic, strong slides": replace(BASE, dim=64, patches=5, biology=1.4, slide=0.9, repetitions=8),
@@ -363,6 +375,12 @@ def drop_scenarios() -> list[Scenario]:
         for simulated, designs in ((drop, DROPS), (drop_by_the_metric, BY_THE_METRIC))
         for name, design in designs.items()
         for domain in DOMAINS
+    ]
+    lines += [
+        Scenario("accuracy", f"{domain}, split {split}, {name}", accuracy(DROPS[name], domain, split))
+        for name in ACCURACIES
+        for domain in DOMAINS
+        for split in (0, 4)
     ]
     groups = replace(BASE, outside_centers=3, outside_shift=0.5)
     others = [BASE, replace(BASE, biology=1.5), replace(BASE, center=2.5)]

@@ -182,13 +182,21 @@ def _ridge(x: Float64, target: Float64, counts: Float64, tested: Float64) -> Int
 
 
 def drop_of_ridge(
-    design: DropDesign, seed: int, domains: Sequence[str] = tuple(DOMAINS), *, other_fm: float = 0.0
+    design: DropDesign,
+    seed: int,
+    domains: Sequence[str] = tuple(DOMAINS),
+    *,
+    other_fm: float = 0.0,
+    split: int | None = None,
 ) -> dict[str, Resampling]:
-    """By domain, the drop of ridge regressions on a simulated cohort, with the effects of its slides."""
+    """By domain, the drop of ridge regressions on a simulated cohort, with the effects of its slides.
+
+    With `split` it is the accuracy at this split of the training slides.
+    """
     tested = design.ridge_predictions(design.embeddings(seed, other_fm=other_fm))
     measured = {}
     for domain in domains:
-        effects = drop_effects(tested[domain])
+        effects = drop_effects(tested[domain], split=split)
         if effects is None:
             raise ValueError(f"simulation {seed} has no accuracy at the balanced split")
         measured[domain] = drop_resampling(DOMAINS[domain], effects, tested[domain], {})
