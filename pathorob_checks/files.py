@@ -31,8 +31,8 @@ def without_home(path: str) -> str:
     `kind:path` is a path too.
     """
     home = str(Path.home())
-    before, found, rest = path.partition(home)
-    is_whole = found and len(home) > 1 and (not before or before[-1] == ":") and rest[:1] in ("", os.sep)
+    before, home_part, rest = path.partition(home)
+    is_whole = home_part and len(home) > 1 and (not before or before[-1] == ":") and rest[:1] in ("", os.sep)
     return f"{before}~{rest}" if is_whole else path
 
 

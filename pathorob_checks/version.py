@@ -75,11 +75,11 @@ def _git(root: Path, *command: str) -> str | None:
 def _of_installation() -> str | None:
     """The version of the installed distribution, if the files of this package are its files."""
     try:
-        found = distribution(_DISTRIBUTION)
-        is_ours = Path(str(found.locate_file(_PACKAGE.name))).samefile(_PACKAGE)
+        installation = distribution(_DISTRIBUTION)
+        is_ours = Path(str(installation.locate_file(_PACKAGE.name))).samefile(_PACKAGE)
     except (PackageNotFoundError, OSError):
         return None
-    return found.version if is_ours else None
+    return installation.version if is_ours else None
 
 
 def _of_source_distribution(root: Path) -> str | None:

@@ -229,7 +229,7 @@ def _check_keys(patches: Sequence[Patch]) -> None:
     by_key: dict[str, Patch] = {}
     for patch in patches:
         first = by_key.setdefault(unicodedata.normalize("NFKC", patch.key), patch)
-        if first is patch or _is_told_of_slides(first, patch):
+        if first is patch or _are_two_slides_of_one_name(first, patch):
             continue
         if (first.slide_id, first.patch_id) == (patch.slide_id, patch.patch_id):
             raise CohortError(
@@ -244,7 +244,7 @@ def _check_keys(patches: Sequence[Patch]) -> None:
         )
 
 
-def _is_told_of_slides(first: Patch, patch: Patch) -> bool:
+def _are_two_slides_of_one_name(first: Patch, patch: Patch) -> bool:
     """Whether two patches are of two slides with one name, which `_check_slides_and_centers` refuses.
 
     Centers and cases often number their slides and patches from 1. Then no patch is there twice, and to

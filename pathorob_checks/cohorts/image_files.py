@@ -75,7 +75,7 @@ def hash_files(folder: Path, paths: Sequence[str], where: Sequence[str]) -> tupl
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="hash") as pool:
         digests = tuple(pool.map(digest, range(len(paths))))
     for kind, (of_one, of_several, remedy) in _NO_IMAGES.items():
-        rows = [row for row, found in enumerate(digests) if found == kind]
+        rows = [row for row, one in enumerate(digests) if one == kind]
         if rows:
             what = of_one if len(rows) == 1 else of_several
             raise MissingImagesError(

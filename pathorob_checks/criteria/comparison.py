@@ -77,12 +77,12 @@ def settings_differences(
     ----------
     among : ids of the criteria that another confidence is judged by; None: all that both have.
     """
-    found: list[tuple[Difference, tuple[str, ...]]] = []
+    differences: list[tuple[Difference, tuple[str, ...]]] = []
 
     def note(subject: str, sign: Sign, texts: tuple[object, object], *keys: str) -> None:
         old, new = map(str, texts)
         if old != new:
-            found.append((Difference(subject, _change([sign]), old, new), keys))
+            differences.append((Difference(subject, _change([sign]), old, new), keys))
 
     profiles = (before, after)
     strict = [one.inconclusive == "fail" for one in profiles]  # a warning and an xfail both end with 0
@@ -107,7 +107,7 @@ def settings_differences(
     first, second = (one.baseline.rule or one.rule for one in profiles)
     sign = _rules(first, second, before.confidence, undecided_fails=strict[1])
     note("baseline rule", sign, (first, second), "baseline", "rule")
-    return found
+    return differences
 
 
 def held(profile: Profile) -> dict[str, Held]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.evidence.junit_disagreements import junit_disagreements
 from pathorob_checks.evidence.manifest import Manifest
-from pathorob_checks.evidence.told_by_junit import junit_disagreements
-from pathorob_checks.evidence.told_by_pages import (
+from pathorob_checks.evidence.page_disagreements import (
     PROTOCOL_PAGE,
     SIGNATURE_PAGE,
     TRACES,
@@ -18,7 +18,7 @@ from pathorob_checks.evidence.told_by_pages import (
     page_disagreements,
     traceability_disagreements,
 )
-from pathorob_checks.evidence.told_by_report import REPORT, report_disagreements
+from pathorob_checks.evidence.report_disagreements import REPORT, report_disagreements
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.json_text import strict_json
@@ -42,8 +42,8 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
     contents : of the files in `COMPARED`, by name.
     """
     terms = results.environment.criteria
-    told = (manifest.outcome, manifest.digest, manifest.plan_digest)
-    if told != (results.outcome, terms.digest, terms.plan_digest):
+    manifest_values = (manifest.outcome, manifest.digest, manifest.plan_digest)
+    if manifest_values != (results.outcome, terms.digest, terms.plan_digest):
         yield "manifest.json tells another outcome or digest than results.json"
     if manifest.created < results.created:
         yield "manifest.json was written before the run ended, by the times in it and in results.json"

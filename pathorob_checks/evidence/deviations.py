@@ -19,19 +19,21 @@ _NAMED = frozenset(("fms", "cohorts"))  # a run must name these, or takes what s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What was looked for, and what there is of it."""
+class DeviationKind:
+    """A kind of deviation that is looked for, and a sentence for each that there is."""
 
     title: str
-    sought: str
+    description: str
     sentences: tuple[str, ...]
 
 
-def deviations(results: ResultsDocument, protocol: Protocol) -> list[Found]:
-    """Everything that is looked for, in the order of its weight."""
+def deviations(results: ResultsDocument, protocol: Protocol) -> list[DeviationKind]:
+    """Every kind that is looked for, in the order of its weight."""
     return [
-        Found(title=title, sought=sought, sentences=tuple(dict.fromkeys(find(results, protocol))))
-        for title, sought, find in _LOOKED_FOR
+        DeviationKind(
+            title=title, description=description, sentences=tuple(dict.fromkeys(find(results, protocol)))
+        )
+        for title, description, find in _LOOKED_FOR
     ]
 
 

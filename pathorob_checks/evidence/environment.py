@@ -81,12 +81,12 @@ def installed_packages() -> Iterator[dict[str, Any]]:
     The RECORD is None where an installer wrote none. Of two packages of one name it is the one that Python
     imports.
     """
-    found: dict[str, metadata.Distribution] = {}
+    distributions: dict[str, metadata.Distribution] = {}
     for one in metadata.distributions():
         name = one.metadata["Name"]
         if name:
-            found.setdefault(_normalized(name), one)
-    for name, one in sorted(found.items()):
+            distributions.setdefault(_normalized(name), one)
+    for name, one in sorted(distributions.items()):
         record = one.read_text("RECORD")
         yield {
             "name": name,
@@ -137,8 +137,8 @@ def gpu_facts() -> dict[str, Any] | None:
 def _driver() -> str | None:
     """The version of NVIDIA's driver: by the kernel, else by its own tool."""
     with contextlib.suppress(OSError):
-        if found := re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", _NVIDIA.read_text(encoding="utf-8")):
-            return found[1]
+        if match := re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", _NVIDIA.read_text(encoding="utf-8")):
+            return match[1]
     return _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 
 

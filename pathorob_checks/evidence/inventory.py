@@ -60,10 +60,10 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 def _below(folder: Path, prefix: str, depth: int) -> Iterator[Entry]:
     with os.scandir(folder) as scanned:
-        found = sorted(scanned, key=lambda entry: entry.name)
-    if prefix and not found:
+        entries = sorted(scanned, key=lambda entry: entry.name)
+    if prefix and not entries:
         yield Entry(name=prefix, problem="is an empty folder")
-    for entry in found:
+    for entry in entries:
         name = prefix + entry.name
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):

@@ -23,7 +23,7 @@ class Limitation:
 def limitations(results: ResultsDocument, protocol: Mapping[str, Any]) -> list[Limitation]:
     """Those of every run, with the numbers of this one."""
     cohorts = [CohortFacts.model_validate(_facts(one)) for one in protocol["cohorts"]]
-    found = (
+    sections = (
         ("What is tested", _scope(results)),
         ("Medical centers", _centers(cohorts)),
         ("Scanners, stains and fixation", _scanners(cohorts)),
@@ -35,7 +35,7 @@ def limitations(results: ResultsDocument, protocol: Mapping[str, Any]) -> list[L
         ("Bounds", _bounds(protocol)),
         ("Completeness", _completeness(results)),
     )
-    return [Limitation(title=title, sentences=tuple(sentences)) for title, sentences in found]
+    return [Limitation(title=title, sentences=tuple(sentences)) for title, sentences in sections]
 
 
 def _facts(cohort: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,34 +30,33 @@ def protocol_page(protocol: Mapping[str, Any]) -> str:
     return _markdown("protocol.md", protocol=protocol)
 
 
-def traceability_page(found: Sequence[Trace], results: ResultsDocument) -> str:
+def traceability_page(rows: Sequence[Trace], results: ResultsDocument) -> str:
     """traceability.md."""
     return _markdown(
         "traceability.md",
         results=results,
-        traces=found,
-        requirements=requirements_of(found),
-        without_requirement=sorted({one.criterion for one in found if not one.requirement}),
-        without_check=[one for one in found if one.verdict == NO_CHECK],
+        traces=rows,
+        requirements=requirements_of(rows),
+        without_requirement=sorted({one.criterion for one in rows if not one.requirement}),
+        without_check=[one for one in rows if one.verdict == NO_CHECK],
         interval=lambda one: interval_text((one.low, one.high)) if one.low is not None else "-",
     )
 
 
 def deviations_page(results: ResultsDocument, protocol: Mapping[str, Any]) -> str:
     """deviations.md."""
-    found = deviations(results, protocol)
+    kinds = deviations(results, protocol)
     return _markdown(
         "deviations.md",
         results=results,
-        found=[one for one in found if one.sentences],
-        sought=found,
-        number=sum(len(one.sentences) for one in found),
+        kinds=kinds,
+        number=sum(len(one.sentences) for one in kinds),
     )
 
 
 def limitations_page(results: ResultsDocument, protocol: Mapping[str, Any]) -> str:
     """limitations.md."""
-    return _markdown("limitations.md", results=results, found=limitations(results, protocol))
+    return _markdown("limitations.md", results=results, limitations=limitations(results, protocol))
 
 
 def signature_page(

@@ -119,9 +119,9 @@ class Evidence:
         self._write("report.html", report)
         self._write("provenance.json", _json(provenance))
         self._write("bom.cdx.json", bill_of_materials(results, environment["packages"], provenance["code"]))
-        found = traces(results, protocol, report)
-        self._write("traceability.csv", traces_as_csv(found))
-        self._write("traceability.md", traceability_page(found, results))
+        trace_rows = traces(results, protocol, report)
+        self._write("traceability.csv", traces_as_csv(trace_rows))
+        self._write("traceability.md", traceability_page(trace_rows, results))
         self._write("deviations.md", deviations_page(results, protocol))
         self._write("limitations.md", limitations_page(results, protocol))
         page = signature_page(

@@ -187,14 +187,14 @@ def _worth_hiding(value: str) -> Iterator[str]:
 
 
 def _homes(environment: Mapping[str, str]) -> Iterator[str]:
-    found = [environment.get("HOME"), environment.get("USERPROFILE")]
+    homes = [environment.get("HOME"), environment.get("USERPROFILE")]
     with contextlib.suppress(RuntimeError, KeyError):
-        found.append(str(Path.home()))
+        homes.append(str(Path.home()))
     with contextlib.suppress(ImportError, KeyError, AttributeError):
         import pwd
 
-        found.append(pwd.getpwuid(os.getuid()).pw_dir)
-    for home in found:
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    for home in homes:
         if home and len(Path(home).parts) > 1:  # a container may have `/`
             yield home.rstrip("/\\")
             yield os.path.realpath(home)
@@ -217,6 +217,6 @@ def _hosts() -> Iterator[str]:
     yield os.environ.get("HOSTNAME", "")
 
 
-def _names(found: Iterable[str]) -> list[str]:
+def _names(names: Iterable[str]) -> list[str]:
     """Each once; without those that stand for nobody, and those that are too short to tell anybody."""
-    return [name for name in dict.fromkeys(found) if len(name) > 1 and name.lower() not in _NOBODY]
+    return [name for name in dict.fromkeys(names) if len(name) > 1 and name.lower() not in _NOBODY]

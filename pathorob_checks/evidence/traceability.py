@@ -60,25 +60,25 @@ def traces(results: ResultsDocument, protocol: Mapping[str, Any], report: str) -
     """
     places = _places(results, report)
     known = {(one.fm, one.method, one.cohort, one.criterion): n for n, one in enumerate(results.checks)}
-    found: list[Trace] = []
+    rows: list[Trace] = []
     for planned in protocol["planned"]:
         number = known.pop(tuple(planned[key] for key in ("fm", "method", "cohort", "criterion")), None)
         for requirement in planned["requirements"] or [""]:
             if number is None:
-                found.append(_unrecorded(requirement, planned))
+                rows.append(_unrecorded(requirement, planned))
             else:
-                found.append(_recorded(requirement, results.checks[number], places[number]))
+                rows.append(_recorded(requirement, results.checks[number], places[number]))
     for number in known.values():  # a user's own test
         check = results.checks[number]
-        found += [_recorded(one, check, places[number]) for one in check.requirements or ("",)]
-    found += _without_check(protocol, {(one.requirement, one.criterion) for one in found})
-    order = {requirement: n for n, requirement in enumerate(requirements_of(found))}
-    return sorted(found, key=lambda one: order.get(one.requirement, len(order)))
+        rows += [_recorded(one, check, places[number]) for one in check.requirements or ("",)]
+    rows += _without_check(protocol, {(one.requirement, one.criterion) for one in rows})
+    order = {requirement: n for n, requirement in enumerate(requirements_of(rows))}
+    return sorted(rows, key=lambda one: order.get(one.requirement, len(order)))
 
 
-def requirements_of(found: Sequence[Trace]) -> tuple[str, ...]:
+def requirements_of(rows: Sequence[Trace]) -> tuple[str, ...]:
     """The requirements, each once, sorted."""
-    return tuple(sorted({one.requirement for one in found if one.requirement}))
+    return tuple(sorted({one.requirement for one in rows if one.requirement}))
 
 
 def _recorded(requirement: str, check: Check, place: str) -> Trace:
@@ -134,21 +134,21 @@ def _without_check(protocol: Mapping[str, Any], traced: set[tuple[str, str]]) ->
 def _places(results: ResultsDocument, report: str) -> list[str]:
     """For each check the figures of its FM and cohort in the report, else its own place there."""
     subjects: dict[tuple[str, str], int] = {}
-    found = []
+    places = []
     for number, check in enumerate(results.checks):
         subject = subjects.setdefault((fm_and_method(check.fm, check.method), check.cohort), len(subjects))
         names = (f"figures-{subject}", f"missed-{number}", "checks")
         place = next((name for name in names if f'id="{name}"' in report), "")
-        found.append(f"report.html#{place}" if place else "report.html")
-    return found
+        places.append(f"report.html#{place}" if place else "report.html")
+    return places
 
 
-def traces_as_csv(found: Sequence[Trace]) -> str:
+def traces_as_csv(rows: Sequence[Trace]) -> str:
     """The table as RFC 4180; a spreadsheet takes no cell for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for one in found:
+    for one in rows:
         writer.writerow([_cell(getattr(one, name)) for name in COLUMNS])
     return text.getvalue()
 

@@ -38,8 +38,8 @@ def family_of(fm: str, pattern: re.Pattern[str] | None = None) -> str:
     no version: `h-optimus-0` and `h-optimus-1` are two families.
     """
     if pattern is not None:
-        found = pattern.search(fm)
-        name = found and (found.group(1) if pattern.groups else found.group())
+        match = pattern.search(fm)
+        name = match and (match.group(1) if pattern.groups else match.group())
         return name or fm
     name = fm.partition("@")[0] or fm
     while (shorter := _VERSION.sub("", name)) not in ("", name):

@@ -158,8 +158,8 @@ def labels(patches: pd.DataFrame, column: str, metric: str) -> Labels:
         raise MetricError(
             f"{metric}: column {column!r} is empty in row {row}", remedy="fill it or drop the row"
         )
-    found, unique = values.astype(str).factorize()
-    given = Labels(found.astype(np.int64), tuple(map(str, unique)))
+    codes, unique = values.astype(str).factorize()
+    given = Labels(codes.astype(np.int64), tuple(map(str, unique)))
     for code, name in enumerate(given.names):
         if name != name.strip() or not name:
             what = "white space around its text" if name.strip() else "no visible text"

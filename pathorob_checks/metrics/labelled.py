@@ -91,11 +91,11 @@ class PatchLabels:
             raise MetricError(
                 f"{metric}: there are no patches to read", remedy="check the cohort's subset column"
             )
-        for column, found in (("biological_class", self.classes), ("medical_center", self.centers)):
-            if len(found) < 2:
+        for column, column_labels in (("biological_class", self.classes), ("medical_center", self.centers)):
+            if len(column_labels) < 2:
                 where = " in in-domain rows" if self.left_out else ""
                 raise MetricError(
-                    f"{metric}: column {column!r} has only the value {quoted(found.names)}{where}",
+                    f"{metric}: column {column!r} has only the value {quoted(column_labels.names)}{where}",
                     remedy="give patches of at least 2 different values",
                 )
 
@@ -189,16 +189,16 @@ def _check_subsets(subsets: Labels, metric: str) -> None:
 
 def _check_places(read: PatchLabels, metric: str) -> None:
     """Require that a slide is in one center, and a center on one side."""
-    if read.slides is not None and (found := _several(read.slides, read.centers.codes)):
-        slide, (one, other) = found
+    if read.slides is not None and (contradiction := _several(read.slides, read.centers.codes)):
+        slide, (one, other) = contradiction
         raise MetricError(
             f"{metric}: slide {slide!r} has patches from {read.centers.names[one]} and "
             f"{read.centers.names[other]}",
             remedy="correct the center, or give slides of different centers different names",
         )
-    if found := _several(read.centers, read.outside.astype(np.int64)):
+    if contradiction := _several(read.centers, read.outside.astype(np.int64)):
         raise MetricError(
-            f"{metric}: the medical center {found[0]!r} has in-domain and out-of-domain patches",
+            f"{metric}: the medical center {contradiction[0]!r} has in-domain and out-of-domain patches",
             remedy=f"set subset to '{OUT_OF_DOMAIN}' for all patches of the center, or for none",
         )
 

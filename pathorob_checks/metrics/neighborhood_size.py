@@ -102,11 +102,11 @@ def _parts(read: PatchLabels) -> list[Int64]:
     for code, name in enumerate(read.subsets.names):
         rows = np.flatnonzero(read.subsets.codes == code)
         for labels, noun in ((read.classes, "biological class"), (read.centers, "medical center")):
-            found = np.unique(labels.codes[rows])
-            if len(found) < 2:
+            codes = np.unique(labels.codes[rows])
+            if len(codes) < 2:
                 raise MetricError(
                     f"{METRIC}: the paired subset {name!r} has only the {noun} "
-                    f"{labels.names[found[0]]!r}, and neighbors are sought inside each subset",
+                    f"{labels.names[codes[0]]!r}, and neighbors are sought inside each subset",
                     remedy="put patches of two classes from two centers into every subset, or give "
                     "paired=False",
                 )

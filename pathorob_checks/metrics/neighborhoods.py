@@ -344,12 +344,12 @@ def robustness_index(
     paired = read.are_paired if paired is None else paired
     lists = lists_of(read, slides, paired)
     parts = lists.parts
-    asked, reach = lists.reach(k, largest_k)
+    fixed_k, reach = lists.reach(k, largest_k)
 
     rows = np.concatenate(parts)
     largest = max(int(np.bincount(units.codes[part]).max()) for part in parts)
-    spare = spare_ranks(asked or reach, largest) if draws else 0
-    length = min(lists.longest, max(reach, (asked or 0) + spare))
+    spare = spare_ranks(fixed_k or reach, largest) if draws else 0
+    length = min(lists.longest, max(reach, (fixed_k or 0) + spare))
     with devices.full_precision():
         neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
     neighbor_classes = _narrow(classes)[neighbors]
@@ -357,7 +357,7 @@ def robustness_index(
     same_center = _narrow(centers)[neighbors] == _narrow(centers)[rows, None]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
-    k = asked
+    k = fixed_k
     if k is None:
         k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(

@@ -245,16 +245,16 @@ def _outcomes(
     def outcome(draw: Repetition) -> _Outcome:
         fitted = best_classifiers(points, codes, draw.training, draw.validation)
         tested = np.concatenate([draw.id_test, draw.ood_test])
-        found: list[tuple[Int64, Deletions, Int64]] = []
+        predictions: list[tuple[Int64, Deletions, Int64]] = []
         for classifier, rows in zip(fitted, draw.training, strict=True):
             left_out = deletions(rows, units, cells)
             without = predictions_without(points, codes, rows, classifier, left_out.multiplicity, tested)
-            found.append((classifier.predict(_take(points, tested)), left_out, without))
+            predictions.append((classifier.predict(_take(points, tested)), left_out, without))
         border = len(draw.id_test)
         return _Outcome(
             regularisation=[classifier.c for classifier in fitted],
-            inside=_predicted(found, slice(border)),
-            outside=_predicted(found, slice(border, None)),
+            inside=_predicted(predictions, slice(border)),
+            outside=_predicted(predictions, slice(border, None)),
         )
 
     if device.type != "cpu":

@@ -29,10 +29,10 @@ _LIBRARIES_OF = {"transformers": ("transformers",), "open_clip": ("open-clip-tor
 
 def versions(library: str | None = None) -> dict[str, str]:
     """Versions of the libraries by distribution name, with those that a `library`'s models need as well."""
-    found: dict[str, str] = {}
+    library_versions: dict[str, str] = {}
     for name in (*_LIBRARIES, *_LIBRARIES_OF.get(library or "", ())):
         try:
-            found[name] = version(name)
+            library_versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "none"
-    return found
+            library_versions[name] = "none"
+    return library_versions

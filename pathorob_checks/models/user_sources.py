@@ -59,13 +59,13 @@ class OwnCode:
         ----------
         imported : names of modules that were imported while the factory ran.
         """
-        pending, found = [self._module, *imported], dict[str, ModuleType]()
+        pending, own_modules = [self._module, *imported], dict[str, ModuleType]()
         while pending:
             name = pending.pop()
             module = sys.modules.get(name)
-            if name in found or module is None or name not in self:
+            if name in own_modules or module is None or name not in self:
                 continue
-            found[name] = module
+            own_modules[name] = module
             for value in list(vars(module).values()):
                 origin = value.__name__ if isinstance(value, ModuleType) else _origin(value)
                 if isinstance(origin, str):
@@ -73,7 +73,7 @@ class OwnCode:
             tree = _parsed(source_of(module))
             if tree is not None:
                 pending += _imports(tree, name, is_package=hasattr(module, "__path__"))
-        return found
+        return own_modules
 
 
 def digest_of_sources(modules: dict[str, ModuleType]) -> tuple[str, tuple[str, ...]]:
@@ -97,19 +97,19 @@ def digest_of_sources(modules: dict[str, ModuleType]) -> tuple[str, tuple[str, .
 
 def files_named_in(modules: dict[str, ModuleType]) -> set[str]:
     """Texts in sources that name files, from the working directory or from the module's folder."""
-    found: set[str] = set()
+    file_names: set[str] = set()
     for module in modules.values():
         folder = Path(str(getattr(module, "__file__", None) or "")).parent
         for text in _texts(source_of(module)):
-            found |= {name for name in (text, str(folder / text)) if is_file_name(name)}
-    return found
+            file_names |= {name for name in (text, str(folder / text)) if is_file_name(name)}
+    return file_names
 
 
 def versions_of(names: Collection[str]) -> dict[str, str]:
     """Versions of the distributions that libraries belong to."""
     distributions = packages_distributions() if names else {}
-    found = {distribution for name in names for distribution in distributions.get(name, ())}
-    return {distribution: version(distribution) for distribution in sorted(found)}
+    distribution_names = {distribution for name in names for distribution in distributions.get(name, ())}
+    return {distribution: version(distribution) for distribution in sorted(distribution_names)}
 
 
 def is_installed(top: str, file: str) -> bool:

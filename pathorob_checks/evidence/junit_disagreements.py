@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # What a record must say, and by what it is told from the others of the file.
 _KEYS = ("test", "fm", "cohort", "criterion", "metric")
-_TOLD = (*_KEYS, "verdict", "value", "interval", "bound", "direction")
-_TOLD_OF_RUN = ("summary", "criteria", "digest")
+_RECORD_FIELDS = (*_KEYS, "verdict", "value", "interval", "bound", "direction")
+_RUN_PROPERTIES = ("summary", "criteria", "digest")
 _ENDS = (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
 Record = tuple[tuple[str, str], ...]
 
@@ -32,17 +32,17 @@ def junit_disagreements(content: bytes, results: ResultsDocument) -> Iterator[st
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         yield f"junit.xml is not a JUnit file that can be read ({brief(str(error))})"
         return
-    told = {pair for suite in root.iter("testsuite") for pair in _properties(suite)}
-    expected = {pair for pair in of_run(results) if pair[0].removeprefix(PREFIX) in _TOLD_OF_RUN}
-    if {pair for pair in told if pair[0].removeprefix(PREFIX) in _TOLD_OF_RUN} != expected:
+    suite_properties = {pair for suite in root.iter("testsuite") for pair in _properties(suite)}
+    expected = {pair for pair in of_run(results) if pair[0].removeprefix(PREFIX) in _RUN_PROPERTIES}
+    if {pair for pair in suite_properties if pair[0].removeprefix(PREFIX) in _RUN_PROPERTIES} != expected:
         yield "junit.xml tells another outcome, profile or digest than results.json"
     yield from _counts(root)
     yield from _records(root, results)
 
 
 def _properties(element: Element) -> list[Property]:
-    found = element.findall("./properties/property")
-    pairs = [(one.get("name", ""), one.get("value", "")) for one in found]
+    elements = element.findall("./properties/property")
+    pairs = [(one.get("name", ""), one.get("value", "")) for one in elements]
     return [pair for pair in pairs if pair[0].startswith(PREFIX)]
 
 
@@ -59,14 +59,14 @@ def _records(root: Element, results: ResultsDocument) -> Iterator[str]:
     allows = results.environment.criteria.profile.get("inconclusive", "fail") != "fail"
     expected = [_record(check.id, of_check(check, allows_inconclusive=allows)) for check in results.checks]
     expected += [_record(check.id, of_integrity(check)) for check in results.integrity]
-    lacking, keys, unknown = Counter(expected), set(map(_key, expected)), []
+    missing_records, keys, unknown = Counter(expected), set(map(_key, expected)), []
     bad = {Verdict.FAIL, Verdict.ERROR}
     if not allows:
         bad.add(Verdict.INCONCLUSIVE)
     for case in root.iter("testcase"):
         name = case.get("name", "")
         records = [_record(name, one) for one in _grouped(_properties(case))]
-        lacking.subtract(records)
+        missing_records.subtract(records)
         if any(_key(record) not in keys for record in records):
             unknown.append(brief(name))
         ended_well = case.find("failure") is None and case.find("error") is None
@@ -74,15 +74,15 @@ def _records(root: Element, results: ResultsDocument) -> Iterator[str]:
             yield f"junit.xml lets the test {brief(name)} end well, against its own verdict"
     if unknown:
         yield f"junit.xml tells verdicts of {named(unknown, 'test', 'tests')} that results.json does not have"
-    untold = [dict(record)["test"] for record, count in lacking.items() if count > 0]
-    if untold:
-        yield f"junit.xml does not tell what results.json does of {named(untold, 'check', 'checks')}"
+    missing_tests = [dict(record)["test"] for record, count in missing_records.items() if count > 0]
+    if missing_tests:
+        yield f"junit.xml does not tell what results.json does of {named(missing_tests, 'check', 'checks')}"
 
 
 def _record(test: str, properties: Iterable[Property]) -> Record:
     """What is compared of a record, in one order."""
-    told = {name.removeprefix(PREFIX): text for name, text in properties} | {"test": _name(test)}
-    return tuple((name, told[name]) for name in _TOLD if name in told)
+    texts = {name.removeprefix(PREFIX): text for name, text in properties} | {"test": _name(test)}
+    return tuple((name, texts[name]) for name in _RECORD_FIELDS if name in texts)
 
 
 def _name(test: str) -> str:

@@ -37,18 +37,18 @@ def traceability_disagreements(
     ------
     LookupError, TypeError, AttributeError : the protocol is none.
     """
-    found = traces(results, protocol, "")
+    trace_rows = traces(results, protocol, "")
     tables: Sequence[tuple[str, str, Any, tuple[str, ...]]] = (
-        (TRACES, traces_as_csv(found), _csv_rows, _OF_CSV),
-        (TRACES_PAGE, traceability_page(found, results), _page_rows, _OF_PAGE),
+        (TRACES, traces_as_csv(trace_rows), _csv_rows, _OF_CSV),
+        (TRACES_PAGE, traceability_page(trace_rows, results), _page_rows, _OF_PAGE),
     )
     for name, text, rows_of, columns in tables:
         try:
-            told = _compared(rows_of(contents[name].decode()), columns)
+            file_rows = _compared(rows_of(contents[name].decode()), columns)
         except (ValueError, LookupError, csv.Error):
             yield f"{name} is not a table that can be read"
             continue
-        if told != _compared(rows_of(text), columns):
+        if file_rows != _compared(rows_of(text), columns):
             yield f"{name} tells other requirements, values or verdicts than results.json and protocol.json"
 
 
