@@ -41,9 +41,10 @@ def _run(options: argparse.Namespace) -> int:
         holds,
         removed_where_nothing_is_made,
     )
-    from pathorob_checks.report.comparison import COLUMNS, render_comparison
+    from pathorob_checks.report.comparison import render_comparison
     from pathorob_checks.report.forms import MARK
     from pathorob_checks.results.comparing import compare
+    from pathorob_checks.results.comparison_rows import COLUMNS
 
     outputs = {form: path for form in _NOUNS if (path := getattr(options, form))}
     earlier = {
