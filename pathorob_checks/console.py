@@ -54,15 +54,15 @@ def run(command: Callable[[], int]) -> int:
         with ending_at_second_signal():
             return command()
     except PathorobChecksError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except _EndedBySignal as error:
-        return _complain("interrupted.", error.code)
+        return complain("interrupted.", error.code)
     except _OutputError as error:
         return _lost_output(error.__cause__)
     except OSError as error:
         what = error.strerror or str(error) or type(error).__name__
         place = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{place}{what}; correct that and try again.")
+        return complain(f"{place}{what}; correct that and try again.")
 
 
 def _lost_output(cause: BaseException | None) -> int:
@@ -72,10 +72,11 @@ def _lost_output(cause: BaseException | None) -> int:
     if isinstance(cause, BrokenPipeError):
         return 1  # whoever read it has seen enough
     reason = getattr(cause, "strerror", None) or cause
-    return _complain(f"the output cannot be written ({reason}); write it to another place.")
+    return complain(f"the output cannot be written ({reason}); write it to another place.")
 
 
-def _complain(sentence: str, code: int = 1) -> int:
+def complain(sentence: str, code: int = 1) -> int:
+    """Write a sentence about what went wrong to standard error; gives the exit code."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
             sys.stderr.write(f"{NAME}: {printable_lines(sentence)}\n")

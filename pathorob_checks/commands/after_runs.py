@@ -58,21 +58,24 @@ def _add_history(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _history(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import history
+    from pathorob_checks.commands.earlier_outputs import removed_where_nothing_is_made
 
     chosen = history.Chosen(
         fm=options.fm, metric=options.metric, cohort=options.cohort, family=options.family
     )
-    kept = _history_at(options.file)
-    found = history.trends(kept, chosen)
-    say(history.render(found, shutil.get_terminal_size((_WIDTH, 0)).columns))
-    say(printable(f"history: {kept.path} ({counted(len(kept.runs()), 'run')})"))
-    for noun, path, save in (
-        ("table", options.csv, history.save_csv),
-        ("figure", options.figure, history.save_figure),
-    ):
-        if path is not None:
-            save(found, expanded(path))
-            say(printable(f"{noun}: {path}"))
+    outputs = {
+        path: form
+        for path, form in ((options.csv, history.TABLE), (options.figure, history.FIGURE))
+        if path is not None
+    }
+    with removed_where_nothing_is_made({path: form.is_one for path, form in outputs.items()}):
+        kept = _history_at(options.file)
+        found = history.trends(kept, chosen)
+        say(history.render(found, shutil.get_terminal_size((_WIDTH, 0)).columns))
+        say(printable(f"history: {kept.path} ({counted(len(kept.runs()), 'run')})"))
+        for path, form in outputs.items():
+            form.save(found, expanded(path))
+            say(printable(f"{form.noun}: {path}"))
     return 0
 
 
@@ -137,6 +140,17 @@ def _add_model_card(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _model_card(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands.earlier_outputs import removed_where_nothing_is_made
+    from pathorob_checks.report.model_card import are_entries, is_block
+
+    earlier = {options.out: is_block, options.eval_results: are_entries}
+    earlier = {path: recognizes for path, recognizes in earlier.items() if path is not None}
+    with removed_where_nothing_is_made(earlier, [options.results]):
+        _write_card(options)
+    return 0
+
+
+def _write_card(options: argparse.Namespace) -> None:
     from pathorob_checks.commands import model_card
     from pathorob_checks.results.saving import save_text
 
@@ -154,7 +168,6 @@ def _model_card(options: argparse.Namespace) -> int:
         say(printable(f"card: {options.out}"))
     else:
         say(model_card.block(*chosen).rstrip("\n"))
-    return 0
 
 
 def _add_badge(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -171,10 +184,12 @@ def _add_badge(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _badge(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import model_card
-    from pathorob_checks.report.badge import LABEL, badge, message
+    from pathorob_checks.commands.earlier_outputs import holds, removed_where_nothing_is_made
+    from pathorob_checks.report.badge import LABEL, MARK, badge, message
     from pathorob_checks.results.saving import save_text
 
-    results = model_card.sound_results(expanded(options.results))
-    save_text(expanded(options.out), badge(results, options.label or LABEL), "badge")
+    with removed_where_nothing_is_made({options.out: holds(MARK)}, [options.results]):
+        results = model_card.sound_results(expanded(options.results))
+        save_text(expanded(options.out), badge(results, options.label or LABEL), "badge")
     say(printable(f"badge: {options.out} ({message(results)})"))
     return 0

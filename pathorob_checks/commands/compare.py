@@ -36,13 +36,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pathorob_checks.commands.earlier_outputs import (
+        has_first_line,
+        holds,
+        removed_where_nothing_is_made,
+    )
     from pathorob_checks.report.comparison import render_comparison
+    from pathorob_checks.report.forms import MARK
     from pathorob_checks.results.comparing import compare
+    from pathorob_checks.results.comparison_rows import COLUMNS
 
-    comparison = compare(options.files, to=options.to)
-    say(render_comparison(comparison, shutil.get_terminal_size((_WIDTH, 0)).columns))
-    wanted = {form: getattr(options, form) for form in _NOUNS}
-    save(comparison, {form: path for form, path in wanted.items() if path}, options.files)
+    outputs = {form: path for form in _NOUNS if (path := getattr(options, form))}
+    earlier = {
+        path: has_first_line(",".join(COLUMNS)) if form == "csv" else holds(MARK)
+        for form, path in outputs.items()
+    }
+    with removed_where_nothing_is_made(earlier, options.files):
+        comparison = compare(options.files, to=options.to)
+        say(render_comparison(comparison, shutil.get_terminal_size((_WIDTH, 0)).columns))
+        save(comparison, outputs, options.files)
     return 0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import fnmatch
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
 
+from pathorob_checks.commands.earlier_outputs import Recognizes, has_first_line, holds
 from pathorob_checks.criteria.verdict import written
 from pathorob_checks.errors import HistoryError, PathorobChecksError, ResultsError
 from pathorob_checks.figures.trend import Panel, RunValue, trend
@@ -27,6 +28,7 @@ from pathorob_checks.results.text import interval_text, wrapped
 from pathorob_checks.wording import counted, hint, percent, printable
 
 FIGURES = ("png", "svg", "pdf")
+_TITLE = "pathorob-checks history"  # in the metadata of every figure, to tell it from somebody else's
 _COLUMNS = ("date", "FM", "value", "interval", "bound", "verdict", "change")
 _CSV_COLUMNS = (
     "family", "method", "cohort", "metric", "criterion", "created", "fm", "revision", "value", "low", "high",
@@ -165,12 +167,33 @@ def save_figure(found: Sequence[Trend], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(path) as stream:
-            figure.savefig(stream, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            metadata = {"Title": _TITLE} | ({"Date": None} if kind == "svg" else {})
+            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
     except OSError as error:
         raise ResultsError(
             f"the figure {path} cannot be written ({error.strerror})",
             remedy="name a file in a folder that you may write to",
         ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """One form in which trends are written to a file.
+
+    Attributes
+    ----------
+    noun : what the file is called.
+    save : writes it.
+    is_one : whether a file's content is of this form.
+    """
+
+    noun: str
+    save: Callable[[Sequence[Trend], Path], None]
+    is_one: Recognizes
+
+
+TABLE = Form(noun="table", save=save_csv, is_one=has_first_line(",".join(_CSV_COLUMNS)))
+FIGURE = Form(noun="figure", save=save_figure, is_one=holds(_TITLE))
 
 
 def _of_name(checks: Sequence[KeptCheck], what: str, wanted: str | None) -> list[KeptCheck]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import ResultsError
+from pathorob_checks.files import expanded
 from pathorob_checks.wording import printable
 
 
@@ -52,17 +53,21 @@ def merge(paths: Sequence[Path], out: Path, cohorts: Sequence[str] = ()) -> tupl
     ResultsError : a file cannot be read or cannot be a part, the files do not belong together, or `out` is
         one of them or cannot be written.
     """
+    from pathorob_checks.commands.earlier_outputs import removed_where_nothing_is_made
     from pathorob_checks.commands.verdict import exit_code_of
     from pathorob_checks.evaluation.merging import merged
     from pathorob_checks.evaluation.part import part_of
+    from pathorob_checks.report.forms import FORMS
     from pathorob_checks.results.results import Results
 
+    out = expanded(out)
     for path in paths:
         if out.exists() and path.exists() and out.samefile(path):
             raise ResultsError(
                 f"the file {printable(str(out))} is to be written and is one of those that are merged",
                 remedy="name another file with --out",
             )
-    results = merged([part_of(str(path), Results.read(path)) for path in paths], cohorts)
-    results.save(out)
+    with removed_where_nothing_is_made({out: FORMS["json"].is_one}, paths):
+        results = merged([part_of(str(path), Results.read(path)) for path in paths], cohorts)
+        results.save(out)
     return printable(results.summary), exit_code_of(results)

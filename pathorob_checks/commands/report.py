@@ -54,11 +54,20 @@ def report(source: Path, targets: Mapping[str, Path]) -> list[str]:
     ResultsError : the source cannot be read or contradicts itself, there is no target, or a target cannot be
         written or holds something else.
     """
-    from pathorob_checks.results.consistency import contradictions
-    from pathorob_checks.results.results import Results
+    from pathorob_checks.commands.earlier_outputs import removed_where_nothing_is_made
 
     if not targets:
         raise ResultsError("no report is asked for", remedy="give --html=FILE or --markdown=FILE")
+    with removed_where_nothing_is_made(
+        {path: FORMS[name].is_one for name, path in targets.items()}, [source]
+    ):
+        return _written(source, targets)
+
+
+def _written(source: Path, targets: Mapping[str, Path]) -> list[str]:
+    from pathorob_checks.results.consistency import contradictions
+    from pathorob_checks.results.results import Results
+
     results = Results.read(source)
     for contradiction in contradictions(results):
         raise ResultsError(

@@ -11,6 +11,7 @@ from pathorob_checks.results.releases import effective_verdicts
 from pathorob_checks.wording import brief, printable
 
 LABEL = "robustness"
+MARK = "pathorob-checks badge"  # in every badge, to tell it from somebody else's image
 # White text is read on all of them: its contrast is at least 4.5 to 1, as WCAG 2 demands.
 TEXT, LABEL_COLOR = "#ffffff", "#3d444d"
 COLORS = {
@@ -53,6 +54,7 @@ def badge(results: ResultsDocument, label: str = LABEL) -> str:
         },
     )
     ElementTree.SubElement(svg, "title").text = title
+    svg.append(ElementTree.Comment(f" {MARK} "))
     colors = (LABEL_COLOR, COLORS[results.outcome])
     for start, side, color in zip((0, sides[0]), sides, colors, strict=True):
         box = {"x": str(start), "width": str(side), "height": str(_HEIGHT), "fill": color}

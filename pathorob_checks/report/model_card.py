@@ -214,6 +214,25 @@ def eval_entries(
     return _yaml(eval_result_entries_to_yaml(entries))
 
 
+def is_block(content: bytes) -> bool:
+    """Whether a file holds the metadata of `front_matter` and nothing else."""
+    text = content.decode(errors="replace")
+    alone = text.startswith("---\n") and text.endswith("\n---\n") and text.count("\n---\n") == 1
+    return alone and f"{_MEASURED_BY}: {TOOL}" in text
+
+
+def are_entries(content: bytes) -> bool:
+    """Whether a file holds entries of `eval_entries` and no others."""
+    import yaml
+
+    try:
+        entries = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return False
+    is_list = isinstance(entries, list) and bool(entries)
+    return is_list and all(isinstance(one, dict) and TOOL in str(one.get("notes")) for one in entries)
+
+
 def _dataset(check: Check, cohorts: Mapping[str, CohortFacts]) -> tuple[str, str | None]:
     """The hub's id of a cohort's images and their commit; for others the cohort's name, never a path."""
     facts = cohorts.get(check.cohort)
