@@ -225,3 +225,26 @@ def test_a_run_without_checks_says_so():
     text = markdown_report(results_of([], outcome=Outcome.ERROR, summary="ERROR: no criterion was checked"))
     assert "No criterion was checked." in text
     assert tables(text) == []
+
+
+def test_integrity_checks_that_were_not_made_do_not_count_as_made():
+    others = (
+        {"verdict": "pass"}, {"verdict": "fail"}, {"verdict": "error"}, {"verdict": "skipped"},
+        {"verdict": "skipped", "inapplicable": "given embeddings"},
+        {"verdict": "skipped", "inapplicable": "given embeddings"},
+        {"verdict": "skipped", "inapplicable": "full precision"},
+    )  # fmt: skip
+    integrity = [
+        IntegrityCheck(id=str(n), name="same as stored", fm="fm", cohort="demo", **one)
+        for n, one in enumerate(others)
+    ]
+    planned = {"integrity_planned": 10, "integrity_recorded": 7, "integrity_made": 6, "integrity_left_out": 1}
+    results = results_of([passing()], integrity=integrity)
+    counts = results.environment.criteria.completeness.model_copy(update=planned)
+    terms = results.environment.criteria.model_copy(update={"completeness": counts})
+    environment = results.environment.model_copy(update={"criteria": terms})
+    text = markdown_report(results.model_copy(update={"environment": environment}))
+    assert (
+        "- 2 of 10 integrity checks made; 2 do not apply to given embeddings; 1 does not apply to full "
+        "precision; 1 skipped; 1 could not be made; 1 left out; 2 never ran\n"
+    ) in text

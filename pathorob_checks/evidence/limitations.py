@@ -9,6 +9,7 @@ from typing import Any
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.results.document import CohortFacts, ResultsDocument
+from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.wording import counted, rounded_percent
 
 
@@ -157,7 +158,4 @@ def _bounds(protocol: Mapping[str, Any]) -> Iterator[str]:
 def _completeness(results: ResultsDocument) -> Iterator[str]:
     counts = results.environment.criteria.completeness
     yield f"Criteria that were measured: {counts.measured:,} of {counts.planned:,} planned."
-    yield (
-        "Integrity checks that were made, or that do not apply: "
-        f"{counts.integrity_made:,} of {counts.integrity_planned:,} planned."
-    )
+    yield f"Of the plan: {integrity_counted(results.integrity, counts)}."

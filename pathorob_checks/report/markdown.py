@@ -13,6 +13,7 @@ from pathorob_checks.report.reproduction import command_of
 from pathorob_checks.report.terms import lets_pass
 from pathorob_checks.results.document import Check, Outcome
 from pathorob_checks.results.explanation import explain
+from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.remarks import remarks
@@ -85,10 +86,9 @@ def _verdicts(results: ResultsDocument) -> Iterator[str]:
         f"{prose(one.sentence)}"
         for one in results.releases
     ]
-    made = results.environment.criteria.completeness
-    lines.append(
-        f"- Integrity of the embeddings: {made.integrity_made} of {made.integrity_planned} checks made"
-    )
+    counts = results.environment.criteria.completeness
+    if results.integrity or counts.integrity_planned:
+        lines.append(f"- {prose(integrity_counted(results.integrity, counts))}")
     yield "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import Verdict, written
 from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Outcome, Release
+from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import short_names
 from pathorob_checks.results.releases import effective_verdicts
 from pathorob_checks.wording import counted, printable
@@ -117,20 +118,15 @@ def summarize(
         return summary(Outcome.PARTIAL, text)
     fms, cohorts = len({check.fm for check in checks}), len({check.cohort for check in checks})
     subjects = f"({counted(fms, 'FM')}, {counted(cohorts, 'cohort')})"
-    return summary(Outcome.PASS, f"{total} of {_criteria(total)} met {subjects}{_inapplicable(integrity)}")
+    applied = _inapplicable(integrity, completeness)
+    return summary(Outcome.PASS, f"{total} of {_criteria(total)} met {subjects}{applied}")
 
 
-def _inapplicable(integrity: Sequence[IntegrityCheck]) -> str:
+def _inapplicable(integrity: Sequence[IntegrityCheck], completeness: Completeness) -> str:
     """Integrity checks that need the FM itself, which given embeddings are not."""
-    without = sum(check.inapplicable == "given embeddings" for check in integrity)
-    if not without:
+    if not any(check.inapplicable == "given embeddings" for check in integrity):
         return ""
-    made = sum(check.verdict is Verdict.PASS for check in integrity)
-    verb = "does" if without == 1 else "do"
-    return (
-        f"; {made} of {counted(len(integrity), 'integrity check')} made; {without} {verb} not apply to given "
-        "embeddings"
-    )
+    return f"; {integrity_counted(integrity, completeness)}"
 
 
 def _those(checks: Sequence[Check], verdicts: Sequence[Verdict], verdict: Verdict) -> list[Check]:
