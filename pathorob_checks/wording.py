@@ -55,11 +55,11 @@ def percent(share: float) -> str:
 def rounded_percent(share: float) -> str:
     """Per cent with few decimals, but 0, 50 and 100 only for shares that are exactly that.
 
-    >>> rounded_percent(0.4996), rounded_percent(0.5), rounded_percent(0.123)
-    ('49.96 %', '50 %', '12 %')
+    >>> rounded_percent(0.4996), rounded_percent(0.123), rounded_percent(0.0996)
+    ('49.96 %', '12 %', '10 %')
     """
     value = 100 * share
-    fewest = 0 if abs(value) >= 10 or value == round(value) else 1
+    fewest = 0 if round(abs(value), 1) >= 10 or value == round(value) else 1
     for digits in range(fewest, 4):
         text = f"{value:.{digits}f}"
         if float(text) not in (0, 50, 100) or float(text) == value:

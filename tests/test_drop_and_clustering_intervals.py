@@ -85,7 +85,8 @@ def test_clusters_that_jump_have_an_interval_between_all_that_they_jump_to() -> 
     assert least < -0.8 < 0.9 < result.value < greatest
     assert result.interval is not None
     assert result.interval[0] <= least < greatest <= result.interval[1]
-    assert result.measurement().unstable in result.interval_note
+    assert result.measurement().unstable in result.interval_note.replace("The value", "the value")
+    assert result.interval_note.count("unstable") == 1
     assert f"from {least:.2f} to {greatest:.2f}" in result.interval_note
     for groups in result.groups.values():
         for group in groups:

@@ -71,6 +71,26 @@ def test_the_gate_and_evaluate_write_the_same_file(
     assert Results.read("g.json").summary in " ".join(run.output.split())
 
 
+def test_a_change_against_a_baseline_shows_no_cells_slides_or_groups_of_the_fms_own_value(
+    folder: Terminal,
+) -> None:
+    criteria = load_profile("floor").model_copy(update={"criteria": load_profile("floor").criteria[:1]})
+    fms = ["demo:stain-invariant", "demo:color-sensitive"]
+    results = evaluate(
+        fms,
+        cohorts="slides",
+        criteria=criteria,
+        baseline="stain-invariant",
+        cache=folder.cache,
+        progress=False,
+    )
+    [own] = [one for one in results.checks if one.quantity == "value" and one.fm == "color-sensitive"]
+    [change] = [one for one in results.checks if one.quantity == "difference"]
+    assert own.cells
+    assert own.groups
+    assert (change.cells, change.slides, change.groups) == ((), (), {})
+
+
 def test_ids_of_checks_are_those_of_the_packaged_tests(folder: Terminal) -> None:
     listed = folder.pytest("--fm=demo:stain-invariant", "--fm-cohort=slides", "--co", "-q").output
     ids = [line for line in listed.splitlines() if line.startswith("suites/")]

@@ -183,6 +183,30 @@ def test_one_recommendation_where_to_start_and_ties_are_said(cells, slides, weak
     assert text.count("Start with") == 1
 
 
+def test_a_cell_that_lost_nothing_is_not_among_the_weakest():
+    cells = (
+        cell("A", "x", -0.25, unit="in recall"),
+        cell("B", "x", -0.0004, unit="in recall"),
+        cell("B", "y", 0.039, unit="in recall"),
+    )
+    assert explanation_of(made("performance_drop_ood", cells=cells)).cells == cells[:1]
+    gained = made("performance_drop_ood", interval=(-0.2, 0.1), cells=cells[1:])
+    assert explanation_of(gained).cells == ()
+    assert "Weakest: No biological class of any medical center lost anything in recall." in flat(
+        explain(gained)
+    )
+    assert "Start with" not in explain(gained)
+    failed = made("performance_drop_ood", -0.3, interval=(-0.4, -0.2), cells=cells[1:])
+    assert failed.verdict is Verdict.FAIL
+    assert "Start with" not in explain(failed)
+
+
+def test_cells_on_the_scale_of_the_metric_are_shown_however_good_they_are():
+    cells = (cell("A", "x", 0.7), cell("B", "x", 0.8))
+    assert explanation_of(made(cells=cells)).cells == cells
+    assert explanation_of(made(cells=())).cells_note == ""
+
+
 @pytest.mark.parametrize("metric", tuple(metrics()))
 def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
     long_names = (

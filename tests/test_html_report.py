@@ -21,11 +21,13 @@ from pathorob_checks import Results, figures
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.errors import ResultsError
+from pathorob_checks.metrics.measurement import CellValue
 from pathorob_checks.report import pictures
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.report.gauges import WIDTH, gauges
 from pathorob_checks.report.html import html_report
 from pathorob_checks.report.page import page_of
+from pathorob_checks.report.sheets import cell_sheet, group_sheet
 from pathorob_checks.results.document import NO_METHOD, Release
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.text import interval_text
@@ -138,6 +140,25 @@ def test_everything_about_a_check_is_on_the_page():
         "parts 1.name",
     ):
         assert fact in text
+
+
+def test_tables_of_cells_and_of_groups_say_what_their_values_are():
+    recall, own = (
+        CellValue(medical_center="A", biological_class="x", value=-0.2, meaning="m", unit=unit)
+        for unit in ("in recall", "")
+    )
+    assert cell_sheet([recall]).columns[2] == "change in recall"
+    assert cell_sheet([recall]).rows[0][2] == "-0.200"
+    assert cell_sheet([own]).columns[2] == "value"
+    assert [row[2] for row in cell_sheet([own, recall]).rows] == ["-0.200", "-0.200 in recall"]
+    assert group_sheet({}).columns[2] == "value of the metric"
+
+
+def test_that_no_cell_lost_is_said_instead_of_a_table():
+    gain = CellValue(medical_center="A", biological_class="x", value=0.1, meaning="m", unit="in recall")
+    text = _Page(html_report(results_of([made("performance_drop_ood", -0.3, cells=(gain,))]))).text
+    assert "No biological class of any medical center lost anything in recall." in text
+    assert "Where it is weakest" not in text
 
 
 def test_failures_come_first_and_the_gravest_of_them():

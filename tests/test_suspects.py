@@ -129,6 +129,39 @@ def test_a_value_that_jumps_is_suspect_rather_than_the_number_of_slides():
     assert first.sentence == "the value is unstable: it goes from -0.90 to 1.00."
 
 
+NO_REPAIR = "; the FM needs no repair while this is undecided."
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "sentence", "remedy"),
+    [
+        (0.48, {}, "too few slides to decide; about 4 times", "Add slides from these medical centers"),
+        (0.4999, {}, "only a far larger cohort could decide", "A few more slides will hardly decide this."),
+        (0.48, {"resampling": None}, "the interval is too wide", "Add slides"),
+        (0.48, {"unstable": "the value is unstable: it jumps"}, "the value is unstable: it jumps.",
+         "More slides may not decide this, because the value jumps."),
+    ],
+)  # fmt: skip
+def test_the_advice_on_what_is_undecided_fits_the_suspect(value, more, sentence, remedy):
+    measurement = measured(value, (0.44, 0.52), **more)
+    check = judged(
+        "t", "fm", "none", CRITERION, Measured(measurement=measurement, drawn=drawn_of([measurement]))
+    )
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert sentence in check.suspects[0].sentence
+    assert len(check.remedies) == 1
+    assert check.remedies[0].startswith(remedy)
+    assert check.remedies[0].endswith(NO_REPAIR)
+
+
+def test_what_drift_alone_leaves_undecided_needs_no_slides():
+    check = judged(
+        "t", "fm", "none", CRITERION, Measured(measurement=measured(0.53, (0.51, 0.55))), drift=0.05
+    )
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert check.remedies == ("Measure in fp32.",)
+
+
 def test_without_an_interval_no_certainty_is_claimed():
     [suspect] = suspected(measured(interval=None))
     assert suspect.sentence == "the value misses the bound; without an interval, chance cannot be excluded."

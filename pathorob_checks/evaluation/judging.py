@@ -11,7 +11,7 @@ from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.verdict import RULES, Judgement, Rule, Verdict, judge
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
-from pathorob_checks.evaluation.suspects import contains_bound, suspects
+from pathorob_checks.evaluation.suspects import contains_bound, suspects, what_decides
 from pathorob_checks.metrics.definition import Direction, Metric
 from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.p_values import p_value
@@ -183,8 +183,8 @@ def _remedies(
         return ()
     if verdict is Verdict.INCONCLUSIVE or (verdict is Verdict.FAIL and _is_undecided(criterion, measured)):
         precise = ("Measure in fp32.",) if drift else ()
-        more = "Add slides from these medical centers" if measured.drawn else "Add slides"
-        return (*precise, f"{more}; the FM needs no repair while this is undecided.")
+        by_drift_alone = drift and not contains_bound(measured.measurement, criterion)
+        return precise if by_drift_alone else (*precise, what_decides(measured, criterion))
     return definition.remedies if verdict is Verdict.FAIL else ()
 
 

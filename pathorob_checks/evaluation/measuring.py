@@ -235,6 +235,10 @@ class Measuring:
             interval=change.interval,
             interval_note=change.note,
             resampling=None,
+            # Those of the new FM's own value say nothing of the change.
+            cells=(),
+            slides=(),
+            groups={},
             curves=(),
             grids=(),
             nearest=(),

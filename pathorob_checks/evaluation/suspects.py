@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.verdict import Verdict, meets
@@ -69,21 +70,69 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     measurement = measured.measurement
     if measurement.interval is None or _misses(measurement, criterion):
         return None
-    if measurement.unstable:
-        return Suspect(kind="cohort", sentence=f"{measurement.unstable}.")
-    if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
-        return Suspect(kind="cohort", sentence="the interval is too wide to decide at this value.")
-    low, high = measurement.interval
-    distance = abs(measurement.value - criterion.bound)
-    times = ((high - low) / 2 / distance) ** 2 if distance else float("inf")
     resampling = measurement.resampling
-    noun = resampling.noun if resampling else "slide"
-    sentence = f"too few {noun}s to decide at this value."
-    if times >= 100:
-        sentence = "the value is so close to the bound that only a far larger cohort could decide."
-    elif times > 1.5:
-        sentence = f"too few {noun}s to decide; about {times:.2g} times as many would suffice at this value."
-    return Suspect(kind="cohort", sentence=sentence)
+    noun, times = resampling.noun if resampling else "slide", _times(measurement, criterion)
+    sentence = _WIDTHS[_width_of(measured, criterion)].sentence
+    return Suspect(
+        kind="cohort",
+        sentence=sentence.format(unstable=measurement.unstable, units=f"{noun}s", times=f"{times:.2g}"),
+    )
+
+
+def what_decides(measured: Measured, criterion: Criterion) -> str:
+    """What to do about a bound inside the interval, as a sentence that fits the suspect."""
+    return _WIDTHS[_width_of(measured, criterion)].remedy
+
+
+@dataclass(frozen=True)
+class _Width:
+    """Why an interval is too wide to decide, and what to do about it."""
+
+    sentence: str
+    remedy: str
+
+
+_NO_REPAIR = "; the FM needs no repair while this is undecided."
+_MORE_SLIDES = f"Add slides from these medical centers{_NO_REPAIR}"
+_WIDTHS: Mapping[str, _Width] = {
+    "unstable": _Width(
+        "{unstable}.",
+        "More slides may not decide this, because the value jumps. Rely on the other criteria and accept that "
+        f"this one is undecided{_NO_REPAIR}",
+    ),
+    "of unknown origin": _Width(
+        "the interval is too wide to decide at this value.", f"Add slides{_NO_REPAIR}"
+    ),
+    "far too few": _Width(
+        "the value is so close to the bound that only a far larger cohort could decide.",
+        "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before "
+        f"the next cohort is measured{_NO_REPAIR}",
+    ),
+    "too few": _Width(
+        "too few {units} to decide; about {times} times as many would suffice at this value.", _MORE_SLIDES
+    ),
+    "slightly too few": _Width("too few {units} to decide at this value.", _MORE_SLIDES),
+}
+_FAR, _SLIGHTLY = 100, 1.5  # times as many slides as there are
+
+
+def _width_of(measured: Measured, criterion: Criterion) -> str:
+    """Which of `_WIDTHS` it is."""
+    if measured.measurement.unstable:
+        return "unstable"
+    if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
+        return "of unknown origin"
+    times = _times(measured.measurement, criterion)
+    if times >= _FAR:
+        return "far too few"
+    return "too few" if times > _SLIGHTLY else "slightly too few"
+
+
+def _times(measurement: Measurement, criterion: Criterion) -> float:
+    """How many times as many slides would have an interval that ends at the bound."""
+    low, high = measurement.interval or (0.0, 0.0)
+    distance = abs(measurement.value - criterion.bound)
+    return ((high - low) / 2 / distance) ** 2 if distance else float("inf")
 
 
 def _support(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001

@@ -49,7 +49,7 @@ SAMPLE_NOTE = (
     "each takes part about equally often; the interval includes by how much another sample would change it."
 )
 UNSTABLE_NOTE = (
-    " The clusters are unstable: {unstable}. The interval includes both. In simulations of such cohorts 95 % "
+    " {Unstable}. The interval includes both. In simulations of such cohorts 95 % "
     "intervals contained the true value in 94 to 96 %."
 )
 # By how many standard deviations of what slides with fixed clusters do the scores of the halves must differ.
@@ -336,7 +336,8 @@ class _Uncertainty:
         text = NOTE.format(halves=halves, **words)
         if whole.informative_slides is not None:
             text = NOTE_ALIKE.format(**words)
-        return text + (UNSTABLE_NOTE.format(unstable=whole.unstable) if whole.unstable else "")
+        unstable = f"{whole.unstable[:1].upper()}{whole.unstable[1:]}"
+        return text + (UNSTABLE_NOTE.format(Unstable=unstable) if unstable else "")
 
 
 def _jumps_between(halves: Float64, variance: float) -> tuple[float, float] | None:

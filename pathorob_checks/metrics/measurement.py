@@ -24,14 +24,15 @@ class CellValue:
     medical_center, biological_class : str
         The cell.
     value : float
-        On the metric's own scale, or in `unit`.
+        On the metric's own scale, or a change with a `unit`.
     meaning : str
         What was counted there, as a clause.
     same_center : float or None
         Share (0 to 1) of the neighbors of its patches that come from their own medical center (robustness
         index only).
     unit : str
-        What the value is in, such as `in recall`; "" on the metric's own scale.
+        What the value is a change in, such as `in recall`: a difference, below 0 where the cell lost. "" on
+        the metric's own scale.
 
     Examples
     --------

@@ -180,17 +180,20 @@ def license_of(facts: FMFacts | CohortFacts) -> str:
 
 def cell_sheet(cells: Sequence[CellValue]) -> Sheet:
     """The weakest centers x classes; a column without a value is left out."""
+    units = {cell.unit for cell in cells}
+    one_unit = units.pop() if len(units) == 1 else ""
     rows = [
         (
             cell.medical_center,
             cell.biological_class,
-            " ".join(filter(None, (f"{cell.value:.3f}", cell.unit))),
+            f"{cell.value:.3f}" if one_unit else " ".join(filter(None, (f"{cell.value:.3f}", cell.unit))),
             "" if cell.same_center is None else rounded_percent(cell.same_center),
             cell.meaning,
         )
         for cell in cells
     ]
-    columns = ("medical center", "biological class", "value", "neighbors from its own center", "counted")
+    value = f"change {one_unit}" if one_unit else "value"
+    columns = ("medical center", "biological class", value, "neighbors from its own center", "counted")
     kept = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     return Sheet(
         title="Where it is weakest",
@@ -225,5 +228,5 @@ def group_sheet(groups: Mapping[str, Sequence[GroupValue]]) -> Sheet:
         for kind, own in groups.items()
         for group in own
     )
-    columns = ("name", "kind", "value", "interval", "informative patches", "patches")
+    columns = ("name", "kind", "value of the metric", "interval", "informative patches", "patches")
     return Sheet(title="Every medical center and biological class", columns=columns, rows=rows)

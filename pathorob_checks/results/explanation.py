@@ -56,7 +56,10 @@ class Explanation(Document):
     meaning : str
         What the value says, and how many patches are informative.
     cells : tuple of CellValue
-        The weakest centers x classes, worst first: two, or all that are as weak as the first.
+        The weakest centers x classes, worst first: two, or all that are as weak as the first. Of changes,
+        such as those of recall, only losses.
+    cells_note : str
+        Why there are no cells where the metric has some, as a sentence; "" elsewhere.
     slides : tuple of SlideValue
         The slides most responsible, most responsible first.
     suspects : tuple of Suspect
@@ -103,6 +106,7 @@ class Explanation(Document):
     reason: str
     meaning: str
     cells: tuple[CellValue, ...]
+    cells_note: str
     slides: tuple[SlideValue, ...]
     suspects: tuple[Suspect, ...]
     remedies: tuple[str, ...]
@@ -130,6 +134,7 @@ def explain(check: Check) -> Explanation:
     """Explain a check, whatever its verdict; without a value, why there is none."""
     # Where the interval contains the bound the headline says so, unless it is drift that widens it.
     unclear = check.verdict not in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE) or check.drift
+    cells = _without_gains(check.cells)
     return Explanation(
         subject=subject_of(check),
         verdict=check.verdict,
@@ -141,7 +146,8 @@ def explain(check: Check) -> Explanation:
         direction=check.direction,
         reason=check.reason if check.value is not None and unclear else "",
         meaning=_meaning(check),
-        cells=check.cells[: max(_CELLS, len(weakest(check.cells)))],
+        cells=cells[: max(_CELLS, len(weakest(cells)))],
+        cells_note=_cells_note(check.cells) if check.value is not None and not cells else "",
         slides=check.slides[:_SLIDES],
         suspects=check.suspects[:_SUSPECTS],
         remedies=_remedies(check),
@@ -205,10 +211,20 @@ def _start(check: Check) -> tuple[str, ...]:
     if check.slides:
         centers = dict.fromkeys(slide.medical_center for slide in check.slides[:_SLIDES])
         return (f"Start with the slides named above, of {' and '.join(centers)}.",)
-    centers = dict.fromkeys(cell.medical_center for cell in weakest(check.cells))
+    centers = dict.fromkeys(cell.medical_center for cell in weakest(_without_gains(check.cells)))
     if len(centers) > 1:
         return (f"Start with {' or '.join(centers)}, which are equally weak.",)
     return tuple(f"Start with the slides of {center}." for center in centers)
+
+
+def _without_gains(cells: Sequence[CellValue]) -> tuple[CellValue, ...]:
+    """The cells without those that lost nothing, as far as three decimals show."""
+    return tuple(cell for cell in cells if not cell.unit or round(cell.value, 3) < 0)
+
+
+def _cells_note(cells: Sequence[CellValue]) -> str:
+    units = " or ".join(dict.fromkeys(cell.unit for cell in cells))
+    return f"No biological class of any medical center lost anything {units}." if cells else ""
 
 
 def weakest(cells: Sequence[CellValue]) -> Sequence[CellValue]:

@@ -49,7 +49,7 @@ def titled_sentences(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.value is None:
         return [("Bound", f"{explanation.direction} {explanation.bound:.3f}. {explanation.rationale}")]
     sentences = [("Reason", explanation.reason), ("Meaning", explanation.meaning)]
-    sentences += _places(explanation.cells)
+    sentences += _places(explanation.cells) or [("Weakest", explanation.cells_note)]
     if explanation.slides:
         names = ", ".join(slide.slide_id for slide in explanation.slides)
         sentences.append(("Slides", f"{names} are most responsible for the value."))
