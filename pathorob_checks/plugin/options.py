@@ -2,170 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pathorob_checks.evaluation.settings import DEVICE, DEVICES, ENGINES
+from pathorob_checks.evaluation.settings import ENGINES
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
+from pathorob_checks.plugin.option import (
+    Option,
+    after_kind,
+    batch_size,
+    criteria_file,
+    device,
+    history,
+    history_file,
+    key_file,
+    one_of,
+    own_cohort,
+    repetitions,
+    results_file,
+    sha256,
+    whole,
+    yes_or_no,
+)
 from pathorob_checks.sizes import parse_size
-
-
-def batch_size(text: str) -> int:
-    """A positive number of patches."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
-def repetitions(text: str) -> int:
-    """A number of draws, of which one alone has no spread."""
-    if not text.isdecimal() or int(text) < 2:
-        raise ValueError(f"{text!r} is not a whole number from 2")
-    return int(text)
-
-
-def yes_or_no(text: str) -> bool:
-    """A switch's value where one is written: in an ini file or an environment variable."""
-    try:
-        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-    except KeyError:
-        raise ValueError(f"{text!r} is neither true nor false") from None
-
-
-def device(text: str) -> str:
-    """What a model runs on."""
-    if not DEVICE.fullmatch(text):
-        raise ValueError(f"{text!r} is no device; choose {DEVICES}")
-    return text
-
-
-def sha256(text: str) -> str:
-    """64 hexadecimal digits."""
-    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
-        raise ValueError(f"{text!r} is not a SHA-256 of 64 hexadecimal digits")
-    return text.lower()
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """A parser for one of a few words."""
-
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
-        return text
-
-    return parse
-
-
-def _no_path(value: str) -> None:
-    """No part of the value."""
-
-
-def _whole(value: str) -> str:
-    """All of the value."""
-    return value
-
-
-def _after_kind(value: str) -> str | None:
-    """What follows `local-dir:` or `embeddings:`."""
-    kind, _, path = value.partition(":")
-    return path if kind in ("local-dir", "embeddings") else None
-
-
-def _own_cohort(value: str) -> str | None:
-    """The value, unless it names a cohort of the benchmark or a generated one."""
-    from pathorob_checks.cohorts.registry import is_own
-
-    return value if is_own(value) else None
-
-
-def _criteria_file(value: str) -> str | None:
-    """The value, unless it names a built-in profile."""
-    from pathorob_checks.criteria.document import BUILT_IN
-
-    return None if value in BUILT_IN else value
-
-
-def _key_file(value: str) -> str | None:
-    """The value, unless it means signing without a key."""
-    return None if value == "sigstore" else value
-
-
-def _history_file(value: str) -> str | None:
-    """The value, unless it is a word for the default file or for none."""
-    from pathorob_checks.history.place import named_file
-
-    return named_file(value)
-
-
-def _history(text: str) -> Path | None:
-    """The file that runs are kept in."""
-    from pathorob_checks.history.place import chosen_file
-
-    return chosen_file(text)
-
-
-def _results_file(value: str) -> str | None:
-    """The value where it names a file."""
-    return value if value.endswith(".json") else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option: `--fm-cache`, ini value `fm_cache`, environment variable `PATHOROB_CHECKS_CACHE`."""
-
-    flag: str
-    metavar: str
-    help: str
-    parse: Callable[[str], Any] = str
-    repeatable: bool = False
-    switch: bool = False  # takes no value
-    default: Any = None
-    environment: str | None = None
-    decides: bool = True  # whether it can change what is measured
-    setting: str | None = None  # its name in `Settings`, where that is not the flag's
-    is_report: bool = False  # names a file that a report is written to
-    is_evidence: bool = False  # is about the evidence folder
-    is_history: bool = False  # names the file that runs are kept in
-    bare: str | None = None  # what it means without a value; one with a value then needs `=`
-    path_in: Callable[[str], str | None] = _no_path  # the part of a value that is a path, if it has one
-
-    def beside(self, folder: Path, value: Any) -> Any:
-        """A value of a configuration file in this folder, its path relative to where pytest runs."""
-        path = self.path_in(value) if isinstance(value, str) else None
-        if not path or path.startswith("~") or Path(path).is_absolute():
-            return value
-        with contextlib.suppress(ValueError):  # another drive
-            folder = Path(os.path.relpath(folder))
-        return value.removesuffix(path) + str(folder / path)
-
-    @property
-    def ini(self) -> str:
-        """Name of the ini value."""
-        return self.flag.lstrip("-").replace("-", "_")
-
-    @property
-    def is_setting(self) -> bool:
-        """Whether it is a part of `Settings`: of what is measured and how, not of what is made of it."""
-        return not (self.is_report or self.is_evidence or self.is_history)
-
-    @property
-    def name(self) -> str:
-        """Name in `Settings`."""
-        return self.setting or self.ini.removeprefix("fm_")
-
 
 OPTIONS = (
     Option(
         flag="--fm",
-        path_in=_after_kind,
+        path_in=after_kind,
         setting="fms",
         metavar="SPEC",
         repeatable=True,
@@ -177,7 +43,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-cohort",
-        path_in=_own_cohort,
+        path_in=own_cohort,
         setting="cohorts",
         metavar="NAME|PATH",
         repeatable=True,
@@ -188,7 +54,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-criteria",
-        path_in=_criteria_file,
+        path_in=criteria_file,
         metavar="PROFILE|FILE",
         repeatable=True,
         default=("floor",),
@@ -216,7 +82,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-baseline",
-        path_in=_results_file,
+        path_in=results_file,
         metavar="RESULTS.json|FM",
         environment="PATHOROB_CHECKS_BASELINE",
         help="every FM must not be worse than this one: a results file, or the name of an FM of this run",
@@ -267,7 +133,7 @@ OPTIONS = (
     Option(
         flag="--fm-cache",
         decides=False,
-        path_in=_whole,
+        path_in=whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_CACHE",
         help="folder for embeddings, keyed by content (default: the user's cache folder)",
@@ -298,7 +164,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-metadata",
-        path_in=_whole,
+        path_in=whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_METADATA",
         help="folder with the benchmark's tables (camelyon.csv, tcga_2x2.csv, ...); default: the published "
@@ -306,7 +172,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-accept-names",
-        path_in=_whole,
+        path_in=whole,
         setting="accepted_names",
         metavar="FILE",
         help="reviewed names of classes, centers and subsets that may look like another one or mix scripts: "
@@ -323,7 +189,7 @@ OPTIONS = (
     ),
     Option(
         flag="--fm-licensed",
-        path_in=_after_kind,
+        path_in=after_kind,
         metavar="SPEC|NAME|PATH",
         repeatable=True,
         help="with --fm-commercial: an FM or cohort, written as after --fm or --fm-cohort, that you may use "
@@ -355,14 +221,14 @@ OPTIONS = (
     Option(
         flag="--fm-json",
         is_report=True,
-        path_in=_whole,
+        path_in=whole,
         metavar="FILE",
         help="write the results file (schema pathorob-checks/results/2, see 'pathorob-checks schema')",
     ),
     Option(
         flag="--fm-html",
         is_report=True,
-        path_in=_whole,
+        path_in=whole,
         metavar="FILE",
         help="write a report for reading and printing: one HTML file with all figures, and small images of "
         "the patches that a metric misses",
@@ -379,7 +245,7 @@ OPTIONS = (
     Option(
         flag="--fm-markdown",
         is_report=True,
-        path_in=_whole,
+        path_in=whole,
         metavar="FILE",
         help="write a report for pull requests as Markdown; on GitHub Actions it is in the step summary "
         "without this option",
@@ -388,7 +254,7 @@ OPTIONS = (
         flag="--fm-evidence",
         is_evidence=True,
         decides=False,
-        path_in=_whole,
+        path_in=whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_EVIDENCE",
         help="write evidence for the archive into this new folder: protocol (fixed before the run), results, "
@@ -409,7 +275,7 @@ OPTIONS = (
         flag="--fm-sign",
         is_evidence=True,
         decides=False,
-        path_in=_key_file,
+        path_in=key_file,
         metavar="KEY.pem|sigstore",
         help="sign the evidence with this private key (Ed25519 or ECDSA P-256), or by sigstore (default: "
         "it is not signed)",
@@ -418,7 +284,7 @@ OPTIONS = (
         flag="--fm-qualification",
         is_evidence=True,
         decides=False,
-        path_in=_whole,
+        path_in=whole,
         metavar="DIR",
         environment="PATHOROB_CHECKS_QUALIFICATION",
         help="refer in the evidence to this folder of 'pathorob-checks qualify --out', which is verified; "
@@ -429,8 +295,8 @@ OPTIONS = (
         is_history=True,
         decides=False,
         bare="default",
-        parse=_history,
-        path_in=_history_file,
+        parse=history,
+        path_in=history_file,
         metavar="FILE",
         environment="PATHOROB_CHECKS_HISTORY",
         help="keep the run in this SQLite file, of which 'pathorob-checks history' shows the trend; without "

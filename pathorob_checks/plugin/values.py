@@ -14,7 +14,8 @@ from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.files import expanded
 from pathorob_checks.hub import check_addresses, host_of
 from pathorob_checks.hub_failures import redacted
-from pathorob_checks.plugin.options import OPTIONS, Option
+from pathorob_checks.plugin.option import Option
+from pathorob_checks.plugin.options import OPTIONS
 from pathorob_checks.plugin.typed import ADDED, typed
 
 BY_NAME = {option.name: option for option in OPTIONS}

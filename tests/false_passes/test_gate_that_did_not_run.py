@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attack import INDEX, Attack, assert_not_passed
 
-from pathorob_checks.plugin.options import OPTIONS, Option
+from pathorob_checks.plugin.option import Option
+from pathorob_checks.plugin.options import OPTIONS
 
 TRIVIAL = "def test_trivial():\n    pass\n"
 
