@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from drawn_results import checks_of, results_of
-from made_checks import made, passing
+from made_checks import made, passing, unmeasured
 from report_documents import failing, good, hostile, jpeg, many, not_finished, not_started, pictured_run
 
 import pathorob_checks
@@ -21,11 +21,12 @@ from pathorob_checks import Results, figures
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.errors import ResultsError
-from pathorob_checks.metrics.measurement import CellValue
+from pathorob_checks.metrics.measurement import CellValue, GroupValue
 from pathorob_checks.report import pictures
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.report.gauges import WIDTH, gauges
 from pathorob_checks.report.html import html_report
+from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import page_of
 from pathorob_checks.report.sheets import cell_sheet, group_sheet
 from pathorob_checks.results.document import NO_METHOD, Release
@@ -159,6 +160,66 @@ def test_that_no_cell_lost_is_said_instead_of_a_table():
     text = _Page(html_report(results_of([made("performance_drop_ood", -0.3, cells=(gain,))]))).text
     assert "No biological class of any medical center lost anything in recall." in text
     assert "Where it is weakest" not in text
+
+
+def _grouped(**changes):
+    """A criterion that is met, with a weak center and classes that are alike."""
+    groups = {
+        "medical_center": (("RUMC", 0.61), ("UMCU", 0.95)),
+        "biological_class": (("normal", 0.9), ("tumor", 0.9001)),
+    }
+    return passing(
+        fm="ours",
+        cohort="camelyon",
+        interval=(0.85, 0.95),
+        groups={
+            kind: tuple(
+                GroupValue(name=name, value=value, interval=None, simultaneous=None, support=None, rows=9)
+                for name, value in own
+            )
+            for kind, own in groups.items()
+        },
+        **changes,
+    )
+
+
+def test_a_pass_names_its_weakest_center_and_has_the_table_of_all():
+    text = body(html_report(results_of([_grouped()], [pictured_run()])))
+    assert "Weakest: RUMC (0.610), every biological class (0.900)" in text
+    assert "Every medical center and biological class: robustness index of ours on camelyon" in text
+    assert "UMCU medical center 0.950 - - 9" in text
+
+
+def test_the_groups_of_a_difference_are_not_called_the_weakest_of_it():
+    check = _grouped(quantity="difference", bound=0.0)
+    assert "Weakest:" not in body(html_report(results_of([check], [pictured_run()])))
+
+
+def test_a_pass_states_its_limits():
+    text = body(page(good))
+    assert (
+        "on camelyon are about 2 medical centers (RUMC, UMCU) and 2 biological classes (normal, tumor)"
+        in text
+    )
+    assert "No interval is about other centers, scanners or classes" in text
+    assert "The bounds (profile floor) are the choice of the project pathorob-checks" in text
+    assert "No clinical claim follows" in text
+
+
+def test_bounds_of_a_file_are_the_choice_of_who_wrote_it():
+    results = good()
+    terms = results.environment.criteria.model_copy(update={"files": ("floor", "mine.toml")})
+    environment = results.environment.model_copy(update={"criteria": terms})
+    (limit,) = (
+        one for one in limits_of(results.model_copy(update={"environment": environment})) if "bounds" in one
+    )
+    assert limit == ("The bounds are the choice of whoever wrote the criteria (profile floor and mine.toml).")
+
+
+@pytest.mark.parametrize("make", [not_started, lambda: results_of([unmeasured()], [])])
+def test_what_measured_nothing_has_no_limits_to_state(make):
+    assert limits_of(make()) == ()
+    assert "What this does not say" not in body(html_report(make()))
 
 
 def test_failures_come_first_and_the_gravest_of_them():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from functools import cache
@@ -15,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from pathorob_checks.report.forms import MARK
+from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import OUTCOMES, VERDICTS, page_of
 from pathorob_checks.report.pictures import RELATIONS, drawn_pictures, relation
 from pathorob_checks.report.reproduction import command_of
@@ -30,6 +30,7 @@ from pathorob_checks.report.sheets import (
     fm_sheets,
     group_sheet,
     license_of,
+    listed,
     notes_of,
     slide_sheet,
 )
@@ -98,6 +99,7 @@ def html_report(results: Results) -> str:
             allowed=lets_pass(results),
             source=source_of(terms),
             command=command_of(results),
+            limits=limits_of(results),
             remarks=remarks(results.checks),
             bounds=bound_sheets(results.checks),
             cohorts=cohorts_of(results.runs),
@@ -114,19 +116,13 @@ def _overview(results: Results) -> tuple[tuple[str, str], ...]:
     fms = dict.fromkeys(check.fm for check in checks)
     cohorts = dict.fromkeys(run.cohort.name for run in results.runs)
     return (
-        ("foundation models", _listed(fms)),
-        ("cohorts", _listed(cohorts)),
+        ("foundation models", listed(fms)),
+        ("cohorts", listed(cohorts)),
         ("criteria", source_of(terms)),
         ("ended", f"{ended.day} {ended:%B %Y, %H:%M} UTC"),
         ("digest of the terms", terms.digest[:16] or "none"),
         ("pathorob-checks", results.environment.packages.get("pathorob-checks") or "unknown"),
     )
-
-
-def _listed(names: Iterable[str], most: int = 6) -> str:
-    names = list(names)
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more if names else "none"
 
 
 @cache

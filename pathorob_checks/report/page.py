@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
+from pathorob_checks.metrics.measurement import GroupValue
 from pathorob_checks.report.gauges import Gauge, gauges
 from pathorob_checks.report.sheets import SIGNS
 from pathorob_checks.results.document import (
@@ -51,6 +52,7 @@ class Row:
     fm : name of the FM, with its method.
     counts_as : the verdict that the release takes it for.
     value, bound, interval : as text; `interval` is empty where there is none.
+    weakest : the weakest medical center and biological class, with their values; "" where none is known.
     measured_with : settings and further numbers, as one text.
     """
 
@@ -62,9 +64,15 @@ class Row:
     value: str
     bound: str
     interval: str
+    weakest: str
     measured_with: str
     gauge: Gauge | None
     explanation: Explanation
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it did not pass, by itself or as the release takes it."""
+        return {self.counts_as, self.check.verdict} != {Verdict.PASS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +134,7 @@ def page_of(results: ResultsDocument) -> Page:
     """Work out what a report on some results shows."""
     groups = _groups(results)
     rows = [row for group in groups for row in group.rows]
-    missed = [row for row in rows if {row.counts_as, row.check.verdict} != {Verdict.PASS}]
+    missed = [row for row in rows if row.is_missed]
     return Page(
         state=_state(results),
         releases=_release_cards(results, rows),
@@ -164,6 +172,7 @@ def _groups(results: ResultsDocument) -> tuple[Group, ...]:
             value=value,
             bound=f"{SIGNS[check.direction]} {bound}",
             interval=interval_text(check.interval) if check.interval else "",
+            weakest=_weakest(check),
             measured_with=_measured_with(check),
             gauge=gauge,
             explanation=explain(check),
@@ -173,6 +182,21 @@ def _groups(results: ResultsDocument) -> tuple[Group, ...]:
         Group(number=number, fm=fm, cohort=cohort, rows=tuple(rows[number]))
         for (fm, cohort), number in numbers.items()
     )
+
+
+def _weakest(check: Check) -> str:
+    """`center-A (-0.008), tumor (-0.012)`; groups are in the document worst first."""
+    if check.quantity == "difference":
+        return ""  # its groups have the FM's own values
+    return ", ".join(_worst_of(kind, own) for kind, own in check.groups.items() if own)
+
+
+def _worst_of(kind: str, groups: Sequence[GroupValue]) -> str:
+    """The first group, or that all are alike."""
+    values = [f"{round(group.value, 3) + 0.0:.3f}" for group in groups]
+    alike = len(groups) > 1 and set(values) == {values[0]}
+    name = "every " + kind.replace("_", " ") if alike else groups[0].name
+    return f"{name} ({values[0]})"
 
 
 def _measured_with(check: Check) -> str:

@@ -62,6 +62,17 @@ class BoundSheet:
     check: Check
 
 
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """The first of some names and how many more there are; `none` without any.
+
+    >>> listed("abc"), listed("abc", most=1)
+    ('a, b, c', 'a and 2 more')
+    """
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
+
+
 def flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
     """The leaves of nested mappings, each with the names on its way joined by a full stop."""
     if isinstance(value, Mapping):
