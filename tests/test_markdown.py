@@ -128,6 +128,11 @@ def test_a_sentence_of_words_and_numbers_is_not_changed():
     assert read(PARSER.parse(prose("is >= 0.5 [0.1, 0.2]"))[1]) == "is >= 0.5 [0.1, 0.2]"
 
 
+def test_a_name_that_ends_with_a_bracket_is_code_as_a_whole():
+    assert prose("(see test_x[fm-demo], f_1(a)) failed") == "(see `test_x[fm-demo]`, `f_1(a)`) failed"
+    assert prose("see [a_b] and (c_d).") == "see \\[`a_b`\\] and (`c_d`)."
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_table_keeps_its_columns(name):
     text = "\n".join(table(["a", "b", "c"], [[code(name), prose(name) or "-", code(name)]]))
