@@ -128,6 +128,11 @@ def test_a_sentence_of_words_and_numbers_is_not_changed():
     assert read(PARSER.parse(prose("is >= 0.5 [0.1, 0.2]"))[1]) == "is >= 0.5 [0.1, 0.2]"
 
 
+def test_a_name_that_ends_with_a_bracket_is_code_as_a_whole():
+    assert prose("(see test_x[fm-demo], f_1(a)) failed") == "(see `test_x[fm-demo]`, `f_1(a)`) failed"
+    assert prose("see [a_b] and (c_d).") == "see \\[`a_b`\\] and (`c_d`)."
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_table_keeps_its_columns(name):
     text = "\n".join(table(["a", "b", "c"], [[code(name), prose(name) or "-", code(name)]]))
@@ -183,7 +188,8 @@ def test_the_report_says_what_happened_where_and_how_to_make_it_again():
     assert rows[1][-1] == "\N{WHITE HEAVY CHECK MARK} PASS"
     assert text.count("<details>") == 1
     assert "- **Weakest:** tumor of RUMC: 0.120 (share of class)" in text
-    assert "**To reproduce**" in text
+    assert "**Made with**" in text  # no FM has embedded anything, so that there is no command
+    assert "To reproduce" not in text
     assert "`" + "0" * 64 + "`" in text
 
 
@@ -211,7 +217,8 @@ def test_a_report_fits_its_limit_and_says_what_it_leaves_out(number, most):
     [[_, *rows]] = tables(text)
     cut = re.search(r"\*([\d,]+) rows? (?:is|are) left out", text)
     assert len(rows) + (int(cut.group(1).replace(",", "")) if cut else 0) == number
-    assert "**To reproduce**" in text
+    assert "**Made with**" in text  # no FM has embedded anything, so that there is no command
+    assert "To reproduce" not in text
     assert bool(cut) == (number == 2000 or ((number, most) == (100, 10_000) and len(rows) < 100))
 
 

@@ -126,3 +126,14 @@ def test_without_checks_there_is_no_table():
     results = document([])
     assert shown(results).rows == []
     assert str(results) == results.summary
+
+
+@pytest.mark.parametrize(("does", "word"), [("warn", "INCONCLUSIVE (allowed)"), ("fail", "INCONCLUSIVE")])
+def test_an_undecided_verdict_that_is_allowed_says_so(does, word):
+    results = document([made(value=0.6, interval=(-0.0001, 0.7))])
+    terms = results.environment.criteria.model_copy(update={"profile": {"inconclusive": does}})
+    environment = results.environment.model_copy(update={"criteria": terms})
+    results = results.model_copy(update={"environment": environment})
+    assert f">{word}</strong>" in results._repr_html_()
+    assert str(results).rstrip().endswith(f"  {word}")
+    assert "[0.000, 0.700]" in str(results)

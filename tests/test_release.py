@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from made_checks import made
 from planted_slides import measured
 from scipy.stats import norm
 
@@ -12,6 +15,8 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.p_values import p_value
+from pathorob_checks.results.document import NO_METHOD, Completeness, IntegrityCheck
+from pathorob_checks.results.releases import releases_of
 
 ALPHA = 0.025
 
@@ -120,3 +125,40 @@ def test_the_chance_of_a_false_failure_of_twelve_criteria_at_their_bounds() -> N
             failed[family] += verdict(judged, family) is Verdict.FAIL
     assert failed["none"] / 4000 == pytest.approx(0.26, abs=0.02)
     assert failed["holm"] / 4000 == pytest.approx(0.025, abs=0.008)
+
+
+UNSOUND = {"fm": "ours", "cohort": "demo", "id": "t", "name": "not collapsed", "verdict": "fail"}
+RESERVATIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "a problem": ({"problems": ("the run was interrupted.",)}, "the run was interrupted"),
+    "a lost worker": (
+        {"completeness": Completeness(planned=1, measured=1, crashed=True)},
+        "a worker crashed",
+    ),
+    "a failed test": ({"other_failures": ("test_mine.py::test_mine",)}, "1 other test of the run failed"),
+    "integrity checks that never ran": (
+        {"completeness": Completeness(planned=1, measured=1, integrity_planned=3, integrity_recorded=1)},
+        "2 integrity checks of the run never ran",
+    ),
+    "embeddings that are not sound": (
+        {"integrity": (IntegrityCheck(**UNSOUND),)},
+        "1 integrity check of its embeddings was not passed",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", RESERVATIONS)
+def test_a_release_does_not_pass_where_a_failure_may_be_hidden(why: str) -> None:
+    of_run, clause = RESERVATIONS[why]
+    planned = {("ours", NO_METHOD): 1}
+    [release] = releases_of([made(fm="ours", value=0.9)], planned, {}, **of_run)
+    assert (release.verdict, release.decisive) == (Verdict.ERROR, ())
+    assert release.sentence == f"no verdict, because {clause}; 1 of 1 criterion met"
+    failing = made(fm="ours", value=0.1, interval=(0.05, 0.2))
+    [failed] = releases_of([failing], planned, {}, **of_run)
+    assert failed.verdict is Verdict.FAIL
+
+
+def test_the_embeddings_of_one_fm_are_no_reservation_against_another() -> None:
+    unsound = IntegrityCheck(**{**UNSOUND, "fm": "theirs"})
+    [release] = releases_of([made(fm="ours", value=0.9)], {("ours", NO_METHOD): 1}, {}, integrity=(unsound,))
+    assert release.verdict is Verdict.PASS

@@ -103,3 +103,13 @@ def test_a_failure_does_not_hide_what_could_not_be_measured():
     line = headline([made(), unmeasured()], 3, False)
     assert line.startswith("FAIL: 1 of 3")
     assert line.endswith("; 1 could not be measured; 1 never ran")
+
+
+def test_an_undecided_run_with_a_part_left_out_says_both():
+    undecided = made(interval=(0.3, 0.7), value=0.6)
+    assert undecided.verdict is Verdict.INCONCLUSIVE
+    whole = summarize([undecided], completeness_of([undecided]))
+    partial = summarize([undecided], completeness_of([undecided], planned=3, deselected=2))
+    assert whole.outcome is partial.outcome is Outcome.INCONCLUSIVE
+    assert "PARTIAL" not in whole.sentence
+    assert partial.sentence.endswith("; the run is also PARTIAL; 2 deselected")

@@ -142,7 +142,15 @@ def assembled(frame: Frame, records: Records, created: datetime, *, finished: bo
     problems = tuple(dict.fromkeys([*([] if finished else [UNFINISHED]), *records.problems]))
     failures = tuple(dict.fromkeys(records.other_failures))
     planned = Counter((check.fm, check.method) for check in terms.plan.checks.values())
-    releases = releases_of(checks, planned, terms.profile.content)
+    releases = releases_of(
+        checks,
+        planned,
+        terms.profile.content,
+        integrity=integrity,
+        other_failures=failures,
+        problems=problems,
+        completeness=counts,
+    )
     summary = summarize(
         checks,
         counts,

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from pathorob_checks.plugin.fixtures import GATE
+from pathorob_checks.plugin.junit import replace_older
 from pathorob_checks.plugin.process_end import fails, guard
 from pathorob_checks.plugin.typed import typed
 from pathorob_checks.plugin.values import is_requested
 
+_UNFINISHED = "ERROR: the run did not finish"  # what a run is until it has ended
 # Options with which pytest shows something and runs no test.
 _SHOWS_ONLY = (
     "help",
@@ -37,9 +39,14 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
         return (yield)
     unguard = guard(lambda: _show_output(config))
     code: Any = pytest.ExitCode.TESTS_FAILED
+    if not shows_only(config):
+        replace_older(config, _UNFINISHED)
     try:
         try:
             code = yield
+        except pytest.UsageError as error:
+            _tell_unstarted(config, str(error))
+            raise
         except (SystemExit, pytest.exit.Exception) as end:
             code = end.code if isinstance(end, SystemExit) else end.returncode
         code = _sealed(config, _earned(config, code))
@@ -107,6 +114,21 @@ def _tell_ci(config: pytest.Config) -> None:
 
     if problem := add_to_summary(gate.final):
         sys.stderr.write(f"WARNING: {problem}\n")
+
+
+def _tell_unstarted(config: pytest.Config, problem: str) -> None:
+    """Tell a CI job why its run did not start, where it looks for the report and for the tests."""
+    gate = config.stash.get(GATE, None)
+    if shows_only(config) or (gate is not None and gate.final is not None):
+        return
+    from pathorob_checks.evaluation.assembling import unstarted
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.plugin.step_summary import add_to_summary
+
+    results = unstarted(Settings(fms=()) if gate is None else gate.evaluation.settings, problem)
+    replace_older(config, results.summary)
+    if told := add_to_summary(results):
+        sys.stderr.write(f"WARNING: {told}\n")
 
 
 def shows_only(config: pytest.Config) -> bool:

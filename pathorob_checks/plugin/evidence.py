@@ -21,6 +21,7 @@ from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.provenance import command_of
 from pathorob_checks.evidence.record import Evidence
 from pathorob_checks.files import expanded
+from pathorob_checks.plugin.junit import junit_path
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class RunEvidence:
                 remedy="name another folder with --fm-evidence",
             )
         option.xmlpath = path
-        return Path(os.path.expanduser(os.path.expandvars(path))).absolute()  # noqa: PTH111
+        return junit_path(self._config) or Path(path)
 
     def _refuse_files_inside(self, folder: Path, reports: ReportFiles) -> None:
         given = self._config.getoption("xmlpath", None)

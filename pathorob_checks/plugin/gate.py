@@ -17,7 +17,7 @@ import pytest
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.evaluation.assembling import Records, results_of
+from pathorob_checks.evaluation.assembling import Records, results_of, unstarted
 from pathorob_checks.evaluation.completeness import Collected
 from pathorob_checks.evaluation.facts import design_text
 from pathorob_checks.evaluation.integrity import not_made
@@ -33,6 +33,7 @@ from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
 from pathorob_checks.results import properties
 from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
+from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH
 
@@ -108,10 +109,9 @@ class Gate:
         try:
             self.evaluation.preflight(is_whole=not (self._selection and self._selection.narrows))
         except PathorobChecksError as error:
-            self.records.problems.append(str(error))
+            self.reports.save(unstarted(self.evaluation.settings, str(error)))
             raise
-        finally:
-            self.start()
+        self.start()
 
     def cohorts(self) -> list[str]:
         """Which slides each cohort has, so that swapped labels are seen before anything is measured."""
@@ -310,6 +310,12 @@ def all_passed(messages: Iterable[str]) -> bool:
     made = [Message.model_validate_json(text) for text in messages]
     records = [one.check or one.integrity for one in made]
     return all(record is not None and record.verdict is Verdict.PASS for record in records)
+
+
+def undecided_in(messages: Iterable[str]) -> list[str]:
+    """A sentence for each check of a test whose verdict is inconclusive."""
+    made = [Message.model_validate_json(text).check for text in messages]
+    return [sentence_of(check) for check in made if check and check.verdict is Verdict.INCONCLUSIVE]
 
 
 def properties_of(messages: Iterable[str], inconclusive: Inconclusive) -> list[properties.Property]:

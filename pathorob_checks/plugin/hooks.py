@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[GATE] = gate
     _register(config, interrupting.Interrupting(), "interrupting")
     if not _is_worker(config):
-        _register(config, Listener(gate), "listener")
+        _register(config, Listener(gate, config), "listener")
         _register(config, Reporting(gate), "reporting")
 
 
@@ -219,21 +219,27 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 class Listener:
     """Receives the tests' records; registered on the controller of a run with `--fm` only."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
+    def __init__(self, gate: Gate, config: pytest.Config) -> None:
+        self.gate, self.config = gate, config
+        self.has_failed_tests = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a record off a report, from this process or a worker."""
-        from pathorob_checks.plugin.gate import all_passed
+        from pathorob_checks.plugin.gate import all_passed, undecided_in
+        from pathorob_checks.plugin.junit import add_text
 
         messages = getattr(report, REPORT_ATTRIBUTE, [])
+        self.has_failed_tests |= report.failed
         self.gate.receive(messages)
+        if report.passed and (undecided := undecided_in(messages)):
+            add_text(self.config, report, "\n".join(undecided))
         if getattr(report, FAILURE_ATTRIBUTE, False) or (report.failed and all_passed(messages)):
             self.gate.records.other_failures.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of tests that cannot be collected is a failure."""
         if report.failed:
+            self.has_failed_tests = True
             self.gate.records.other_failures.append(report.nodeid or "the collection of tests")
 
     def pytest_internalerror(self) -> None:
@@ -257,11 +263,11 @@ class Listener:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the results file; what was lost or not measured does not end with 0."""
-        from pathorob_checks.plugin import properties
+        from pathorob_checks.plugin.junit import add_run
 
         if ending.shows_only(session.config):
             return
-        properties.add_to_suite(session.config, self.gate.finish())
+        add_run(session.config, self.gate.finish(), has_failed_tests=self.has_failed_tests)
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.gate.exit_code()
 

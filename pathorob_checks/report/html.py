@@ -34,8 +34,9 @@ from pathorob_checks.report.sheets import (
     notes_of,
     slide_sheet,
 )
-from pathorob_checks.report.terms import lets_pass, source_of
+from pathorob_checks.report.terms import source_of
 from pathorob_checks.results.embedded import results_script
+from pathorob_checks.results.outcome import lets_pass
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.wording import counted, printable
 

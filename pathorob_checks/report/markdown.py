@@ -10,12 +10,12 @@ from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, code_block, html_code, prose, table
 from pathorob_checks.report.order import failures_first
 from pathorob_checks.report.reproduction import command_of
-from pathorob_checks.report.terms import lets_pass
 from pathorob_checks.results.document import Check, Outcome
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.integrity_counts import integrity_counted
+from pathorob_checks.results.listing import verdict_in_words
 from pathorob_checks.results.names import fm_and_method, short_names
-from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.outcome import lets_pass, value_and_bound
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.results.text import interval_text, titled_sentences
 from pathorob_checks.wording import counted
@@ -137,8 +137,7 @@ def _interval(check: Check) -> str:
 
 
 def _verdict(check: Check, allowed: bool) -> str:
-    passes = " (allowed)" if allowed and check.verdict is Verdict.INCONCLUSIVE else ""
-    return f"{_SIGNS[check.verdict]} {check.verdict.upper()}{passes}"
+    return f"{_SIGNS[check.verdict]} {verdict_in_words(check.verdict, allowed=allowed)}"
 
 
 def _cut_table(headers: list[str], rows: list[list[str]], room: int) -> list[str]:
@@ -236,12 +235,8 @@ def _reproduction(results: ResultsDocument) -> Iterator[str]:
     terms, environment = results.environment.criteria, results.environment
     packages = {name: environment.packages.get(name) for name in ("pathorob-checks", "torch")}
     versions = [f"{name} {code(version)}" for name, version in packages.items() if version]
-    facts = [
-        f"criteria {code(terms.name)}",
-        f"digest {code(terms.digest)}",
-        f"Python {code(environment.python)}",
-        *versions,
-    ]
+    named = {"criteria": terms.name, "digest": terms.digest, "Python": environment.python}
+    facts = [*(f"{name} {code(text)}" for name, text in named.items() if text), *versions]
     command = command_of(results)
-    lines = ["**To reproduce**", *([code_block(command, "sh")] if command else []), ", ".join(facts) + "."]
-    yield "\n\n".join(lines)
+    parts = ["**To reproduce**", code_block(command, "sh")] if command else ["**Made with**"]
+    yield "\n\n".join([*parts, ", ".join(facts) + "."])

@@ -18,6 +18,7 @@ _EMPTY = "(empty)"
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*|-?\d[\d,]*(?:\.\d+)?")
 _SIGNS = re.compile(r"[<>=+-]+|[%/]|\.\.\.")
 _TOKEN = re.compile(r"(?P<opening>[(\['\"]*)(?P<core>.*?)(?P<closing>[)\]'\".,;:%!?]*)")
+_OPENS = {"]": "[", ")": "("}
 _STEERING = re.compile(r"([\[\]<>=+-])")
 _ENUMERATED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
@@ -80,6 +81,8 @@ def _word(token: str) -> str:
     match = _TOKEN.fullmatch(token)
     assert match is not None  # noqa: S101 (every part of the pattern may be empty)
     opening, core, closing = match.group("opening", "core", "closing")
+    if closing and core.count(_OPENS.get(closing[0], closing[0])) > core.count(closing[0]):
+        core, closing = core + closing[0], closing[1:]  # the end of `test_x[fm-cohort]` is a part of the name
     is_plain = not core or (_WORD.fullmatch(core) and not (_COMMIT.fullmatch(core) and not core.isalpha()))
     middle = core if is_plain else code(core)
     return _STEERING.sub(r"\\\1", opening) + middle + _STEERING.sub(r"\\\1", closing)

@@ -47,7 +47,16 @@ def _of_the_run(results: ResultsDocument) -> Iterator[str]:
     if results.releases and lacking:
         yield f"{named(lacking, 'check', 'checks')} with an interval has no p-value"
     planned = {(release.fm, release.method): release.planned for release in results.releases}
-    if releases_of(results.checks, planned, terms.profile) != results.releases:
+    releases = releases_of(
+        results.checks,
+        planned,
+        terms.profile,
+        integrity=results.integrity,
+        other_failures=results.other_failures,
+        problems=results.problems,
+        completeness=counts,
+    )
+    if releases != results.releases:
         yield "its verdicts on the FMs do not follow from those on the criteria"
     outcome = summarize(
         results.checks,

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
-from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.outcome import lets_pass, value_and_bound
 from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, printable
 
@@ -24,12 +24,13 @@ def not_met_first(checks: Sequence[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: GRAVEST_FIRST.index(check.verdict))
 
 
-def cells_of(check: Check, short: dict[str, str]) -> tuple[str, ...]:
+def cells_of(check: Check, short: dict[str, str], *, allowed: bool = False) -> tuple[str, ...]:
     """A check's row, printable, in the order of `COLUMNS`.
 
     Parameters
     ----------
     short : names of the FMs for tables.
+    allowed : whether the profile lets an inconclusive verdict pass, which the verdict then says.
     """
     value, bound = value_and_bound(check)
     interval = "-" if check.interval is None else interval_text(check.interval)
@@ -40,8 +41,14 @@ def cells_of(check: Check, short: dict[str, str]) -> tuple[str, ...]:
         value,
         interval,
         f"{check.direction} {bound}",
-        check.verdict.upper(),
+        verdict_in_words(check.verdict, allowed=allowed),
     )
+
+
+def verdict_in_words(verdict: Verdict, *, allowed: bool) -> str:
+    """A verdict in capitals, and whether the profile allows it."""
+    passes = " (allowed)" if allowed and verdict is Verdict.INCONCLUSIVE else ""
+    return f"{verdict.upper()}{passes}"
 
 
 def rest_of(checks: Sequence[Check]) -> str:
@@ -71,7 +78,8 @@ def unsound_sentences(results: ResultsDocument) -> list[str]:
 def listed(results: ResultsDocument) -> str:
     """Summary, release verdicts and table as plain text."""
     short = short_names(results.checks)
-    rows = [cells_of(check, short) for check in not_met_first(results.checks)[:MOST_ROWS]]
+    allowed = lets_pass(results)
+    rows = [cells_of(check, short, allowed=allowed) for check in not_met_first(results.checks)[:MOST_ROWS]]
     table = tabulate(rows, COLUMNS, tablefmt="simple", disable_numparse=True, colalign=ALIGNED)
     releases = "\n".join(f"release verdict on {sentence}" for sentence in release_sentences(results))
     unsound = "\n".join(unsound_sentences(results))

@@ -19,6 +19,7 @@ from pathorob_checks.results.listing import (
     unsound_sentences,
 )
 from pathorob_checks.results.names import short_names
+from pathorob_checks.results.outcome import lets_pass
 from pathorob_checks.results.text import render_explanation
 from pathorob_checks.wording import printable
 
@@ -36,24 +37,24 @@ def html_of(results: ResultsDocument) -> str:
         _list("Problems", results.problems),
         _list("Left out", results.environment.left_out),
         _list("Integrity checks that did not pass", unsound_sentences(results)),
-        _table(shown, short_names(results.checks)),
+        _table(shown, short_names(results.checks), allowed=lets_pass(results)),
         f"<p>{_text(rest_of(results.checks))}</p>" if rest_of(results.checks) else "",
         *(_folded(check) for check in shown if check.verdict is not Verdict.PASS),
     )
     return f"<div>{''.join(parts)}</div>"
 
 
-def _table(checks: Iterable[Check], short: dict[str, str]) -> str:
+def _table(checks: Iterable[Check], short: dict[str, str], *, allowed: bool) -> str:
     head = "".join(
         f'<th scope="col" style="text-align:{side}">{name}</th>'
         for name, side in zip(COLUMNS, ALIGNED, strict=True)
     )
-    rows = "".join(_row(check, short) for check in checks)
+    rows = "".join(_row(check, short, allowed=allowed) for check in checks)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
 
 
-def _row(check: Check, short: dict[str, str]) -> str:
-    *cells, verdict = cells_of(check, short)
+def _row(check: Check, short: dict[str, str], *, allowed: bool) -> str:
+    *cells, verdict = cells_of(check, short, allowed=allowed)
     background = BACKGROUNDS.get(check.verdict, OTHER_BACKGROUND)
     badge = f'<strong style="background:{background};color:#fff;padding:0 0.4em">{_text(verdict)}</strong>'
     texts = [*map(_text, cells), badge]

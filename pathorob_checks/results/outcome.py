@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import Verdict, written
-from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Outcome, Release
+from pathorob_checks.results.document import (
+    Check,
+    Completeness,
+    IntegrityCheck,
+    Outcome,
+    Release,
+    ResultsDocument,
+)
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import short_names
 from pathorob_checks.results.releases import effective_verdicts
@@ -35,6 +42,11 @@ def exit_code(outcome: Outcome, inconclusive: str) -> int:
     if outcome is Outcome.INCONCLUSIVE:
         return 1 if inconclusive == "fail" else 0
     return 0 if outcome in (Outcome.PASS, Outcome.PARTIAL) else 1
+
+
+def lets_pass(results: ResultsDocument) -> bool:
+    """Whether the run's criteria let an inconclusive verdict pass."""
+    return dict(results.environment.criteria.profile or {}).get("inconclusive", "fail") != "fail"
 
 
 def summarize(
@@ -110,7 +122,8 @@ def summarize(
         undecided = _named(_those(checks, verdicts, Verdict.INCONCLUSIVE))
         number = f"{count[Verdict.INCONCLUSIVE]} of {_criteria(total)}"
         allowed = f", allowed by profile {printable(allowed_by)}" if allowed_by else ""
-        text = f"{number} undecided{allowed}: {undecided}{rest('inconclusive')}"
+        partial = "" if completeness.complete else "; the run is also PARTIAL"
+        text = f"{number} undecided{allowed}: {undecided}{partial}{rest('inconclusive')}"
         return summary(Outcome.INCONCLUSIVE, text)
     if not completeness.complete:
         met = f", {count[Verdict.PASS]} met" if measured else ""

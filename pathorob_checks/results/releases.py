@@ -8,7 +8,7 @@ from typing import Any
 from pathorob_checks.criteria.release import Family, Judged, release_verdict
 from pathorob_checks.criteria.verdict import Verdict, meets
 from pathorob_checks.metrics.intervals import CONFIDENCE
-from pathorob_checks.results.document import Check, Release
+from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Release
 from pathorob_checks.wording import counted, printable
 
 _NAMED = 3
@@ -16,7 +16,14 @@ FMKey = tuple[str, str]  # FM and method
 
 
 def releases_of(
-    checks: Sequence[Check], planned: Mapping[FMKey, int], profile: Mapping[str, Any]
+    checks: Sequence[Check],
+    planned: Mapping[FMKey, int],
+    profile: Mapping[str, Any],
+    *,
+    integrity: Sequence[IntegrityCheck] = (),
+    other_failures: Sequence[str] = (),
+    problems: Sequence[str] = (),
+    completeness: Completeness | None = None,
 ) -> tuple[Release, ...]:
     """The verdict on each FM.
 
@@ -25,11 +32,45 @@ def releases_of(
     checks : all of the run; those that are not the profile's are no part of a release.
     planned : how many criteria each FM has in the plan.
     profile : its content, for `family`, `confidence` and `pass_confidence`.
+    integrity : an FM with a failed one has no PASS, because its values may mean nothing.
+    other_failures, problems, completeness : of the run; where something went wrong, no FM has a PASS.
     """
-    return tuple(_release(key, count, checks, profile) for key, count in planned.items())
+    reservation = _reservation(other_failures, problems, completeness)
+    return tuple(
+        _release(key, count, checks, profile, _unsound(key, integrity) or reservation)
+        for key, count in planned.items()
+    )
 
 
-def _release(key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping[str, Any]) -> Release:
+def _unsound(key: FMKey, integrity: Sequence[IntegrityCheck]) -> str:
+    """A clause on the integrity checks of an FM that were not passed; "" without one."""
+    failed = [
+        one
+        for one in integrity
+        if (one.fm, one.method) == key and one.verdict in (Verdict.FAIL, Verdict.ERROR)
+    ]
+    if not failed:
+        return ""
+    verb = "was" if len(failed) == 1 else "were"
+    return f"{counted(len(failed), 'integrity check')} of its embeddings {verb} not passed"
+
+
+def _reservation(
+    other_failures: Sequence[str], problems: Sequence[str], completeness: Completeness | None
+) -> str:
+    """A clause on what went wrong with the run, so that a pass may hide a failure; "" where nothing did."""
+    if problems:
+        return printable(problems[0]).rstrip(".")
+    if completeness is not None and completeness.crashed:
+        return "a worker crashed"
+    if completeness is not None and completeness.integrity_missing > 0:
+        return f"{counted(completeness.integrity_missing, 'integrity check')} of the run never ran"
+    return f"{counted(len(other_failures), 'other test')} of the run failed" if other_failures else ""
+
+
+def _release(
+    key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping[str, Any], reservation: str
+) -> Release:
     own = [check for check in checks if (check.fm, check.method) == key and check.registered]
     counting = [check for check in own if check.verdict is not Verdict.SKIPPED or check.required]
     optional = len(own) - len(counting)
@@ -41,16 +82,22 @@ def _release(key: FMKey, planned: int, checks: Sequence[Check], profile: Mapping
         pass_confidence=_share(profile.get("pass_confidence")),
     )
     missing = planned - optional - sum(check.verdict.is_measured for check in counting)
-    verdict = Verdict.ERROR if missing else result.verdict
+    withheld = reservation if result.verdict is Verdict.PASS and not missing else ""
+    verdict = Verdict.ERROR if missing or withheld else result.verdict
     decisive = tuple(one.name for one in result.decisive)
+    criteria = planned - optional
+    sentence = _sentence(verdict, family, criteria, missing, _named(counting, decisive))
+    if withheld:
+        number = counted(criteria, "criterion", "criteria")
+        sentence = f"no verdict, because {withheld}; {criteria} of {number} met"
     return Release(
         fm=key[0],
         method=key[1],
         verdict=verdict,
         family=family,
         planned=planned,
-        decisive=() if missing else decisive,
-        sentence=_sentence(verdict, family, planned - optional, missing, _named(counting, decisive)),
+        decisive=() if verdict is Verdict.ERROR else decisive,
+        sentence=sentence,
     )
 
 

@@ -30,8 +30,9 @@ def wrapped(text: str, *, width: int = DEFAULT_WIDTH, lead: str = "", indent: st
 
 
 def interval_text(interval: tuple[float, float]) -> str:
-    """`[0.301, 0.322]`."""
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+    """`[0.301, 0.322]`; what rounds to zero has no sign."""
+    lower, upper = (round(end, 3) + 0.0 for end in interval)
+    return f"[{lower:.3f}, {upper:.3f}]"
 
 
 def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> str:

@@ -1,0 +1,116 @@
+"""pytest's JUnit file of a gated run: from its start on it is none of an earlier run, and no empty pass.
+
+pytest writes the file when its session has ended. Until then, and for a run that does not come so far, a file
+of an earlier run is replaced by one that holds an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pathorob_checks.wording import printable
+
+if TYPE_CHECKING:
+    from pathorob_checks.results.results import Results
+
+# The test case of the run itself.
+_CLASS, _NAME = "pathorob_checks", "run"
+
+
+def junit_path(config: pytest.Config) -> Path | None:
+    """Where pytest will write its JUnit file; None where it writes none."""
+    given = getattr(config.option, "xmlpath", None)
+    return Path(os.path.expanduser(os.path.expandvars(given))).absolute() if given else None  # noqa: PTH111
+
+
+def replace_older(config: pytest.Config, problem: str) -> None:
+    """Replace the JUnit file of an earlier run, if there is one, by one with an error.
+
+    What is no JUnit file, or belongs to an evidence folder, stays as it is.
+
+    Parameters
+    ----------
+    problem : why the run has no verdict, as a sentence.
+    """
+    path = junit_path(config)
+    if path is None:
+        return
+    from pathorob_checks.files import write_atomically
+
+    with contextlib.suppress(OSError):  # pytest says so when it cannot write the file either
+        if path.is_file() and not _is_evidence(path.parent) and _is_junit(path):
+            write_atomically(path, _with_an_error(config.getini("junit_suite_name"), printable(problem)))
+
+
+def add_run(config: pytest.Config, results: Results, *, has_failed_tests: bool) -> None:
+    """Put the outcome of the run into pytest's JUnit file, if it writes one: as properties of the suite.
+
+    Readers of JUnit files look at test cases only, so a run with which something went wrong has one with an
+    error, and so has one that failed although no test did.
+    """
+    from pathorob_checks.results.document import Outcome
+    from pathorob_checks.results.properties import of_run
+
+    unseen = results.outcome in (Outcome.ERROR, Outcome.FAIL) and not has_failed_tests
+    for writer in _writers(config):
+        for name, text in of_run(results):
+            writer.add_global_property(name, text)
+        if results.problems or unseen:
+            writer.pytest_runtest_logreport(_error(results.summary))
+
+
+def _error(sentence: str) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid=f"{_CLASS}::{_NAME}",
+        location=(_CLASS, None, _NAME),
+        keywords={},
+        outcome="failed",
+        longrepr=printable(sentence),
+        when="setup",
+    )
+
+
+def add_text(config: pytest.Config, report: pytest.TestReport, text: str) -> None:
+    """Put text beside a test case of pytest's JUnit file, whatever pytest captured of the test."""
+    for writer in _writers(config):
+        element = ET.Element("system-out")
+        element.text = printable(text)
+        writer.node_reporter(report).append(element)
+
+
+def _writers(config: pytest.Config) -> Iterator[Any]:
+    """pytest's own plugin that writes the file, where it is asked for."""
+    return (one for one in config.pluginmanager.get_plugins() if hasattr(one, "add_global_property"))
+
+
+def _is_evidence(folder: Path) -> bool:
+    from pathorob_checks.evidence.manifest import INCOMPLETE, MANIFEST
+
+    return any((folder / name).exists() for name in (INCOMPLETE, MANIFEST))
+
+
+def _is_junit(path: Path) -> bool:
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import parse
+
+    try:
+        return parse(path, forbid_dtd=True).getroot().tag in ("testsuites", "testsuite")
+    except (ET.ParseError, DefusedXmlException, ValueError, LookupError):
+        return False
+
+
+def _with_an_error(suite_name: str, problem: str) -> bytes:
+    suites = ET.Element("testsuites", name="pytest tests")
+    suite = ET.SubElement(
+        suites, "testsuite", name=suite_name, errors="1", failures="0", skipped="0", tests="1", time="0.000"
+    )
+    case = ET.SubElement(suite, "testcase", classname=_CLASS, name=_NAME, time="0.000")
+    ET.SubElement(case, "error", message=problem).text = problem
+    return f'<?xml version="1.0" encoding="utf-8"?>{ET.tostring(suites, encoding="unicode")}'.encode()
