@@ -35,8 +35,9 @@ def results_of(
     planned: int | None = None,
     deselected: int = 0,
     revision: str | None = None,
+    crashed: bool = False,
 ) -> Results:
-    counts = completeness_of(checks, planned, deselected=deselected)
+    counts = completeness_of(checks, planned, crashed, deselected)
     summary = summarize(checks, counts, integrity=integrity, problems=problems)
     known: dict[str, Metric] = dict(metrics())
     subjects = dict.fromkeys((check.fm, check.method, check.cohort) for check in checks)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from compared import check, drawn, results
-from made_checks import unmeasured
+from made_checks import passing, unmeasured
+from made_results import results_of
 from sharded import COHORTS, evaluated, write_run
 
 from pathorob_checks import Results, compare
@@ -86,6 +87,24 @@ def test_fms_of_one_name_have_the_names_of_their_files() -> None:
         comparison_of([results(), results()], ["a", "b"], to="ours")
     with pytest.raises(ResultsError, match=r"'a\.json' is given twice; give each file once"):
         comparison_of([results(), results()], ["a.json", "a.json"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"problems": ("the run did not finish",)}, "because the run did not finish; let that run finish"),
+        ({"problems": ("x is no folder; check the path.",)}, "because x is no folder; let that run finish"),
+        ({"crashed": True}, "because a worker crashed"),
+        ({"planned": 4}, "because 3 criteria never ran"),
+    ],
+)
+def test_a_run_that_did_not_finish_is_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    killed = results_of([passing()], **changes)
+    killed.save(tmp_path / "killed.json")
+    with pytest.raises(ResultsError, match=f"the results '2' are not compared, {reason}"):
+        compare([results(), killed])
+    with pytest.raises(ResultsError, match=rf"killed\.json' are not compared, {reason}"):
+        compare([results(), tmp_path / "killed.json"])
 
 
 def test_results_without_an_fm_are_refused() -> None:

@@ -47,7 +47,7 @@ def test_the_hubs_own_reader_finds_every_measured_value(capsys: Command) -> None
         unmeasured(fm="our-fm", metric="clustering_score"),
         drawn(0.9).model_copy(update={"method": "combat"}),
     ]
-    card = ModelCard(told(capsys, saved(*checks)))
+    card = ModelCard(told(capsys, saved(*checks), "--partial"))
     assert card.data.model_name == "our-fm"
     assert [(one.metric_type, one.metric_value) for one in card.data.eval_results] == [
         ("robustness_index", 0.6),
@@ -199,6 +199,14 @@ def test_a_hostile_name_is_text(capsys: Command) -> None:
 
 BROKEN = IntegrityCheck(id="i", name="finite", fm="our-fm", cohort="demo", verdict="fail")
 REFUSED = {
+    "a run that left criteria out": (
+        {"planned": 4, "deselected": 3},
+        "the run is no ground for a card, because it measured only 1 of 4 criteria; run the whole gate, or "
+        "add --partial",
+    ),
+    "a run of which a worker crashed": (
+        {"crashed": True}, "the run is no ground for a card: a worker crashed"
+    ),
     "a run that did not finish": (
         {"problems": ("the run did not finish",)}, "the run is no ground for a card: the run did not finish"
     ),
@@ -218,6 +226,22 @@ def test_what_proves_nothing_is_in_no_card(target: tuple[str, ...], what: str, c
     assert sorted(path.name for path in Path().iterdir()) == ["r.json"]
 
 
+def test_a_run_that_was_killed_at_its_start_is_called_so(capsys: Command) -> None:
+    saved(problems=("the run did not finish",), planned=4)
+    assert "no ground for a card: the run did not finish; let a run finish." in told(capsys, "r.json", code=1)
+
+
+@pytest.mark.parametrize(("options", "complete"), [({}, True), ({"planned": 4, "deselected": 3}, False)])
+def test_every_value_says_whether_the_run_was_complete(options: Any, complete: bool, capsys: Command) -> None:
+    saved(drawn(0.6), **options)
+    [entry] = ModelCard(told(capsys, "r.json", "--partial")).data.eval_results
+    assert entry.metric_args["complete"] is complete
+    arguments = ("--partial", "--eval-results=e.yaml", "--task=robustness_index=x", "--dataset=demo=a/b")
+    told(capsys, "r.json", *arguments)
+    [made] = parse_eval_result_entries(yaml.safe_load(Path("e.yaml").read_text()))
+    assert ("of a partial run, which measured only 1 of 4 criteria" in (made.notes or "")) is not complete
+
+
 def test_a_file_that_contradicts_itself_is_in_no_card(capsys: Command) -> None:
     saved(drawn(0.6))
     text = Path("r.json").read_text().replace('"verdict": "inconclusive"', '"verdict": "pass"')
@@ -231,7 +255,9 @@ def test_one_of_several_fms_is_named(capsys: Command) -> None:
     assert "no FM 'ohter'; did you mean 'other'?" in told(capsys, "r.json", "--fm=ohter", code=1)
     card = ModelCard(told(capsys, "r.json", "--fm=other", "--name=Our other FM"))
     assert (card.data.model_name, card.data.eval_results[0].metric_value) == ("Our other FM", 0.7)
-    assert "have no measured value of our-fm" in told(capsys, saved(unmeasured(fm="our-fm")), code=1)
+    assert "have no measured value of our-fm" in told(
+        capsys, saved(unmeasured(fm="our-fm")), "--partial", code=1
+    )
 
 
 def test_eval_results_are_what_the_hubs_own_reader_reads(capsys: Command) -> None:

@@ -111,6 +111,11 @@ def _add_model_card(commands: Commands[argparse.ArgumentParser]) -> None:
         "--name", metavar="MODEL", help="the model's name in the card (default: its repository)"
     )
     card.add_argument("--source-url", metavar="URL", help="where a reader finds more, such as the report")
+    card.add_argument(
+        "--partial",
+        action="store_true",
+        help="also of a run that left out required criteria or integrity checks; each value says so",
+    )
     target = card.add_mutually_exclusive_group()
     target.add_argument("--out", type=Path, metavar="FILE", help="write the metadata to this file")
     target.add_argument(
@@ -155,6 +160,8 @@ def _write_card(options: argparse.Namespace) -> None:
     from pathorob_checks.results.saving import save_text
 
     results = model_card.sound_results(expanded(options.results))
+    if not options.partial:
+        model_card.refuse_partial(results)
     chosen = (results, options.fm, options.name, options.source_url)
     if options.readme is not None:
         changed = model_card.update(expanded(options.readme), *chosen)

@@ -10,6 +10,7 @@ from pathorob_checks.files import read_limited
 from pathorob_checks.report.model_card import eval_entries, eval_results, fm_of, front_matter, updated_card
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.finished import left_out, why_unfinished
 from pathorob_checks.results.results import Results
 from pathorob_checks.results.saving import save_text
 from pathorob_checks.wording import shortened
@@ -32,6 +33,21 @@ def sound_results(path: Path) -> Results:
             remedy="do not use it; run the gate again",
         )
     return results
+
+
+def refuse_partial(results: ResultsDocument) -> None:
+    """Refuse results of a run that left something out.
+
+    Raises
+    ------
+    ResultsError : a required criterion has no value, or an integrity check was left out.
+    """
+    partial = left_out(results)
+    if partial and not why_unfinished(results):  # which is refused with a better reason
+        raise ResultsError(
+            f"the run is no ground for a card, because it {partial}",
+            remedy="run the whole gate, or add --partial, and the card says that the run was not complete",
+        )
 
 
 def block(results: ResultsDocument, fm: str | None, model: str | None, source_url: str | None) -> str:

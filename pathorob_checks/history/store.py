@@ -17,7 +17,8 @@ from pathorob_checks.errors import HistoryError
 from pathorob_checks.history.kept import KeptCheck, KeptRun, packed
 from pathorob_checks.history.schema import APPLICATION_ID, VERSION, migrate
 from pathorob_checks.results.document import Check, ResultsDocument
-from pathorob_checks.wording import brief, counted
+from pathorob_checks.results.finished import why_unfinished
+from pathorob_checks.wording import brief
 
 _PATIENCE_S = 60.0  # how long a writer waits for others
 _PAUSE_S = 0.05
@@ -215,13 +216,8 @@ def digest_of_results(results: ResultsDocument) -> str:
 
 def why_not_kept(results: ResultsDocument) -> str:
     """Why a run is no part of a history, as a clause; "" for one that has finished."""
-    never_ran = results.environment.criteria.completeness.never_ran
-    if results.problems:
-        return results.problems[0].rstrip(".")
-    if results.environment.criteria.completeness.crashed:
-        return "a worker crashed"
-    if never_ran:
-        return f"{counted(never_ran, 'criterion', 'criteria')} never ran"
+    if reason := why_unfinished(results):
+        return reason
     return "" if results.checks else "it has no check"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, ResultsDocument
+from pathorob_checks.results.finished import left_out, why_unfinished
 from pathorob_checks.wording import brief, counted, hint, percent, printable, quoted
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def fm_of(results: ResultsDocument, name: str | None) -> str:
 
     Raises
     ------
-    ResultsError : the results are of several FMs and none is named, or they have no such FM.
+    ResultsError : the run did not finish, the results are of several FMs and none is named, or they have no
+        such FM.
     """
+    _refuse_unfinished(results)
     known = list(dict.fromkeys(check.fm for check in results.checks))
     if name is not None and name not in known:
         raise ResultsError(f"the results have no FM {name!r}", remedy=hint(name, known, "they have {known}"))
@@ -49,9 +52,7 @@ def measured_checks(results: ResultsDocument, fm: str) -> list[Check]:
     ------
     ResultsError : the run did not finish, the embeddings are not sound, or nothing was measured.
     """
-    if results.problems:
-        problem = results.problems[0].rstrip(".")
-        raise ResultsError(f"the run is no ground for a card: {problem}", remedy="let a run finish")
+    _refuse_unfinished(results)
     broken = [
         check.name
         for check in results.integrity
@@ -70,6 +71,11 @@ def measured_checks(results: ResultsDocument, fm: str) -> list[Check]:
     if not checks:
         raise ResultsError(f"the results have no measured value of {fm}", remedy="run the gate again")
     return checks
+
+
+def _refuse_unfinished(results: ResultsDocument) -> None:
+    if reason := why_unfinished(results):
+        raise ResultsError(f"the run is no ground for a card: {reason}", remedy="let a run finish")
 
 
 def eval_results(results: ResultsDocument, fm: str, source_url: str | None = None) -> list[EvalResult]:
@@ -246,11 +252,16 @@ def _arguments(check: Check, results: ResultsDocument) -> dict[str, Any]:
     made: dict[str, Any] = {"k": check.neighbors} if check.neighbors is not None else {}
     if check.interval is not None:
         made |= {"interval": list(check.interval), "confidence": check.confidence}
+    release = [
+        str(one.verdict) for one in results.releases if (one.fm, one.method) == (check.fm, check.method)
+    ]
     return {
         **made,
         "quantity": check.quantity,
         "criterion": printable(f"{check.criterion} {check.direction} {check.bound:g}"),
         "verdict": str(check.verdict),
+        "complete": not left_out(results),
+        **({"release_verdict": release[0]} if release else {}),
         "criteria": printable(terms.name),
         "criteria_digest": terms.digest,
         _MEASURED_BY: _tool(results),
@@ -269,6 +280,8 @@ def _notes(check: Check, results: ResultsDocument) -> str:
         low, high = check.interval
         parts.append(f"{percent(check.confidence or 0.95)} interval {low:.3f} to {high:.3f}")
     parts.append(f"{check.verdict} by {check.direction} {check.bound:g}")
+    if partial := left_out(results):
+        parts.append(f"of a partial run, which {partial}")
     return "; ".join([*parts, f"criteria {terms.name} ({terms.digest[:12]})", _tool(results)])
 
 

@@ -22,6 +22,7 @@ from pathorob_checks.results.document import (
     ResultsDocument,
     Run,
 )
+from pathorob_checks.results.finished import why_unfinished
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.published_places import Place, place_of
 from pathorob_checks.results.results import Results
@@ -85,7 +86,8 @@ def compare(
     Raises
     ------
     ResultsError
-        A file cannot be read or contradicts itself, is given twice, there is no FM, or none is called `to`.
+        A file cannot be read or contradicts itself, is given twice, or is of a run that did not finish; there
+        is no FM, or none is called `to`.
 
     See Also
     --------
@@ -100,6 +102,12 @@ def compare(
     given = [results] if isinstance(results, Results | str | Path) else list(results)
     documents = [one if isinstance(one, Results) else _read(one) for one in given]
     sources = [str(n) if isinstance(one, Results) else str(one) for n, one in enumerate(given, 1)]
+    for source, document in zip(sources, documents, strict=True):
+        if reason := why_unfinished(document):
+            raise ResultsError(
+                brief(printable(f"the results {shortened(source)} are not compared, because {reason}"), 400),
+                remedy="let that run finish",
+            )
     return comparison_of(documents, sources, to=to)
 
 
