@@ -139,8 +139,8 @@ def results_of(checks=None, runs=None, **changes):
 
 def lines(figure: Figure, label: str, panel: int = 0) -> list[tuple[list[float], list[float]]]:
     """Coordinates of the lines of a label in a panel."""
-    found = [line for line in figure.axes[panel].get_lines() if line.get_label() == label]
-    return [(list(line.get_xdata()), list(line.get_ydata())) for line in found]
+    labelled = [line for line in figure.axes[panel].get_lines() if line.get_label() == label]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in labelled]
 
 
 def texts(figure: Figure) -> list[str]:

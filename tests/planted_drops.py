@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
-from pathorob_checks.metrics.drop_effects import Predictions, Without, deletions, drop_effects
+from pathorob_checks.metrics.drop_effects import Predictions, SlideDeletions, deletions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import drop_resampling
 from pathorob_checks.metrics.inputs import Int64, labels, resampling_units
 from pathorob_checks.metrics.resampling import Resampling
@@ -134,7 +134,7 @@ class DropDesign:
         trains = np.zeros(len(units.names), dtype=bool)
         trains[units.codes[(table.subset != "OOD").to_numpy()]] = True
         predicted: dict[str, list[list[Int64]]] = {domain: [] for domain in DOMAINS}
-        without: dict[str, list[list[Without]]] = {domain: [] for domain in DOMAINS}
+        without: dict[str, list[list[SlideDeletions]]] = {domain: [] for domain in DOMAINS}
         rows: dict[str, list[Int64]] = {domain: [] for domain in DOMAINS}
         for draw in self.draws:
             tested = {"ID": draw.id_test, "OOD": draw.ood_test}
@@ -149,7 +149,7 @@ class DropDesign:
                     best = _ridge(points[training], target[training], counts, points[places])
                     predicted[domain][-1].append(best[0])
                     without[domain][-1].append(
-                        Without(
+                        SlideDeletions(
                             units=left_out.units, share=left_out.share, predicted=best[1:].astype(np.int16)
                         )
                     )

@@ -46,8 +46,8 @@ class Run:
     @property
     def headline(self) -> str:
         """The last sentence in which an outcome leads, on one line; "" without one."""
-        found = re.findall(rf"^(?:{'|'.join(OUTCOMES)}): .*(?:\n  .*)*", self.output, re.M)
-        return " ".join(found[-1].split()) if found else ""
+        headlines = re.findall(rf"^(?:{'|'.join(OUTCOMES)}): .*(?:\n  .*)*", self.output, re.M)
+        return " ".join(headlines[-1].split()) if headlines else ""
 
 
 @dataclass(frozen=True)

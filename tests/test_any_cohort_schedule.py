@@ -249,8 +249,8 @@ def filled(counts: dict[Cell, int], prefix: str = "") -> pd.DataFrame:
 
 
 def lacking(error: MetricError) -> dict[Cell, int]:
-    found = LACKS.findall(str(error))
-    return {(center, cls): int(needed) - int(has) for cls, center, has, needed in found}
+    matches = LACKS.findall(str(error))
+    return {(center, cls): int(needed) - int(has) for cls, center, has, needed in matches}
 
 
 @settings(max_examples=25)

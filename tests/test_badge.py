@@ -89,7 +89,7 @@ def test_a_label_is_text(label: str) -> None:
     }
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     assert main(["badge", *arguments]) == code
     captured = capsys.readouterr()
     return captured.err if code else captured.out
@@ -98,10 +98,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     RUNS["fail 1 of 2"].save("r.json")
-    assert told(capsys, "r.json", "--out=new/b.svg") == "badge: new/b.svg (fail 1 of 2)\n"
+    assert printed(capsys, "r.json", "--out=new/b.svg") == "badge: new/b.svg (fail 1 of 2)\n"
     assert Path("new/b.svg").read_text() == badge(Results.read("r.json"))
     assert words(badge(Results.read("r.json"), "our FM"))[0] == "our FM"
-    told(capsys, "r.json", "--out=c.svg", "--label=our FM")
+    printed(capsys, "r.json", "--out=c.svg", "--label=our FM")
     assert words(Path("c.svg").read_text())[0] == "our FM"
 
 
@@ -109,5 +109,5 @@ def test_a_doctored_file_has_no_badge(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     doctored = RUNS["fail"].model_copy(update={"outcome": Outcome.PASS, "summary": "PASS: all is well"})
     doctored.save("r.json")
-    assert "contradicts itself: its outcome is pass" in told(capsys, "r.json", "--out=b.svg", code=1)
+    assert "contradicts itself: its outcome is pass" in printed(capsys, "r.json", "--out=b.svg", code=1)
     assert not Path("b.svg").exists()

@@ -87,9 +87,9 @@ def test_a_long_name_leaves_room_for_the_time(slow_gate: Attack) -> None:
 )
 def test_a_log_has_a_line_now_and_then(option: str, slow_gate: Attack) -> None:
     shown = run(slow_gate, option)
-    found = LINE.findall(shown)
-    assert 1 < len(found) < 6, shown
-    assert set(found) == {"gw0" if option == "-n1" else "pytest"}
+    workers = LINE.findall(shown)
+    assert 1 < len(workers) < 6, shown
+    assert set(workers) == {"gw0" if option == "-n1" else "pytest"}
     assert "%|" not in shown
 
 

@@ -42,9 +42,9 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_fm_that_is_not_known_to_allow_it_is_left_out_with_the_reason(
     fm: str, name: str, reason: str
 ) -> None:
-    found = subjects("h-optimus-0", fm)
-    assert {subject.fm for subject in found.subjects} == {"h-optimus-0"}
-    (sentence,) = found.left_out
+    selection = subjects("h-optimus-0", fm)
+    assert {subject.fm for subject in selection.subjects} == {"h-optimus-0"}
+    (sentence,) = selection.left_out
     assert sentence.casefold() == f"FM {name} is left out by --fm-commercial: {reason}.".casefold()
     with pytest.raises(
         SpecError, match=r"leaves nothing to check \(FM .*\); name .* name those that you may use with"
@@ -67,9 +67,9 @@ def test_an_fm_that_is_not_known_to_allow_it_is_left_out_with_the_reason(
 def test_a_cohort_that_is_not_known_to_allow_it_is_left_out_with_the_reason(
     ours: Path, cohort: str, reason: str
 ) -> None:
-    found = subjects("h-optimus-0", cohorts=("camelyon", cohort))
-    assert found.left_out == (f"cohort {cohort} is left out by --fm-commercial: {reason}.",)
-    assert set(found.cohorts) == {"camelyon"}
+    selection = subjects("h-optimus-0", cohorts=("camelyon", cohort))
+    assert selection.left_out == (f"cohort {cohort} is left out by --fm-commercial: {reason}.",)
+    assert set(selection.cohorts) == {"camelyon"}
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_the_settings_of_an_own_cohort_say_whether_it_is_kept(
     file = ours / "cohort.toml" if form == "folder" else Path("ours.toml")
     file.write_text(written)
     text = "ours" if form == "folder" else "ours.parquet"
-    found = subjects("h-optimus-0", cohorts=("camelyon", text))
+    selection = subjects("h-optimus-0", cohorts=("camelyon", text))
     left_out = () if reason is None else (f"cohort ours is left out by --fm-commercial: {reason}.",)
-    assert found.left_out == left_out
+    assert selection.left_out == left_out
 
 
 def test_settings_that_cannot_be_read_are_an_error(ours: Path) -> None:
@@ -106,9 +106,9 @@ def test_settings_that_cannot_be_read_are_an_error(ours: Path) -> None:
 
 @pytest.mark.parametrize("licensed", [("local-dir:vit", "ours"), ("vit", "ours")])
 def test_what_the_user_may_use_is_kept(ours: Path, licensed: tuple[str, ...]) -> None:
-    found = subjects("local-dir:vit", "virchow2", cohorts=("ours", "tcga"), licensed=licensed)
-    assert [subject.id for subject in found.subjects] == ["vit-ours"]
-    assert len(found.left_out) == 2
+    selection = subjects("local-dir:vit", "virchow2", cohorts=("ours", "tcga"), licensed=licensed)
+    assert [subject.id for subject in selection.subjects] == ["vit-ours"]
+    assert len(selection.left_out) == 2
 
 
 def test_a_license_for_what_is_not_checked_is_a_mistake() -> None:
@@ -119,6 +119,6 @@ def test_a_license_for_what_is_not_checked_is_a_mistake() -> None:
 
 
 def test_without_the_option_nothing_is_left_out() -> None:
-    found = subjects_of(Settings(fms=("virchow2", "gpfm"), cohorts=("tcga", "tolkach_esca")))
-    assert len(found.subjects) == 4
-    assert found.left_out == ()
+    selection = subjects_of(Settings(fms=("virchow2", "gpfm"), cohorts=("tcga", "tolkach_esca")))
+    assert len(selection.subjects) == 4
+    assert selection.left_out == ()

@@ -61,16 +61,16 @@ def command(*arguments: str, **environment: str) -> tuple[int, str]:
 )
 def test_letters_that_a_code_page_lacks_are_replaced(tmp_path, arguments, code, encoding):
     given = [each.replace(NAME, f"{tmp_path}/{NAME}") if "=" in each else each for each in arguments]
-    found, output = command(*given, PYTHONIOENCODING=encoding, HF_HUB_OFFLINE="1")
-    assert (found, "Traceback" in output) == (code, False), output
+    exit_code, output = command(*given, PYTHONIOENCODING=encoding, HF_HUB_OFFLINE="1")
+    assert (exit_code, "Traceback" in output) == (code, False), output
     assert "\\u6771" in output
 
 
 def test_a_terminal_of_another_language_is_written_to(tmp_path):
-    found, output = command(
+    exit_code, output = command(
         "criteria", "check", f"{NAME}.toml", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
     )
-    assert (found, "Traceback" in output) == (1, False), output
+    assert (exit_code, "Traceback" in output) == (1, False), output
 
 
 @pytest.mark.parametrize("arguments", [("schema",), ("recipes",), ("--help",), ("doctor", "--help")])

@@ -139,11 +139,11 @@ def test_a_hub_that_never_answers_is_asked_once(
 def test_a_hub_that_cannot_be_reached_fails(
     lone_terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str
 ) -> None:
-    asked: list[str] = []
+    hosts: list[str] = []
     connect = socket.getaddrinfo
 
     def counting(host: Any, *rest: Any, **more: Any) -> Any:
-        asked.append(host)
+        hosts.append(host)
         return connect(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", counting)
@@ -153,7 +153,7 @@ def test_a_hub_that_cannot_be_reached_fails(
     assert f"FAIL hub: {host} cannot be reached ({why}); check the network" in run.output, run.output
     assert all(remedy in run.output for remedy in REMEDIES), run.output
     assert "FAIL FM two: " in run.output
-    assert asked.count(host.partition(":")[0]) == 1
+    assert hosts.count(host.partition(":")[0]) == 1
 
 
 def test_a_proxy_in_the_way_is_named(lone_terminal: Terminal, tmp_path: Path) -> None:

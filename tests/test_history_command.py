@@ -35,14 +35,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(capsys: Command, *arguments: str, code: int = 0) -> str:
+def printed(capsys: Command, *arguments: str, code: int = 0) -> str:
     assert main(["history", *arguments]) == code
     captured = capsys.readouterr()
     return captured.err if code else captured.out
 
 
 def test_trends_are_tables_with_the_newest_run_last(folder: Path, capsys: Command) -> None:
-    text = told(capsys, "--file=h.sqlite", "--fm=our-fm")
+    text = printed(capsys, "--file=h.sqlite", "--fm=our-fm")
     lines = text.splitlines()
     assert lines[0] == "our-fm on demo: robustness index (criterion robustness-index)"
     assert lines[1].split() == ["date", "FM", "value", "interval", "bound", "verdict", "change"]
@@ -65,22 +65,22 @@ def test_trends_are_tables_with_the_newest_run_last(folder: Path, capsys: Comman
 
 
 def test_how_changes_were_compared_is_said(folder: Path, capsys: Command) -> None:
-    words = " ".join(told(capsys, "--file=h.sqlite", "--metric=performance_drop_id").split())
+    words = " ".join(printed(capsys, "--file=h.sqlite", "--metric=performance_drop_id").split())
     assert "No significant fall among 2 comparisons" in words
     assert "because a value has no slides or repetitions to draw from" in words
     assert "paired:" not in words
 
 
 def test_the_comparisons_that_are_shown_decide_their_number(folder: Path, capsys: Command) -> None:
-    assert "among 6 comparisons" in " ".join(told(capsys, "--file=h.sqlite").split())
+    assert "among 6 comparisons" in " ".join(printed(capsys, "--file=h.sqlite").split())
 
 
 def test_one_run_is_nothing_to_compare(folder: Path, capsys: Command) -> None:
     results_of([drawn(0.6)]).save("one.json")
-    assert told(capsys, "add", "one.json", "--file=one.sqlite").splitlines() == [
+    assert printed(capsys, "add", "one.json", "--file=one.sqlite").splitlines() == [
         "one.json: added, 1 check", "history: one.sqlite",
     ]  # fmt: skip
-    assert "There is nothing to compare yet" in told(capsys, "--file=one.sqlite")
+    assert "There is nothing to compare yet" in printed(capsys, "--file=one.sqlite")
 
 
 CHOICES = {
@@ -98,7 +98,7 @@ CHOICES = {
 @pytest.mark.parametrize("choice", CHOICES)
 def test_what_is_chosen_is_shown(choice: str, folder: Path, capsys: Command) -> None:
     arguments, number = CHOICES[choice]
-    told(capsys, "--file=h.sqlite", *arguments, "--csv=t.csv")
+    printed(capsys, "--file=h.sqlite", *arguments, "--csv=t.csv")
     with (folder / "t.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len({(row["family"], row["metric"], row["criterion"]) for row in rows}) == number
@@ -116,22 +116,22 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("argument", UNKNOWN)
 def test_what_is_unknown_is_one_sentence(argument: str, folder: Path, capsys: Command) -> None:
-    error = told(capsys, "--file=h.sqlite", argument, code=1)
+    error = printed(capsys, "--file=h.sqlite", argument, code=1)
     assert UNKNOWN[argument] in error
     assert error.count("\n") == 1
 
 
 def test_without_a_history_it_says_how_to_get_one(folder: Path, capsys: Command) -> None:
-    error = told(capsys, code=1)
+    error = printed(capsys, code=1)
     assert "there is no history" in error
     assert "data/pathorob-checks/history.sqlite; keep runs with pytest --fm=SPEC --fm-history" in error
 
 
 def test_the_variable_names_the_history(folder: Path, capsys: Command, monkeypatch) -> None:
     monkeypatch.setenv("PATHOROB_CHECKS_HISTORY", "h.sqlite")
-    assert "our-fm on demo" in told(capsys)
+    assert "our-fm on demo" in printed(capsys)
     monkeypatch.setenv("PATHOROB_CHECKS_HISTORY", "true")
-    assert "data/pathorob-checks/history.sqlite" in told(capsys, code=1)
+    assert "data/pathorob-checks/history.sqlite" in printed(capsys, code=1)
 
 
 def test_files_that_cannot_be_added_do_not_stop_the_others(folder: Path, capsys: Command) -> None:
@@ -154,7 +154,7 @@ def test_files_that_cannot_be_added_do_not_stop_the_others(folder: Path, capsys:
 
 
 def test_the_table_has_every_number(folder: Path, capsys: Command) -> None:
-    told(capsys, "--file=h.sqlite", "--fm=our-fm", "--csv=new/t.csv")
+    printed(capsys, "--file=h.sqlite", "--fm=our-fm", "--csv=new/t.csv")
     with (folder / "new" / "t.csv").open() as file:
         rows = list(csv.DictReader(file))
     kept = [check for check in History(folder / "h.sqlite").checks() if check.fm.startswith("our-fm")]
@@ -172,7 +172,7 @@ HOSTILE = "=cmd|'/c calc'!A1\x1b[31m$\\frac{<b>"
 def test_hostile_names_are_text_everywhere(folder: Path, capsys: Command) -> None:
     check = drawn(0.6, fm=HOSTILE).model_copy(update={"criterion": "@SUM(1)", "label": "$x^2$"})
     History(folder / "hostile.sqlite").add(results_of([check]))
-    text = told(capsys, "--file=hostile.sqlite", "--csv=t.csv", "--figure=f.svg")
+    text = printed(capsys, "--file=hostile.sqlite", "--csv=t.csv", "--figure=f.svg")
     assert "\x1b" not in text
     with (folder / "t.csv").open() as file:
         [row] = csv.DictReader(file)
@@ -184,7 +184,7 @@ def test_hostile_names_are_text_everywhere(folder: Path, capsys: Command) -> Non
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_trends_are_drawn(kind: str, start: bytes, folder: Path, capsys: Command) -> None:
-    assert f"figure: new/f.{kind}\n" in told(capsys, "--file=h.sqlite", f"--figure=new/f.{kind}")
+    assert f"figure: new/f.{kind}\n" in printed(capsys, "--file=h.sqlite", f"--figure=new/f.{kind}")
     content = (folder / "new" / f"f.{kind}").read_bytes()
     assert content.startswith(start)
     assert len(content) > 5000
@@ -194,8 +194,8 @@ def test_the_figure_has_every_value_and_marks_the_fall(folder: Path) -> None:
     from pathorob_checks.commands import history
     from pathorob_checks.figures.trend import trend
 
-    found = history.trends(History(folder / "h.sqlite"), history.Chosen(fm="our-fm"))
-    [axes] = trend([history._panel(one) for one in found]).axes
+    trends_of_fm = history.trends(History(folder / "h.sqlite"), history.Chosen(fm="our-fm"))
+    [axes] = trend([history._panel(one) for one in trends_of_fm]).axes
     drawn_values = [
         list(line.get_ydata()) for line in axes.lines if line.get_label() == "value with its interval"
     ]
@@ -216,5 +216,5 @@ def test_a_long_history_has_few_dates_and_the_last_one() -> None:
 
 
 def test_remarks_fit_the_terminal(folder: Path, capsys: Command) -> None:
-    remarks = told(capsys, "--file=h.sqlite").partition("significant")[2]
+    remarks = printed(capsys, "--file=h.sqlite").partition("significant")[2]
     assert lines_wider_than(80, remarks) == []

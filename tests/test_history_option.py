@@ -20,14 +20,14 @@ def kept(gate: Attack, name: str = "h.sqlite") -> list[str]:
 
 def line(outcome: Outcome) -> str:
     """What the run says of its history, as one line."""
-    told: list[str] = []
+    parts: list[str] = []
     for one in outcome.output.splitlines():
-        if one.startswith("history: ") or (told and one.startswith("  ")):
-            told.append(one.strip())
-        elif told:
+        if one.startswith("history: ") or (parts and one.startswith("  ")):
+            parts.append(one.strip())
+        elif parts:
             break
-    assert outcome.output.count("\nhistory: ") == bool(told), outcome.output
-    return " ".join(told)
+    assert outcome.output.count("\nhistory: ") == bool(parts), outcome.output
+    return " ".join(parts)
 
 
 @pytest.mark.parametrize("fm", ["good", "bad"])
@@ -46,7 +46,7 @@ def test_no_history_is_kept_where_nobody_asked(small_gate: Attack) -> None:
 
 
 DEFAULT = "data/pathorob-checks/history.sqlite"
-ASKED = {
+PLACES = {
     "the option alone": (("--fm-history",), {}, "", DEFAULT),
     "the option with a file": (("--fm-history=h.sqlite",), {}, "", "h.sqlite"),
     "the option, and a file in the environment": (
@@ -60,9 +60,9 @@ ASKED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", ASKED)
+@pytest.mark.parametrize("how", PLACES)
 def test_where_a_run_is_kept(how: str, small_gate: Attack) -> None:
-    arguments, environment, ini, place = ASKED[how]
+    arguments, environment, ini, place = PLACES[how]
     if ini:
         small_gate.write("pytest.ini", f"[pytest]\n{ini}\n")
     data = {"XDG_DATA_HOME": str(small_gate.folder / "data")}

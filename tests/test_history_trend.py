@@ -206,15 +206,15 @@ def test_holm_corrects_for_all_comparisons_that_are_shown(history: History) -> N
             for name, value in zip(criteria, values, strict=True)
         ]
 
-    found = trends(history, run([0.7] * 6), run([0.60, 0.69, 0.694, 0.7, 0.71, 0.75]))
-    changes = sorted(compared(found), key=lambda change: change.p_value or 0.0)
+    shown_trends = trends(history, run([0.7] * 6), run([0.60, 0.69, 0.694, 0.7, 0.71, 0.75]))
+    changes = sorted(compared(shown_trends), key=lambda change: change.p_value or 0.0)
     raw = [change.p_value or 0.0 for change in changes]
     assert [change.corrected for change in changes] == pytest.approx(
         [max(min(1.0, p * (6 - place)) for place, p in enumerate(raw[: last + 1])) for last in range(6)]
     )
     [alone] = trends_of([check for check in history.checks() if check.criterion == "criterion-1"])
     assert alone.points[-1].change is not None
-    one_of_six = next(trend for trend in found if trend.criterion == "criterion-1").points[-1].change
+    one_of_six = next(trend for trend in shown_trends if trend.criterion == "criterion-1").points[-1].change
     assert one_of_six is not None
     assert alone.points[-1].change.corrected == alone.points[-1].change.p_value == one_of_six.p_value
     assert one_of_six.corrected is not None

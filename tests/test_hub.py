@@ -31,7 +31,7 @@ class User:
     hub: LoopbackHub
     home: Path
 
-    def asks(self, question: str, *arguments: str | None, **environment: str) -> dict[str, str]:
+    def reply_to(self, question: str, *arguments: str | None, **environment: str) -> dict[str, str]:
         with surroundings(self.home.parent, self.hub.settings(self.home, **environment)):
             try:
                 return {"answer": str(getattr(hub, question)(*arguments))}
@@ -41,7 +41,7 @@ class User:
                 }  # fmt: skip
 
     def is_refused(self, question: str, *arguments: str | None, **environment: str) -> str:
-        reply = self.asks(question, *arguments, **environment)
+        reply = self.reply_to(question, *arguments, **environment)
         assert "answer" not in reply
         assert "\n" not in reply["error"]
         assert reply["trace"].count("Traceback") == 1, "the hub library's traceback was chained"
@@ -67,16 +67,16 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[User]:
 
 def test_a_branch_is_resolved_to_its_commit_and_a_new_commit_is_seen(user: User, files: Path) -> None:
     first = user.hub.add(REPO, files)
-    assert user.asks("resolve_revision", REPO, None) == {"answer": first}
+    assert user.reply_to("resolve_revision", REPO, None) == {"answer": first}
     (files / "config.json").write_text("[]")
     second = user.hub.add(REPO, files)
-    assert user.asks("resolve_revision", REPO, "main") == {"answer": second}
+    assert user.reply_to("resolve_revision", REPO, "main") == {"answer": second}
     assert first != second
 
 
 def test_a_full_commit_is_taken_without_a_request(user: User) -> None:
     commit = "0123456789abcdef" * 2 + "01234567"
-    assert user.asks("resolve_revision", REPO, commit) == {"answer": commit}
+    assert user.reply_to("resolve_revision", REPO, commit) == {"answer": commit}
     assert not user.hub.requests
 
 
@@ -84,26 +84,26 @@ def test_a_pinned_commit_gives_its_own_files_after_the_branch_has_moved(user: Us
     pinned = user.hub.add(REPO, files)
     (files / "config.json").write_text("[]")
     user.hub.add(REPO, files)
-    assert Path(user.asks("fetch", REPO, pinned, "config.json")["answer"]).read_text() == "{}"
+    assert Path(user.reply_to("fetch", REPO, pinned, "config.json")["answer"]).read_text() == "{}"
 
 
 def test_the_second_fetch_comes_from_the_cache(user: User, files: Path) -> None:
     commit = user.hub.add(REPO, files)
-    first = user.asks("fetch", REPO, commit, "model.safetensors")["answer"]
+    first = user.reply_to("fetch", REPO, commit, "model.safetensors")["answer"]
     assert Path(first).read_bytes() == (files / "model.safetensors").read_bytes()
     assert sum(user.hub.requests.values()) > 0
     user.hub.requests.clear()
-    assert user.asks("fetch", REPO, commit, "model.safetensors")["answer"] == first
+    assert user.reply_to("fetch", REPO, commit, "model.safetensors")["answer"] == first
     assert not user.hub.requests
 
 
 @pytest.mark.parametrize("why", ["offline", "down", "overloaded"])
 def test_without_the_hub_the_commit_seen_last_is_used(user: User, files: Path, why: str) -> None:
     commit = user.hub.add(REPO, files, revision="v1")
-    user.asks("resolve_revision", REPO, "v1")
+    user.reply_to("resolve_revision", REPO, "v1")
     user.hub.repositories[REPO].status = {"offline": None, "down": 503, "overloaded": 429}[why]
     offline = {"HF_HUB_OFFLINE": "1"} if why == "offline" else {}
-    assert user.asks("resolve_revision", REPO, "v1", **offline) == {"answer": commit}
+    assert user.reply_to("resolve_revision", REPO, "v1", **offline) == {"answer": commit}
 
 
 def test_offline_with_an_empty_cache_names_the_variable_to_unset(user: User) -> None:
@@ -134,7 +134,7 @@ def test_a_revision_that_does_not_exist_is_named(user: User, files: Path) -> Non
 
 def test_a_file_that_does_not_exist_is_an_error_of_its_own(user: User, files: Path) -> None:
     commit = user.hub.add(REPO, files)
-    reply = user.asks("fetch", REPO, commit, "weights.bin")
+    reply = user.reply_to("fetch", REPO, commit, "weights.bin")
     assert reply["kind"] == "MissingFileError"
     assert "has no file weights.bin" in reply["error"]
 
@@ -152,13 +152,13 @@ def test_a_token_opens_the_gate_and_is_never_shown(user: User, files: Path) -> N
     repository = user.hub.repositories[REPO]
     repository.gated_but_for = TOKEN
     other = "hf_AnotherUsersToken"
-    reply = user.asks("fetch", REPO, commit, "config.json", HF_TOKEN=other)
+    reply = user.reply_to("fetch", REPO, commit, "config.json", HF_TOKEN=other)
     assert "gated" in reply["error"]
     assert user.hub.tokens == {other}, (
         "the request did not carry the token, so nothing was shown to be hidden"
     )
     assert other not in json.dumps(reply)
-    assert "answer" in user.asks("fetch", REPO, commit, "config.json", HF_TOKEN=TOKEN)
+    assert "answer" in user.reply_to("fetch", REPO, commit, "config.json", HF_TOKEN=TOKEN)
 
 
 @pytest.mark.parametrize(("status", "advice"), [(500, "try again later"), (401, "HF_TOKEN"), (418, "check")])
@@ -193,7 +193,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(user: User, files: 
     (files / "model.safetensors").write_bytes(content)
     commit = user.hub.add(REPO, files)
     user.hub.repositories[REPO].cuts = 1
-    assert Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"]).read_bytes() == content
+    assert Path(user.reply_to("fetch", REPO, commit, "model.safetensors")["answer"]).read_bytes() == content
     assert user.hub.resumed
     assert all(0 < first <= len(content) // 2 for first in user.hub.resumed)
 
@@ -204,7 +204,7 @@ def test_what_arrives_altered_is_fetched_again_and_never_kept(user: User, files:
     assert "another digest" in user.is_refused("fetch", REPO, commit, "model.safetensors")
     assert not [path for path in user.home.rglob("*") if path.is_file() and path.stat().st_size > 1000]
     user.hub.repositories[REPO].corrupt = 1
-    path = Path(user.asks("fetch", REPO, commit, "model.safetensors")["answer"])
+    path = Path(user.reply_to("fetch", REPO, commit, "model.safetensors")["answer"])
     assert path.read_bytes() == (files / "model.safetensors").read_bytes()
 
 

@@ -11,7 +11,7 @@ from planted_slides import Design
 from sklearn.metrics import adjusted_rand_score
 
 from pathorob_checks.metrics import clustering_score, robustness_index
-from pathorob_checks.metrics.cluster_combinations import Chosen
+from pathorob_checks.metrics.cluster_combinations import CombinationSample
 from pathorob_checks.metrics.cluster_halves import HalfScore
 from pathorob_checks.metrics.cluster_uncertainty import (
     Combination,
@@ -104,7 +104,7 @@ def test_the_clustering_score_where_clusters_stay(slides: int) -> None:
             Labels(slide, names),
             Labels(cls, ("0", "1")),
             Labels(center, ("0", "1")),
-            Chosen([((0, 1), (0, 1))], 1, np.ones(2, np.int64), np.ones(2, np.int64)),
+            CombinationSample([((0, 1), (0, 1))], 1, np.ones(2, np.int64), np.ones(2, np.int64)),
             confidence=0.95,
             draws=2000,
             seed=1,

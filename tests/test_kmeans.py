@@ -40,7 +40,7 @@ def by_scikit_learn(points: Float32, run: Run, **settings_: int) -> Int64:
 
 def converge(
     gram: lloyd.Gram, starts: Sequence[Int64], tolerance: float, rows: Int64 | slice = slice(None)
-) -> lloyd.Converged:
+) -> lloyd.LloydResults:
     members = np.zeros((len(starts), gram.count), dtype=bool)
     members[:, rows] = True
     return lloyd.converge(gram, starts, members, np.full(len(starts), tolerance))

@@ -34,7 +34,7 @@ def saved(*checks: Any, source: str = "/home/me/patches", **options: Any) -> str
     return "r.json"
 
 
-def told(capsys: Command, *arguments: str, code: int = 0) -> str:
+def printed(capsys: Command, *arguments: str, code: int = 0) -> str:
     assert main(["model-card", *arguments]) == code
     captured = capsys.readouterr()
     return captured.err if code else captured.out
@@ -47,7 +47,7 @@ def test_the_hubs_own_reader_finds_every_measured_value(capsys: Command) -> None
         unmeasured(fm="our-fm", metric="clustering_score"),
         drawn(0.9).model_copy(update={"method": "combat"}),
     ]
-    card = ModelCard(told(capsys, saved(*checks), "--partial"))
+    card = ModelCard(printed(capsys, saved(*checks), "--partial"))
     assert card.data.model_name == "our-fm"
     assert [(one.metric_type, one.metric_value) for one in card.data.eval_results] == [
         ("robustness_index", 0.6),
@@ -66,15 +66,15 @@ def test_the_hubs_own_reader_finds_every_measured_value(capsys: Command) -> None
 
 
 def test_a_path_of_a_cohort_is_in_no_card_and_a_dataset_of_the_hub_is_named(capsys: Command) -> None:
-    assert "/home/me" not in told(capsys, saved(drawn(0.6)))
-    card = ModelCard(told(capsys, saved(drawn(0.6), source=f"org/patches@{COMMIT}")))
+    assert "/home/me" not in printed(capsys, saved(drawn(0.6)))
+    card = ModelCard(printed(capsys, saved(drawn(0.6), source=f"org/patches@{COMMIT}")))
     [entry] = card.data.eval_results
     assert (entry.dataset_type, entry.dataset_revision) == ("org/patches", COMMIT)
 
 
 def test_a_source_is_written_where_there_is_an_address(capsys: Command) -> None:
     [entry] = ModelCard(
-        told(capsys, saved(drawn(0.6)), "--source-url=https://example.org/r")
+        printed(capsys, saved(drawn(0.6)), "--source-url=https://example.org/r")
     ).data.eval_results
     assert (entry.source_name, entry.source_url) == ("pathorob-checks", "https://example.org/r")
 
@@ -104,7 +104,7 @@ model-index: no metadata
 def updated(capsys: Command, *arguments: str, card: str = CARD) -> str:
     path = Path("README.md")
     path.write_bytes(card.encode())
-    told(capsys, *arguments, "--readme=README.md")
+    printed(capsys, *arguments, "--readme=README.md")
     return path.read_bytes().decode()
 
 
@@ -130,7 +130,7 @@ def test_values_of_an_earlier_run_are_replaced(capsys: Command) -> None:
         ("accuracy", 0.91), ("robustness_index", 0.7),
     ]  # fmt: skip
     assert updated(capsys, saved(drawn(0.7)), card=second) == second
-    assert "(had these values)" in told(capsys, "r.json", "--readme=README.md")
+    assert "(had these values)" in printed(capsys, "r.json", "--readme=README.md")
 
 
 BARE = {
@@ -174,14 +174,14 @@ UNREADABLE = {
 def test_a_card_that_cannot_be_read_stays_as_it_is(what: str, capsys: Command) -> None:
     saved(drawn(0.6))
     Path("README.md").write_text(UNREADABLE[what])
-    error = told(capsys, "r.json", "--readme=README.md", code=1)
+    error = printed(capsys, "r.json", "--readme=README.md", code=1)
     assert "the metadata of the card cannot be read (" in error
     assert error.count("\n") == 1
     assert Path("README.md").read_text() == UNREADABLE[what]
 
 
 def test_a_card_that_is_not_there_is_one_sentence(capsys: Command) -> None:
-    error = told(capsys, saved(drawn(0.6)), "--readme=README.md", code=1)
+    error = printed(capsys, saved(drawn(0.6)), "--readme=README.md", code=1)
     assert "the card README.md cannot be read (No such file or directory); name a README.md" in error
 
 
@@ -190,7 +190,7 @@ HOSTILE = "our: fm\n---\n- !!python/object:os.system \x1b[31m'\"#"
 
 def test_a_hostile_name_is_text(capsys: Command) -> None:
     check = drawn(0.6, fm=HOSTILE).model_copy(update={"label": "--- {{x}} &a *b", "cohort": "!!x: y"})
-    text = told(capsys, saved(check))
+    text = printed(capsys, saved(check))
     assert "\x1b" not in text
     [entry] = ModelCard(text).data.eval_results
     assert (entry.metric_name, entry.dataset_name) == ("--- {{x}} &a *b", "!!x: y")
@@ -222,22 +222,24 @@ REFUSED = {
 )
 def test_what_proves_nothing_is_in_no_card(target: tuple[str, ...], what: str, capsys: Command) -> None:
     options, sentence = REFUSED[what]
-    assert sentence in told(capsys, saved(drawn(0.6), **options), *target, code=1)
+    assert sentence in printed(capsys, saved(drawn(0.6), **options), *target, code=1)
     assert sorted(path.name for path in Path().iterdir()) == ["r.json"]
 
 
 def test_a_run_that_was_killed_at_its_start_is_called_so(capsys: Command) -> None:
     saved(problems=("the run did not finish",), planned=4)
-    assert "no ground for a card: the run did not finish; let a run finish." in told(capsys, "r.json", code=1)
+    assert "no ground for a card: the run did not finish; let a run finish." in printed(
+        capsys, "r.json", code=1
+    )
 
 
 @pytest.mark.parametrize(("options", "complete"), [({}, True), ({"planned": 4, "deselected": 3}, False)])
 def test_every_value_says_whether_the_run_was_complete(options: Any, complete: bool, capsys: Command) -> None:
     saved(drawn(0.6), **options)
-    [entry] = ModelCard(told(capsys, "r.json", "--partial")).data.eval_results
+    [entry] = ModelCard(printed(capsys, "r.json", "--partial")).data.eval_results
     assert entry.metric_args["complete"] is complete
     arguments = ("--partial", "--eval-results=e.yaml", "--task=robustness_index=x", "--dataset=demo=a/b")
-    told(capsys, "r.json", *arguments)
+    printed(capsys, "r.json", *arguments)
     [made] = parse_eval_result_entries(yaml.safe_load(Path("e.yaml").read_text()))
     assert ("of a partial run, which measured only 1 of 4 criteria" in (made.notes or "")) is not complete
 
@@ -246,16 +248,16 @@ def test_a_file_that_contradicts_itself_is_in_no_card(capsys: Command) -> None:
     saved(drawn(0.6))
     text = Path("r.json").read_text().replace('"verdict": "inconclusive"', '"verdict": "pass"')
     Path("r.json").write_text(text)
-    assert "contradicts itself" in told(capsys, "r.json", code=1)
+    assert "contradicts itself" in printed(capsys, "r.json", code=1)
 
 
 def test_one_of_several_fms_is_named(capsys: Command) -> None:
     saved(drawn(0.6), drawn(0.7, fm="other"))
-    assert "the results are of 2 FMs; name one with --fm: our-fm, other." in told(capsys, "r.json", code=1)
-    assert "no FM 'ohter'; did you mean 'other'?" in told(capsys, "r.json", "--fm=ohter", code=1)
-    card = ModelCard(told(capsys, "r.json", "--fm=other", "--name=Our other FM"))
+    assert "the results are of 2 FMs; name one with --fm: our-fm, other." in printed(capsys, "r.json", code=1)
+    assert "no FM 'ohter'; did you mean 'other'?" in printed(capsys, "r.json", "--fm=ohter", code=1)
+    card = ModelCard(printed(capsys, "r.json", "--fm=other", "--name=Our other FM"))
     assert (card.data.model_name, card.data.eval_results[0].metric_value) == ("Our other FM", 0.7)
-    assert "have no measured value of our-fm" in told(
+    assert "have no measured value of our-fm" in printed(
         capsys, saved(unmeasured(fm="our-fm")), "--partial", code=1
     )
 
@@ -267,7 +269,7 @@ def test_eval_results_are_what_the_hubs_own_reader_reads(capsys: Command) -> Non
         made("robustness_index", fm="our-fm", value=0.2, quantity="worst-center", criterion="worst"),
     ]
     saved(*checks, source=f"org/patches@{COMMIT}")
-    told(capsys, "r.json", "--eval-results=.eval_results/p.yaml", "--task=robustness_index=index")
+    printed(capsys, "r.json", "--eval-results=.eval_results/p.yaml", "--task=robustness_index=index")
     [entry] = parse_eval_result_entries(yaml.safe_load(Path(".eval_results/p.yaml").read_text()))
     assert (entry.dataset_id, entry.dataset_revision, entry.task_id) == ("org/patches", COMMIT, "index")
     assert (entry.value, entry.date) == (0.6, "2026-05-04T12:00:00Z")
@@ -293,14 +295,14 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_the_hub_must_know_is_not_guessed(what: str, capsys: Command) -> None:
     arguments, sentence = WRONG[what]
-    error = told(capsys, saved(drawn(0.6)), "--eval-results=e.yaml", *arguments, code=1)
+    error = printed(capsys, saved(drawn(0.6)), "--eval-results=e.yaml", *arguments, code=1)
     assert sentence in error
     assert not Path("e.yaml").exists()
 
 
 def test_a_dataset_is_given_for_an_own_cohort(capsys: Command) -> None:
     arguments = ("--task=robustness_index=x", "--dataset=demo=org/mine")
-    told(capsys, saved(drawn(0.6)), "--eval-results=e.yaml", *arguments)
+    printed(capsys, saved(drawn(0.6)), "--eval-results=e.yaml", *arguments)
     assert yaml.safe_load(Path("e.yaml").read_text())[0]["dataset"] == {"id": "org/mine", "task_id": "x"}
 
 
@@ -312,10 +314,10 @@ def test_the_name_is_that_of_the_repository(capsys: Command) -> None:
     ):  # fmt: skip
         fm = run.fm.model_copy(update={"spec": spec})
         results.model_copy(update={"runs": (run.model_copy(update={"fm": fm}),)}).save("r.json")
-        assert ModelCard(told(capsys, "r.json")).data.model_name == name
+        assert ModelCard(printed(capsys, "r.json")).data.model_name == name
 
 
 def test_the_file_of_out_is_the_printed_text(capsys: Command) -> None:
-    text = told(capsys, saved(drawn(0.6)))
-    assert told(capsys, "r.json", "--out=new/card.md") == "card: new/card.md\n"
+    text = printed(capsys, saved(drawn(0.6)))
+    assert printed(capsys, "r.json", "--out=new/card.md") == "card: new/card.md\n"
     assert Path("new/card.md").read_text() == text

@@ -46,8 +46,8 @@ pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.st
 
 
 def kinds(notebook: Any) -> dict[str, int]:
-    found = [kind for one in outputs(notebook) for kind in one.get("data", {})]
-    return {kind: found.count(kind) for kind in ("text/html", "image/png")}
+    all_kinds = [kind for one in outputs(notebook) for kind in one.get("data", {})]
+    return {kind: all_kinds.count(kind) for kind in ("text/html", "image/png")}
 
 
 def test_a_notebook_runs_and_its_text_is_true(path: Path, tmp_path: Path, session_cache: Path) -> None:

@@ -84,9 +84,9 @@ def of_a_module(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> N
         setattr(sys.modules[name], key, value)
 
 
-def conch(monkeypatch: pytest.MonkeyPatch, network: StandIn, asked: list[Any]) -> None:
+def conch(monkeypatch: pytest.MonkeyPatch, network: StandIn, repositories: list[Any]) -> None:
     def create_model_from_pretrained(architecture: str, repository: str) -> tuple[Any, Any]:
-        asked.append(repository)
+        repositories.append(repository)
         return network, own_transform(448)
 
     of_a_module(
@@ -94,11 +94,11 @@ def conch(monkeypatch: pytest.MonkeyPatch, network: StandIn, asked: list[Any]) -
     )
 
 
-def musk(monkeypatch: pytest.MonkeyPatch, network: StandIn, asked: list[Any]) -> None:
+def musk(monkeypatch: pytest.MonkeyPatch, network: StandIn, repositories: list[Any]) -> None:
     import timm
 
     def load(repository: str, model: Any, key: str, prefix: str) -> None:
-        asked.append(repository)
+        repositories.append(repository)
 
     of_a_module(monkeypatch, "musk", modeling=object(), utils=ModuleType("musk.utils"))
     monkeypatch.setattr(sys.modules["musk"].utils, "load_model_and_may_interpolate", load, raising=False)
@@ -106,13 +106,13 @@ def musk(monkeypatch: pytest.MonkeyPatch, network: StandIn, asked: list[Any]) ->
 
 
 def auto_model(answer: Callable[[StandIn], Any]) -> Callable[[pytest.MonkeyPatch, StandIn, list[Any]], None]:
-    def stand_in(monkeypatch: pytest.MonkeyPatch, network: StandIn, asked: list[Any]) -> None:
+    def stand_in(monkeypatch: pytest.MonkeyPatch, network: StandIn, repositories: list[Any]) -> None:
         transformers = importlib.import_module("transformers")
 
         def from_pretrained(repository: str, *, revision: str, trust_remote_code: bool) -> Any:
             pinned = {entry.repo: entry.revision for entry in PACKAGES}[repository]
             assert revision == (pinned or "...")
-            asked.append(repository)
+            repositories.append(repository)
             return answer(network)
 
         monkeypatch.setattr(transformers.AutoModel, "from_pretrained", from_pretrained)
@@ -154,14 +154,14 @@ def test_the_factory_of_the_page_embeds_as_the_recipe_says(
 ) -> None:
     pytest.importorskip("transformers")
     form, stand_in, options = STAND_INS[recipe.name]
-    network, asked = form(recipe.dimension), []  # type: ignore[var-annotated]
-    stand_in(monkeypatch, network, asked)
+    network, repositories = form(recipe.dimension), []  # type: ignore[var-annotated]
+    stand_in(monkeypatch, network, repositories)
     (tmp_path / "encoders_of_the_page.py").write_text(code_of_the_page())
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "encoders_of_the_page", raising=False)
     name = re.sub(r"\W", "_", recipe.name)
     model = prepare_spec(f"python:encoders_of_the_page:{name}").load()
-    assert {repository.removeprefix("hf_hub:") for repository in asked} == {recipe.repo}
+    assert {repository.removeprefix("hf_hub:") for repository in repositories} == {recipe.repo}
     images = torch.stack([model.preprocess(image) for image in patches()])
     side = recipe.preprocessing.size
     assert images.shape == (2, 3, side, side)

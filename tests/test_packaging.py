@@ -33,8 +33,8 @@ def test_messages_name_the_library_that_an_extra_brings() -> None:
     """They are right before a release and after it, and in any folder."""
     needed = {one for extra in ("ray", "transformers", "open-clip", "sigstore") for one in EXTRAS[extra]}
     written = {one for file in MESSAGES for one in INSTALL.findall(file.read_text())}
-    told = {one for one in written if "{" not in one and not one.startswith("httpx")}
-    assert told | {*OPTIONAL_LIBRARIES.values(), keyless.LIBRARY} == needed
+    named_requirements = {one for one in written if "{" not in one and not one.startswith("httpx")}
+    assert named_requirements | {*OPTIONAL_LIBRARIES.values(), keyless.LIBRARY} == needed
 
 
 def test_the_dev_extra_has_the_other_extras() -> None:

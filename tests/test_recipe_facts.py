@@ -86,8 +86,8 @@ def test_a_recipe_says_what_the_sources_say_or_why_it_does_not(recipe: Recipe) -
 def test_a_value_that_differs_without_a_reason_is_found(field: str, changed: dict[str, Any]) -> None:
     """The comparison itself: of each field, one value that the sources do not give."""
     recipe = recipes()["uni"].model_copy(update=changed)
-    (found,) = differences(recipe, FACTS["uni"])
-    assert found.startswith(f"{field} ")
+    (difference,) = differences(recipe, FACTS["uni"])
+    assert difference.startswith(f"{field} ")
 
 
 @pytest.mark.parametrize("field", ["resize", "crop", "interpolation", "normalization"])
@@ -96,5 +96,5 @@ def test_a_value_of_the_preprocessing_that_differs_is_found(
 ) -> None:
     values = {**preprocessing_of(recipes()["uni2-h"]), field: "another"}
     monkeypatch.setattr(f"{__name__}.preprocessing_of", lambda recipe: values)
-    (found,) = differences(recipes()["uni2-h"], FACTS["uni2-h"])
-    assert found.startswith(f"{field} another, and not ")
+    (difference,) = differences(recipes()["uni2-h"], FACTS["uni2-h"])
+    assert difference.startswith(f"{field} another, and not ")

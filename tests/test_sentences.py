@@ -51,9 +51,9 @@ def test_a_cause_is_told_once_and_the_file_is_named_whole(folder: Path, lone_ter
     give_embeddings(folder, broken=True)
     run = lone_terminal.pytest("--fm=embeddings:emb", "--fm-cohort=slides", "-rN")
     failures, _, table = run.output.partition("robustness of foundation models")
-    told = [line for line in failures.splitlines() if "contain NaN or infinite values" in line]
-    assert len(told) == 1, run.output
-    assert "in 'emb/slides/embeddings.npy'; compute these embeddings again" in told[0]
+    causes = [line for line in failures.splitlines() if "contain NaN or infinite values" in line]
+    assert len(causes) == 1, run.output
+    assert "in 'emb/slides/embeddings.npy'; compute these embeddings again" in causes[0]
     first = "suites/test_clustering_score.py::test_clustering_score[emb-slides]"
     assert failures.count(f"not measured for the reason that {first} gives.") == 3
     assert failures.count(f"fails for the reason that {first} gives.") == 1

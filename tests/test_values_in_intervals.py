@@ -73,12 +73,12 @@ def test_the_robustness_index(
     seed: int, confidence: float, strength: tuple[float, float], other: tuple[float, float]
 ) -> None:
     table = DESIGN.table()
-    found = []
+    measurements = []
     for number, each in enumerate((strength, other)):
         x = replace(DESIGN, biology=each[0], center=each[1]).embeddings(table, seed + number)
-        found.append(robustness_index(x, table, k=15, confidence=confidence).measurement())
-        assert_whole(found[-1])
-    assert_together(found, confidence)
+        measurements.append(robustness_index(x, table, k=15, confidence=confidence).measurement())
+        assert_whole(measurements[-1])
+    assert_together(measurements, confidence)
 
 
 @examples
@@ -86,15 +86,15 @@ def test_the_robustness_index(
 def test_the_clustering_score(
     seed: int, confidence: float, strength: tuple[float, float], other: tuple[float, float]
 ) -> None:
-    found = []
+    measurements = []
     for number, each in enumerate((strength, other)):
         design = planted(each)
         table = design.table()
         x = design.embeddings(table, seed + number)
         score = clustering_score(x, table, trials=2, clusters=[2, 3, 4], confidence=confidence)
-        found.append(score.measurement())
-        assert_whole(found[-1])
-    assert_together(found, confidence)
+        measurements.append(score.measurement())
+        assert_whole(measurements[-1])
+    assert_together(measurements, confidence)
 
 
 @settings(max_examples=4, deadline=None)
@@ -111,10 +111,10 @@ def test_the_performance_drops(seed: int, confidence: float) -> None:
         for center in (0.0, 1.2)
     ]
     for name in drops[0]:
-        found = [measured[name] for measured in drops]
-        for measurement in found:
+        measurements = [measured[name] for measured in drops]
+        for measurement in measurements:
             assert_whole(measurement)
-        assert_together(found, confidence)
+        assert_together(measurements, confidence)
 
 
 def test_every_metric_of_the_package_is_tried_here() -> None:

@@ -22,7 +22,7 @@ WEAKENED: tuple[Change, ...] = ("removed", "loosened", "changed")
 Sign = int | None
 
 
-class Held(NamedTuple):
+class ProfileCriterion(NamedTuple):
     """A criterion and what its profile says of every verdict: does an inconclusive one fail?"""
 
     entry: CriterionEntry
@@ -41,7 +41,7 @@ class Difference:
     after: str
 
 
-def change(before: Held, after: Held) -> Change | None:
+def change(before: ProfileCriterion, after: ProfileCriterion) -> Change | None:
     """How the entry of `after` differs from that of `before`; None where they are the same."""
     if before.rule == after.rule and before.entry == after.entry.model_copy(
         update={"rule": before.entry.rule}
@@ -50,7 +50,7 @@ def change(before: Held, after: Held) -> Change | None:
     return _change(sign(before, after) for sign in _SIGNS.values())
 
 
-def less_strict_in(before: Held, after: Held) -> list[str]:
+def less_strict_in(before: ProfileCriterion, after: ProfileCriterion) -> list[str]:
     """The keys in which `after` is not at least as strict as `before`."""
     signs = {key: sign(before, after) for key, sign in _SIGNS.items()}
     return [key for key, sign in signs.items() if not _holds(sign)]
@@ -110,16 +110,16 @@ def settings_differences(
     return differences
 
 
-def held(profile: Profile) -> dict[str, Held]:
+def held(profile: Profile) -> dict[str, ProfileCriterion]:
     """The entries by id, each with what it is judged by."""
     undecided_fails = profile.inconclusive == "fail"
     return {
-        entry.id: Held(entry, entry.rule or profile.rule, profile.confidence, undecided_fails)
+        entry.id: ProfileCriterion(entry, entry.rule or profile.rule, profile.confidence, undecided_fails)
         for entry in profile.criteria
     }
 
 
-def in_words(one: Held) -> str:
+def in_words(one: ProfileCriterion) -> str:
     """An entry in a few words: `robustness_index >= 0.7 on camelyon (three-way)`."""
     entry = one.entry
     bound = f"{entry.bound:g}" if isinstance(entry.bound, float) else str(entry.bound)
@@ -154,14 +154,14 @@ def _more(before: float, after: float) -> Sign:
     return (after > before) - (after < before)
 
 
-def _same(name: str) -> Callable[[Held, Held], Sign]:
-    def sign(before: Held, after: Held) -> Sign:
+def _same(name: str) -> Callable[[ProfileCriterion, ProfileCriterion], Sign]:
+    def sign(before: ProfileCriterion, after: ProfileCriterion) -> Sign:
         return 0 if getattr(before.entry, name) == getattr(after.entry, name) else None
 
     return sign
 
 
-def _bound(one: Held, other: Held) -> Sign:
+def _bound(one: ProfileCriterion, other: ProfileCriterion) -> Sign:
     """By numbers where both are numbers; else on every cohort of the benchmark that it applies to."""
     before, after = one.entry, other.entry
     if before.direction != after.direction or before.metric != after.metric:
@@ -181,7 +181,7 @@ def _bound(one: Held, other: Held) -> Sign:
     return _combined(signs)
 
 
-def _cohorts(one: Held, other: Held) -> Sign:
+def _cohorts(one: ProfileCriterion, other: ProfileCriterion) -> Sign:
     """More cohorts are stricter; "every cohort of the run" says nothing of one that the run lacks."""
     before, after = one.entry, other.entry
     if set(before.cohorts or ()) == set(after.cohorts or ()):
@@ -193,7 +193,7 @@ def _cohorts(one: Held, other: Held) -> Sign:
     return 1 if set(before.cohorts) < set(after.cohorts) else None
 
 
-def _rule(before: Held, after: Held) -> Sign:
+def _rule(before: ProfileCriterion, after: ProfileCriterion) -> Sign:
     return _rules(before.rule, after.rule, before.confidence, undecided_fails=after.undecided_fails)
 
 
@@ -235,11 +235,11 @@ def _confidence(before: Profile, after: Profile, among: Iterable[str] | None) ->
     return _combined(signs)
 
 
-def _required(before: Held, after: Held) -> Sign:
+def _required(before: ProfileCriterion, after: ProfileCriterion) -> Sign:
     return _more(before.entry.required, after.entry.required)
 
 
-def _support(before: Held, after: Held) -> Sign:
+def _support(before: ProfileCriterion, after: ProfileCriterion) -> Sign:
     """Too little support is an error of a required criterion, but an optional one is then skipped."""
     old, new = (one.entry.minimum_support for one in (before, after))
     if after.entry.required:
@@ -247,7 +247,7 @@ def _support(before: Held, after: Held) -> Sign:
     return 0 if old == new else None
 
 
-_SIGNS: Mapping[str, Callable[[Held, Held], Sign]] = {
+_SIGNS: Mapping[str, Callable[[ProfileCriterion, ProfileCriterion], Sign]] = {
     "metric": _same("metric"),
     "quantity": _same("quantity"),
     "bound": _bound,

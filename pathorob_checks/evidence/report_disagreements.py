@@ -33,7 +33,7 @@ def report_disagreements(content: bytes, results_file: bytes, results: ResultsDo
         return
     if held != strict_json(results_file):
         yield f"{REPORT} holds other results than results.json"
-    shown = _Shown()
+    shown = _ReportReader()
     shown.feed(content.decode(errors="replace"))
     shown.close()
     if shown.outcomes != [results.outcome.value]:
@@ -50,7 +50,7 @@ def _searched(name: str) -> str:
     return printable(name).lower().replace("\N{NO-BREAK SPACE}", " ")
 
 
-class _Shown(HTMLParser):
+class _ReportReader(HTMLParser):
     """What a reader sees: the outcome in the banner, and the badge in each row of the table of criteria.
 
     Attributes

@@ -32,7 +32,7 @@ Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CombinationSample:
     """The combinations to cluster, as codes of two classes and two centers, and how many there are in all.
 
     `of_class` and `of_center` are the numbers, among all, in which each of them takes part.
@@ -55,7 +55,7 @@ class Chosen:
         return taken + counted(self.total, "combination")
 
 
-def choose(classes: Labels, centers: Labels, most: int = MOST) -> Chosen:
+def choose(classes: Labels, centers: Labels, most: int = MOST) -> CombinationSample:
     """All combinations whose four cells have patches, or a sample of `most` of them.
 
     They come in the order in which their labels first occur; the sample does not depend on that order.
@@ -72,7 +72,7 @@ def choose(classes: Labels, centers: Labels, most: int = MOST) -> Chosen:
     of_class, of_two = _place(classes), _place(centers)
     pairs = [(_in_order(those, of_class), _in_order(two, of_two)) for those, two in chosen]
     pairs.sort(key=lambda pair: ([of_class[code] for code in pair[0]], [of_two[code] for code in pair[1]]))
-    return Chosen(pairs, total, number.sum(axis=0) + number.sum(axis=1), of_center)
+    return CombinationSample(pairs, total, number.sum(axis=0) + number.sum(axis=1), of_center)
 
 
 def work(patches: pd.DataFrame) -> Work:

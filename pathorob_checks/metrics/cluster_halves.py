@@ -48,7 +48,7 @@ class HalfScore(NamedTuple):
 _NONE = HalfScore(*[float("nan")] * 4)
 
 
-class Clustered(NamedTuple):
+class ClusteredCombination(NamedTuple):
     """One combination: k-means of its n points, the points, and (n,) codes, equal for equal points."""
 
     kmeans: KMeansRuns
@@ -100,7 +100,11 @@ def contestants(silhouettes: Mapping[int, float], scores: Mapping[int, float]) -
 
 
 def half_scores(
-    clustered: Clustered, masks: list[Bool], trial: Run, others: Sequence[int], device: torch.device
+    clustered: ClusteredCombination,
+    masks: list[Bool],
+    trial: Run,
+    others: Sequence[int],
+    device: torch.device,
 ) -> Iterator[HalfScore]:
     """Scores of each half of a combination.
 
@@ -124,7 +128,9 @@ def half_scores(
         yield _score(clustered, mask, [next(labelings)[mask] for _ in these], device)
 
 
-def _score(clustered: Clustered, mask: Bool, labelings: list[Int64], device: torch.device) -> HalfScore:
+def _score(
+    clustered: ClusteredCombination, mask: Bool, labelings: list[Int64], device: torch.device
+) -> HalfScore:
     """Of one half, clustered with the chosen K, first, and with others."""
     from pathorob_checks.numerics.silhouettes import cosine_silhouettes
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.cluster_combinations import Chosen
+from pathorob_checks.metrics.cluster_combinations import CombinationSample
 from pathorob_checks.metrics.cluster_halves import HalfScore
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
@@ -151,7 +151,7 @@ def score_uncertainty(
     slides: Labels,
     classes: Labels,
     centers: Labels,
-    chosen: Chosen,
+    chosen: CombinationSample,
     *,
     confidence: float,
     draws: int,

@@ -268,7 +268,7 @@ def clustering_score(
     >>> round(result.value, 2)
     0.41
     """
-    from pathorob_checks.metrics.cluster_halves import Clustered, contestants, half_scores, halves
+    from pathorob_checks.metrics.cluster_halves import ClusteredCombination, contestants, half_scores, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows
     from pathorob_checks.numerics import device as devices
     from pathorob_checks.numerics.kmeans import Run
@@ -321,7 +321,7 @@ def clustering_score(
             if units.noun != "slide":
                 of_slides = scores_without(slides.codes[rows], cls, center, labelings)
             of_halves = []
-            clustered = Clustered(kmeans, points, embedding_codes[rows], cls, center)
+            clustered = ClusteredCombination(kmeans, points, embedding_codes[rows], cls, center)
             trial = Run(K=combination.K, starts=STARTS_PER_TRIAL, seed=SEED)
             others = contestants(combination.silhouettes, score_by_k)[1:]
             for score in half_scores(clustered, [half[rows] for half in masks], trial, others, compute):

@@ -55,7 +55,7 @@ def deletions(rows: Int64, units: Int64, cells: Int64) -> Deletions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Without:
+class SlideDeletions:
     """Predictions for a repetition's test rows with each training slide left out of one split.
 
     Attributes
@@ -86,7 +86,7 @@ class Predictions:
 
     rows: list[Int64]
     predicted: list[list[Int64]]
-    without: list[list[Without]]
+    without: list[list[SlideDeletions]]
     classes: Labels
     centers: Labels
     slides: Labels

@@ -19,7 +19,13 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.drop_effects import Deletions, Predictions, Without, deletions, drop_effects
+from pathorob_checks.metrics.drop_effects import (
+    Deletions,
+    Predictions,
+    SlideDeletions,
+    deletions,
+    drop_effects,
+)
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.drop_uncertainty import (
     cell_values,
@@ -208,11 +214,11 @@ def performance_drop(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Predicted:
+class _SplitPredictions:
     """Per split of one repetition: the predicted classes of a domain's test rows, also without each slide."""
 
     predicted: list[Int64]
-    without: list[Without]
+    without: list[SlideDeletions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,11 +226,11 @@ class _Outcome:
     """Per split of one repetition the chosen C, and what was predicted in each domain."""
 
     regularisation: list[float]
-    inside: _Predicted
-    outside: _Predicted
+    inside: _SplitPredictions
+    outside: _SplitPredictions
 
 
-def _together(parts: list[_Predicted]) -> dict[str, Any]:
+def _together(parts: list[_SplitPredictions]) -> dict[str, Any]:
     """Of all repetitions, as `Predictions` takes them."""
     return {"predicted": [part.predicted for part in parts], "without": [part.without for part in parts]}
 
@@ -263,11 +269,13 @@ def _outcomes(
     return threads.spread(outcome, drawn, at_once=max(1, _MEMORY // each))
 
 
-def _predicted(splits: list[tuple[Int64, Deletions, Int64]], domain: slice) -> _Predicted:
-    return _Predicted(
+def _predicted(splits: list[tuple[Int64, Deletions, Int64]], domain: slice) -> _SplitPredictions:
+    return _SplitPredictions(
         predicted=[predicted[domain] for predicted, _, _ in splits],
         without=[
-            Without(units=left_out.units, share=left_out.share, predicted=without[:, domain].astype(np.int16))
+            SlideDeletions(
+                units=left_out.units, share=left_out.share, predicted=without[:, domain].astype(np.int16)
+            )
             for _, left_out, without in splits
         ],
     )

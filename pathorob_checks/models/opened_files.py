@@ -32,7 +32,7 @@ _SECRETS = frozenset(("token", "stored_tokens", ".netrc"))  # of an account, not
 
 
 @dataclass
-class Opened:
+class OpenedFiles:
     """What was opened.
 
     Attributes
@@ -52,7 +52,7 @@ _hooked = False
 
 
 @contextmanager
-def opened_files(opened: Opened) -> Iterator[None]:
+def opened_files(opened: OpenedFiles) -> Iterator[None]:
     """Note in `opened` what this thread opens until the block ends."""
     global _hooked
     if not _hooked:
@@ -87,7 +87,7 @@ def digest_of_files(files: set[str]) -> str:
 
 
 def _note(event: str, arguments: tuple[object, ...]) -> None:
-    opened: Opened | None = getattr(_listening, "opened", None)
+    opened: OpenedFiles | None = getattr(_listening, "opened", None)
     if opened is None:
         return
     if event in _OUTSIDE_EVENTS:

@@ -57,7 +57,7 @@ _OWN_FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
 
 
 @dataclass(frozen=True)
-class Reached:
+class ReachedObjects:
     """What an object reaches.
 
     Attributes
@@ -74,7 +74,7 @@ class Reached:
     files: frozenset[str]
 
 
-def reach(value: object, own: Container[str]) -> Reached:
+def reach(value: object, own: Container[str]) -> ReachedObjects:
     """Read everything that `value` reaches.
 
     Parameters
@@ -87,7 +87,7 @@ def reach(value: object, own: Container[str]) -> Reached:
         walk.add(value, type(value).__name__)
     except RecursionError:
         walk.unreadable.append(f"{type(value).__name__} (nested too deeply)")
-    return Reached(
+    return ReachedObjects(
         walk.digest.hexdigest(), tuple(walk.unreadable), frozenset(walk.libraries), frozenset(walk.files)
     )
 

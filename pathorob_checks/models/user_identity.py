@@ -13,7 +13,7 @@ from typing import Any
 from pathorob_checks.canonical import plain
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.failures import brief
-from pathorob_checks.models.opened_files import Opened, digest_of_files
+from pathorob_checks.models.opened_files import OpenedFiles, digest_of_files
 from pathorob_checks.models.reachable import reach
 from pathorob_checks.models.user_sources import OwnCode, digest_of_sources, files_named_in, versions_of
 from pathorob_checks.wording import counted, printable
@@ -32,8 +32,8 @@ class Traces:
     imported : names of modules that were imported meanwhile.
     """
 
-    making: Opened = field(default_factory=Opened)
-    embedding: Opened = field(default_factory=Opened)
+    making: OpenedFiles = field(default_factory=OpenedFiles)
+    embedding: OpenedFiles = field(default_factory=OpenedFiles)
     imported: set[str] = field(default_factory=set)
 
 

@@ -12,7 +12,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from pathorob_checks.numerics import rounding, threads
-from pathorob_checks.numerics.lloyd import Converged, Gram, converge
+from pathorob_checks.numerics.lloyd import Gram, LloydResults, converge
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -132,7 +132,7 @@ class KMeansRuns:
                 labels.append(ends.labels[self._choose(gram, ends, {n: starts[n] for n in numbers})])
         return labels
 
-    def _choose(self, gram: Gram, ends: Converged, starts: dict[int, Start]) -> int:
+    def _choose(self, gram: Gram, ends: LloydResults, starts: dict[int, Start]) -> int:
         """The number of the start with the least inertia; close ones are compared exactly."""
         # Equal partitions count once, under the first start that ended in them.
         partitions = {_first_seen(ends.labels[number]).tobytes(): number for number in reversed(starts)}

@@ -65,7 +65,7 @@ class Gram:
 
 
 @dataclass(frozen=True)
-class Converged:
+class LloydResults:
     """The results of the starts.
 
     Attributes
@@ -91,7 +91,7 @@ class _Moves(NamedTuple):
     new: Tensor
 
 
-def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Float64) -> Converged:
+def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Float64) -> LloydResults:
     """Run k-means from each of `initial`, (K,) numbers of the points that are the first centers.
 
     A run ends when no label changes, when the centers together move by a squared distance of at most
@@ -131,7 +131,7 @@ def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Fl
         moves = lockstep.assign()
         changed = torch.zeros(len(lockstep.runs), dtype=torch.bool, device=gram.device)
         changed[moves.run] = True
-    return Converged(labels, inertia, settled, emptied)
+    return LloydResults(labels, inertia, settled, emptied)
 
 
 class _Lockstep:

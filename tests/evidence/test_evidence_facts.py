@@ -142,10 +142,10 @@ def test_the_digest_of_the_code_follows_every_file_but_compiled_ones(tmp_path, m
     ],
 )
 def test_the_job_of_a_ci_is_named_and_not_who_started_it(variables, facts):
-    found = provenance.ci_facts(variables)
-    assert found is not None
-    assert facts.items() <= found.items()
-    assert "me" not in found.values()
+    job = provenance.ci_facts(variables)
+    assert job is not None
+    assert facts.items() <= job.items()
+    assert "me" not in job.values()
 
 
 def test_the_image_of_a_container_is_what_says_so_from_inside(tmp_path, monkeypatch):

@@ -64,8 +64,10 @@ def test_a_run_leaves_a_finished_folder_that_tells_one_story(
     plan = digest_of({"terms": protocol["digest"], "checks": ids})
     assert plan == protocol["plan_digest"] == results["environment"]["criteria"]["plan_digest"]
     assert protocol["fixed"] <= results["created"] <= json.loads(files["manifest.json"])["created"]
-    told = {one.get("name"): one.get("value") for one in ET.fromstring(files["junit.xml"]).iter("property")}
-    assert told["pathorob_checks.summary"] == results["summary"]
+    properties = {
+        one.get("name"): one.get("value") for one in ET.fromstring(files["junit.xml"]).iter("property")
+    }
+    assert properties["pathorob_checks.summary"] == results["summary"]
     assert results["summary"].partition(":")[0] in files["log.txt"]
     assert "\x1b" not in files["log.txt"]
     assert ("[32m" in done.output or "[31m" in done.output) == (more == ("--color=yes",))

@@ -43,14 +43,14 @@ def environment_with(results, **changes):
     return results.model_copy(update={"environment": results.environment.model_copy(update=changes)})
 
 
-def found(results, protocol):
+def deviation_sentences(results, protocol):
     return {one.title: list(one.sentences) for one in deviations(results, protocol) if one.sentences}
 
 
 def test_that_nothing_deviated_is_said_with_what_was_looked_for():
     results = clean_results()
     protocol = protocol_of(results)
-    assert found(results, protocol) == {}
+    assert deviation_sentences(results, protocol) == {}
     page = deviations_page(results, protocol)
     assert "\nNo deviation was found.\n" in page
     assert page.count("| none |") == len(deviations(results, protocol)) == 16
@@ -117,7 +117,7 @@ DEVIATIONS = {
 def test_each_deviation_is_found_and_nothing_else(title):
     results, changes, part = DEVIATIONS[title]
     protocol = protocol_of(results, **changes)
-    sentences = found(results, protocol)
+    sentences = deviation_sentences(results, protocol)
     assert list(sentences) == [title]
     assert part in sentences[title][0]
     assert f"\n## {title}\n" in deviations_page(results, protocol)
@@ -127,11 +127,11 @@ def test_a_planned_check_without_a_record_is_named_whatever_left_it_out():
     planned = protocol_of(clean_results([GOOD, made("performance_drop_id", fm="ours", cohort="camelyon")]))
     results = clean_results()
     protocol = {**protocol_of(results), "planned": planned["planned"]}
-    [first, second] = found(results, protocol)["Checks without a record"]
+    [first, second] = deviation_sentences(results, protocol)["Checks without a record"]
     assert "1 planned check has no record" in first
     assert second == f"{planned['planned'][1]['id']} has no record."
     protocol["planned"] = [{**planned["planned"][0]}, {**planned["planned"][1], "left_out": LEFT_OUT}]
-    assert found(results, protocol) == {
+    assert deviation_sentences(results, protocol) == {
         "Left out": [f"{planned['planned'][1]['id']} was left out by --fm-commercial (by choice)."]
     }
 
@@ -140,14 +140,14 @@ def test_where_the_criteria_let_an_inconclusive_verdict_pass_it_says_so():
     results = clean_results([made(value=0.5, interval=(0.3, 0.6))])
     terms = results.environment.criteria.model_copy(update={"profile": {"inconclusive": "warn"}})
     results = environment_with(results, criteria=terms)
-    [sentence] = found(results, protocol_of(results))["Inconclusive verdicts"]
+    [sentence] = deviation_sentences(results, protocol_of(results))["Inconclusive verdicts"]
     assert sentence.endswith("The criteria let such a verdict pass.")
 
 
 @pytest.mark.parametrize("option", ["cache", "fms", "cohorts"])
 def test_an_option_that_changes_no_value_is_no_deviation(option):
     results = clean_results()
-    assert found(results, protocol_of(results, **with_option(name=option))) == {}
+    assert deviation_sentences(results, protocol_of(results, **with_option(name=option))) == {}
 
 
 def test_limitations_have_the_numbers_of_the_run():

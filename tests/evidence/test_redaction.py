@@ -94,18 +94,18 @@ def test_the_path_of_a_secret_is_none(environment: dict[str, str], tmp_path: Pat
 
 def test_the_token_file_of_the_hub_holds_a_secret(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abcdef0123456789\n")
-    found = Redaction.of_this_machine({**environment, "HF_TOKEN_PATH": str(tmp_path / "token")})
-    assert "abcdef0123456789" in found.secrets
+    redaction = Redaction.of_this_machine({**environment, "HF_TOKEN_PATH": str(tmp_path / "token")})
+    assert "abcdef0123456789" in redaction.secrets
 
 
 def test_this_machine_is_known_by_home_user_and_host(environment: dict[str, str]) -> None:
-    found = Redaction.of_this_machine(environment)
-    text = found.in_text(f"{HOME}/a, {USER}, {HOST}, {HOST}.clinic.example")
+    redaction = Redaction.of_this_machine(environment)
+    text = redaction.in_text(f"{HOME}/a, {USER}, {HOST}, {HOST}.clinic.example")
     assert text == "~/a, USER, HOST, HOST"
     assert Redaction.of_this_machine(environment, identify=True).in_text(f"{USER} {HOST}") == f"{USER} {HOST}"
 
 
 @pytest.mark.parametrize("user", ["root", "runner", "jenkins", ""])
 def test_accounts_that_stand_for_nobody_are_words_like_others(user: str, environment: dict[str, str]) -> None:
-    found = Redaction.of_this_machine({**environment, "USER": user, "HOME": "/"})
-    assert found.in_text(f"a {user or 'test'} of its own") == f"a {user or 'test'} of its own"
+    redaction = Redaction.of_this_machine({**environment, "USER": user, "HOME": "/"})
+    assert redaction.in_text(f"a {user or 'test'} of its own") == f"a {user or 'test'} of its own"

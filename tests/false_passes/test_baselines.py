@@ -58,8 +58,8 @@ def index(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def terms(content: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = content["environment"]["criteria"]
-    return found
+    criteria: dict[str, Any] = content["environment"]["criteria"]
+    return criteria
 
 
 def lowered(content: dict[str, Any]) -> None:

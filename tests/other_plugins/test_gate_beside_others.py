@@ -16,7 +16,7 @@ FMS = {"met": ("good",), "not met": ("good", "bad")}
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class Told(NamedTuple):
+class GateRun(NamedTuple):
     """What a run came to, and what a reader saw of it."""
 
     code: int
@@ -27,12 +27,12 @@ class Told(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def gated() -> dict[str, Told]:
+def runs_alone() -> dict[str, GateRun]:
     """Runs without plugins of others, made once."""
     return {}
 
 
-def told(gate: Attack, case: str, neighbor: Neighbor | None, *more: str) -> Told:
+def run_gate(gate: Attack, case: str, neighbor: Neighbor | None, *more: str) -> GateRun:
     arguments = (
         *(f"--fm=embeddings:{fm}" for fm in FMS[case]),
         "--fm-cohort=coh", "--fm-criteria=index.toml", "--fm-json=results.json", "--tb=short",
@@ -43,22 +43,22 @@ def told(gate: Attack, case: str, neighbor: Neighbor | None, *more: str) -> Told
     else:
         run = gate.terminal.pytest(*arguments, subprocess=True)
     results = gate.terminal.results()
-    return Told(run.code, results["summary"], results["checks"], results["integrity"], run.output)
+    return GateRun(run.code, results["summary"], results["checks"], results["integrity"], run.output)
 
 
 @pytest.mark.parametrize("case", FMS)
 @pytest.mark.parametrize("name", NEIGHBORS)
 def test_verdict_exit_code_and_table_are_the_same(
-    name: str, case: str, small_gate: Attack, gated: dict[str, Told]
+    name: str, case: str, small_gate: Attack, runs_alone: dict[str, GateRun]
 ) -> None:
     neighbor = NEIGHBORS[name]
-    beside = told(small_gate, case, neighbor, *neighbor.options)
-    if case not in gated:
-        gated[case] = told(small_gate, case, None, "-pno:xdist")
-    assert (beside.code, beside.summary) == (gated[case].code, gated[case].summary), beside.output
+    beside = run_gate(small_gate, case, neighbor, *neighbor.options)
+    if case not in runs_alone:
+        runs_alone[case] = run_gate(small_gate, case, None, "-pno:xdist")
+    assert (beside.code, beside.summary) == (runs_alone[case].code, runs_alone[case].summary), beside.output
     assert beside.code == (case == "not met")
-    assert beside.checks == gated[case].checks
-    assert beside.integrity == gated[case].integrity
+    assert beside.checks == runs_alone[case].checks
+    assert beside.integrity == runs_alone[case].integrity
     table = render_results(Results.read(small_gate.folder / "results.json"), 80)
     shown = STEERING.sub("", beside.output)
     assert f"{table}\n\n{beside.summary}\n" in shown, beside.output

@@ -38,12 +38,12 @@ class Tags(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: set[str] = set()
+        self.names: set[str] = set()
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.add(tag)
+        self.names.add(tag)
 
 
 def results_with(name: str) -> Results:
@@ -71,7 +71,7 @@ def test_no_name_acts_in_a_report(form: str, name: str) -> None:
     assert_printable(text)
     pages = {"html": str, "markdown": MarkdownIt("commonmark", {"html": True}).enable("table").render}
     if form in pages:
-        assert "evil-tag" not in Tags(pages[form](text)).found
+        assert "evil-tag" not in Tags(pages[form](text)).names
 
 
 @pytest.mark.parametrize("name", ACTS)
@@ -83,19 +83,19 @@ def test_no_name_acts_in_a_terminal_or_a_notebook(name: str) -> None:
         assert not any(line.startswith("FAIL") for line in shown.splitlines())
     page = results._repr_html_()
     assert_printable(page)
-    assert "evil-tag" not in Tags(page).found
+    assert "evil-tag" not in Tags(page).names
 
 
 @pytest.mark.parametrize("name", ACTS)
 def test_no_name_acts_in_a_junit_file(name: str) -> None:
     results = results_with(name)
-    told = dict(
+    junit_properties = dict(
         [
             *properties.of_check(results.checks[0], allows_inconclusive=True),
             *properties.of_integrity(results.integrity[0]),
         ]
     )
-    for text in told.values():
+    for text in junit_properties.values():
         assert_printable(text, lines=1)
         ET.fromstring(f"<a>{escape(text)}</a>")  # XML 1.0 has no control characters, not even escaped
 
@@ -133,12 +133,12 @@ def home(lone_terminal: Terminal) -> Terminal:
 
 def leaks(run_output: str, folders: Iterable[Path]) -> list[str]:
     """Lines of the output, and files, that hold a secret."""
-    found = [line for line in run_output.splitlines() if SECRET in line and not line.startswith(OF_PYTEST)]
+    places = [line for line in run_output.splitlines() if SECRET in line and not line.startswith(OF_PYTEST)]
     for folder in folders:
-        found += [
+        places += [
             str(path) for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
         ]
-    return found
+    return places
 
 
 WRITTEN = {

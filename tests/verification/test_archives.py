@@ -29,9 +29,9 @@ def zipped(sealed: Sealed, below: str = "") -> Path:
 
 @pytest.mark.parametrize("below", ["", "evidence/"])
 def test_a_zip_file_of_an_intact_folder_is_intact(below: str, sealed: Sealed) -> None:
-    found = verify(zipped(sealed, below))
-    assert found.findings == ()
-    assert found.summary.startswith("FAIL: ")
+    verification = verify(zipped(sealed, below))
+    assert verification.findings == ()
+    assert verification.summary.startswith("FAIL: ")
 
 
 def test_a_zip_file_of_a_changed_folder_is_not(sealed: Sealed) -> None:
@@ -76,14 +76,14 @@ WAYS: dict[str, tuple[Callable[[zipfile.ZipFile], None], str]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_odd_name_is_refused_before_anything_is_written_there(way: str, tmp_path: Path) -> None:
-    write, told = WAYS[way]
+    write, expected = WAYS[way]
     inside = tmp_path / "in"
     inside.mkdir()
     path = inside / "evidence.zip"
     with zipfile.ZipFile(path, "w") as archive:
         write(archive)
     [clause] = verify(path).findings
-    assert told in clause
+    assert expected in clause
     assert [one.name for one in tmp_path.rglob("*planted*")] == []
 
 
@@ -124,8 +124,8 @@ def test_a_folder_of_too_many_files_ends(sealed: Sealed, monkeypatch: pytest.Mon
     monkeypatch.setattr(inventory, "MOST_FILES", 20)
     for number in range(30):
         (sealed / f"more{number}").touch()
-    found = verify(sealed.folder).findings
-    assert "the folder holds more than 20 files" in found
+    findings = verify(sealed.folder).findings
+    assert "the folder holds more than 20 files" in findings
 
 
 def test_folders_in_folders_end(sealed: Sealed) -> None:

@@ -150,13 +150,13 @@ def _digest_of_results(sealed: Sealed) -> str:
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_folder_that_was_forged_contradicts_itself(forgery: str, sealed: Sealed) -> None:
-    change, told = FORGERIES[forgery]
+    change, expected = FORGERIES[forgery]
     before = Results.read(sealed / "results.json")
     change(sealed)
     sealed.reseal(otherwise=before)
-    found = sealed.verify().findings
-    assert any(told in clause for clause in found), found
-    assert all("\n" not in clause for clause in found)
+    findings = sealed.verify().findings
+    assert any(expected in clause for clause in findings), findings
+    assert all("\n" not in clause for clause in findings)
 
 
 def test_what_no_other_file_tells_can_be_forged_without_a_signature(sealed: Sealed, tmp_path: Path) -> None:
@@ -251,10 +251,10 @@ ATTACKS: dict[str, tuple[Change, str]] = {
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attestation_that_was_changed_is_found(attack: str, signed: tuple[Sealed, Path]) -> None:
     sealed, public = signed
-    change, told = ATTACKS[attack]
+    change, expected = ATTACKS[attack]
     change(sealed)
-    found = sealed.verify(public).findings
-    assert any(told in clause for clause in found), found
+    findings = sealed.verify(public).findings
+    assert any(expected in clause for clause in findings), findings
 
 
 ENTITIES = (

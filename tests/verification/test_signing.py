@@ -136,9 +136,9 @@ def test_two_people_sign_one_after_the_other(sealed: Sealed, tmp_path: Path, lon
     for public in publics:
         run = lone_terminal.command("sign", str(sealed.folder), f"--key={public.with_suffix('.pem')}")
         assert (run.code, "is signed by the key" in run.output) == (0, True), run.output
-    found = sealed.verify(*publics)
-    assert found.findings == found.unverified == ()
-    assert sum("the signature of the key" in clause for clause in found.verified) == 2
+    verification = sealed.verify(*publics)
+    assert verification.findings == verification.unverified == ()
+    assert sum("the signature of the key" in clause for clause in verification.verified) == 2
     alone = sealed.verify(publics[1])
     assert alone.is_intact
     assert [clause for clause in alone.unverified if "its public key was not given" in clause]
@@ -181,10 +181,10 @@ NO_KEYS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("kind", NO_KEYS)
 def test_what_is_no_key_for_evidence_is_said_in_a_sentence(kind: str, tmp_path: Path) -> None:
-    content, told = NO_KEYS[kind]
+    content, message = NO_KEYS[kind]
     with pytest.raises(EvidenceError) as raised:
         signer_of(_write(tmp_path / "key.pem", content), {PASSPHRASE: "x"})
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert len(content) < 9 or content[40:60].decode(errors="replace") not in str(raised.value)
 
 
@@ -207,8 +207,8 @@ def test_keys_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
 def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path) -> None:
     write_key(tmp_path / "key.pem", "ed25519", b"right")
     expected = (({}, "is encrypted, and there is no passphrase"), ({PASSPHRASE: "no"}, "does not open"))
-    for given, told in expected:
-        with pytest.raises(EvidenceError, match=told) as raised:
+    for given, message in expected:
+        with pytest.raises(EvidenceError, match=message) as raised:
             signer_of(str(tmp_path / "key.pem"), given)
         assert PASSPHRASE in str(raised.value)
 
@@ -262,9 +262,9 @@ def test_sigstore_signs_the_same_statement(sealed: Sealed, tmp_path: Path) -> No
     add_signature(sealed.folder, signer_of("sigstore"))
     bundle = sealed.attestation()
     assert statement_in(bundle["dsseEnvelope"]) == statement
-    found = sealed.verify()
-    assert (found.findings, found.signed) == ((), "SIGNATURE NOT VERIFIED")
-    assert "because no account was given" in found.unverified[0]
+    verification = sealed.verify()
+    assert (verification.findings, verification.signed) == ((), "SIGNATURE NOT VERIFIED")
+    assert "because no account was given" in verification.unverified[0]
     account = Account(identity="a@example.org", issuer="https://example.org")
     [refused] = verify(sealed.folder, Trusted(account=account)).findings
     assert refused.startswith("sigstore does not accept the signature")

@@ -20,18 +20,18 @@ MOST_FLIPS = 8_000  # of one file
 
 def findings(sealed: Sealed, *keys: Path) -> tuple[str, ...]:
     """What is wrong; each is a clause on one line."""
-    found = sealed.verify(*keys).findings
-    assert all(clause and "\n" not in clause and not clause.endswith(".") for clause in found)
-    return found
+    clauses = sealed.verify(*keys).findings
+    assert all(clause and "\n" not in clause and not clause.endswith(".") for clause in clauses)
+    return clauses
 
 
 @pytest.mark.parametrize("name", ["good", "bad"])
 def test_a_folder_that_a_run_left_is_intact(name: str, sealed: Sealed, other: Sealed) -> None:
-    found = {"good": other, "bad": sealed}[name].verify()
-    assert found.findings == ()
-    assert found.summary.startswith({"good": "PASS: ", "bad": "FAIL: "}[name])
-    assert found.verified[0] == "14 files by SHA-256, and none was added"
-    assert "NOT SIGNED" in found.unverified[0]
+    verification = {"good": other, "bad": sealed}[name].verify()
+    assert verification.findings == ()
+    assert verification.summary.startswith({"good": "PASS: ", "bad": "FAIL: "}[name])
+    assert verification.verified[0] == "14 files by SHA-256, and none was added"
+    assert "NOT SIGNED" in verification.unverified[0]
 
 
 def link_out(sealed: Sealed) -> None:
@@ -104,12 +104,12 @@ WAYS: dict[str, tuple[Callable[[Sealed], object], str]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_that_was_changed_is_not_intact(way: str, sealed: Sealed) -> None:
-    change, told = WAYS[way]
+    change, expected = WAYS[way]
     change(sealed)
-    found = sealed.verify()
-    assert any(told in clause for clause in found.findings), found.findings
-    assert not found.is_intact
-    assert found.summary == ""
+    verification = sealed.verify()
+    assert any(expected in clause for clause in verification.findings), verification.findings
+    assert not verification.is_intact
+    assert verification.summary == ""
 
 
 def test_a_name_that_is_not_utf_8_is_found(sealed: Sealed) -> None:

@@ -56,9 +56,9 @@ def test_two_fms_a_baseline_own_tests_and_verdicts_of_all_kinds(small_gate: Atta
     assert done.results is not None
     verdicts = {check["verdict"] for check in done.results["checks"]}
     assert verdicts == {"pass", "fail", "inconclusive", "skipped"}
-    found = Sealed(small_gate.folder / "evidence").verify(public)
-    assert found.findings == ()
-    assert found.signed == "SIGNED"
+    verification = Sealed(small_gate.folder / "evidence").verify(public)
+    assert verification.findings == ()
+    assert verification.signed == "SIGNED"
     run = small_gate.terminal.command("verify", "evidence", f"--key={public}")
     assert run.code == 0
     assert run.output.splitlines()[-1] == "INTACT, SIGNED"
