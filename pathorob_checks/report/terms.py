@@ -15,3 +15,22 @@ def source_of(criteria: Terms) -> str:
 def lets_pass(results: ResultsDocument) -> bool:
     """Whether the run's criteria let an inconclusive verdict pass."""
     return dict(results.environment.criteria.profile or {}).get("inconclusive", "fail") != "fail"
+
+
+def planned_subjects(terms: Terms) -> tuple[tuple[str, str], ...]:
+    """FM (with its method) and cohort of each planned integrity check, which every subject has.
+
+    They are told from the ids of the tests; an id that ends in no cohort of the protocol has none.
+    """
+    cohorts = terms.protocol.get("cohorts")
+    names = sorted(cohorts if isinstance(cohorts, dict) else (), key=len, reverse=True)
+    count = terms.completeness.integrity_planned
+    subjects = dict.fromkeys(
+        one.partition("[")[2].removesuffix("]") for one in terms.planned[-count or len(terms.planned) :]
+    )
+    found = (
+        (one.removesuffix(f"-{name}"), name)
+        for one in subjects
+        for name in [name for name in names if one.endswith(f"-{name}")][:1]
+    )
+    return tuple(found)

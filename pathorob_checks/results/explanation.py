@@ -204,7 +204,7 @@ def _start(check: Check) -> tuple[str, ...]:
     """
     if check.slides:
         centers = dict.fromkeys(slide.medical_center for slide in check.slides[:_SLIDES])
-        return (f"Start with the slides named above, of {' and '.join(centers)}.",)
+        return (f"Start with the slides most responsible, of {' and '.join(centers)}.",)
     centers = dict.fromkeys(cell.medical_center for cell in weakest(check.cells))
     if len(centers) > 1:
         return (f"Start with {' or '.join(centers)}, which are equally weak.",)
