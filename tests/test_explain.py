@@ -166,11 +166,11 @@ def slide(name, center):
         ),
         (
             (cell("A", "x", 0.1), cell("B", "x", 0.3)), (slide("s1", "B"), slide("s2", "B")),
-            "Slides: s1, s2 are most responsible", "the slides named above, of B.",
+            "Slides: s1, s2 are most responsible", "the slides most responsible, of B.",
         ),
         (
             (cell("A", "x", 0.1), cell("B", "x", 0.3)), (slide("s1", "B"), slide("s2", "A")),
-            "Slides: s1, s2 are most responsible", "the slides named above, of B and A.",
+            "Slides: s1, s2 are most responsible", "the slides most responsible, of B and A.",
         ),
         ((cell("A", "x", -0.25, unit="in recall"),), (), "Weakest: x of A: -0.250 in recall (m)", "the "
         "slides of A."),

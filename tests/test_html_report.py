@@ -28,8 +28,8 @@ from pathorob_checks.report.gauges import WIDTH, gauges
 from pathorob_checks.report.html import html_report
 from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import page_of
-from pathorob_checks.report.sheets import cell_sheet, group_sheet
-from pathorob_checks.results.document import NO_METHOD, Release
+from pathorob_checks.report.sheets import cell_sheet, design_sheet, group_sheet, metric_rows
+from pathorob_checks.results.document import NO_METHOD, CellFacts, Release
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.text import interval_text
 
@@ -117,7 +117,7 @@ def test_everything_about_a_check_is_on_the_page():
         told = [check.label, check.reason if check.value is None else f"{check.value:.3f}", check.rationale]
         told += [interval_text(check.interval)] if check.interval else []
         told += [f"k = {check.neighbors}"] if check.neighbors is not None else []
-        told += [f"p = {check.p_value:.2g}"] if check.p_value is not None else []
+        told += [f"p = {check.p_value:.2g} if the bound were "] if check.p_value is not None else []
         if check.verdict is not Verdict.PASS:
             told += [check.id, explanation.headline[1:], explanation.meaning, *explanation.remedies]
             told += [cell.meaning for cell in explanation.cells]
@@ -220,6 +220,80 @@ def test_bounds_of_a_file_are_the_choice_of_who_wrote_it():
 def test_what_measured_nothing_has_no_limits_to_state(make):
     assert limits_of(make()) == ()
     assert "What this does not say" not in body(html_report(make()))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.9, "p = 0.003 if the bound were missed"), (0.3, "p = 0.003 if the bound were met")]
+)
+def test_a_p_value_names_its_hypothesis(value, said):
+    check = made(value=value, fm="ours", cohort="camelyon", interval=(value - 0.1, value + 0.1))
+    text = body(html_report(results_of([check.model_copy(update={"p_value": 0.003})], [])))
+    assert said in text
+    assert "p how probable a value at least this far on its side of the bound would be" in text
+
+
+def test_how_to_read_a_metric_is_in_its_own_words():
+    told = dict(metric_rows(results_of().metrics))
+    assert "neutral: 0.5" in told["robustness index"]
+    assert "biology and medical center weigh about the same" in told["robustness index"]
+    for name in ("drop in-domain", "drop out-of-domain"):
+        assert "neutral: 0, that is, tested at" in told[name]
+        assert "as accurate if class and center go together" in told[name]
+        assert "weigh" not in told[name]
+    assert "slightly beyond" in told["clustering score"]
+    assert all(text in body(html_report(results_of())) for text in told.values())
+
+
+def test_a_metric_that_is_not_installed_has_its_scale_and_no_more():
+    (facts,) = results_of([made()]).metrics.values()
+    assert metric_rows({"foreign": facts}) == (
+        ("robustness index", "from 0 to 1; higher is more robust; neutral: 0.5"),
+    )
+
+
+def test_a_killed_run_tells_when_it_started_and_what_was_planned():
+    results = not_finished().model_copy(update={"checks": (), "runs": ()})
+    planned = ("suites/test_a.py::test_a[x-demo]", "suites/test_i.py::test_i[ours-combat-a-demo]")
+    counts = results.environment.criteria.completeness.model_copy(update={"integrity_planned": 1})
+    terms = results.environment.criteria.model_copy(
+        update={
+            "planned": planned,
+            "completeness": counts,
+            "protocol": {"cohorts": {"demo": {}, "a-demo": {}}},
+        }
+    )
+    environment = results.environment.model_copy(update={"criteria": terms})
+    text = body(html_report(results.model_copy(update={"environment": environment})))
+    assert "foundation models ours-combat cohorts a-demo" in text
+    assert "started 1 March 2026, 00:00 UTC" in text
+    assert "ended 1 March" in body(page(good))
+
+
+@pytest.mark.parametrize(
+    ("centers", "kinds", "first"), [(7, 3, "medical center"), (2, 5, "biological class")]
+)
+def test_the_longer_side_of_the_cohort_goes_down_the_page(centers, kinds, first):
+    cells = tuple(
+        CellFacts(subset="ID", medical_center=f"c{one}", biological_class=f"k{kind}", patches=9, slides=2)
+        for one in range(centers)
+        for kind in range(kinds)
+    )
+    cohort = pictured_run().cohort.model_copy(update={"cells": cells})
+    sheet = design_sheet(cohort)
+    assert sheet.columns[0] == first
+    assert len(sheet.rows) == max(centers, kinds)
+    assert {len(row) for row in sheet.rows} == {len(sheet.columns)} == {min(centers, kinds) + 1}
+    assert {cell for row in sheet.rows for cell in row[1:]} == {"2 slides, 9 patches"}
+
+
+def test_misplaced_patches_without_images_are_one_table():
+    run = pictured_run().model_copy(update={"images": {}})
+    text = html_report(results_of(runs=[run]))
+    assert '<ol class="patches"' not in text
+    assert "slide s1, patch p1 tumor RUMC" in body(text)
+    assert "1: same class, other center" in body(text)
+    assert "s2, s3, s4, s5" in body(text)
+    assert '<ol class="patches"' in page(good)
 
 
 def test_failures_come_first_and_the_gravest_of_them():

@@ -29,14 +29,13 @@ from pathorob_checks.results.document import (
     Run,
 )
 from pathorob_checks.results.document import Terms as TermsFacts
-from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.outcome import UNFINISHED, summarize
 from pathorob_checks.results.releases import releases_of
 from pathorob_checks.results.results import Results
 from pathorob_checks.wording import printable
 
 # Of two records of one check the graver is kept: a test that is repeated until it passes has failed.
 _GRAVITY = (Verdict.SKIPPED, Verdict.ERROR, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
-UNFINISHED = "the run did not finish"
 
 
 @dataclass

@@ -14,7 +14,6 @@ from pathorob_checks.canonical import digest_of
 from pathorob_checks.cohorts.registry import BUILT_IN
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import PathorobChecksError, ResultsError
-from pathorob_checks.evaluation.assembling import UNFINISHED
 from pathorob_checks.evaluation.baseline import Baseline
 from pathorob_checks.evaluation.completeness import Collected, completeness, key_of
 from pathorob_checks.evaluation.integrity import FIRST, integrity_id
@@ -25,6 +24,7 @@ from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import Run
 from pathorob_checks.results.document import Terms as TermsFacts
+from pathorob_checks.results.outcome import UNFINISHED
 from pathorob_checks.results.results import Results
 from pathorob_checks.wording import brief, printable
 

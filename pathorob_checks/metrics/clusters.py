@@ -430,6 +430,7 @@ METRICS = (
         lowest=-1.0,
         highest=1.0,
         neutral=0.0,
+        beyond="values and intervals can reach slightly beyond, because agreement below chance is negative",
         margin=_MARGIN,
         meaning=_meaning,
         remedies=(

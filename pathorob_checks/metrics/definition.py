@@ -120,7 +120,7 @@ class Metric:
     lowest, highest : float
         The range in which a bound makes sense.
     neutral : float
-        The value at which biology and medical center weigh the same.
+        The value that is neither good nor bad; `meaning(neutral)` says what it stands for.
     margin : float
         How much worse than a baseline an FM may be unless the profile says otherwise, in the metric's unit.
     meaning : callable
@@ -146,6 +146,8 @@ class Metric:
         `interval`, no interval, whatever the embeddings are. None where only the embeddings tell.
     missing : tuple of (str, str) or None
         Why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
+    beyond : str
+        Why a value may lie slightly beyond the range, as a sentence without its period; "" where none can.
     published : callable or None
         The scores of published FMs; None where nothing is published.
     good_direction : {'>=', '<='}
@@ -210,6 +212,7 @@ class Metric:
     guaranteed: Callable[[float], float] | None = None
     needs: Callable[..., None] | None = None
     missing: tuple[str, str] | None = None
+    beyond: str = ""
     published: Callable[[], Sequence[PublishedScore]] | None = None
 
     def __post_init__(self) -> None:

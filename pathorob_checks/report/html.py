@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import OUTCOMES, VERDICTS, page_of
-from pathorob_checks.report.pictures import RELATIONS, drawn_pictures, relation
+from pathorob_checks.report.pictures import RELATIONS, drawn_pictures, label_sheet, relation
 from pathorob_checks.report.reproduction import command_of
 from pathorob_checks.report.sheets import (
     bound_sheets,
@@ -31,12 +31,13 @@ from pathorob_checks.report.sheets import (
     group_sheet,
     license_of,
     listed,
+    metric_rows,
     notes_of,
     slide_sheet,
 )
-from pathorob_checks.report.terms import source_of
+from pathorob_checks.report.terms import planned_subjects, source_of
 from pathorob_checks.results.embedded import results_script
-from pathorob_checks.results.outcome import lets_pass
+from pathorob_checks.results.outcome import UNFINISHED, lets_pass
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.wording import counted, printable
 
@@ -106,6 +107,7 @@ def html_report(results: Results) -> str:
             cohorts=cohorts_of(results.runs),
             fms=fm_sheets(results.runs),
             notes=notes_of(results.runs),
+            metrics=metric_rows(results.metrics),
             environment=environment_rows(results),
         )
     )
@@ -113,14 +115,18 @@ def html_report(results: Results) -> str:
 
 def _overview(results: Results) -> tuple[tuple[str, str], ...]:
     checks, terms = results.checks, results.environment.criteria
-    ended = results.created.astimezone(UTC)
-    fms = dict.fromkeys(check.fm for check in checks)
-    cohorts = dict.fromkeys(run.cohort.name for run in results.runs)
+    written = results.created.astimezone(UTC)
+    planned = planned_subjects(terms)
+    fms = dict.fromkeys([*(check.fm for check in checks), *(fm for fm, _ in planned)])
+    cohorts = dict.fromkeys([*(run.cohort.name for run in results.runs), *(cohort for _, cohort in planned)])
     return (
         ("foundation models", listed(fms)),
         ("cohorts", listed(cohorts)),
         ("criteria", source_of(terms)),
-        ("ended", f"{ended.day} {ended:%B %Y, %H:%M} UTC"),
+        (
+            "started" if UNFINISHED in results.problems else "ended",
+            f"{written.day} {written:%B %Y, %H:%M} UTC",
+        ),
         ("digest of the terms", terms.digest[:16] or "none"),
         ("pathorob-checks", results.environment.packages.get("pathorob-checks") or "unknown"),
     )
@@ -144,6 +150,7 @@ def _environment() -> jinja2.Environment:
         "extraction": extraction_rows,
         "groups": group_sheet,
         "flat": lambda value: list(flat(value)),
+        "labels": label_sheet,
         "license": license_of,
         "relation": relation,
         "searched": lambda text: printable(text).lower(),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
+from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict, meets
 from pathorob_checks.metrics.measurement import GroupValue
 from pathorob_checks.report.gauges import Gauge, gauges
 from pathorob_checks.report.sheets import SIGNS
@@ -208,7 +208,8 @@ def _measured_with(check: Check) -> str:
     if check.drift:
         parts.append(f"widened by the precision drift of {check.drift:.3g}")
     if check.p_value is not None:
-        parts.append(f"p = {check.p_value:.2g}")
+        other = "missed" if meets(check.value or 0.0, check.direction, check.bound) else "met"
+        parts.append(f"p = {check.p_value:.2g} if the bound were {other}")
     return "; ".join(parts)
 
 

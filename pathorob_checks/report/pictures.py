@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pathorob_checks.results.document import PatchFacts, ResultsDocument, Run
+from pathorob_checks.report.sheets import Sheet
+from pathorob_checks.results.document import Neighborhood, PatchFacts, ResultsDocument, Run
 from pathorob_checks.results.names import fm_and_method, subject_id
 from pathorob_checks.wording import counted, printable
 
@@ -137,6 +140,27 @@ def relation(neighbor: PatchFacts, patch: PatchFacts) -> str:
     if same_class:
         return "both" if same_center else "biology"
     return "center" if same_center else "neither"
+
+
+def label_sheet(neighborhoods: Sequence[Neighborhood]) -> Sheet:
+    """Misplaced patches and what their neighbors are, for a report without images."""
+    return Sheet(
+        title="Patches that the FM misplaces",
+        columns=("patch", "class", "medical center", "nearest neighbors", "their slides, nearest first"),
+        rows=tuple(
+            (
+                f"slide {one.patch.slide_id}, patch {one.patch.patch_id}",
+                one.patch.biological_class,
+                one.patch.medical_center,
+                "; ".join(
+                    f"{number}: {RELATIONS[kind]}"
+                    for kind, number in Counter(relation(near, one.patch) for near in one.neighbors).items()
+                ),
+                ", ".join(near.slide_id for near in one.neighbors),
+            )
+            for one in neighborhoods
+        ),
+    )
 
 
 def _drawn(picture: Picture, number: int) -> Drawn:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
+from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.document import (
     Check,
     CohortFacts,
     Completeness,
     FMFacts,
+    MetricFacts,
     ResultsDocument,
     Run,
 )
@@ -110,7 +113,7 @@ def cohorts_of(runs: Iterable[Run]) -> list[CohortFacts]:
 
 
 def design_sheet(cohort: CohortFacts) -> Sheet:
-    """Slides and patches of each biological class (and paired subset) by medical center."""
+    """Slides and patches of each biological class (and paired subset) by center, more rows than columns."""
     sides = {
         cell.medical_center: ("out-of-domain" if cell.subset == "OOD" else "in-domain")
         for cell in cohort.cells
@@ -121,12 +124,24 @@ def design_sheet(cohort: CohortFacts) -> Sheet:
         paired = "" if cell.subset in ("ID", "OOD") else cell.subset
         content = f"{counted(cell.slides, 'slide')}, {counted(cell.patches, 'patch', 'patches')}"
         table.setdefault((cell.biological_class, paired), {})[cell.medical_center] = content
-    rows = tuple(
-        (f"{name} ({paired})" if paired else name, *(cells.get(center, "-") for center in centers))
-        for (name, paired), cells in sorted(table.items())
+    kinds = sorted(table)
+    whole = (
+        (
+            "biological class" if len(kinds) >= len(centers) else "medical center",
+            *(f"{center} ({sides[center]})" for center in centers),
+        ),
+        *(
+            (
+                f"{name} ({paired})" if paired else name,
+                *(table[name, paired].get(one, "-") for one in centers),
+            )
+            for name, paired in kinds
+        ),
     )
-    columns = ("biological class", *(f"{center} ({sides[center]})" for center in centers))
-    return Sheet(title=f"Slides and patches of cohort {cohort.name}", columns=columns, rows=rows)
+    if len(centers) > len(kinds):
+        whole = tuple(zip(*whole, strict=True))
+    columns, *rows = whole
+    return Sheet(title=f"Slides and patches of cohort {cohort.name}", columns=columns, rows=tuple(rows))
 
 
 def bound_sheets(checks: Iterable[Check]) -> list[BoundSheet]:
@@ -163,6 +178,20 @@ def count_rows(counts: Completeness) -> Rows:
         if name in always or getattr(counts, name)
     ]
     return (*rows, *([("a worker process was lost", "yes")] if counts.crashed else []))
+
+
+def metric_rows(facts: Mapping[str, MetricFacts]) -> Rows:
+    """How to read each metric: its scale, its neutral value, and what that stands for."""
+    known = metrics()
+    return tuple((one.label, _reading(one, known.get(name))) for name, one in facts.items())
+
+
+def _reading(facts: MetricFacts, metric: Metric | None) -> str:
+    better = "higher" if facts.higher_is_better else "lower"
+    text = f"from {facts.lowest:g} to {facts.highest:g}; {better} is more robust; neutral: {facts.neutral:g}"
+    if metric is None:
+        return text
+    return "; ".join(filter(None, (f"{text}, that is, {metric.meaning(facts.neutral)}", metric.beyond)))
 
 
 def environment_rows(results: ResultsDocument) -> Rows:

@@ -516,7 +516,7 @@ class MetricFacts(Document):
     Attributes
     ----------
     label : short name.
-    lowest, highest, neutral : the scale, and the value at which biology and center weigh the same.
+    lowest, highest, neutral : the scale, and the value that is neither good nor bad.
     higher_is_better : False where lower values are more robust.
     version : of the computation.
     """

@@ -210,7 +210,7 @@ def _start(check: Check) -> tuple[str, ...]:
     """
     if check.slides:
         centers = dict.fromkeys(slide.medical_center for slide in check.slides[:_SLIDES])
-        return (f"Start with the slides named above, of {' and '.join(centers)}.",)
+        return (f"Start with the slides most responsible, of {' and '.join(centers)}.",)
     centers = dict.fromkeys(cell.medical_center for cell in weakest(_without_gains(check.cells)))
     if len(centers) > 1:
         return (f"Start with {' or '.join(centers)}, which are equally weak.",)

@@ -20,6 +20,7 @@ from pathorob_checks.results.names import short_names
 from pathorob_checks.results.releases import effective_verdicts
 from pathorob_checks.wording import counted, printable
 
+UNFINISHED = "the run did not finish"
 _NAMED_FAILURES = 3
 _OPPOSITE = {">=": "<", "<=": ">"}
 
