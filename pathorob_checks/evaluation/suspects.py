@@ -97,8 +97,8 @@ _MORE_SLIDES = f"Add slides from these medical centers{_NO_REPAIR}"
 _WIDTHS: Mapping[str, _Width] = {
     "unstable": _Width(
         "{unstable}.",
-        "More slides may not decide this, because the value jumps. Rely on the other criteria and accept that "
-        f"this one is undecided{_NO_REPAIR}",
+        "More slides may not decide this, because the value jumps. Rely on the other criteria and accept "
+        f"that this one is undecided{_NO_REPAIR}",
     ),
     "of unknown origin": _Width(
         "the interval is too wide to decide at this value.", f"Add slides{_NO_REPAIR}"
