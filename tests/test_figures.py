@@ -230,7 +230,7 @@ def test_a_number_stays_behind_a_name_that_is_read_from_right_to_left():
     name = "مستشفى القاهرة"
     figure = figures.embedding_map(results_of(runs=[run_of(map=map_of(60, centers=[name, "Bonn"]))]))
     entries = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
-    assert entries[0].startswith(f"{name}\N{LEFT-TO-RIGHT MARK} (")
+    assert entries[0].startswith(f"\N{LEFT-TO-RIGHT MARK}{name}\N{LEFT-TO-RIGHT MARK} (")
     assert "\N{LEFT-TO-RIGHT MARK}" not in entries[1]
 
 

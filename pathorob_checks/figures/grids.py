@@ -22,7 +22,6 @@ from pathorob_checks.figures.style import (
     BLACK,
     FILLS,
     HATCHES,
-    MUTED,
     SMALL,
     WIDTH,
     entry,
@@ -335,7 +334,7 @@ def _scale(grid: Grid) -> tuple[Normalize, str]:
 def _ink(value: float, norm: Normalize) -> str:
     """Black or white, whichever the color of the cell lets one read."""
     if math.isnan(value):
-        return MUTED
+        return BLACK
     name = _DIVERGING if isinstance(norm, TwoSlopeNorm) else _SEQUENTIAL
     red, green, blue, _ = colormaps[name](float(np.clip(norm(value), 0, 1)))
     return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < _DARK else BLACK

@@ -68,7 +68,8 @@ _CAPTIONS: Mapping[str, str] = {
     "embedding_map": (
         "Patches in the plane of the first two principal components of their embeddings, twice: colored by "
         "biological class and by medical center. Groups that lie apart on the right and mix on the left show "
-        "a center effect. Hollow marks: out-of-domain centers. Two components show only a part of the variance, which the axes name."
+        "a center effect. Hollow marks: out-of-domain centers. Two components show only a part of the "
+        "variance, which the axes name."
     ),
     "among_published": (
         "The FM beside the published FMs of the same metric. Filled circles were validated by the "

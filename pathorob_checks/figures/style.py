@@ -131,7 +131,7 @@ def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
 def short(text: str, most: int = 32) -> str:
     """`text` made printable, its middle cut where it is longer than `most`: both ends tell names apart.
 
-    A text that ends with letters read from right to left gets a mark of the other direction (counted as a
+    An end with letters that are read from right to left gets a mark of the other direction (counted as a
     character), so that what follows, such as a number, stays behind it. Such marks in `text` are kept.
 
     >>> short("hf-hub:organization/model", most=11)
@@ -139,12 +139,15 @@ def short(text: str, most: int = 32) -> str:
     """
     clean = _LEFT_TO_RIGHT.join(map(printable, text.split(_LEFT_TO_RIGHT)))
     directions = [one for one in map(unicodedata.bidirectional, clean) if one in ("L", *_FROM_RIGHT)]
-    mark = _LEFT_TO_RIGHT if directions and directions[-1] in _FROM_RIGHT else ""
-    most -= len(mark)
-    if len(clean) <= most:
-        return clean + mark
-    end = (most - 1) // 2
-    return f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}{mark}"
+    before, after = (
+        _LEFT_TO_RIGHT if one in _FROM_RIGHT else ""
+        for one in (directions[:1] + directions[-1:] or ["L", "L"])
+    )
+    most -= len(before) + len(after)
+    if len(clean) > most:
+        end = (most - 1) // 2
+        clean = f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
+    return f"{before}{clean}{after}"
 
 
 def entry(text: str, most: int = 44) -> str:
