@@ -112,9 +112,9 @@ def styled(function: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figur
 
 def _fit_titles(figure: Figure) -> None:
     """Make titles smaller that would be cut at the right edge of the figure."""
-    titles = [title for axes in figure.axes for title in axes.get_children() if isinstance(title, Text)]
-    if figure._suptitle is not None:
-        titles.append(figure._suptitle)
+    titles = [*figure.texts]
+    for axes in figure.axes:
+        titles += [one for one in axes.get_children() if isinstance(one, Text) and one not in axes.texts]
     for title in titles:
         for _ in range(_FITTINGS):
             box = title.get_window_extent()
