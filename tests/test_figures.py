@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import sys
 from dataclasses import replace
@@ -176,6 +177,63 @@ def test_where_values_do_not_fit_cells_below_neutral_are_hatched():
     assert len(hatched.get_path().vertices) == 5 * sum(value < 0 for value in values)
 
 
+def test_cells_without_a_value_are_gray_and_in_the_legend():
+    figure = figures.clustering_heatmap(results_of())
+    (gray,) = figure.axes[0].patches
+    assert gray.get_path().get_extents().bounds == (-0.5, 0.5, 1.0, 1.0)
+    assert figure.legends[0].get_texts()[0].get_text() == "no value"
+    neutral = figure.axes[0].collections[0].cmap(0.5)
+    assert abs(gray.get_facecolor()[0] - neutral[0]) > 0.2
+
+
+def test_hatching_and_labels_that_are_left_out_are_explained():
+    columns = tuple(f"A / {n}" for n in range(70))
+    values = (None, *(float(value) for value in np.linspace(-1, 1, 69)))
+    figure = figures.grid(
+        results_of([made(grids=(replace(PAIRS, rows=("a / b",), columns=columns, values=(values,)),))])
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["no value", "below 0"]
+    assert len({patch.get_hatch() for patch in figure.legends[0].get_patches()}) == 2
+    assert figure.axes[0].get_xlabel() == "two medical centers (1 of 3 labels shown)"
+
+
+def test_labels_of_long_pairs_have_a_line_for_each_name():
+    names = [f"University Hospital {town}" for town in ("Aachen", "Bonn")]
+    rows = tuple(f"{name} / {other}" for name in names for other in ("tumor", "stroma"))
+    grid = replace(PAIRS, rows=rows, values=((0.1, 0.2),) * 4)
+    labels = figures.grid(results_of([made(grids=(grid,))])).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == [row.replace(" / ", " /\n") for row in rows]
+
+
+@pytest.mark.parametrize("name", ["W" * 50, "腫瘍" * 30])
+def test_no_title_goes_beyond_the_figure(name):
+    results = results_of(checks_of(fm=name), [run_of(name)])
+    for picture in figures.pictures_of(results):
+        figure = picture.draw()
+        titles = [axes._left_title for axes in figure.axes] + [figure._suptitle]
+        for title in titles:
+            if title is not None and title.get_text():
+                assert title.get_window_extent().x1 <= figure.bbox.x1, (picture.kind, title.get_text())
+
+
+def test_labels_of_an_axis_do_not_run_into_each_other():
+    checks = [made("performance_drop_ood", -0.1, fm="f" * 40, cohort="c" * 40, interval=(-0.2, -0.031))]
+    axes = figures.intervals(results_of(checks)).axes[0]
+    axes.figure.draw_without_rendering()
+    ends = [label.get_window_extent() for label in axes.get_xticklabels()]
+    shown = [box for box in ends if axes.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1 + 1]
+    assert len(shown) > 2
+    assert all(right.x0 - left.x1 > 4 for left, right in itertools.pairwise(shown))
+
+
+def test_a_number_stays_behind_a_name_that_is_read_from_right_to_left():
+    name = "مستشفى القاهرة"
+    figure = figures.embedding_map(results_of(runs=[run_of(map=map_of(60, centers=[name, "Bonn"]))]))
+    entries = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert entries[0].startswith(f"\N{LEFT-TO-RIGHT MARK}{name}\N{LEFT-TO-RIGHT MARK} (")
+    assert "\N{LEFT-TO-RIGHT MARK}" not in entries[1]
+
+
 def test_a_grid_of_many_cells_has_their_values_too():
     values = np.random.default_rng(0).uniform(-1, 1, (30, 30))
     names = tuple(f"n{n}" for n in range(30))
@@ -225,6 +283,31 @@ def test_of_very_many_centers_the_largest_are_told_apart_and_the_rest_is_counted
     assert labels[-1].startswith("18 more groups (")
     drawn = sum(len(one.get_offsets()) for one in figure.axes[1].collections)
     assert drawn == 500
+
+
+def test_out_of_domain_centers_are_hollow_and_the_legend_says_so():
+    run = run_of(map=map_of(60))
+    cohort = run.cohort.model_copy(
+        update={"in_domain_centers": ("RUMC",), "out_of_domain_centers": ("UMCU",)}
+    )
+    axes = figures.embedding_map(results_of(runs=[run.model_copy(update={"cohort": cohort})])).axes[1]
+    hollow = {one.get_label(): len(one.get_facecolor()) == 0 for one in axes.collections}
+    assert hollow == {"_RUMC": False, "_UMCU": True}
+    faces = [line.get_markerfacecolor() for line in axes.get_legend().get_lines()]
+    assert [face == "none" for face in faces] == [False, True, True]
+    assert axes.get_legend().get_texts()[-1].get_text() == "hollow: out-of-domain"
+
+
+def test_twelve_centers_look_different_and_have_a_legend_of_two_columns():
+    shown = map_of(200, centers=[f"center {n}" for n in range(12)])
+    figure = figures.embedding_map(results_of(runs=[run_of(map=shown)]))
+    handles = figure.axes[1].get_legend().get_lines()
+    assert len({(one.get_markerfacecolor(), one.get_markeredgecolor()) for one in handles}) == 12
+    legend = figure.axes[1].get_legend()
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert len({round(box.x0) for box in boxes}) == 2
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert figure.get_figheight() < 5
 
 
 PLANE = pd.DataFrame({"biological_class": ["tumor", "normal", "tumor"], "medical_center": ["A", "B", "B"]})

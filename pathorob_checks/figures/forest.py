@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST
 from pathorob_checks.errors import FigureError
@@ -34,6 +35,7 @@ _FM, _COHORT = 22, 14  # letters of names
 _ZOOM = 0.4  # of the scale: where the values span less, the axis shows a part of it
 _MARGIN = 0.08
 _SHADE = 0.22
+_MOST_STEPS = 4  # of an axis: more labels run into each other where names take much room
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _left_out(every: Sequence[Check], most: int) -> str:
 def _draw(axes: Axes, panel: Panel, fms: dict[str, str]) -> None:
     low, high = _limits(panel)
     axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(MaxNLocator(_MOST_STEPS, steps=[1, 2, 5, 10]))
     axes.set_ylim(len(panel.checks) - 0.5, -0.5)
     axes.set_title(short(panel.title, 70))
     if panel.facts is not None:

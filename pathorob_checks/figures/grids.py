@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
+from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 
 from pathorob_checks.errors import FigureError
@@ -21,7 +22,6 @@ from pathorob_checks.figures.style import (
     BLACK,
     FILLS,
     HATCHES,
-    MUTED,
     SMALL,
     WIDTH,
     entry,
@@ -44,10 +44,12 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 0.42, 0.16  # inches: smaller cells and rows have 
 _TALLEST = 11.0  # inches
 _LETTER = 0.072  # inches
 _LEAST_TEXT = 0.11  # share of a bar that is wide enough for its percentage
+_TWO_LINES = 0.28  # inches
 _LABEL_SPACE = 0.13  # inches from label to label
 _DRAWN_CELLS = 200  # more are pixels, which take less room in an SVG
 _WRITTEN_BARS = 24  # bars; where there are more, the table has the percentages
 _SUM = 1e-3
+_NO_VALUE = "#BDBDBD"  # unlike the neutral color, on white and on black
 _JOINT = " / "  # in names of pairs
 _DARK = 0.45  # luminance below which text on a cell is white
 
@@ -98,7 +100,7 @@ def clustering_heatmap(
     -------
     matplotlib.figure.Figure
         A heatmap around the neutral 0. Where the cells are large enough they have their values; where they
-        are not, those below 0 are hatched.
+        are not, those below 0 are hatched. Pairs that were not clustered are gray.
 
     Raises
     ------
@@ -248,9 +250,10 @@ def _bars(shown: ShownGrid) -> Figure:
 def _heatmap(shown: ShownGrid) -> Figure:
     grid = shown.grid
     height = min(len(grid.rows) * _HEAT_ROW, _TALLEST)
-    columns = _labels(grid.columns)
-    across = max(map(len, columns)) * _LETTER * len(columns) < 0.55 * WIDTH
-    figure = new_figure(_HEAD + height + _FOOT + 0.35 + (0 if across else max(map(len, columns)) * _LETTER))
+    columns = _labels(grid.columns, 0.6 * WIDTH / len(grid.columns))
+    longest = max(len(line) for label in columns for line in label.split("\n"))
+    across = longest * _LETTER * len(columns) < 0.55 * WIDTH
+    figure = new_figure(_HEAD + height + _FOOT + 0.5 + (0 if across else longest * _LETTER))
     axes = figure.subplots()
     values = np.array([[math.nan if one is None else one for one in row] for row in grid.values])
     norm, colors = _scale(grid)
@@ -265,15 +268,17 @@ def _heatmap(shown: ShownGrid) -> Figure:
         if written:
             text, color = value_text(grid.values[row][column], grid), _ink(float(value), norm)
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color=color)
+    unknown = np.isnan(values)
+    covers = [_cover(axes, edges, unknown, "no value", _NO_VALUE, "" if written else "xxxx")]
     if not written and grid.neutral is not None:
-        _hatch(axes, edges, values < grid.neutral)
+        covers.append(_cover(axes, edges, values < grid.neutral, f"below {grid.neutral:g}", "none", "////"))
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(grid.rows) - 0.5, -0.5)
     step = _step(len(columns), 0.6 * WIDTH)
     rotation = 0 if across else 90
     axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=rotation, fontsize=SMALL)
     _label(axes, shown, height)
-    axes.set_xlabel(short(grid.column_name, 60))
+    axes.set_xlabel(short(grid.column_name, 60) + _skipped(step))
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -284,23 +289,31 @@ def _heatmap(shown: ShownGrid) -> Figure:
     bar.set_ticks(sorted(set(ends)), labels=[value_text(end, grid) for end in sorted(set(ends))])
     bar.set_label(short(grid.name, 60) + ("" if grid.neutral is None else f" (neutral: {grid.neutral:g})"))
     bar.outline.set_linewidth(0.5)
+    entries = [one for one in covers if one is not None]
+    if entries:
+        figure.legend(handles=entries, loc="outside lower center", ncols=2, handlelength=2.6)
     return figure
 
 
 def _label(axes: Axes, shown: ShownGrid, height: float) -> None:
-    names = _labels(shown.grid.rows)
+    names = _labels(shown.grid.rows, height / len(shown.grid.rows))
     step = _step(len(names), height)
     axes.set_yticks(range(0, len(names), step), names[::step], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylabel(short(shown.grid.row_name, 40))
+    axes.set_ylabel(short(shown.grid.row_name, 40) + _skipped(step))
     axes.set_title(short(f"{fm_of(shown.check)} on {shown.check.cohort}", 60))
 
 
-def _labels(names: Sequence[str]) -> list[str]:
-    """The labels of rows or columns; of each part of `Bonn / tumor` both ends."""
+def _labels(names: Sequence[str], room: float) -> list[str]:
+    """The labels of rows or columns; of each part of `Bonn / tumor` both ends.
+
+    Two parts that would be cut get a line each where there is `room` (inches) for it.
+    """
 
     def cut(name: str) -> str:
         parts = name.split(_JOINT)
+        if len(parts) == 2 and len(name) > _LABEL and room >= _TWO_LINES:
+            return f"{_JOINT.rstrip()}\n".join(short(part, _LABEL) for part in parts)
         return _JOINT.join(short(part, _LABEL // len(parts)) for part in parts)
 
     return told_apart([cut(name) for name in names])
@@ -321,20 +334,33 @@ def _scale(grid: Grid) -> tuple[Normalize, str]:
 def _ink(value: float, norm: Normalize) -> str:
     """Black or white, whichever the color of the cell lets one read."""
     if math.isnan(value):
-        return MUTED
+        return BLACK
     name = _DIVERGING if isinstance(norm, TwoSlopeNorm) else _SEQUENTIAL
     red, green, blue, _ = colormaps[name](float(np.clip(norm(value), 0, 1)))
     return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < _DARK else BLACK
 
 
-def _hatch(axes: Axes, edges: tuple[np.ndarray, np.ndarray], below: np.ndarray) -> None:
-    """Hatch the cells below the neutral value: both sides are alike in gray."""
+def _skipped(step: int) -> str:
+    """What an axis says of labels that are left out."""
+    return f" (1 of {step} labels shown)" if step > 1 else ""
+
+
+def _cover(
+    axes: Axes, edges: tuple[np.ndarray, np.ndarray], which: np.ndarray, name: str, face: str, hatch: str
+) -> Patch | None:
+    """Fill and hatch some cells, and return their entry in the legend; None where there are none.
+
+    Those below the neutral value are hatched because both of its sides are alike in gray, those without a
+    value because they would look neutral.
+    """
     cells = [
         Path([(left, low), (right, low), (right, high), (left, high), (left, low)], closed=True)
-        for row, column in np.argwhere(below)
+        for row, column in np.argwhere(which)
         for left, right in [edges[0][column : column + 2]]
         for low, high in [edges[1][row : row + 2]]
     ]
-    if cells:
-        whole = Path.make_compound_path(*cells)
-        axes.add_patch(PathPatch(whole, facecolor="none", hatch="////", edgecolor=BLACK, linewidth=0))
+    if not cells:
+        return None
+    look: dict[str, Any] = {"facecolor": face, "hatch": hatch, "edgecolor": BLACK, "label": name}
+    axes.add_patch(PathPatch(Path.make_compound_path(*cells), linewidth=0, **look))
+    return Patch(linewidth=0.5, **look)

@@ -14,7 +14,17 @@ from matplotlib.lines import Line2D
 
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
-from pathorob_checks.figures.style import COLORS, MARKERS, MUTED, distinct, entry, new_figure, short, styled
+from pathorob_checks.figures.style import (
+    BLACK,
+    COLORS,
+    MARKERS,
+    MUTED,
+    distinct,
+    entry,
+    new_figure,
+    short,
+    styled,
+)
 from pathorob_checks.results.document import EmbeddingMap, ResultsDocument
 from pathorob_checks.wording import counted, hint, rounded_percent
 
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
 
 _HEIGHT, _LEGEND_ROW = 3.5, 0.17  # inches
 MOST = 12  # groups with a shape of their own
+_ONE_COLUMN, _HALF_WIDTH = 6, 22  # entries, and letters of an entry, of a legend
 _FEWEST = 3  # patches that a plane can show
 _SEED = 1337
 
@@ -35,6 +46,7 @@ class Plane:
     ----------
     places : (2, N) of each patch.
     classes, centers : the number of each patch's class and center, and the names.
+    outside : names of the out-of-domain centers.
     axes : what the two axes are.
     title : whose patches they are.
     """
@@ -44,6 +56,19 @@ class Plane:
     centers: tuple[npt.NDArray[np.int64], tuple[str, ...]]
     axes: tuple[str, str]
     title: str
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Patches of one class or center, and how they are drawn."""
+
+    mask: npt.NDArray[np.bool_]
+    name: str
+    label: str
+    marker: str
+    face: str
+    edge: str
 
 
 def embedding_map(results: ResultsDocument, *, fm: str | None = None, cohort: str | None = None) -> Figure:
@@ -59,8 +84,8 @@ def embedding_map(results: ResultsDocument, *, fm: str | None = None, cohort: st
     Returns
     -------
     matplotlib.figure.Figure
-        The same patches twice: left by class, right by center. The axes give the share of the variance that
-        each component explains.
+        The same patches twice: left by class, right by center, out-of-domain centers as hollow marks. The
+        axes give the share of the variance that each component explains.
 
     Raises
     ------
@@ -77,7 +102,7 @@ def embedding_map(results: ResultsDocument, *, fm: str | None = None, cohort: st
     runs = [run for run in results.runs if run.map is not None]
     run = of_one_subject(runs, fm, cohort, "map of the embeddings")[0]
     assert run.map is not None  # noqa: S101 (for the type checker)
-    return draw_map(run.map, f"{fm_of(run)} on {run.cohort.name}")
+    return draw_map(run.map, f"{fm_of(run)} on {run.cohort.name}", run.cohort.out_of_domain_centers)
 
 
 def embeddings_in_plane(
@@ -199,8 +224,8 @@ def _components(first: float, second: float) -> tuple[str, str]:
     return f"component 1 ({shares[0]} of the variance)", f"component 2 ({shares[1]} of the variance)"
 
 
-def draw_map(shown: EmbeddingMap, subject: str) -> Figure:
-    """The figure of a map that results have."""
+def draw_map(shown: EmbeddingMap, subject: str, outside: tuple[str, ...] = ()) -> Figure:
+    """The figure of a map that results have; `outside` are the out-of-domain centers."""
     drawn = len(shown.x)
     sample = f"{drawn:,} of " if drawn < shown.patches else ""
     return draw_plane(
@@ -210,6 +235,7 @@ def draw_map(shown: EmbeddingMap, subject: str) -> Figure:
             centers=(np.array(shown.medical_center, dtype=np.int64), shown.centers),
             axes=_components(*shown.explained),
             title=f"{short(subject, 60)}, {sample}{counted(shown.patches, 'patch', 'patches')}",
+            outside=outside,
         )
     )
 
@@ -218,12 +244,24 @@ def draw_map(shown: EmbeddingMap, subject: str) -> Figure:
 def draw_plane(shown: Plane) -> Figure:
     """The figure of patches in a plane."""
     # The second side begins with other colors and shapes: no class looks like a center.
-    sides = (("by biological class", shown.classes, 0), ("by medical center", shown.centers, 3))
-    entries = max(min(len(names), MOST + 1) for _, (_, names), _ in sides)
-    figure = new_figure(_HEIGHT + entries * _LEGEND_ROW)
+    sides = (
+        ("by biological class", _looks(*shown.classes, first=0), False),
+        ("by medical center", _looks(*shown.centers, first=3, outside=shown.outside), bool(shown.outside)),
+    )
+    columns = [_legend_columns(groups) for _, groups, _ in sides]
+    rows = max(
+        -(-(len(groups) + hollow) // ncols) for (_, groups, hollow), ncols in zip(sides, columns, strict=True)
+    )
+    figure = new_figure(_HEIGHT + rows * _LEGEND_ROW)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, (title, (groups, names), first) in zip(panels, sides, strict=True):
-        _draw(axes, shown.places, groups, names, first)
+    for axes, (title, groups, hollow), ncols in zip(panels, sides, columns, strict=True):
+        _draw(axes, shown.places, groups)
+        handles = [_handle(group.marker, group.face, group.edge, group.label) for group in groups]
+        handles += [_handle("o", "none", MUTED, "hollow: out-of-domain")] if hollow else []
+        axes.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), borderaxespad=0,
+            handletextpad=0.2, columnspacing=0.8, ncols=ncols,
+        )  # fmt: skip
         axes.set_title(title)
         axes.set_xlabel(shown.axes[0])
     panels[0].set_ylabel(shown.axes[1])
@@ -231,41 +269,63 @@ def draw_plane(shown: Plane) -> Figure:
     return figure
 
 
-def _draw(
-    axes: Axes,
-    places: npt.NDArray[np.float64],
-    groups: npt.NDArray[np.int64],
-    names: Sequence[str],
-    first: int,
-) -> None:
-    """Draw one side; its colors and shapes begin with the number `first`."""
+def _looks(
+    groups: npt.NDArray[np.int64], names: Sequence[str], *, first: int, outside: Sequence[str] = ()
+) -> list[_Group]:
+    """The groups of one side; their colors and shapes begin with the number `first`.
+
+    Where colors repeat, the shape is another one and has a dark edge.
+    """
     sizes = np.bincount(groups, minlength=len(names))
     own = sorted(np.argsort(-sizes, kind="stable")[: MOST if len(names) > MOST else len(names)].tolist())
     shown = distinct(names, 28)
-    handles = []
-    order = np.random.default_rng(0).permutation(len(groups))  # no group lies on top of all others
-    ranks = np.argsort(order)
-    rest = ~np.isin(groups, own)
-    looks = [
-        (groups == group, COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], shown[names[group]])
-        for n, group in enumerate(own, first)
-    ]
-    if rest.any():
-        looks.append((rest, MUTED, ".", counted(len(names) - len(own), "more group")))
-    size = 16 if len(groups) <= 400 else 9
-    for mask, color, marker, name in looks:
-        for part in range(4):  # in turns, for the same reason
-            chosen = mask & (ranks % 4 == part)
-            axes.scatter(
-                places[0][chosen], places[1][chosen], s=size, c=color, marker=marker, linewidths=0,
-                alpha=0.85, rasterized=True, label="_" + name, zorder=1 + part,
-            )  # fmt: skip
-        label = entry(f"{name} ({int(mask.sum()):,})")
-        handles.append(
-            Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5, label=label)
+    looks = []
+    for number, group in enumerate(own):
+        color, marker = (every[(first + number) % len(every)] for every in (COLORS, MARKERS))
+        is_hollow = names[group] in outside
+        repeats = number >= len(COLORS) and not is_hollow
+        looks.append(
+            _Group(
+                mask=groups == group,
+                name=shown[names[group]],
+                label=entry(f"{shown[names[group]]} ({int(sizes[group]):,})"),
+                marker=marker,
+                face="none" if is_hollow else color,
+                edge=BLACK if repeats else color,
+            )
         )
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), borderaxespad=0, handletextpad=0.2
-    )
+    rest = ~np.isin(groups, own)
+    if rest.any():
+        more = counted(len(names) - len(own), "more group")
+        looks.append(_Group(rest, more, f"{more} ({int(rest.sum()):,})", ".", MUTED, MUTED))
+    return looks
+
+
+def _legend_columns(groups: Sequence[_Group]) -> int:
+    """Two columns for many short names."""
+    return 2 if len(groups) > _ONE_COLUMN and max(len(one.label) for one in groups) <= _HALF_WIDTH else 1
+
+
+def _handle(marker: str, face: str, edge: str, label: str) -> Line2D:
+    return Line2D(
+        [], [], marker=marker, markerfacecolor=face, markeredgecolor=edge, linestyle="none", markersize=5,
+        label=label,
+    )  # fmt: skip
+
+
+def _draw(axes: Axes, places: npt.NDArray[np.float64], groups: Sequence[_Group]) -> None:
+    """Draw the patches of one side."""
+    patches = places.shape[1]
+    order = np.random.default_rng(0).permutation(patches)  # no group lies on top of all others
+    ranks = np.argsort(order)
+    size = 16 if patches <= 400 else 9
+    for group in groups:
+        for part in range(4):  # in turns, for the same reason
+            chosen = group.mask & (ranks % 4 == part)
+            axes.scatter(
+                places[0][chosen], places[1][chosen], s=size, marker=group.marker, facecolors=group.face,
+                edgecolors=group.edge, linewidths=0 if group.face == group.edge else 0.7, alpha=0.85,
+                rasterized=True, label=f"_{group.name}", zorder=1 + part,
+            )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])

@@ -68,7 +68,8 @@ _CAPTIONS: Mapping[str, str] = {
     "embedding_map": (
         "Patches in the plane of the first two principal components of their embeddings, twice: colored by "
         "biological class and by medical center. Groups that lie apart on the right and mix on the left show "
-        "a center effect. Two components show only a part of the variance, which the axes name."
+        "a center effect. Hollow marks: out-of-domain centers. Two components show only a part of the "
+        "variance, which the axes name."
     ),
     "among_published": (
         "The FM beside the published FMs of the same metric. Filled circles were validated by the "
@@ -185,7 +186,7 @@ def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture
         yield _grid_picture(shown, subject, where)
     for run in runs:
         if run.map is not None:
-            yield _map_picture(run.map, subject, where)
+            yield _map_picture(run.map, subject, where, run.cohort.out_of_domain_centers)
         for metric in dict.fromkeys(one.metric for one in run.neighborhoods):
             yield _patches_picture(run, metric, checks, subject, where)
     if known := ranked(checks):
@@ -300,7 +301,7 @@ def _extremes(shown: ShownGrid) -> str:
     return _sentence(text)
 
 
-def _map_picture(shown: EmbeddingMap, subject: str, where: str) -> Picture:
+def _map_picture(shown: EmbeddingMap, subject: str, where: str, outside: tuple[str, ...]) -> Picture:
     places = np.array([shown.x, shown.y])
     classes, centers = np.array(shown.biological_class), np.array(shown.medical_center)
     rows = []
@@ -325,7 +326,7 @@ def _map_picture(shown: EmbeddingMap, subject: str, where: str) -> Picture:
     )
     return _picture(
         "embedding_map", subject, f"Map of the embeddings: {where}", alt, columns, rows,
-        partial(draw_map, shown, where),
+        partial(draw_map, shown, where, outside),
     )  # fmt: skip
 
 

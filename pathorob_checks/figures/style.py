@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ from pathorob_checks.wording import printable
 WIDTH = 6.67  # inches: 640 pixels of a page at 96 per inch
 DPI = 192
 SMALL = 8.0  # points
+_EDGE = 0.05  # inches between a title and the edge of the figure
+_FITTINGS, _NOTICEABLE = 3, 0.96  # widths of letters are whole pixels: a bit smaller may be as wide
+_LEFT_TO_RIGHT, _FROM_RIGHT = "\N{LEFT-TO-RIGHT MARK}", ("R", "AL")
 
 # Text and lines of this color take the color of the text around an inline SVG; `BLACK` stays black.
 INK = "#1d1d1b"
@@ -100,9 +104,23 @@ def styled(function: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figur
             figure.draw_without_rendering()  # axes make some of their text only now
             for text in figure.findobj(Text):
                 text.set_parse_math(False)
+            _fit_titles(figure)
             return figure
 
     return drawing
+
+
+def _fit_titles(figure: Figure) -> None:
+    """Make titles smaller that would be cut at the right edge of the figure."""
+    titles = [*figure.texts]
+    for axes in figure.axes:
+        titles += [one for one in axes.get_children() if isinstance(one, Text) and one not in axes.texts]
+    for title in titles:
+        for _ in range(_FITTINGS):
+            box = title.get_window_extent()
+            if box.width and box.x1 > figure.bbox.x1:
+                room = max(figure.bbox.x1 - box.x0 - _EDGE * figure.dpi, box.width / 2)
+                title.set_fontsize(title.get_fontsize() * min(room / box.width, _NOTICEABLE))
 
 
 def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
@@ -113,14 +131,23 @@ def new_figure(height: float, *, layout: str | None = "constrained") -> Figure:
 def short(text: str, most: int = 32) -> str:
     """`text` made printable, its middle cut where it is longer than `most`: both ends tell names apart.
 
+    An end with letters that are read from right to left gets a mark of the other direction (counted as a
+    character), so that what follows, such as a number, stays behind it. Such marks in `text` are kept.
+
     >>> short("hf-hub:organization/model", most=11)
     'hf-hu…model'
     """
-    clean = printable(text)
-    if len(clean) <= most:
-        return clean
-    end = (most - 1) // 2
-    return f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
+    clean = _LEFT_TO_RIGHT.join(map(printable, text.split(_LEFT_TO_RIGHT)))
+    directions = [one for one in map(unicodedata.bidirectional, clean) if one in ("L", *_FROM_RIGHT)]
+    before, after = (
+        _LEFT_TO_RIGHT if one in _FROM_RIGHT else ""
+        for one in (directions[:1] + directions[-1:] or ["L", "L"])
+    )
+    most -= len(before) + len(after)
+    if len(clean) > most:
+        end = (most - 1) // 2
+        clean = f"{clean[: most - 1 - end]}…{clean[len(clean) - end :]}"
+    return f"{before}{clean}{after}"
 
 
 def entry(text: str, most: int = 44) -> str:
