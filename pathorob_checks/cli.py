@@ -22,14 +22,13 @@ from pathorob_checks.commands import (
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
+from pathorob_checks.width import width
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
     from pathorob_checks.evaluation.inputs import Inputs
-
-_WIDTH = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -234,7 +233,7 @@ def _doctor(options: argparse.Namespace) -> int:
         failed += finding.state == doctor.FAIL
         text = finding.text + (f"; {finding.remedy}" if finding.remedy else "")
         lead = f"{finding.state}  {finding.subject}: "
-        say(wrapped(lead + text, width=_WIDTH, indent="      "))
+        say(wrapped(lead + text, width=width(), indent="      "))
     problems = counted(failed, "problem") if failed else "nothing"
     say(f"{problems} would stop the run")
     return 1 if failed else 0

@@ -62,6 +62,7 @@ SHARED = {
     "subsets",
     "cpus",
     "progress",
+    "width",
     "wording",
     "version",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from hypothesis import strategies as st
 from pathorob_checks.embeddings import matrix_files
 from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
 from pathorob_checks.embeddings.precomputed import read
+from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.evidence.qualification.golden_cohorts import COHORTS, TABLES, embeddings
 
 
@@ -46,6 +48,22 @@ def test_every_layout_gives_the_rows_of_the_table(tmp_path: Path, write: Writer)
     assert loaded.notes == ()
     assert loaded.files
     assert all((tmp_path / name).is_file() for name in loaded.files)
+
+
+@every_layout
+def test_a_cohort_is_found_under_the_name_of_its_folder(tmp_path: Path, write: Writer) -> None:
+    """Ids lack some characters that names of folders have."""
+    write(tmp_path, PATCHES, VALUES)
+    for path in sorted(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace(COHORT, f"<{COHORT}>🎈")))
+    np.testing.assert_array_equal(read(tmp_path, COHORT, PATCHES).values, VALUES)
+
+
+def test_a_cohort_under_both_names_is_refused(tmp_path: Path) -> None:
+    npy(tmp_path, PATCHES, VALUES)
+    shutil.copytree(tmp_path / COHORT, tmp_path / f"{COHORT}🎈")
+    with pytest.raises(EmbeddingError, match="more than once"):
+        read(tmp_path, COHORT, PATCHES)
 
 
 def test_the_files_that_were_read_are_listed(tmp_path: Path) -> None:

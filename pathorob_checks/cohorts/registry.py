@@ -101,6 +101,11 @@ def _parts(text: str) -> tuple[str, ...]:
     return (*path.parts[1:-1], path.name.removesuffix(".parquet"))
 
 
+def name_in_ids(name: str) -> str:
+    """The name of a folder as it stands in ids of tests and in reports."""
+    return _plain((name,))
+
+
 def _plain(parts: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", "_".join(parts)).strip("_") or "cohort"
 

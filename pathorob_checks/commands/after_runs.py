@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.files import expanded
+from pathorob_checks.width import width
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.history.store import History
 
 Commands = argparse._SubParsersAction  # `argparse` has no public name for it
-_WIDTH = 80
 
 
 def add_parsers(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -71,7 +70,7 @@ def _history(options: argparse.Namespace) -> int:
     with removed_where_nothing_is_made({path: form.is_one for path, form in outputs.items()}):
         kept = _history_at(options.file)
         found = history.trends(kept, chosen)
-        say(history.render(found, shutil.get_terminal_size((_WIDTH, 0)).columns))
+        say(history.render(found, width()))
         say(printable(f"history: {kept.path} ({counted(len(kept.runs()), 'run')})"))
         for path, form in outputs.items():
             form.save(found, expanded(path))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import ResultsError
+from pathorob_checks.width import width
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     from pathorob_checks.results.comparison import Comparison
 
-_WIDTH = 80
 _NOUNS = {"markdown": "Markdown table", "html": "HTML page", "csv": "CSV table"}
 
 
@@ -53,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     }
     with removed_where_nothing_is_made(earlier, options.files):
         comparison = compare(options.files, to=options.to)
-        say(render_comparison(comparison, shutil.get_terminal_size((_WIDTH, 0)).columns))
+        say(render_comparison(comparison, width()))
         save(comparison, outputs, options.files)
     return 0
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.canonical import canonical_json
+from pathorob_checks.cohorts.registry import name_in_ids
 from pathorob_checks.embeddings import key_tables, matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name, unique_patch_keys
@@ -110,12 +111,12 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
     """The layout, and its folder (`PATHOROB`) or file; EmbeddingError unless there is exactly one."""
     root = collected.root
     layouts: dict[Path, str] = {}
-    if center_files(root / cohort):
-        layouts[root / cohort / "*.npz"] = PATHOROB
-    for stem in (root / cohort / "embeddings", root / cohort, root / "embeddings"):
+    named = [root / cohort, *_named_as_by_the_user(root, cohort)]
+    layouts |= {path / "*.npz": PATHOROB for path in named if center_files(path)}
+    for stem in (*(path / "embeddings" for path in named), *named, root / "embeddings"):
         files = [path for suffix in SUFFIXES if (path := stem.with_name(stem.name + suffix)).is_file()]
         # DIR/<cohort>.parquet may also be the manifest of DIR/<cohort>.npy.
-        if len(files) > 1 and files[-1].suffix == ".parquet" and stem == root / cohort:
+        if len(files) > 1 and files[-1].suffix == ".parquet" and stem in named:
             with matrix_files.reading_errors(collected.name(files[-1])):
                 if "embedding" not in key_tables.parquet_columns(
                     collected.open(files[-1]), collected.name(files[-1])
@@ -142,6 +143,13 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
         f"folder '{shown(root)}' has no embeddings of the cohort '{cohort}' (it has {content})",
         remedy=remedy,
     )
+
+
+def _named_as_by_the_user(root: Path, cohort: str) -> list[Path]:
+    """Places of the cohort under a name of which only the characters that ids lack differ: `Lyon (2)`."""
+    stems = {path.with_name(path.name.removesuffix(path.suffix)) for path in root.iterdir() if path.is_file()}
+    stems |= {path for path in root.iterdir() if path.is_dir()}
+    return sorted(path for path in stems if path.name != cohort and name_in_ids(path.name) == cohort)
 
 
 def _read_matrix(collected: CollectedRows, path: Path, layout: str, patches: pd.DataFrame) -> None:

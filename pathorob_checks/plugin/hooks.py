@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from pathorob_checks.plugin.keeping import Keeping
     from pathorob_checks.plugin.report_files import ReportFiles
     from pathorob_checks.plugin.reporting import Reporting
-    from pathorob_checks.plugin.width import width
+    from pathorob_checks.width import width
 
     handed_over = config.workerinput[WORKER_KEY] if _is_worker(config) else None  # type: ignore[attr-defined]
     paths, keeping = report_paths(config), Keeping(history_path(config))

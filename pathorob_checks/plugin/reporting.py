@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.plugin.width import width
 from pathorob_checks.results.text import wrapped
+from pathorob_checks.width import width
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:

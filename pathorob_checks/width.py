@@ -1,4 +1,4 @@
-"""How wide what the gate writes may be."""
+"""How wide what the gate and the commands write may be."""
 
 from __future__ import annotations
 
