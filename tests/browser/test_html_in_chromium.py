@@ -24,6 +24,21 @@ MARGIN_PX = 14 * 96 / 25.4
 PICTURES = """[...document.querySelectorAll('img, figure svg')].map(one => {
   const box = one.getBoundingClientRect();
   return {width: box.width, height: box.height, right: box.right, natural: one.naturalWidth ?? box.width}})"""
+BROKEN_WORDS = r"""() => {
+  const broken = [];
+  for (const cell of document.querySelectorAll('.scroll :is(th, td)')) {
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode())
+      for (const word of walker.currentNode.data.matchAll(/\b[\w.]{3,16}\b/g)) {
+        const range = document.createRange();
+        range.setStart(walker.currentNode, word.index);
+        range.setEnd(walker.currentNode, word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+        if (lines.size > 1) broken.push(word[0]);
+      }
+  }
+  return broken;
+}"""
 every_document = pytest.mark.parametrize("kind", DOCUMENTS)
 
 
@@ -93,6 +108,13 @@ def test_it_prints_on_a4_without_losing_anything(kind, visit):
     sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content)
     assert {(round(float(w)), round(float(h))) for w, h in sizes} == {(595, 842)}
     assert len(sizes) > 2
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 360), ("screen", 1200), ("print", 688)])
+def test_no_table_breaks_a_word_of_usual_length(media, width, visit):
+    seen = visit(failing(), viewport={"width": width, "height": 800})
+    seen.page.emulate_media(media=media)
+    assert seen.all(BROKEN_WORDS) == []
 
 
 @every_document
