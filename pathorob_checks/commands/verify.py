@@ -38,17 +38,33 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--identity", metavar="ACCOUNT", help="who must have signed by sigstore")
     parser.add_argument("--issuer", metavar="URL", help="who keeps that account")
+    parser.add_argument(
+        "--require-signature",
+        action="store_true",
+        help="end with 1 also where no signature was verified: for a CI that must not take anybody's folder",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    lines, code = verify(options.folder, options.key, options.identity, options.issuer)
+    lines, code = verify(
+        options.folder,
+        options.key,
+        options.identity,
+        options.issuer,
+        require_signature=options.require_signature,
+    )
     say("\n".join(lines))
     return code
 
 
 def verify(
-    path: Path, keys: Sequence[Path] = (), identity: str | None = None, issuer: str | None = None
+    path: Path,
+    keys: Sequence[Path] = (),
+    identity: str | None = None,
+    issuer: str | None = None,
+    *,
+    require_signature: bool = False,
 ) -> tuple[list[str], int]:
     """The lines to print, and the exit code: 0 only where nothing is wrong.
 
@@ -57,30 +73,40 @@ def verify(
     path : an evidence folder, or a ZIP file of one.
     keys : files with public keys, each of which must have signed.
     identity, issuer : of the account that must have signed by sigstore, both or none.
+    require_signature : whether a folder of which no signature was verified is refused.
 
     Raises
     ------
-    EvidenceError : a key cannot be read, or only one of `identity` and `issuer` was given.
+    EvidenceError : there is no such folder or file, a key cannot be read, or only one of `identity` and
+        `issuer` was given.
     """
     from pathorob_checks.evidence import verification
-    from pathorob_checks.evidence.signatures import Account, Trusted
+    from pathorob_checks.evidence.signatures import Account, Signed, Trusted
     from pathorob_checks.evidence.signing import public_key_of
 
+    if not expanded(path).exists():
+        raise EvidenceError(f"there is no {path}", remedy="give an evidence folder, or a ZIP file of one")
     if (identity is None) != (issuer is None):
         raise EvidenceError("only one of --identity and --issuer was given", remedy="give both")
     account = None if identity is None or issuer is None else Account(identity=identity, issuer=issuer)
     trusted = Trusted(keys={str(key): public_key_of(key) for key in keys}, account=account)
-    found = verification.verify(expanded(path), trusted)
-    return [printable(line) for line in _lines(found)], 0 if found.is_intact else 1
+    verified = verification.verify(expanded(path), trusted)
+    lines = _lines(verified)
+    is_accepted = verified.is_intact
+    if is_accepted and require_signature and verified.signed is not Signed.YES:
+        lines.append("NOT ACCEPTED: no signature was verified, and --require-signature asks for one")
+        is_accepted = False
+    return [printable(line) for line in lines], 0 if is_accepted else 1
 
 
-def _lines(found: Verification) -> list[str]:
-    wrong = [f"wrong: {finding}" for finding in found.findings]
+def _lines(verified: Verification) -> list[str]:
+    wrong = [f"wrong: {finding}" for finding in verified.findings]
     if wrong:
         return [*wrong, f"NOT INTACT: {counted(len(wrong), 'finding')}; do not rely on this folder"]
     return [
-        f"the run: {found.summary}",
-        *(f"verified: {clause}" for clause in found.verified),
-        *(f"not verified: {clause}" for clause in found.unverified),
-        f"INTACT, {found.signed}",
+        f"the run: {verified.summary}",
+        *(f"about: {clause}" for clause in verified.about),
+        *(f"verified: {clause}" for clause in verified.verified),
+        *(f"not verified: {clause}" for clause in verified.unverified),
+        f"INTACT, {verified.signed}",
     ]

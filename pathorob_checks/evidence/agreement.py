@@ -18,6 +18,7 @@ from pathorob_checks.evidence.page_disagreements import (
     page_disagreements,
     traceability_disagreements,
 )
+from pathorob_checks.evidence.provenance_disagreements import PROVENANCE, provenance_disagreements
 from pathorob_checks.evidence.report_disagreements import REPORT, report_disagreements
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import Check, ResultsDocument
@@ -27,7 +28,9 @@ from pathorob_checks.wording import brief, named
 
 PROTOCOL, RESULTS, JUNIT = "protocol.json", "results.json", "junit.xml"
 # The files whose content is compared.
-COMPARED = frozenset((PROTOCOL, PROTOCOL_PAGE, RESULTS, JUNIT, REPORT, TRACES, TRACES_PAGE, SIGNATURE_PAGE))
+COMPARED = frozenset(
+    (PROTOCOL, PROTOCOL_PAGE, RESULTS, JUNIT, REPORT, TRACES, TRACES_PAGE, SIGNATURE_PAGE, PROVENANCE)
+)
 # What a protocol fixes of a criterion, by the names that checks have for it.
 _FIXED = ("metric", "quantity", "direction", "bound", "rule", "required", "minimum_support")
 
@@ -52,6 +55,7 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
         protocol = _protocol(contents[PROTOCOL])
         yield from _of_protocol(protocol, results)
         yield from traceability_disagreements(contents, results, protocol)
+        yield from _of_provenance(contents[PROVENANCE], protocol, results)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         yield f"protocol.json is not a protocol ({brief(str(error)) or type(error).__name__})"
     yield from junit_disagreements(contents[JUNIT], results)
@@ -104,6 +108,13 @@ def _of_protocol(protocol: Mapping[str, Any], results: ResultsDocument) -> Itera
     if exchanged:
         where = named(exchanged, "cohort", "cohorts")
         yield f"results.json is about other patches than protocol.json: {where}"
+
+
+def _of_provenance(content: bytes, protocol: Mapping[str, Any], results: ResultsDocument) -> Iterator[str]:
+    try:
+        yield from provenance_disagreements(strict_json(content), protocol, results)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        yield f"{PROVENANCE} is no provenance ({brief(str(error)) or type(error).__name__})"
 
 
 def _as_planned(check: Check, protocol: Mapping[str, Any]) -> bool:

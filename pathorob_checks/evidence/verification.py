@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import EvidenceError, ResultsError
 from pathorob_checks.evidence.agreement import COMPARED, RESULTS, disagreements
 from pathorob_checks.evidence.archive import unpacked
@@ -25,6 +26,7 @@ from pathorob_checks.evidence.manifest import (
     manifest_bytes,
     manifest_of,
 )
+from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.evidence.signatures import Signed, Trusted, examine
 from pathorob_checks.results.results import LARGEST, Results
 from pathorob_checks.wording import counted
@@ -42,6 +44,7 @@ class Verification:
     verified : a clause for each thing that was found to be right.
     unverified : a clause for each thing that could not be verified, the missing signature among them.
     summary : what the run has come to; "" where that cannot be relied on.
+    about : a clause for each thing that the evidence is about; empty where that cannot be relied on.
     signed : what is known of who signed.
     """
 
@@ -49,6 +52,7 @@ class Verification:
     verified: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     summary: str = ""
+    about: tuple[str, ...] = ()
     signed: Signed = Signed.UNVERIFIED
 
     @property
@@ -82,7 +86,7 @@ def verify(path: Path, trusted: Trusted | None = None) -> Verification:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Statements:
     """What the files of a folder say, when their bytes are those of the manifest.
 
     Attributes
@@ -90,12 +94,14 @@ class Told:
     findings : a clause for each thing that they tell differently, or that does not follow.
     statement : that the attestation must hold.
     summary : what the evidence has come to.
+    about : a clause for each thing that it is about.
     agree : a clause that says what was found to agree.
     """
 
     findings: tuple[str, ...]
     statement: bytes
     summary: str
+    about: tuple[str, ...]
     agree: str
 
 
@@ -105,38 +111,55 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
     if manifest.kind == "qualification":
         from pathorob_checks.evidence.qualification import verification as qualification
 
-        wanted, read, tell = qualification.FILES, qualification.READ, qualification.told
+        wanted, read, interpret = qualification.FILES, qualification.READ, qualification.statements_of
     else:
-        wanted, read, tell = frozenset(FILES) - NOT_LISTED, COMPARED, _told
+        wanted, read, interpret = frozenset(FILES) - NOT_LISTED, COMPARED, _statements_of
     contents: dict[str, bytes] = {}
     findings = list(_files(folder, manifest, contents, wanted, read))
     if findings:
         return Verification(findings=tuple(findings))
     try:
-        told = tell(listing, manifest, contents)
+        statements = interpret(listing, manifest, contents)
     except ResultsError as error:
         return Verification(findings=(error.problem,))
-    signatures = examine(contents[ATTESTATION], told.statement, trusted)
-    findings += [*signatures.findings, *told.findings]
+    signatures = examine(contents[ATTESTATION], statements.statement, trusted)
+    findings += [*signatures.findings, *statements.findings]
     number = counted(len(manifest.files), "file")
     return Verification(
         findings=tuple(findings),
-        verified=(f"{number} by SHA-256, and none was added", told.agree, *signatures.verified),
+        verified=(f"{number} by SHA-256, and none was added", statements.agree, *signatures.verified),
         unverified=signatures.unverified,
-        summary="" if findings else told.summary,
+        summary="" if findings else statements.summary,
+        about=()
+        if findings
+        else (*statements.about, f"SHA-256 of {MANIFEST} {hashlib.sha256(listing).hexdigest()}"),
         signed=signatures.signed,
     )
 
 
-def _told(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Told:
+def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:
     """Of a run; raises ResultsError where its results cannot be read."""
     results = Results.from_json(contents[RESULTS], RESULTS)
-    return Told(
+    return Statements(
         findings=tuple(disagreements(results, manifest, contents)),
         statement=statement_of(listing, manifest, results),
         summary=results.summary,
+        about=tuple(_about(results)),
         agree=_AGREE,
     )
+
+
+def _about(results: Results) -> Iterator[str]:
+    """What the run was about, so that the evidence of another FM or time is not taken for it."""
+    for fm in fms_of(results):
+        weights = weights_sha256(fm)
+        digest = f"weights {weights}" if weights else f"identity {digest_of(fm.identity)}"
+        yield f"FM {fm.name} ({fm.spec}), revision {fm.revision or 'none'}, SHA-256 of its {digest}"
+    for cohort in {run.cohort.name: run.cohort for run in results.runs}.values():
+        yield f"cohort {cohort.name}, digest {cohort.digest}"
+    terms = results.environment.criteria
+    yield f"criteria {terms.name}, digest of the terms {terms.digest}"
+    yield f"a run that ended at {results.created.isoformat()}"
 
 
 def _files(

@@ -139,6 +139,22 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         lambda s: s.replace("signature-page.html", '<code>' + _digest_of_results(s), '<code>' + "0" * 64),
         "signature-page.html has another digest of results.json",
     ),
+    "the provenance of other weights": (
+        lambda s: s.edit("provenance.json", lambda p: p["fms"][0].update(weights_sha256="0" * 64)),
+        "provenance.json is about other FMs, revisions, weights or embeddings",
+    ),
+    "the provenance of another cohort": (
+        lambda s: s.edit("provenance.json", lambda p: p["cohorts"][0].update(digest="0" * 64)),
+        "provenance.json is about other cohorts",
+    ),
+    "another command": (
+        lambda s: s.edit("provenance.json", lambda p: p.update(command=["pytest"])), "has another command",
+    ),
+    "another qualification": (
+        lambda s: s.edit("provenance.json", lambda p: p.update(qualification={"outcome": "pass"})),
+        "has another qualification than protocol.json",
+    ),
+    "no provenance": (lambda s: (s / "provenance.json").write_text("[]"), "provenance.json is no provenance"),
     "results that are none": (lambda s: (s / "results.json").write_text("{}"), "is not a results file"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -204,11 +205,33 @@ def test_the_command_says_all_that_is_wrong_and_ends_with_1(sealed: Sealed, lone
     ]
 
 
+def test_a_ci_can_ask_for_a_signature(signed: tuple[Sealed, Path], lone_terminal: object) -> None:
+    sealed, public = signed
+    command = ("verify", str(sealed.folder), "--require-signature")
+    run = lone_terminal.command(*command)  # type: ignore[attr-defined]
+    assert (run.code, run.output.splitlines()[-1]) == (
+        1,
+        "NOT ACCEPTED: no signature was verified, and --require-signature asks for one",
+    )
+    assert lone_terminal.command(*command, f"--key={public}").code == 0  # type: ignore[attr-defined]
+
+
+def test_a_mistyped_folder_is_not_called_forged(lone_terminal: object) -> None:
+    run = lone_terminal.command("verify", "nothing")  # type: ignore[attr-defined]
+    assert run.code == 1
+    assert "there is no nothing; give an evidence folder" in run.output
+    assert "NOT INTACT" not in run.output
+
+
 def test_the_command_tells_what_was_verified_and_what_not(sealed: Sealed, lone_terminal: object) -> None:
     run = lone_terminal.command("verify", str(sealed.folder))  # type: ignore[attr-defined]
     assert run.code == 0
     lines = run.output.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "the run", "verified", "verified", "not verified", "INTACT, NOT SIGNED",
+        "the run", *["about"] * 5, "verified", "verified", "not verified", "INTACT, NOT SIGNED",
     ]  # fmt: skip
+    assert lines[1].startswith("about: FM bad (embeddings:")
+    assert lines[2].startswith("about: cohort coh, digest ")
+    manifest = (sealed / MANIFEST).read_bytes()
+    assert lines[5] == f"about: SHA-256 of manifest.json {hashlib.sha256(manifest).hexdigest()}"
     assert json.loads((sealed / "results.json").read_text())["summary"] in lines[0]

@@ -12,7 +12,7 @@ from pathorob_checks.evidence.attestation import statement
 from pathorob_checks.evidence.manifest import Manifest
 from pathorob_checks.evidence.qualification.pages import is_row, rows
 from pathorob_checks.evidence.qualification.record import Qualification, contradictions
-from pathorob_checks.evidence.verification import Told
+from pathorob_checks.evidence.verification import Statements
 from pathorob_checks.results.json_text import strict_json
 from pathorob_checks.wording import brief
 
@@ -22,7 +22,7 @@ READ = frozenset((RECORDS, PAGE))
 _AGREE = "records and page tell the same verdicts, and these follow from what was expected and found"
 
 
-def told(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Told:
+def statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:
     """What the files of a qualification say.
 
     Raises
@@ -30,10 +30,11 @@ def told(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> T
     ResultsError : `qualification.json` cannot be read.
     """
     qualification = qualification_of(contents[RECORDS])
-    return Told(
+    return Statements(
         findings=tuple(_findings(qualification, manifest, contents[PAGE])),
         statement=statement_about(listing, manifest, qualification),
         summary=qualification.summary,
+        about=(f"pathorob-checks {qualification.version}, digest of its code {qualification.code}",),
         agree=_AGREE,
     )
 
@@ -65,8 +66,8 @@ def qualification_of(content: bytes) -> Qualification:
 def _findings(qualification: Qualification, manifest: Manifest, page: bytes) -> Iterator[str]:
     for contradiction in contradictions(qualification):
         yield f"{RECORDS} contradicts itself: {contradiction}"
-    told_there = (manifest.outcome, manifest.digest, manifest.plan_digest, manifest.tool.version)
-    if told_there != (
+    manifest_values = (manifest.outcome, manifest.digest, manifest.plan_digest, manifest.tool.version)
+    if manifest_values != (
         qualification.outcome,
         qualification.code,
         qualification.plan_digest,
