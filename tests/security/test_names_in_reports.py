@@ -17,9 +17,9 @@ from markdown_it import MarkdownIt
 from terminal import Terminal
 from test_foreign_names import assert_printable, poisoned_results
 
-from pathorob_checks.plugin import properties
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.report.terminal import render_results
+from pathorob_checks.results import properties
 from pathorob_checks.results.document import IntegrityCheck
 from pathorob_checks.results.results import Results
 
