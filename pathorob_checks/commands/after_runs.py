@@ -69,11 +69,11 @@ def _history(options: argparse.Namespace) -> int:
     }
     with removed_where_nothing_is_made({path: form.is_one for path, form in outputs.items()}):
         kept = _history_at(options.file)
-        found = history.trends(kept, chosen)
-        say(history.render(found, width()))
+        kept_trends = history.trends(kept, chosen)
+        say(history.render(kept_trends, width()))
         say(printable(f"history: {kept.path} ({counted(len(kept.runs()), 'run')})"))
         for path, form in outputs.items():
-            form.save(found, expanded(path))
+            form.save(kept_trends, expanded(path))
             say(printable(f"{form.noun}: {path}"))
     return 0
 

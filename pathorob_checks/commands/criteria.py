@@ -108,9 +108,11 @@ def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
 def remarks(names: Sequence[str]) -> list[str]:
     """What is valid in the files and seldom meant, each with its line; the files have no mistake."""
     documents, known = [read(name) for name in names], (*BENCHMARK, *BUILT_IN)
-    found = [one for document in documents for find in (upside_down, unfilled) for one in find(document)]
-    found += [one for document in documents for one in other_cohorts(document, known, "the benchmark")]
-    return [str(one) for one in found]
+    all_remarks = [
+        one for document in documents for find in (upside_down, unfilled) for one in find(document)
+    ]
+    all_remarks += [one for document in documents for one in other_cohorts(document, known, "the benchmark")]
+    return [str(one) for one in all_remarks]
 
 
 def diff(before: str | Path, after: str | Path) -> tuple[list[str], bool]:

@@ -54,7 +54,7 @@ def _network(inputs: Inputs, silent: set[str], ahead: Ahead) -> Iterator[Finding
             text = "HF_HUB_OFFLINE is set: only what is in the cache can be used"
             known.append(Finding(WARN, "hub", text, "unset it to look for newer revisions"))
         elif "token" not in ahead.failed:  # without a token that can be sent nothing can be asked
-            error = network_ahead.asked(constants.ENDPOINT, silent)
+            error = network_ahead.error_of(constants.ENDPOINT, silent)
             if error is None:
                 known.append(Finding(PASS, "hub", f"{hub.host_of(constants.ENDPOINT)} answers"))
         known += token

@@ -106,23 +106,23 @@ def trends(history: History, chosen: Chosen) -> tuple[Trend, ...]:
     return trends_of(kept, pattern)
 
 
-def render(found: Sequence[Trend], width: int) -> str:
+def render(shown_trends: Sequence[Trend], width: int) -> str:
     """The trends as tables, the newest run last, and how falls were found."""
     blocks = []
-    for one in found:
+    for one in shown_trends:
         rows = [_row(point) for point in one.points]
         table = tabulate(rows, _COLUMNS, disable_numparse=True)
         blocks.append(f"{_title(one)}\n{table}")
-    remarks = "\n".join(wrapped(line, width=width, indent="  ") for line in _remarks(found))
+    remarks = "\n".join(wrapped(line, width=width, indent="  ") for line in _remarks(shown_trends))
     return "\n\n".join([*blocks, remarks])
 
 
-def to_csv(found: Sequence[Trend]) -> str:
+def to_csv(shown_trends: Sequence[Trend]) -> str:
     """All points of the trends as CSV, a row each."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    for one in found:
+    for one in shown_trends:
         for point in one.points:
             check, change = point.check, point.change
             low, high = check.interval or ("", "")
@@ -140,17 +140,17 @@ def to_csv(found: Sequence[Trend]) -> str:
     return stream.getvalue()
 
 
-def save_csv(found: Sequence[Trend], path: Path) -> None:
+def save_csv(shown_trends: Sequence[Trend], path: Path) -> None:
     """Write `to_csv`.
 
     Raises
     ------
     ResultsError : the file cannot be written.
     """
-    save_text(path, to_csv(found), "table")
+    save_text(path, to_csv(shown_trends), "table")
 
 
-def save_figure(found: Sequence[Trend], path: Path) -> None:
+def save_figure(shown_trends: Sequence[Trend], path: Path) -> None:
     """Draw the trends into a file, whole or not at all.
 
     Raises
@@ -163,7 +163,7 @@ def save_figure(found: Sequence[Trend], path: Path) -> None:
             f"--figure={path}: '{path.suffix}' is no kind of figure",
             remedy=f"end the name with one of {', '.join('.' + one for one in FIGURES)}",
         )
-    figure = trend([_panel(one) for one in found])
+    figure = trend([_panel(one) for one in shown_trends])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(path) as stream:
@@ -241,19 +241,19 @@ def _change_text(change: Change | None) -> str:
     return f"{mark}{change.value:+.3f}{interval} {change.basis}"
 
 
-def _remarks(found: Sequence[Trend]) -> Iterator[str]:
-    number = len(compared(found))
+def _remarks(shown_trends: Sequence[Trend]) -> Iterator[str]:
+    number = len(compared(shown_trends))
     if not number:
         yield "There is nothing to compare yet: a change needs two runs of a family with intervals."
         return
-    falls = sum(len(one.falls) for one in found)
+    falls = sum(len(one.falls) for one in shown_trends)
     made = counted(number, "comparison")
     verdict = counted(falls, "significant fall") if falls else "No significant fall"
     yield (
         f"{verdict} among {made} with the run before, one-sided at {percent(LEVEL)} for all of them together "
         "by Holm's correction."
     )
-    changes = [point.change for one in found for point in one.points if point.change is not None]
+    changes = [point.change for one in shown_trends for point in one.points if point.change is not None]
     bases = {change.basis for change in changes}
     if "paired" in bases:
         yield "paired: the same slides, cases or repetitions are drawn for both values."
@@ -263,7 +263,7 @@ def _remarks(found: Sequence[Trend]) -> Iterator[str]:
             f"intervals: by the standard errors of both intervals, because {' or '.join(reasons)}. What "
             "values on the same slides share does not cancel, so that only larger falls are found."
         )
-    for one in found:
+    for one in shown_trends:
         for point in one.falls:
             yield f"FALL: {_title(one)}: {point.check.fm} of {point.check.run.created.partition('T')[0]}"
 

@@ -37,7 +37,7 @@ def token() -> Iterator[Finding]:
         )
 
 
-def asked(address: str, silent: set[str]) -> HubError | None:
+def error_of(address: str, silent: set[str]) -> HubError | None:
     """Why a host does not answer, None if it does; one that does not is added to `silent`."""
     try:
         hub.probe(address)
@@ -64,7 +64,7 @@ def tables(inputs: Inputs, silent: set[str]) -> Iterator[Finding]:
     ]
     if hub.is_offline() or not source.to_download(view.table for view in views):
         return
-    if (error := asked(source.address, silent)) is not None:
+    if (error := error_of(source.address, silent)) is not None:
         remedy = (
             f"give the folder of the tables with --fm-metadata, or the address of a mirror in {URL_VARIABLE}"
         )

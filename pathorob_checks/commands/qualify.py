@@ -65,25 +65,25 @@ def _run(options: argparse.Namespace) -> int:
         refuse_unknown(options.fm_name)
     signer = None if options.sign is None else signer_of(options.sign)
     folder = None if options.out is None else qualifying.begun_folder(expanded(options.out))
-    found = qualifying.qualify(
+    qualification = qualifying.qualify(
         options.embeddings and expanded(options.embeddings),
         options.fm_name,
         cohorts=options.fm_cohort,
         metadata=options.fm_metadata and expanded(options.fm_metadata),
         said=say,
     )
-    for line in lines(found):
+    for line in lines(qualification):
         say(line)
     if folder is not None:
-        manifest = qualifying.write(folder, found, signer)
+        manifest = qualifying.write(folder, qualification, signer)
         say(printable(f"evidence: {folder}; verify it with: pathorob-checks verify {folder}"))
         say(f"SHA-256 of {manifest.name}: {_sha256(manifest)}")
         if signer is None:
             say("NOT SIGNED: sign it with: pathorob-checks sign, or --sign=KEY.pem")
-    return 0 if found.outcome == "pass" else 1
+    return 0 if qualification.outcome == "pass" else 1
 
 
-def lines(found: Qualification) -> Iterator[str]:
+def lines(qualification: Qualification) -> Iterator[str]:
     """What a terminal shows: a table of the sections, what is not as expected, and the outcome."""
     from tabulate import tabulate
 
@@ -91,12 +91,12 @@ def lines(found: Qualification) -> Iterator[str]:
     from pathorob_checks.evidence.qualification.pages import amount, expected
 
     groups: dict[str, list[Verdict]] = {}
-    for one in found.records:
+    for one in qualification.records:
         groups.setdefault("/".join(one.finding.id.split("/")[:2]), []).append(one.verdict)
     columns = (Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.SKIPPED)
     rows = [(name, *(verdicts.count(one) or "" for one in columns)) for name, verdicts in groups.items()]
     yield tabulate(rows, ("examined", "pass", "fail", "error", "not judged"), tablefmt="simple")
-    for one in found.records:
+    for one in qualification.records:
         finding = one.finding
         if one.verdict in (Verdict.FAIL, Verdict.ERROR):
             note = f" ({finding.note})" if finding.note else ""
@@ -107,7 +107,7 @@ def lines(found: Qualification) -> Iterator[str]:
         elif finding.section == "performance":
             note = f": {finding.note}" if finding.note else f": {amount(finding.found, finding.unit)}"
             yield f"{finding.what}{note}"
-    yield f"{found.summary} ({found.seconds:.0f} s)"
+    yield f"{qualification.summary} ({qualification.seconds:.0f} s)"
 
 
 def _sha256(path: Path) -> str:

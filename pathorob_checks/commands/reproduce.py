@@ -80,28 +80,32 @@ def _run(options: argparse.Namespace) -> int:
             trust_remote_code=options.fm_trust_remote_code,
         )
         results = run_again(archive, settings_of(archive.protocol, places), Bars())
-    found = compared(archive.results, results)
-    say("\n".join(_lines(found)))
+    outcome_of_both = compared(archive.results, results)
+    say("\n".join(_lines(outcome_of_both)))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         texts = {
-            "reproduction.json": json.dumps(found.to_json(), indent=2) + "\n",
+            "reproduction.json": json.dumps(outcome_of_both.to_json(), indent=2) + "\n",
             "results.json": FORMS["json"].render(results),
         }
         for name, text in texts.items():
             (out / name).write_text(text, encoding="utf-8")
         say(printable(f"{', '.join(texts)} are in {options.out}"))
-    return 0 if found.is_reproduced else 1
+    return 0 if outcome_of_both.is_reproduced else 1
 
 
-def _lines(found: Reproduction) -> Iterator[str]:
+def _lines(outcome_of_both: Reproduction) -> Iterator[str]:
     from tabulate import tabulate
 
     from pathorob_checks.evidence.reproduction import Sameness
     from pathorob_checks.results.text import wrapped
 
     width = max(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)
-    numbers = [one for one in found.pairs if one.quantity != "verdict" or one.sameness is not Sameness.EQUAL]
+    numbers = [
+        one
+        for one in outcome_of_both.pairs
+        if one.quantity != "verdict" or one.sameness is not Sameness.EQUAL
+    ]
     rows = [
         (
             one.check.partition("::")[2] or one.check,
@@ -115,9 +119,9 @@ def _lines(found: Reproduction) -> Iterator[str]:
     headers: Sequence[str] = ("check", "quantity", "evidence", "now", "")
     yield tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
     yield ""
-    for sentence in found.elsewhere:
+    for sentence in outcome_of_both.elsewhere:
         yield wrapped(f"not as it was: {sentence}", width=width, indent="  ")
-    yield wrapped(found.summary, width=width, indent="  ")
+    yield wrapped(outcome_of_both.summary, width=width, indent="  ")
 
 
 def _text(value: float | str | None) -> str:

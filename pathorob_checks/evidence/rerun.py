@@ -171,11 +171,11 @@ def _check_names(protocol: Mapping[str, Any], evaluation: Evaluation) -> None:
         ("FM", [one["name"] for one in protocol["fms"]], evaluation.subjects.specs),
         ("cohort", [one["name"] for one in protocol["cohorts"]], evaluation.subjects.cohorts),
     )
-    for what, wanted, found in pairs:
-        other = [name for name in wanted if name not in found]
+    for what, wanted, given_names in pairs:
+        other = [name for name in wanted if name not in given_names]
         if other:
             raise EvidenceError(
-                f"what was given for the {what} {other[0]} is called {quoted(list(found)[:3])} here",
+                f"what was given for the {what} {other[0]} is called {quoted(list(given_names)[:3])} here",
                 remedy="give its folder the name that it has in the evidence",
             )
 

@@ -76,13 +76,13 @@ def curves_of(checks: Sequence[Check], metrics: Mapping[str, MetricFacts]) -> li
     their name) and the setting in common, as accuracies in-domain and out-of-domain do; a curve that marks
     the metric's value stands alone.
     """
-    found: dict[tuple[str, ...], dict[str, tuple[Check, Curve]]] = {}
+    by_group: dict[tuple[str, ...], dict[str, tuple[Check, Curve]]] = {}
     for check in sorted(checks, key=lambda one: one.quantity != "value"):
         for curve in check.curves:
             own = (check.metric,) if curve.marked is not None else ()
             key = (*own, curve.over, _quantity(curve))
-            found.setdefault(key, {}).setdefault(curve.name, (check, curve))
-    return [_together(checks, tuple(parts.values()), metrics) for parts in found.values()]
+            by_group.setdefault(key, {}).setdefault(curve.name, (check, curve))
+    return [_together(checks, tuple(parts.values()), metrics) for parts in by_group.values()]
 
 
 def _together(
@@ -204,15 +204,17 @@ def curve(
     """
     checks = of_one_subject([check for check in results.checks if check.curves], fm, cohort, "curve")
     every = curves_of(checks, results.metrics)
-    found = [one for one in every if (metric is None or metric in one.metrics) and name in (None, one.name)]
-    return draw_curves(_only(found, every))
+    matching_curves = [
+        one for one in every if (metric is None or metric in one.metrics) and name in (None, one.name)
+    ]
+    return draw_curves(_only(matching_curves, every))
 
 
-def _only(found: Sequence[Curves], every: Sequence[Curves]) -> Curves:
-    if len(found) == 1:
-        return found[0]
-    known = found or every
-    number = f"{len(found)} such curves" if found else "no such curve"
+def _only(matching_curves: Sequence[Curves], every: Sequence[Curves]) -> Curves:
+    if len(matching_curves) == 1:
+        return matching_curves[0]
+    known = matching_curves or every
+    number = f"{len(matching_curves)} such curves" if matching_curves else "no such curve"
     choices = quoted(one.name for one in known)
     metrics = quoted(dict.fromkeys(metric for one in known for metric in one.metrics))
     raise FigureError(

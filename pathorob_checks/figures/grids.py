@@ -24,11 +24,11 @@ from pathorob_checks.figures.style import (
     HATCHES,
     SMALL,
     WIDTH,
+    distinguished,
     entry,
     new_figure,
     short,
     styled,
-    told_apart,
 )
 from pathorob_checks.metrics.pictured import Grid
 from pathorob_checks.results.document import Check, ResultsDocument
@@ -76,12 +76,12 @@ class ShownGrid:
 
 def grids_of(checks: Sequence[Check]) -> list[ShownGrid]:
     """The grids of one subject's checks, each once; without those that are empty."""
-    found: dict[tuple[str, str], ShownGrid] = {}
+    first_of_each: dict[tuple[str, str], ShownGrid] = {}
     for check in sorted(checks, key=lambda one: one.quantity != "value"):
         for grid in check.grids:
             if grid.rows and grid.columns:
-                found.setdefault((check.metric, grid.name), ShownGrid(check, grid))
-    return list(found.values())
+                first_of_each.setdefault((check.metric, grid.name), ShownGrid(check, grid))
+    return list(first_of_each.values())
 
 
 def clustering_heatmap(
@@ -185,15 +185,17 @@ def grid(
     """
     checks = of_one_subject([check for check in results.checks if check.grids], fm, cohort, "grid")
     every = grids_of(checks)
-    found = [one for one in every if metric in (None, one.check.metric) and name in (None, one.grid.name)]
-    if len(found) != 1:
-        known = found or every
+    matching_grids = [
+        one for one in every if metric in (None, one.check.metric) and name in (None, one.grid.name)
+    ]
+    if len(matching_grids) != 1:
+        known = matching_grids or every
         raise FigureError(
-            f"the results have {f'{len(found)} such grids' if found else 'no such grid'}",
+            f"the results have {f'{len(matching_grids)} such grids' if matching_grids else 'no such grid'}",
             remedy=f"pass name= with one of {quoted(one.grid.name for one in known)}, or metric= with one of "
             + quoted(dict.fromkeys(one.check.metric for one in known)),
         )
-    return draw_grid(found[0])
+    return draw_grid(matching_grids[0])
 
 
 def _named(
@@ -316,7 +318,7 @@ def _labels(names: Sequence[str], room: float) -> list[str]:
             return f"{_JOINT.rstrip()}\n".join(short(part, _LABEL) for part in parts)
         return _JOINT.join(short(part, _LABEL // len(parts)) for part in parts)
 
-    return told_apart([cut(name) for name in names])
+    return distinguished([cut(name) for name in names])
 
 
 def _step(labels: int, room: float) -> int:

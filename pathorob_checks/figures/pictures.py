@@ -114,15 +114,18 @@ def pictures_of(results: ResultsDocument, *, most_subjects: int | None = None) -
 
 def _subjects(results: ResultsDocument) -> list[Check | Run]:
     """One part of the results for each FM on each cohort, those with the gravest verdict first."""
-    found: dict[tuple[str, str, str], Check | Run] = {}
+    shown_subjects: dict[tuple[str, str, str], Check | Run] = {}
     gravest: dict[tuple[str, str, str], int] = {}
     for check in results.checks:
         key = (check.fm, check.method, check.cohort)
-        found.setdefault(key, check)
+        shown_subjects.setdefault(key, check)
         gravest[key] = min(gravest.get(key, len(GRAVEST_FIRST)), GRAVEST_FIRST.index(check.verdict))
     for run in results.runs:
-        found.setdefault((run.fm.name, run.method, run.cohort.name), run)
-    return [found[key] for key in sorted(found, key=lambda key: gravest.get(key, len(GRAVEST_FIRST)))]
+        shown_subjects.setdefault((run.fm.name, run.method, run.cohort.name), run)
+    return [
+        shown_subjects[key]
+        for key in sorted(shown_subjects, key=lambda key: gravest.get(key, len(GRAVEST_FIRST)))
+    ]
 
 
 def _picture(

@@ -70,14 +70,14 @@ def published_of(metric: str, cohort: str) -> Published | None:
 
 def ranked(checks: Sequence[Check]) -> list[tuple[Check, Published]]:
     """The values for which others are published: one of each metric and cohort."""
-    found: dict[tuple[str, str], tuple[Check, Published]] = {}
+    first_of_each: dict[tuple[str, str], tuple[Check, Published]] = {}
     for check in checks:
         if check.value is None or check.quantity not in ("value", "mean"):
             continue
         published = published_of(check.metric, check.cohort)
         if published is not None:
-            found.setdefault((check.metric, check.cohort), (check, published))
-    return list(found.values())
+            first_of_each.setdefault((check.metric, check.cohort), (check, published))
+    return list(first_of_each.values())
 
 
 def rank_sentence(check: Check, published: Published) -> str:

@@ -163,13 +163,13 @@ def distinct(names: Iterable[str], most: int = 32) -> dict[str, str]:
     ['aaaaa…bbbbb (1)', 'aaaaa…bbbbb (2)']
     """
     names = tuple(dict.fromkeys(names))
-    return dict(zip(names, told_apart([short(name, most) for name in names]), strict=True))
+    return dict(zip(names, distinguished([short(name, most) for name in names]), strict=True))
 
 
-def told_apart(shown: Sequence[str]) -> list[str]:
+def distinguished(shown: Sequence[str]) -> list[str]:
     """These texts; those that are alike with a number.
 
-    >>> told_apart(["a", "b", "a"])
+    >>> distinguished(["a", "b", "a"])
     ['a (1)', 'b', 'a (2)']
     """
     texts, taken = list(shown), set(shown)

@@ -41,7 +41,7 @@ class Checking:
 
         check = self.gate.evaluation.integrity(self.subject, name)
         self._record(self.gate.message_of_integrity(check))
-        conclude_integrity(check, self.gate.told_once(self.item.nodeid, check.reason, "fails"))
+        conclude_integrity(check, self.gate.in_full_once(self.item.nodeid, check.reason, "fails"))
 
     def measure(self, metric_or_criterion: str | Criterion, **settings: Any) -> Measurement:
         """What a criterion is about, by the registered protocol; or a metric with settings of its own."""

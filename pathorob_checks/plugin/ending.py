@@ -127,8 +127,8 @@ def _tell_unstarted(config: pytest.Config, problem: str) -> None:
 
     results = unstarted(Settings(fms=()) if gate is None else gate.evaluation.settings, problem)
     replace_older(config, results.summary)
-    if told := add_to_summary(results):
-        sys.stderr.write(f"WARNING: {told}\n")
+    if write_error := add_to_summary(results):
+        sys.stderr.write(f"WARNING: {write_error}\n")
 
 
 def shows_only(config: pytest.Config) -> bool:

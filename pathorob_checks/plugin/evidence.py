@@ -195,8 +195,8 @@ class RunEvidence:
         from pathorob_checks.report.terminal import render_results
 
         if self._results is not None:
-            told = render_results(self._results, _LOG_WIDTH)
-            self._evidence.log.write(f"{_NO_REPORTER}\n\n{told}\n\n{self._results.summary}\n")
+            rendered = render_results(self._results, _LOG_WIDTH)
+            self._evidence.log.write(f"{_NO_REPORTER}\n\n{rendered}\n\n{self._results.summary}\n")
 
     def _junit_file(self, folder: Path) -> Path:
         """Where pytest writes its JUnit file: where the user wants it, else in the folder."""

@@ -92,7 +92,7 @@ class Gate:
         self.records = Records()
         self.evidence: RunEvidence | None = None
         self.final: Results | None = None
-        self._told: dict[str, str] = {}  # the first test that each sentence has stopped
+        self._first_tests: dict[str, str] = {}  # the first test that each sentence has stopped
         self._selection: Selection | None = None
 
     @property
@@ -173,12 +173,12 @@ class Gate:
         verdict = Verdict.SKIPPED if isinstance(error, pytest.skip.Exception) else Verdict.ERROR
         return [self.message_of_check(not_measured(item.nodeid, check, reason, verdict))]
 
-    def told_once(self, test: str, sentence: str, verb: str = "not measured") -> str:
+    def in_full_once(self, test: str, sentence: str, verb: str = "not measured") -> str:
         """What stopped a test, as it is shown: whole for the first test, and for others where it stands.
 
         A sentence that is shorter than that is told again.
         """
-        first = self._told.setdefault(sentence, test)
+        first = self._first_tests.setdefault(sentence, test)
         reference = f"{verb} for the reason that {first} gives."
         return sentence if first == test or len(sentence) <= len(reference) else reference
 
@@ -325,13 +325,13 @@ def properties_of(messages: Iterable[str], inconclusive: Inconclusive) -> list[p
     ----------
     inconclusive : what such a verdict does, by the profile.
     """
-    told: list[properties.Property] = []
+    made_properties: list[properties.Property] = []
     for message in map(Message.model_validate_json, messages):
         if message.check is not None:
-            told += properties.of_check(message.check, allows_inconclusive=inconclusive != "fail")
+            made_properties += properties.of_check(message.check, allows_inconclusive=inconclusive != "fail")
         if message.integrity is not None:
-            told += properties.of_integrity(message.integrity)
-    return told
+            made_properties += properties.of_integrity(message.integrity)
+    return made_properties
 
 
 @contextmanager

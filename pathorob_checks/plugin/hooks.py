@@ -172,7 +172,7 @@ def pytest_runtest_makereport(
     error = None if call.excinfo is None else call.excinfo.value
     shorten_crash(report, error)
     if isinstance(error, PathorobChecksError):
-        report.longrepr = gate.told_once(item.nodeid, str(error))
+        report.longrepr = gate.in_full_once(item.nodeid, str(error))
     messages = messages_of(item) if report.when != "setup" else []
     if error is not None and not messages and report.when != "teardown":
         messages = gate.messages_of_failure(item, error)
@@ -181,9 +181,9 @@ def pytest_runtest_makereport(
         setattr(report, FAILURE_ATTRIBUTE, True)  # whatever other plugins make of the report
     if messages:
         setattr(report, REPORT_ATTRIBUTE, messages)
-        told = properties_of(messages, gate.evaluation.terms.profile.inconclusive)
-        item.user_properties += told  # for the reports that follow
-        report.user_properties += told
+        junit_properties = properties_of(messages, gate.evaluation.terms.profile.inconclusive)
+        item.user_properties += junit_properties  # for the reports that follow
+        report.user_properties += junit_properties
     return report
 
 

@@ -21,7 +21,7 @@ class Keeping:
 
     Attributes
     ----------
-    told : a line about it, from the end of the run on; "" without a history.
+    sentence : about it, from the end of the run on; "" without a history.
     is_kept : whether the run is in it.
     """
 
@@ -29,7 +29,7 @@ class Keeping:
         self._path = None if path is None else path.absolute()
         self._shown, self._digest = path, ""
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
-        self.told, self.is_kept = "", False
+        self.sentence, self.is_kept = "", False
 
     def keep(self, results: Results) -> None:
         """Add the run, or replace what was added of it before."""
@@ -39,11 +39,11 @@ class Keeping:
 
         self.is_kept = False
         if reason := why_not_kept(results):
-            self.told = f"history: the run is not kept in {self._shown}, because {reason}"
+            self.sentence = f"history: the run is not kept in {self._shown}, because {reason}"
             return
         try:
             self._digest, _ = History(self._path).add(results, instead_of=self._digest or None)
         except HistoryError as error:
-            self.told = f"history: not written: {error}"
+            self.sentence = f"history: not written: {error}"
             return
-        self.told, self.is_kept = f"history: {self._shown}", True
+        self.sentence, self.is_kept = f"history: {self._shown}", True

@@ -38,11 +38,11 @@ class Reporting:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._told_terms = self._told_end = False
+        self._terms_are_shown = self._end_is_shown = False
 
     def pytest_report_header(self) -> list[str]:
         """The terms of the run, and what came from elsewhere than the command line."""
-        self._told_terms = True
+        self._terms_are_shown = True
         cohorts = [part for line in self._gate.cohorts() for part in self._wrapped(line)]
         origins = map(printable, self._gate.evaluation.settings.origins.values())
         return [*self._terms(), *cohorts, *self._announcements(), *origins]
@@ -55,7 +55,7 @@ class Reporting:
         """The table, then the verdict."""
         if self._gate.final is None:
             return
-        self._told_end = True
+        self._end_is_shown = True
         terminalreporter.write_sep("=", _TITLE)
         config = terminalreporter.config
         writer = config.get_terminal_writer()
@@ -70,7 +70,7 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """The same without pytest's reporter."""
-        if self._told_end or self._gate.final is None:
+        if self._end_is_shown or self._gate.final is None:
             return
         columns = width()
         title = f" {_TITLE} ".center(columns, "=")
@@ -103,7 +103,7 @@ class Reporting:
         from pathorob_checks.report.table import plain
         from pathorob_checks.report.terminal import render_results
 
-        if not self._told_terms:
+        if not self._terms_are_shown:
             yield "\n".join([*self._terms(), *self._announcements(), ""]), {}
         yield render_results(results, columns, whole=whole, paint=paint or plain) + "\n", {}
         for line in wrapped(results.summary, width=columns, indent="  ").splitlines():
@@ -113,6 +113,6 @@ class Reporting:
         for noun, path in self._gate.reports:
             yield printable(f"{noun}: {path}"), {}
         if self._gate.keeping.is_kept:
-            yield printable(self._gate.keeping.told), {}
-        elif self._gate.keeping.told:
-            yield wrapped(self._gate.keeping.told, width=columns, indent="  "), {"red": True}
+            yield printable(self._gate.keeping.sentence), {}
+        elif self._gate.keeping.sentence:
+            yield wrapped(self._gate.keeping.sentence, width=columns, indent="  "), {"red": True}

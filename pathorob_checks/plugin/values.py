@@ -97,12 +97,12 @@ def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
     ------
     pytest.UsageError : evidence is to be signed, or to name somebody, but is not to be written.
     """
-    found = {option.flag: _value(config, option) for option in OPTIONS if option.is_evidence}
-    values = {flag: value for flag, (value, _) in found.items()}
+    given_or_set = {option.flag: _value(config, option) for option in OPTIONS if option.is_evidence}
+    values = {flag: value for flag, (value, _) in given_or_set.items()}
     path = values.pop("--fm-evidence")
     if path is None:
         # A project may say once and for all how its evidence is made; what is typed is meant for this run.
-        given = [flag for flag, (value, origin) in found.items() if value and origin is None]
+        given = [flag for flag, (value, origin) in given_or_set.items() if value and origin is None]
         if given:
             raise pytest.UsageError(
                 f"{given[0]} is given without --fm-evidence; name a folder with --fm-evidence=DIR."

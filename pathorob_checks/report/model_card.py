@@ -132,11 +132,11 @@ def updated_card(content: str, model: str, made: Sequence[EvalResult]) -> str:
     from huggingface_hub import ModelCard
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    found = REGEX_YAML_BLOCK.search(content)
-    if found is None:
+    block_match = REGEX_YAML_BLOCK.search(content)
+    if block_match is None:
         return front_matter(model, made) + content
-    line_break = "\r\n" if "\r\n" in found.group() else "\n"
-    text = found.group(2).replace("\r\n", "\n")
+    line_break = "\r\n" if "\r\n" in block_match.group() else "\n"
+    text = block_match.group(2).replace("\r\n", "\n")
     try:
         metadata = yaml.safe_load(text) or {}
         if not isinstance(metadata, dict):
@@ -147,7 +147,7 @@ def updated_card(content: str, model: str, made: Sequence[EvalResult]) -> str:
             text[:start] if not text[:start].strip() or text[:start].endswith("\n") else f"{text[:start]}\n"
         )
         block = f"{before}{_yaml({KEY: index})}{text[end:]}".removesuffix("\n").replace("\n", line_break)
-        card = content[: found.start(2)] + block + content[found.end(2) :]
+        card = content[: block_match.start(2)] + block + content[block_match.end(2) :]
         read = yaml.safe_load(block)
         if set(read) != {*metadata, KEY} or read[KEY] != index:
             raise ValueError("it refers to parts of its own model-index")
@@ -242,8 +242,8 @@ def are_entries(content: bytes) -> bool:
 def _dataset(check: Check, cohorts: Mapping[str, CohortFacts]) -> tuple[str, str | None]:
     """The hub's id of a cohort's images and their commit; for others the cohort's name, never a path."""
     facts = cohorts.get(check.cohort)
-    found = _ON_THE_HUB.fullmatch(facts.source) if facts else None
-    return (found["id"], found["revision"]) if found else (printable(check.cohort), None)
+    on_hub = _ON_THE_HUB.fullmatch(facts.source) if facts else None
+    return (on_hub["id"], on_hub["revision"]) if on_hub else (printable(check.cohort), None)
 
 
 def _arguments(check: Check, results: ResultsDocument) -> dict[str, Any]:

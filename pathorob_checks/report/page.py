@@ -228,14 +228,14 @@ def _release_cards(results: ResultsDocument, rows: Sequence[Row]) -> tuple[Relea
 
 
 def _integrity_groups(checks: Sequence[IntegrityCheck]) -> tuple[IntegrityGroup, ...]:
-    found: dict[tuple[str, str], list[IntegrityCheck]] = {}
+    checks_of: dict[tuple[str, str], list[IntegrityCheck]] = {}
     for check in checks:
-        found.setdefault((fm_and_method(check.fm, check.method), check.cohort), []).append(check)
+        checks_of.setdefault((fm_and_method(check.fm, check.method), check.cohort), []).append(check)
     return tuple(
         IntegrityGroup(
             fm=fm, cohort=cohort, checks=tuple(own), tally=_tally(Counter(check.verdict for check in own))
         )
-        for (fm, cohort), own in found.items()
+        for (fm, cohort), own in checks_of.items()
     )
 
 

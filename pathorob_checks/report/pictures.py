@@ -91,12 +91,12 @@ def drawn_pictures(results: Results) -> Pictures:
     """Draw the figures of some results; where there are many subjects, of those with failures first."""
     from pathorob_checks.figures import pictures_of
 
-    found: dict[str | None, list[Drawn]] = {None: []}
+    drawn_of: dict[str | None, list[Drawn]] = {None: []}
     for number, one in enumerate(pictures_of(results, most_subjects=MOST_SUBJECTS)):
-        own = found.setdefault(one.subjects[0] if len(one.subjects) == 1 else None, [])
+        own = drawn_of.setdefault(one.subjects[0] if len(one.subjects) == 1 else None, [])
         if one.kind != OWN_FORM:
             own.append(_drawn(one, number))
-    of_all = found.pop(None)
+    of_all = drawn_of.pop(None)
     subjects = _subjects(results)
     runs = {subject_id(run.fm.name, run.method, run.cohort.name): run for run in results.runs}
     by_subject = tuple(
@@ -107,7 +107,7 @@ def drawn_pictures(results: Results) -> Pictures:
             run=_with_good_images(runs[key]) if key in runs else None,
             pictures=tuple(own),
         )
-        for number, (key, own) in enumerate(found.items())
+        for number, (key, own) in enumerate(drawn_of.items())
         if key is not None
     )
     return Pictures(

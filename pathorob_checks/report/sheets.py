@@ -98,12 +98,12 @@ def _text(value: object) -> str:
 
 def fm_sheets(runs: Iterable[Run]) -> list[FMSheet]:
     """Each FM once, with its cohorts."""
-    found: dict[str, list[Run]] = {}
+    runs_of: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(fm_and_method(run.fm.name, run.method), []).append(run)
+        runs_of.setdefault(fm_and_method(run.fm.name, run.method), []).append(run)
     return [
         FMSheet(name=name, facts=own[0].fm, embedded=tuple((run.cohort.name, run.fm) for run in own))
-        for name, own in found.items()
+        for name, own in runs_of.items()
     ]
 
 

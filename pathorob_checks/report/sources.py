@@ -65,9 +65,9 @@ def _terms(facts: FMFacts | CohortFacts) -> str:
 
 def _restrictions(sources: Mapping[str, FMFacts | CohortFacts]) -> str:
     """Which FMs and cohorts are not known to allow commercial use."""
-    told = {
+    restricted = {
         "no commercial use": [name for name, facts in sources.items() if facts.commercial is False],
         "unknown": [name for name, facts in sources.items() if facts.commercial is None],
     }
-    parts = [f"{text}: {', '.join(names)}" for text, names in told.items() if names]
+    parts = [f"{text}: {', '.join(names)}" for text, names in restricted.items() if names]
     return ("; ".join(parts) or "all allow commercial use") + " (named with -v)"

@@ -53,8 +53,8 @@ def render_releases(results: ResultsDocument, width: int, paint: Paint = plain) 
         name = fm_and_method(short.get(one.fm, one.fm), one.method)
         text = wrapped(f"release verdict on {name}: {one.sentence}", width=width, indent="  ")
         word = one.verdict.upper()
-        before, found, after = text.rpartition(f": {word}")
-        texts.append(f"{before}: {paint(word, one.verdict)}{after}" if found else text)
+        before, colon, after = text.rpartition(f": {word}")
+        texts.append(f"{before}: {paint(word, one.verdict)}{after}" if colon else text)
     return "\n".join(texts)
 
 

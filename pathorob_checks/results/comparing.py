@@ -54,13 +54,13 @@ class _Entry:
     @property
     def places(self) -> Mapping[tuple[str, str], Check]:
         """By cohort and metric, the check of the value or mean that has the gravest verdict."""
-        found: dict[tuple[str, str], Check] = {}
+        kept_checks: dict[tuple[str, str], Check] = {}
         for check in self.document.checks:
             own = check.registered and (check.fm, check.method) == (self.fm, self.method)
             place = check.cohort, check.metric
-            if own and check.quantity in ("value", "mean") and _is_graver(check, found.get(place)):
-                found[place] = check
-        return found
+            if own and check.quantity in ("value", "mean") and _is_graver(check, kept_checks.get(place)):
+                kept_checks[place] = check
+        return kept_checks
 
 
 def compare(
@@ -160,17 +160,17 @@ def _entries(documents: Sequence[ResultsDocument], sources: Sequence[str]) -> li
     named = list(sources) or [str(number) for number in range(1, len(documents) + 1)]
     if twice := [name for name, count in Counter(named).items() if count > 1]:
         raise ResultsError(f"{shortened(twice[0])} is given twice", remedy="give each file once")
-    found = []
+    columns_of_fms = []
     for source, document in zip(named, documents, strict=True):
         short = short_names(document.checks)
         subjects = [(one.fm, one.method) for one in document.checks]
         subjects += [(run.fm.name, run.method) for run in document.runs]
         for fm, method in dict.fromkeys(subjects):
-            found.append((fm_and_method(short.get(fm, fm), method), source, document, fm, method))
-    count = Counter(name for name, *_ in found)
+            columns_of_fms.append((fm_and_method(short.get(fm, fm), method), source, document, fm, method))
+    count = Counter(name for name, *_ in columns_of_fms)
     entries = [
         _Entry(name if count[name] == 1 else f"{name} ({source})", source, document, fm, method)
-        for name, source, document, fm, method in found
+        for name, source, document, fm, method in columns_of_fms
     ]
     if not entries:
         raise ResultsError(
@@ -183,12 +183,12 @@ def _entries(documents: Sequence[ResultsDocument], sources: Sequence[str]) -> li
 def _chosen(entries: Sequence[_Entry], to: str | None) -> _Entry:
     if to is None:
         return entries[0]
-    found = [one for one in entries if to in (one.name, one.fm)]
-    exact = [one for one in found if one.name == to]
-    if len(found) == 1 or exact:
-        return (exact or found)[0]
-    names = [one.name for one in found or entries][:_NAMED]
-    problem = "is the name of several FMs" if found else "is no FM of these results"
+    matching_entries = [one for one in entries if to in (one.name, one.fm)]
+    exact = [one for one in matching_entries if one.name == to]
+    if len(matching_entries) == 1 or exact:
+        return (exact or matching_entries)[0]
+    names = [one.name for one in matching_entries or entries][:_NAMED]
+    problem = "is the name of several FMs" if matching_entries else "is no FM of these results"
     raise ResultsError(f"{shortened(to)} {problem}", remedy=hint(to, names, "name one of {known}"))
 
 

@@ -147,12 +147,12 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 def _by_text(texts: Iterable[tuple[str, ComparedValue]]) -> Iterator[tuple[str, str]]:
     """Each text once, with the metrics, cohorts and FMs that it is about."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
+    fms_with: dict[str, dict[str, dict[str, None]]] = {}
     for text, one in texts:
         if text:
-            place = found.setdefault(text, {}).setdefault(one.fm, {})
+            place = fms_with.setdefault(text, {}).setdefault(one.fm, {})
             place[f"{one.label} of {one.cohort}"] = None
-    for text, fms in found.items():
+    for text, fms in fms_with.items():
         alike: dict[str, list[str]] = {}
         for fm, places in fms.items():
             alike.setdefault(_several(list(places)), []).append(fm)

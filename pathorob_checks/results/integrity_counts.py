@@ -34,10 +34,10 @@ def integrity_counted(integrity: Sequence[IntegrityCheck], completeness: Complet
     clauses += [
         f"{number} {'does' if number == 1 else 'do'} not apply to {to}" for to, number in inapplicable.items()
     ]
-    told = (
+    counts = (
         (rest[Verdict.SKIPPED], "skipped"),
         (rest[Verdict.ERROR], "could not be made"),
         (left_out, "left out"),
         (missing, "never ran"),
     )
-    return "; ".join([*clauses, *(f"{number} {words}" for number, words in told if number > 0)])
+    return "; ".join([*clauses, *(f"{number} {words}" for number, words in counts if number > 0)])
