@@ -11,6 +11,7 @@ from neighbors import NEIGHBORS, Neighbor, alone
 
 from pathorob_checks.report.terminal import render_results
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.text import wrapped
 
 FMS = {"met": ("good",), "not met": ("good", "bad")}
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -61,5 +62,6 @@ def test_verdict_exit_code_and_table_are_the_same(
     assert beside.integrity == runs_alone[case].integrity
     table = render_results(Results.read(small_gate.folder / "results.json"), 80)
     shown = STEERING.sub("", beside.output)
-    assert f"{table}\n\n{beside.summary}\n" in shown, beside.output
-    assert shown.count(beside.summary) == 1
+    summary = wrapped(beside.summary, width=80, indent="  ")
+    assert f"{table}\n\n{summary}\n" in shown, beside.output
+    assert shown.count(summary) == 1
