@@ -16,7 +16,7 @@ from pathorob_checks.errors import CriteriaError
 from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.wording import hint, shortened
 
-BUILT_IN = ("floor", "median", "frontier", "release")
+BUILT_IN = ("floor", "median", "frontier", "release", "full")
 TOML, YAML = (".toml",), (".yaml", ".yml")
 LARGEST = 1_000_000  # bytes
 
