@@ -15,6 +15,7 @@ from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
 from pathorob_checks.numerics import kmeans, lloyd, rounding
+from pathorob_checks.numerics.grams import Grams
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 from pathorob_checks.numerics.silhouettes import cosine_silhouettes
 
@@ -39,16 +40,28 @@ def by_scikit_learn(points: Float32, run: Run, **settings_: int) -> Int64:
 
 
 def converge(
-    gram: lloyd.Gram, starts: Sequence[Int64], tolerance: float, rows: Int64 | slice = slice(None)
+    grams: Grams, starts: Sequence[Int64], tolerance: float, rows: Int64 | slice = slice(None)
 ) -> lloyd.LloydResults:
-    members = np.zeros((len(starts), gram.count), dtype=bool)
+    members = np.zeros((len(starts), grams.count), dtype=bool)
     members[:, rows] = True
-    return lloyd.converge(gram, starts, members, np.full(len(starts), tolerance))
+    of_starts = lloyd.Starts(
+        centers=starts,
+        sets=np.zeros(len(starts), dtype=np.int64),
+        members=members,
+        of_members=np.arange(len(starts)),
+        tolerances=np.full(len(starts), tolerance),
+        exact_tolerance=lambda start: tolerance,
+    )
+    return lloyd.converge(grams, of_starts)
+
+
+def centered(points: Float32) -> Grams:
+    return Grams([points - points.mean(axis=0)], CPU)
 
 
 def assert_same_labels(points: Float32, runs: Sequence[Run]) -> None:
-    ours = KMeansRuns(points, CPU)
-    assert ours._gram is not None  # otherwise scikit-learn would be compared with itself
+    ours = KMeansRuns([points], CPU)
+    assert ours._grams is not None  # otherwise scikit-learn would be compared with itself
     for run, labels in zip(runs, ours.labels(runs), strict=True):
         np.testing.assert_array_equal(labels, by_scikit_learn(points, run), err_msg=str(run))
 
@@ -102,28 +115,29 @@ def test_the_inertia_of_settled_clusters_is_scikit_learns_to_the_bit(count: int,
 
 def test_partitions_of_different_points_are_distinguished() -> None:
     partitions = ([0, 0, 1, 1, -1, -1], [0, 0, -1, -1, 1, 1], [-1, -1, 0, 0, 1, 1], [0, 0, 1, 1, 2, 2])
-    assert len({kmeans._first_seen(np.array(labels)).tobytes() for labels in partitions}) == 4
-    once, renamed = np.array([0, 1, -1, 2, 0]), np.array([2, 0, -1, 1, 2])
-    np.testing.assert_array_equal(kmeans._first_seen(once), kmeans._first_seen(renamed))
+    first = kmeans._first_members(torch.tensor(partitions))
+    assert len({row.numpy().tobytes() for row in first}) == 4
+    once, renamed = kmeans._first_members(torch.tensor([[0, 1, -1, 2, 0], [2, 0, -1, 1, 2]]))
+    assert once.tolist() == renamed.tolist() == [0, 1, -1, 3, 0]
 
 
 def test_runs_of_different_k_give_the_same_together_as_alone() -> None:
     points = cloud(400, 80, seed=3)
-    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    gram = centered(points)
     starts = [start for K in (2, 9, 5) for start in Run(K=K, starts=3, seed=K).first_centers(400)]
     together = converge(gram, starts, 1e-9)
     for number, start in enumerate(starts):
         alone = converge(gram, [start], 1e-9)
         np.testing.assert_array_equal(together.labels[number], alone.labels[0])
         assert together.inertia[number] == pytest.approx(alone.inertia[0], rel=1e-6)
-        assert set(together.labels[number]) == set(range(len(start)))
+        assert set(together.labels[number].tolist()) == set(range(len(start)))
 
 
 def test_a_run_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
     """Duplicates of the first centers leave one of them without points."""
     points = np.repeat(cloud(30, 64, seed=1), 20, axis=0)
     runs = [Run(K=12, starts=5, seed=s) for s in range(6)]
-    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    gram = centered(points)
     starts = [start for run in runs for start in run.first_centers(len(points))]
     assert converge(gram, starts, 0.0).emptied.any()
     assert_same_labels(points, runs)
@@ -132,7 +146,7 @@ def test_a_run_that_loses_a_cluster_is_left_to_scikit_learn() -> None:
 def test_a_run_ends_when_its_centers_move_less_than_the_tolerance() -> None:
     points = cloud(600, 64, seed=5)
     first = Run(K=6, starts=1, seed=0).first_centers(600)
-    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    gram = centered(points)
     tolerance = 0.3
     early = converge(gram, first, tolerance * float(np.mean(np.var(points, axis=0))))
     with threadpool_limits(1):
@@ -150,15 +164,15 @@ def test_a_run_ends_after_the_largest_number_of_iterations(
     monkeypatch.setattr(lloyd, "MAX_ITERATIONS", most)
     points = cloud(500, 64, seed=7)
     run = Run(K=8, starts=3, seed=2)
-    (labels,) = KMeansRuns(points, CPU).labels([run])
+    (labels,) = KMeansRuns([points], CPU).labels([run])
     np.testing.assert_array_equal(labels, by_scikit_learn(points, run, max_iter=most))
 
 
 def test_scikit_learn_runs_if_memory_is_too_small_for_all_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kmeans, "_GRAM_BYTES", 1000)
     points = cloud(200, 64, seed=9)
-    ours, run = KMeansRuns(points, CPU), Run(K=4, starts=3, seed=1)
-    assert ours._gram is None
+    ours, run = KMeansRuns([points], CPU), Run(K=4, starts=3, seed=1)
+    assert ours._grams is None
     np.testing.assert_array_equal(next(ours.labels([run])), by_scikit_learn(points, run))
 
 
@@ -168,7 +182,7 @@ def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monke
     labels = {}
     for cores in (1, 3):
         monkeypatch.setattr("pathorob_checks.numerics.threads.available", lambda cores=cores: cores)
-        labels[cores] = np.array(list(KMeansRuns(points, CPU).labels(runs)))
+        labels[cores] = np.array(list(KMeansRuns([points], CPU).labels(runs)))
     np.testing.assert_array_equal(labels[1], labels[3])
 
 
@@ -178,7 +192,7 @@ def test_runs_on_some_points_have_the_labels_of_runs_on_these_points_alone(dim: 
     points = cloud(300, dim, seed=1, clusters=clusters, spread=0.5)
     parts = [None, np.arange(0, 300, 2), np.arange(40, 300), np.arange(7)]
     runs = [Run(K=K, starts=4, seed=0, rows=rows) for K in (3, 6) for rows in parts]
-    for run, labels in zip(runs, KMeansRuns(points, CPU).labels(runs), strict=True):
+    for run, labels in zip(runs, KMeansRuns([points], CPU).labels(runs), strict=True):
         rows = np.arange(300) if run.rows is None else run.rows
         np.testing.assert_array_equal(labels[rows], by_scikit_learn(points[rows], run))
         assert (np.delete(labels, rows) == -1).all()
@@ -189,10 +203,10 @@ def test_a_run_on_some_points_that_loses_a_cluster_is_left_to_scikit_learn() -> 
     points = np.repeat(cloud(30, 64, seed=1), 20, axis=0)
     rows = np.arange(0, 600, 3)
     runs = [Run(K=12, starts=5, seed=s, rows=rows) for s in range(6)]
-    gram = lloyd.Gram(points - points.mean(axis=0), CPU)
+    gram = centered(points)
     ends = converge(gram, [start for run in runs for start in run.first_centers(600)], 0.0, rows)
     assert ends.emptied.any()
-    for run, labels in zip(runs, KMeansRuns(points, CPU).labels(runs), strict=True):
+    for run, labels in zip(runs, KMeansRuns([points], CPU).labels(runs), strict=True):
         np.testing.assert_array_equal(labels[rows], by_scikit_learn(points[rows], run))
 
 
@@ -205,14 +219,14 @@ def test_silhouettes_are_scikit_learns(seed: int, K: int) -> None:
     points = cloud(60, 16, seed, clusters=4)
     labels = np.concatenate([np.arange(K), np.random.RandomState(seed).randint(0, K, 60 - K)])
     expected = silhouette_score(points.astype(np.float64), labels, metric="cosine")
-    assert cosine_silhouettes(points, [labels], CPU)[0] == pytest.approx(expected, abs=1e-6)
+    assert cosine_silhouettes(torch.from_numpy(points), [labels])[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_cluster_of_one_point_adds_a_silhouette_of_zero() -> None:
     points = np.eye(3, dtype=np.float32)
-    assert cosine_silhouettes(points, [np.array([0, 1, 1])], CPU) == [0.0]
+    assert cosine_silhouettes(torch.from_numpy(points), [np.array([0, 1, 1])]) == [0.0]
 
 
 def test_clusters_of_identical_points_have_a_silhouette_of_one() -> None:
     points = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
-    assert cosine_silhouettes(points, [np.array([0, 0, 0, 1, 1, 1])], CPU) == [1.0]
+    assert cosine_silhouettes(torch.from_numpy(points), [np.array([0, 0, 0, 1, 1, 1])]) == [1.0]

@@ -28,3 +28,14 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a GPU has left for this process, with what torch keeps for later use.
+
+    On a CPU as many as a GPU of 4 GiB has, so that the same code runs in small steps.
+    """
+    if device.type != "cuda":
+        return 4 << 30
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
