@@ -10,11 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg.blas import sgemm
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from sklearn.utils.extmath import row_norms
 from threadpoolctl import threadpool_limits
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from pathorob_checks.numerics import kmeans, lloyd, rounding
+from pathorob_checks.numerics import device as devices
+from pathorob_checks.numerics import inertias, kmeans, lloyd, rounding
 from pathorob_checks.numerics.grams import Grams
 from pathorob_checks.numerics.kmeans import KMeansRuns, Run
 from pathorob_checks.numerics.silhouettes import cosine_silhouettes
@@ -53,6 +57,11 @@ def converge(
         exact_tolerance=lambda start: tolerance,
     )
     return lloyd.converge(grams, of_starts)
+
+
+def silhouettes(points: Float32, labelings: Sequence[Int64]) -> list[float]:
+    x = torch.from_numpy(points)
+    return cosine_silhouettes(x, x.double().square().sum(dim=1), labelings)
 
 
 def centered(points: Float32) -> Grams:
@@ -219,14 +228,140 @@ def test_silhouettes_are_scikit_learns(seed: int, K: int) -> None:
     points = cloud(60, 16, seed, clusters=4)
     labels = np.concatenate([np.arange(K), np.random.RandomState(seed).randint(0, K, 60 - K)])
     expected = silhouette_score(points.astype(np.float64), labels, metric="cosine")
-    assert cosine_silhouettes(torch.from_numpy(points), [labels])[0] == pytest.approx(expected, abs=1e-6)
+    assert silhouettes(points, [labels])[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_cluster_of_one_point_adds_a_silhouette_of_zero() -> None:
     points = np.eye(3, dtype=np.float32)
-    assert cosine_silhouettes(torch.from_numpy(points), [np.array([0, 1, 1])]) == [0.0]
+    assert silhouettes(points, [np.array([0, 1, 1])]) == [0.0]
 
 
 def test_clusters_of_identical_points_have_a_silhouette_of_one() -> None:
     points = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
-    assert cosine_silhouettes(torch.from_numpy(points), [np.array([0, 0, 0, 1, 1, 1])]) == [1.0]
+    assert silhouettes(points, [np.array([0, 0, 0, 1, 1, 1])]) == [1.0]
+
+
+# --- as on a GPU ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "is_gpu", lambda device: True)
+
+
+def runs_of(sets: Sequence[Float32], seed: int) -> list[Run]:
+    """Of several sets: all points with different K, and halves of them."""
+    rng = np.random.RandomState(seed)
+    runs = [Run(K=K, starts=3, seed=seed + K, set=s) for s in range(len(sets)) for K in (2, 5, 11)]
+    for s, points in enumerate(sets):
+        rows = np.sort(rng.permutation(len(points))[: len(points) // 2])
+        runs += [Run(K=K, starts=3, seed=seed, set=s, rows=rows) for K in (2, 4)]
+    return runs
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), clusters=st.integers(0, 5))
+def test_sets_of_different_sizes_give_the_same_together_as_alone(seed: int, clusters: int) -> None:
+    sets = [cloud(count, 96, seed + count, clusters, spread=0.5) for count in (120, 90, 201)]
+    runs = runs_of(sets, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "is_gpu", lambda device: True)
+        together = list(KMeansRuns(sets, CPU).labels(runs))
+    for run, labels in zip(runs, together, strict=True):
+        alone = Run(K=run.K, starts=run.starts, seed=run.seed, rows=run.rows)
+        (expected,) = KMeansRuns([sets[run.set]], CPU).labels([alone])
+        np.testing.assert_array_equal(labels, expected, err_msg=str(run))
+
+
+def test_ties_are_decided_as_scikit_learn_does_as_on_a_gpu(as_on_a_gpu: None) -> None:
+    """A coarse grid: many distances and inertias are equal up to rounding, many points are duplicates."""
+    rng = np.random.RandomState(7)
+    sets = []
+    for _ in range(2):
+        points = np.zeros((200, 64), dtype=np.float32)
+        points[:, :6] = rng.randint(-1, 2, (200, 6)) / np.float32(3)
+        sets.append(points)
+    runs = [Run(K=K, starts=4, seed=seed, set=s) for s in range(2) for K in (2, 5, 9) for seed in range(4)]
+    for run, labels in zip(runs, KMeansRuns(sets, CPU).labels(runs), strict=True):
+        np.testing.assert_array_equal(labels, by_scikit_learn(sets[run.set], run), err_msg=str(run))
+
+
+@pytest.mark.parametrize("dim", [64, 515, 1536])
+def test_inertias_on_a_device_are_scikit_learns_to_the_bit(dim: int) -> None:
+    sets = [cloud(300, dim, seed=1), cloud(257, dim, seed=2)]
+    both = Grams([points - points.mean(axis=0) for points in sets], CPU)
+    rng = np.random.RandomState(dim)
+    labels = np.full((6, 300), -1)
+    expected = []
+    for row, (s, K) in enumerate((s, K) for s in range(2) for K in (2, 5, 30)):
+        count = len(sets[s])
+        labels[row, :count] = rng.randint(K, size=count)
+        labels[row, rng.permutation(count)[: count // 3]] = -1
+        expected.append(rounding.inertia(both.sets[s], labels[row, :count], K))
+    of_sets = torch.tensor([0, 0, 0, 1, 1, 1])
+    assert inertias.inertias(both, torch.from_numpy(labels), of_sets).tolist() == expected
+
+
+def test_the_means_of_points_are_scikit_learns_to_the_bit() -> None:
+    points = cloud(700, 96, seed=4)
+    labels = np.random.RandomState(0).randint(6, size=700)
+    order = np.argsort(labels, kind="stable")
+    means = centered(points).means(torch.from_numpy(order), torch.from_numpy(np.bincount(labels)))
+    np.testing.assert_array_equal(means.numpy(), rounding.centers(points - points.mean(axis=0), labels, 6))
+
+
+def test_scikit_learns_distances_are_within_their_stated_rounding() -> None:
+    for dim in (64, 256, 1536):
+        points = cloud(512, dim, seed=dim, clusters=4, spread=0.5)
+        points -= points.mean(axis=0)
+        gram = Grams([points], CPU)
+        labels = np.random.RandomState(0).randint(9, size=512)
+        for centers in (points[:9], rounding.centers(points, labels, 9)):
+            distances = _scikit_learns_distances(points[:256], centers)
+            rows = torch.arange(256).repeat_interleave(9)
+            exact, within = gram.distances(rows, torch.from_numpy(centers).repeat(256, 1))
+            error = np.abs(distances.ravel() - exact.numpy())
+            assert (error <= within.numpy()).all()
+            assert error.max() > within.numpy().max() / 100  # the bound is not so wide that it says nothing
+
+
+def test_launches_do_not_depend_on_how_many_sets_are_clustered(as_on_a_gpu: None) -> None:
+    """A step of a GPU takes longer to launch than to compute: the steps are those of the slowest start."""
+    few, many = ([cloud(150, 64, seed=s) for s in range(count)] for count in (2, 8))
+
+    def operations(sets: Sequence[Float32]) -> int:
+        kmeans_runs = KMeansRuns(sets, CPU)
+        runs = [Run(K=4, starts=2, seed=0, set=s) for s in range(len(sets))]
+        with Counting() as counting:
+            list(kmeans_runs.labels(runs))
+        return counting.operations
+
+    assert operations(many) < 2 * operations(few)
+
+
+class Counting(TorchDispatchMode):
+    """Counts the operations of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _scikit_learns_distances(points: Float32, centers: Float32) -> Float32:
+    squared = row_norms(centers, squared=True)
+    start = np.asfortranarray(np.repeat(squared[:, None], len(points), axis=1))
+    return np.asarray(sgemm(-2.0, centers.T, points.T, 1.0, start, trans_a=1).T)
+
+
+@pytest.mark.parametrize(("memory", "groups"), [(1 << 40, 1), (1, 4), (4 * 4 * 100 * (100 + 2 * 64) * 2, 2)])
+def test_as_many_sets_are_taken_together_as_memory_allows(
+    memory: int, groups: int, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "free_memory", lambda device: memory)
+    taken = kmeans.together([100] * 4, 64, CPU)
+    assert [number for group in taken for number in group] == [0, 1, 2, 3]
+    assert len(taken) == groups

@@ -30,10 +30,18 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that a GPU has left for this process, with what torch keeps for later use.
+def is_gpu(device: torch.device) -> bool:
+    """Whether to work as on a GPU: in large batches, because a step takes longer to launch than to compute.
 
-    On a CPU as many as a GPU of 4 GiB has, so that the same code runs in small steps.
+    Tests replace this function, so that what runs on a GPU runs in them on a CPU.
+    """
+    return device.type == "cuda"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a GPU has left for this process, with those that torch keeps for later use.
+
+    On a CPU 4 GiB, so that tests of what runs on a GPU work in small steps.
     """
     if device.type != "cuda":
         return 4 << 30

@@ -13,8 +13,8 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import rounding, threads
-from pathorob_checks.numerics.device import free_memory
 from pathorob_checks.numerics.grams import Grams
 from pathorob_checks.numerics.inertias import inertias
 from pathorob_checks.numerics.lloyd import LloydResults, Starts, converge
@@ -68,9 +68,9 @@ def together(sizes: Sequence[int], dimension: int, device: torch.device) -> list
 
     On a GPU as many as fit into its memory, because a step takes longer to launch than to compute.
     """
-    if device.type == "cpu":
+    if not devices.is_gpu(device):
         return [range(number, number + 1) for number in range(len(sizes))]
-    budget = free_memory(device) // _SHARE_OF_SETS
+    budget = devices.free_memory(device) // _SHARE_OF_SETS
     begins, used = [0], 0
     for number, size in enumerate(sizes):
         used += 4 * size * (size + 2 * dimension)
@@ -98,7 +98,7 @@ class KMeansRuns:
         self._sets = list(sets)
         self._device = device
         self._grams: Grams | None = None
-        self._points: dict[int, Tensor] = {}
+        self._points: dict[int, tuple[Tensor, Tensor]] = {}  # on the device, with their squared lengths
         self._inertia: dict[tuple[int, bytes], float] = {}  # of partitions, as scikit-learn adds it up
         most = max(map(len, self._sets))
         if self._sets[0].shape[1] >= _FEW_DIMENSIONS and 4 * most**2 <= _GRAM_BYTES:
@@ -114,7 +114,7 @@ class KMeansRuns:
         def together(batch: list[Run]) -> list[Int64]:
             return self._best(grams, batch)
 
-        if self._device.type == "cpu":
+        if not devices.is_gpu(self._device):
             for labels in threads.spread(together, self._batches(runs)):
                 yield from labels
             return
@@ -125,24 +125,23 @@ class KMeansRuns:
 
     def silhouettes(self, number: int, labelings: Sequence[Int64], rows: Int64 | None = None) -> list[float]:
         """Mean cosine silhouette of each labeling of a set of points, or of its `rows`."""
-        points = self._on_device(number)
-        if rows is not None:
-            points = points[torch.from_numpy(rows).to(self._device)]
-        return cosine_silhouettes(points, labelings)
-
-    def _on_device(self, number: int) -> Tensor:
         if number not in self._points:
-            self._points[number] = torch.from_numpy(self._sets[number]).to(self._device)
-        return self._points[number]
+            points = torch.from_numpy(self._sets[number]).to(self._device)
+            self._points[number] = points, points.double().square().sum(dim=1)
+        points, squared_norms = self._points[number]
+        if rows is not None:
+            place = torch.from_numpy(rows).to(self._device)
+            points, squared_norms = points[place], squared_norms[place]
+        return cosine_silhouettes(points, squared_norms, labelings)
 
     def _batches(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Batches of runs that advance together: as many as fit into a CPU's cache or a GPU's memory."""
-        cpu = self._device.type == "cpu"
+        gpu = devices.is_gpu(self._device)
         numbers = _CACHE_BYTES // 4
-        if not cpu:
-            numbers = min(_MOST_NUMBERS, free_memory(self._device) // (4 * _SHARE_OF_SUMS))
+        if gpu:
+            numbers = min(_MOST_NUMBERS, devices.free_memory(self._device) // (4 * _SHARE_OF_SUMS))
         budget = numbers // max(map(len, self._sets))
-        most = -(-sum(run.starts for run in runs) // threads.available()) if cpu else budget
+        most = budget if gpu else -(-sum(run.starts for run in runs) // threads.available())
         batches: list[list[Run]] = []
         starts = K = 0
         for run in runs:
@@ -218,7 +217,7 @@ class KMeansRuns:
             key: number for number, key in keys.items() if ends.settled[number] and key not in self._inertia
         }
         numbers = list(new.values())
-        if self._device.type == "cpu":
+        if not devices.is_gpu(self._device):
             for key, number in new.items():
                 points = grams.sets[key[0]]
                 labels = ends.labels[number].numpy()[: len(points)]

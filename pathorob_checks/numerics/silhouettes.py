@@ -14,7 +14,7 @@ Int64 = npt.NDArray[np.int64]
 _COLUMNS = 512  # clusters in one product
 
 
-def cosine_silhouettes(points: Tensor, labelings: Sequence[Int64]) -> list[float]:
+def cosine_silhouettes(points: Tensor, squared_norms: Tensor, labelings: Sequence[Int64]) -> list[float]:
     """Mean silhouette of each labeling with the cosine distance 1 - x.y (Rousseeuw 1987).
 
     The mean distance to a cluster is 1 - x.c with the mean c of its members, so no matrix of distances
@@ -22,10 +22,9 @@ def cosine_silhouettes(points: Tensor, labelings: Sequence[Int64]) -> list[float
 
     Parameters
     ----------
-    points : (N, D) float32 of Euclidean length 1 up to rounding.
+    points : (N, D) float32 of Euclidean length 1 up to rounding; `squared_norms` (N,) float64 theirs.
     labelings : (N,) labels 0..K-1 each, 2 <= K < N, no cluster empty.
     """
-    squared_norms = points.double().square().sum(dim=1)
     silhouettes = []
     for together in _batches(labelings):
         places = torch.from_numpy(np.stack(together)).to(points.device)
