@@ -131,8 +131,8 @@ class _Half:
         """From the labels with each of the choices, of which the first is that of all slides."""
         if not labelings:
             return _NONE
-        indices = [rand_indices(self.clustered.patches, labels, self.rows) for labels in labelings]
-        scores = np.array([of_class - of_center for of_class, of_center in indices])
+        indices = rand_indices(self.clustered.patches, labelings, self.rows)
+        scores = indices[:, 0] - indices[:, 1]
         silhouettes = np.zeros(1)
         if len(labelings) > 1:
             kmeans = self.clustered.kmeans

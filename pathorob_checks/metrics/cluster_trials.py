@@ -124,16 +124,14 @@ def cluster_together(
         yield
     clustered = []
     for number, patches in enumerate(combinations):
-        chosen = [rand_indices(patches, labels) for labels in choices[number]]
-        of_trials = np.array([rand_indices(patches, labels) for labels in labelings[number]])
+        chosen = rand_indices(patches, choices[number])
+        of_trials = rand_indices(patches, labelings[number])
         clustered.append(
             ClusteredCombination(
                 patches=patches,
                 K=best[number],
                 silhouettes=silhouettes[number],
-                score_by_k={
-                    K: of_class - of_center for K, (of_class, of_center) in zip(clusters, chosen, strict=True)
-                },
+                score_by_k=dict(zip(clusters, (chosen[:, 0] - chosen[:, 1]).tolist(), strict=True)),
                 ari_class=of_trials[:, 0],
                 ari_center=of_trials[:, 1],
                 labelings=labelings[number],
@@ -145,10 +143,10 @@ def cluster_together(
 
 
 def rand_indices(
-    patches: CombinationPatches, labels: Int64, rows: Int64 | slice = slice(None)
-) -> tuple[float, float]:
-    """ARI of labels with the class and with the center; `labels` are of the `rows` of the combination."""
-    return (
-        float(adjusted_rand(contingency(patches.classes[rows], labels))),
-        float(adjusted_rand(contingency(patches.centers[rows], labels))),
-    )
+    patches: CombinationPatches, labelings: Sequence[Int64], rows: Int64 | slice = slice(None)
+) -> npt.NDArray[np.float64]:
+    """(L, 2) ARI of each labeling of the `rows` of a combination, with the class and with the center."""
+    labels = np.stack(labelings)
+    number = np.repeat(np.arange(len(labels)), labels.shape[1])
+    codes = (np.tile(of_rows[rows], len(labels)) for of_rows in (patches.classes, patches.centers))
+    return np.stack([adjusted_rand(contingency(number, each, labels.ravel())) for each in codes], axis=1)
