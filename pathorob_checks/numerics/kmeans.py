@@ -102,7 +102,7 @@ class KMeansRuns:
         self._inertia: dict[tuple[int, bytes], float] = {}  # of partitions, as scikit-learn adds it up
         most = max(map(len, self._sets))
         if self._sets[0].shape[1] >= _FEW_DIMENSIONS and 4 * most**2 <= _GRAM_BYTES:
-            self._grams = Grams([points - points.mean(axis=0) for points in self._sets], device)
+            self._grams = Grams(list(threads.spread(_centered, self._sets)), device)
 
     def labels(self, runs: Sequence[Run]) -> Iterator[Int64]:
         """(N,) labels 0..K-1 of every run, in order, computed lazily; -1 for points not clustered."""
@@ -111,17 +111,16 @@ class KMeansRuns:
             yield from threads.spread(self._by_scikit_learn, runs)
             return
 
-        def together(batch: list[Run]) -> list[Int64]:
-            return self._best(grams, batch)
-
-        if not devices.is_gpu(self._device):
-            for labels in threads.spread(together, self._batches(runs)):
+        with threads.pool() as spread:
+            if devices.is_gpu(self._device):
+                # One after the other, because they share the device.
+                batches: Iterator[list[Int64]] = (
+                    self._best(grams, batch, spread) for batch in self._batches(runs)
+                )
+            else:
+                batches = spread(lambda batch: self._best(grams, batch), self._batches(runs))
+            for labels in batches:
                 yield from labels
-            return
-        # One after the other, because they share the device; on one thread, for runs of scikit-learn itself.
-        with threads.limited(1):
-            for batch in self._batches(runs):
-                yield from together(batch)
 
     def silhouettes(self, number: int, labelings: Sequence[Int64], rows: Int64 | None = None) -> list[float]:
         """Mean cosine silhouette of each labeling of a set of points, or of its `rows`."""
@@ -153,7 +152,7 @@ class KMeansRuns:
                 starts, K = run.starts, run.K
         return batches
 
-    def _best(self, grams: Grams, batch: list[Run]) -> list[Int64]:
+    def _best(self, grams: Grams, batch: list[Run], spread: threads.Spread = map) -> list[Int64]:
         repeats = [run.starts for run in batch]
         centers = [first for run in batch for first in run.first_centers(len(self._sets[run.set]))]
         of_run = np.repeat(np.arange(len(batch)), repeats)
@@ -170,7 +169,7 @@ class KMeansRuns:
             tolerances=_TOLERANCE * variances.cpu().numpy()[of_run],
             exact_tolerance=lambda start: self._tolerance(batch[of_run[start]]),
         )
-        ends = converge(grams, starts)
+        ends = converge(grams, starts, spread)
         begins = np.cumsum([0, *repeats[:-1]])
         emptied = np.logical_or.reduceat(ends.emptied, begins)
         chosen = self._choose(grams, ends, starts, np.where(emptied, 0, repeats), begins)
@@ -255,6 +254,10 @@ class KMeansRuns:
     def _tolerance(self, run: Run) -> float:
         points = self._sets[run.set]
         return float(np.mean(np.var(points if run.rows is None else points[run.rows], axis=0)) * _TOLERANCE)
+
+
+def _centered(points: Float32) -> Float32:
+    return np.asarray(points - points.mean(axis=0))
 
 
 def _first_members(labels: Tensor) -> Tensor:

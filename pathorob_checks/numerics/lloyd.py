@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pathorob_checks.numerics import rounding
 from pathorob_checks.numerics.grams import Grams
+from pathorob_checks.numerics.threads import Spread
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -75,18 +76,18 @@ class _Moves(NamedTuple):
     new: Tensor
 
 
-def converge(grams: Grams, starts: Starts) -> LloydResults:
+def converge(grams: Grams, starts: Starts, spread: Spread = map) -> LloydResults:
     """Run k-means from each start.
 
     A run ends when no label changes, when the centers together move by a squared distance of at most
-    its tolerance, or after 300 iterations.
+    its tolerance, or after 300 iterations. `spread` runs what scikit-learn's arithmetic decides.
     """
     count = len(starts.centers)
     labels = torch.zeros((count, grams.count), dtype=torch.int64, device=grams.device)
     inertia = np.full(count, np.nan)
     settled = np.zeros(count, dtype=bool)
     emptied = np.zeros(count, dtype=bool)
-    lockstep = _Lockstep(grams, starts)
+    lockstep = _Lockstep(grams, starts, spread)
     lockstep.begin()
     moves: _Moves | None = None
     changed = torch.ones(count, dtype=torch.bool, device=grams.device)
@@ -147,8 +148,9 @@ class _Lockstep:
         "squared",
     )
 
-    def __init__(self, grams: Grams, starts: Starts) -> None:
+    def __init__(self, grams: Grams, starts: Starts, spread: Spread) -> None:
         self.grams = grams
+        self._spread = spread
         device = grams.device
         self.set = torch.from_numpy(starts.sets).to(device)
         self.member = torch.from_numpy(starts.members).to(device)[
@@ -346,17 +348,21 @@ class _Lockstep:
         last = torch.searchsorted(clusters, (needed + 1) * self.K).tolist()
         numbers, centers = (clusters % self.K).cpu().numpy(), means.cpu().numpy()
         of_run, points, possible = run.cpu().numpy(), point.cpu().numpy(), candidates.cpu().numpy()
-        sets = self.set[needed].tolist()
+        runs, sets = needed.tolist(), self.set[needed].tolist()
         counts = self.real[needed].sum(dim=1).tolist()
-        nearest = np.empty(len(points), dtype=np.int64)
-        for place, number in enumerate(needed.tolist()):
-            mine = of_run == number
+
+        def nearest_of(place: int) -> tuple[Bool, Int64]:
+            mine = of_run == runs[place]
             part = slice(first[place], last[place])
             all_centers = np.zeros((counts[place], centers.shape[1]), dtype=np.float32)
             all_centers[numbers[part]] = centers[part]
-            nearest[mine] = rounding.nearest_centers(
-                self.grams.sets[sets[place]], all_centers, points[mine], possible[mine, : counts[place]]
-            )
+            possible_here = possible[mine, : counts[place]]
+            of_set = self.grams.sets[sets[place]]
+            return mine, rounding.nearest_centers(of_set, all_centers, points[mine], possible_here)
+
+        nearest = np.empty(len(points), dtype=np.int64)
+        for mine, labels in self._spread(nearest_of, range(len(runs))):
+            nearest[mine] = labels
         return torch.from_numpy(nearest).to(run.device)
 
     def _first_centers(self, run: int) -> Float32:

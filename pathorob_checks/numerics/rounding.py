@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import sgemm
 from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import row_norms
+
+from pathorob_checks.numerics.blas import minus_twice_product
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -46,10 +47,10 @@ def nearest_centers(
     chunks = rows // _CHUNK
     for chunk in np.unique(chunks):
         block = points[chunk * _CHUNK : (chunk + 1) * _CHUNK]
-        distances = np.asfortranarray(np.repeat(squared_norms[:, None], len(block), axis=1))
-        distances = sgemm(-2.0, centers.T, block.T, 1.0, distances, trans_a=1, overwrite_c=1)
+        distances = np.repeat(squared_norms[None], len(block), axis=0)
+        minus_twice_product(centers, block, distances)
         in_chunk = chunks == chunk
-        of_rows = distances[:, rows[in_chunk] % _CHUNK].T
+        of_rows = distances[rows[in_chunk] % _CHUNK]
         nearest[in_chunk] = np.where(candidates[in_chunk], of_rows, np.inf).argmin(axis=1)
     return nearest
 

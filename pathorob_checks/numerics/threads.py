@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pathorob_checks.cpus import available_cpus
 
@@ -43,10 +43,17 @@ def limited(count: int) -> Iterator[ThreadpoolController]:
         torch.set_num_threads(before)
 
 
-def spread(
-    function: Callable[[Task], Result], tasks: Iterable[Task], *, at_once: int | None = None
-) -> Iterator[Result]:
-    """The function's result for each task, in order: one task per core at a time, each on one thread.
+class Spread(Protocol):
+    """`map`, or the same spread over the cores."""
+
+    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+        """Yield the function's result for each task, in order."""
+        ...
+
+
+@contextmanager
+def pool(at_once: int | None = None) -> Iterator[Spread]:
+    """Within the block one task per core at a time is in work, each on one thread.
 
     One thread, because in small steps threads lose more by waiting for each other than they gain. `at_once`
     is the largest number of tasks in work, where memory limits it.
@@ -54,8 +61,16 @@ def spread(
     workers = available() if at_once is None else min(available(), at_once)
     with limited(1) as libraries:
         if workers == 1:
-            yield from map(function, tasks)
+            yield map
             return
         # A limit on OpenMP applies to the thread that sets it.
-        with ThreadPoolExecutor(workers, initializer=lambda: libraries.limit(limits=1)) as pool:
-            yield from pool.map(function, tasks)
+        with ThreadPoolExecutor(workers, initializer=lambda: libraries.limit(limits=1)) as threads:
+            yield threads.map
+
+
+def spread(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, at_once: int | None = None
+) -> Iterator[Result]:
+    """The function's result for each task, in order; see `pool`."""
+    with pool(at_once) as run:
+        yield from run(function, tasks)
