@@ -256,6 +256,7 @@ def embed_shards(
         "model": plain(getattr(model, "description", {})),
         "model_seconds": round(loaded - started, 3),
         "seconds": round(time.monotonic() - loaded, 3),
+        "seconds_without_images": round(pipeline.seconds_without_images, 3),
         "batch_size": pipeline.batch_size,
         "threads": threads,
     }
