@@ -23,7 +23,7 @@ import numpy as np
 from pathorob_checks.embeddings.checks import check_rows
 from pathorob_checks.embeddings.reading import ENDS, Reader, one_line
 from pathorob_checks.embeddings.shards import Float32, ShardRows
-from pathorob_checks.embeddings.threads import ahead, in_order
+from pathorob_checks.embeddings.threads import ahead
 from pathorob_checks.errors import EmbeddingError, ModelError, PathorobChecksError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Pipeline:
     name : the model's name for messages.
     threads : number of images that are read at the same time.
     batch_size : patches per batch at the beginning.
+    processes : whether images are read in as many processes instead, where the model takes 8-bit pixels.
 
     Attributes
     ----------
@@ -83,7 +84,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, name: str, model: FoundationModel, shards: ShardRows, threads: int, batch_size: int
+        self,
+        name: str,
+        model: FoundationModel,
+        shards: ShardRows,
+        threads: int,
+        batch_size: int,
+        *,
+        processes: bool = False,
     ) -> None:
         self.batch_size = batch_size
         self.seconds_without_images = 0.0
@@ -91,6 +99,7 @@ class Pipeline:
         self._model = model
         self._shards = shards
         self._threads = threads
+        self._processes = processes
         self._reader = Reader(name, model, shards.cohort)
 
     def run(self, shards: Sequence[int], keep: Callable[[int, Float32], None]) -> Generator[None, None, None]:
@@ -120,7 +129,7 @@ class Pipeline:
     def _batches(self, shards: Sequence[int]) -> Generator[_Batch, None, None]:
         rows = [row for shard in shards for row in self._shards.rows(shard)]
         window = self._threads + 2 * self.batch_size  # one batch is embedded while the next is read
-        images = in_order(self._reader.read, rows, threads=self._threads, window=window)
+        images = self._reader.images(rows, threads=self._threads, window=window, processes=self._processes)
         with contextlib.closing(images) as read:
             for shard in shards:
                 left = self._shards.rows(shard)
@@ -132,7 +141,7 @@ class Pipeline:
 
     def preprocess(self, row: int) -> Any:
         """The image of a row of the cohort as the model takes it; raises as `run`."""
-        return self._reader.read(row)
+        return self._reader.of_rows.read(row)
 
     def _embedded(self, ready: Iterator[_Batch]) -> Generator[tuple[_Batch, Float32], None, None]:
         """Each batch and its (B, D) embeddings, in order; the next one is begun before it is waited for."""

@@ -25,7 +25,7 @@ def in_order(
     same item. Items that have not begun by then are cancelled.
     """
     remaining = iter(items)
-    pool = _threads(threads)
+    pool = new_threads(threads)
     try:
         pending: deque[Future[_R]] = deque(
             pool.submit(function, item) for item in itertools.islice(remaining, window)
@@ -41,7 +41,7 @@ def in_order(
 def ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
     """The same items, each made in a thread while the previous one is used."""
     done = object()
-    with _threads(1) as pool:
+    with new_threads(1) as pool:
         waiting: Future[Any] = pool.submit(next, items, done)
         try:
             while (item := waiting.result()) is not done:
@@ -52,7 +52,7 @@ def ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
                 waiting.cancel() or waiting.result()  # so that the thread no longer uses the iterator
 
 
-def _threads(count: int) -> ThreadPoolExecutor:
+def new_threads(count: int) -> ThreadPoolExecutor:
     """Threads that start no further threads: torch would use several even to scale one image."""
     return ThreadPoolExecutor(
         max_workers=count,

@@ -43,29 +43,36 @@ class InTwoParts(Protocol):
 
 
 @dataclass(frozen=True)
-class PixelSteps:
-    """The two parts of a preprocessing.
-
-    Attributes
-    ----------
-    geometry : RGB image of any size -> an image of 8-bit RGB pixels.
-    table : (3, 256) float32 on the model's device; what each value of each channel becomes.
-    """
+class ToPixels:
+    """The first part: RGB image of any size -> (H, W, 3) uint8. It can be sent to another process."""
 
     geometry: Geometry
-    table: torch.Tensor
 
-    def pixels(self, image: Image.Image) -> Uint8:
-        """RGB image of any size -> (H, W, 3) uint8.
+    def __call__(self, image: Image.Image) -> Uint8:
+        """The resized and cropped pixels.
 
         Raises
         ------
         TypeError : the geometry gives anything else.
         """
         values = np.asarray(self.geometry(image))
-        if values.dtype != np.uint8 or values.ndim != 3 or values.shape[2] != len(self.table):
+        if values.dtype != np.uint8 or values.ndim != 3 or values.shape[2] != 3:
             raise TypeError(f"resizing gave {values.dtype} of the shape {values.shape}, not 8-bit RGB pixels")
         return values
+
+
+@dataclass(frozen=True)
+class PixelSteps:
+    """The two parts of a preprocessing.
+
+    Attributes
+    ----------
+    pixels : the first part.
+    table : (3, 256) float32 on the model's device; what each value of each channel becomes.
+    """
+
+    pixels: ToPixels
+    table: torch.Tensor
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8 in any layout, on the table's device -> (B, 3, H, W) float32, contiguous."""
@@ -96,7 +103,7 @@ def split(transform: Any, device: torch.device) -> PixelSteps | None:
         return None
     if table.shape != (3, VALUES) or table.dtype != torch.float32:
         return None
-    return PixelSteps(geometry, table.contiguous().to(device))
+    return PixelSteps(ToPixels(geometry), table.contiguous().to(device))
 
 
 def _every_value() -> Image.Image:
