@@ -4,22 +4,30 @@
     python benchmarks/extraction.py --model vit_large_patch16_224 --device cuda --precision bf16
     python benchmarks/extraction.py --variants                            # channels-last, torch.compile
     python benchmarks/extraction.py --decoders                            # the time to read an image
+    python benchmarks/extraction.py --reading                             # reading alone, without a model
+    python benchmarks/extraction.py --device cuda --readers processes     # the pipeline, reading in processes
 
-"bare": `embed` on batches in memory. "pipeline": from image files to embeddings in the store, without
-loading the model. "loop": batches of 32, read, preprocessed and embedded one after the other in one
-thread. Each runs several times, in turn; the table has medians. Weights are random, which does not change
-the time.
+"bare": `embed` on batches in the device's memory, the next one queued before the last one is fetched.
+"pipeline": from image files to embeddings in the store, without loading the model. "loop": batches of 32,
+read, preprocessed and embedded one after the other in one thread. Each runs several times, in turn; the table
+has medians. "without images" is the share of the pipeline's time in which the thread that runs the model
+waited for images: the most that a faster reader could save. Weights are random, which does not change the
+time.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
+import multiprocessing
 import platform
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,27 +43,41 @@ from timm.models import save_for_hf
 from pathorob_checks.cohorts import demo
 from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.cpus import available_cpus
-from pathorob_checks.embeddings.extraction import obtain
+from pathorob_checks.embeddings.extraction import embed_shards, obtain
+from pathorob_checks.embeddings.reading import Reader
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
+from pathorob_checks.models.transfers import Arriving
 
 _SIDE = 256  # pixels, as the benchmark's patches
 
 
 def write_cohort(folder: Path, patches: int, form: str) -> None:
-    """Patches of the demo cohort, enlarged, as image files with a manifest."""
+    """Patches of the demo cohort, enlarged, as image files with a manifest; written by all cores."""
     folder.mkdir()
-    source = demo.load()
+    workers = max(1, min(available_cpus(), patches // 64))
+    if workers == 1:
+        _write_images(folder, patches, form, 1, 0)
+    else:
+        context = multiprocessing.get_context("spawn")  # a fork would copy locks and the state of CUDA
+        with ProcessPoolExecutor(workers, context) as pool:
+            list(pool.map(partial(_write_images, folder, patches, form, workers), range(workers)))
     lines = ["image_path,slide_id,patch_id,biological_class,medical_center"]
-    for i in range(patches):
+    lines += [
+        f"{i:05}.{form},s{i // 16},{i:05},{'ab'[i // 16 % 2]},{'AB'[i // 32 % 2]}" for i in range(patches)
+    ]
+    (folder / "manifest.csv").write_text("\n".join(lines))
+
+
+def _write_images(folder: Path, patches: int, form: str, workers: int, worker: int) -> None:
+    """The images of one of several workers."""
+    source = demo.load()
+    for i in range(worker, patches, workers):
         image = source.read_image(i % len(source)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
         noise = np.random.default_rng(i).integers(-6, 7, (_SIDE, _SIDE, 3))
         noisy = np.asarray(image, dtype=np.int16) + noise
-        name = f"{i:05}.{form}"
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / name, quality=90)
-        lines.append(f"{name},s{i // 16},{i:05},{'ab'[i // 16 % 2]},{'AB'[i // 32 % 2]}")
-    (folder / "manifest.csv").write_text("\n".join(lines))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.{form}", quality=90)
 
 
 def write_model(folder: Path, name: str) -> None:
@@ -65,9 +87,16 @@ def write_model(folder: Path, name: str) -> None:
 
 
 class Subject:
-    """A loaded model on a cohort, and the three ways to embed it."""
+    """A loaded model on a cohort, and the three ways to embed it.
 
-    def __init__(self, prepared: PreparedModel, folder: Path, work: Path) -> None:
+    Attributes
+    ----------
+    waiting : share of the last pipeline's time in which the model's thread waited for images.
+    """
+
+    def __init__(self, prepared: PreparedModel, folder: Path, work: Path, readers: str = "threads") -> None:
+        self.readers = readers
+        self.waiting = 0.0
         self.cohort = load_folder(folder)
         self.prepared = prepared
         self.model = prepared.load()
@@ -82,10 +111,15 @@ class Subject:
     def bare(self) -> float:
         """Patches per second of the model only."""
         size, done = self.model.batch_size, 0
+        run: Any = getattr(self.model, "begin", None) or (lambda batch: Arriving(self.model.embed(batch)))
+        begun: deque[Arriving] = deque()
         begin = time.perf_counter()
         while done < len(self.cohort):
             for start in range(0, len(self.tensors), size):
-                done += len(self.model.embed(self.tensors[start : start + size]))
+                begun.append(run(self.tensors[start : start + size]))
+                if len(begun) > 1:
+                    done += len(begun.popleft().result())
+        done += sum(len(arriving.result()) for arriving in begun)
         return done / (time.perf_counter() - begin)
 
     def pipeline(self) -> float:
@@ -93,8 +127,12 @@ class Subject:
         self.runs += 1
         loaded = PreparedModel(self.prepared.name, self.prepared.identity, lambda: self.model)
         begin = time.perf_counter()
-        obtain(loaded, self.cohort, EmbeddingStore(self.work / f"cache{self.runs}"))
-        return len(self.cohort) / (time.perf_counter() - begin)
+        engine = partial(embed_shards, processes=self.readers == "processes")
+        store = EmbeddingStore(self.work / f"cache{self.runs}")
+        details: Any = obtain(loaded, self.cohort, store, engine=engine).details
+        seconds = time.perf_counter() - begin
+        self.waiting = details["seconds_without_images"] / seconds
+        return len(self.cohort) / seconds
 
     def loop(self) -> float:
         """Patches per second of the plain loop."""
@@ -112,22 +150,27 @@ def throughput(arguments: argparse.Namespace, work: Path) -> None:
     lines = []
     for form in ("png", "jpg"):
         write_cohort(work / form, arguments.patches, form)
-        subject = Subject(_prepared(arguments, work), work / form, work / form)
+        subject = Subject(_prepared(arguments, work), work / form, work / form, arguments.readers)
         subject.bare()  # warm
         rates: dict[str, list[float]] = {"bare": [], "pipeline": [], "loop": []}
+        waiting = []
         for _ in range(arguments.rounds):
             for method, measured in rates.items():
                 measured.append(getattr(subject, method)())
+            waiting.append(subject.waiting)
         bare, pipeline, loop = (statistics.median(measured) for measured in rates.values())
-        lines.append([form, subject.model.batch_size, bare, pipeline, loop, pipeline / bare, pipeline / loop])
+        ratios = [pipeline / bare, pipeline / loop, statistics.median(waiting)]
+        lines.append([form, arguments.readers, subject.model.batch_size, bare, pipeline, loop, *ratios])
     heads = [
         "files",
+        "readers",
         "batch",
         "bare, 1/s",
         "pipeline, 1/s",
         "loop, 1/s",
         "pipeline / bare",
         "pipeline / loop",
+        "without images",
     ]
     print(tabulate(lines, headers=heads, floatfmt=".2f", tablefmt="pipe"))
 
@@ -178,6 +221,37 @@ def decoders(arguments: argparse.Namespace, work: Path) -> None:
     print(tabulate(lines, headers=heads, floatfmt=(".0f", "", ".2f", ".0f", ".0f"), tablefmt="pipe"))
 
 
+def reading(arguments: argparse.Namespace, work: Path) -> None:
+    """Print how many images per second become batches, without a model, by threads and by processes."""
+    lines = []
+    for form in ("png", "jpg"):
+        write_cohort(work / form, arguments.patches, form)
+        subject = Subject(_prepared(arguments, work), work / form, work)
+        reader = Reader("reading", subject.model, subject.cohort)
+        rows, size = list(range(len(subject.cohort))), subject.model.batch_size
+        for readers in ("threads", "processes"):
+            for workers in sorted({1, 2, available_cpus() // 2 or 1, available_cpus()}):
+                rates = []
+                for _ in range(arguments.rounds):
+                    images = reader.images(
+                        rows, threads=workers, window=workers + 2 * size, processes=readers == "processes"
+                    )
+                    rates.append(_steady_rate(reader, images, size, len(rows)))
+                lines.append([form, readers, workers, statistics.median(rates)])
+    print(tabulate(lines, headers=["files", "readers", "workers", "1/s"], floatfmt=".0f", tablefmt="pipe"))
+
+
+def _steady_rate(reader: Reader, images: Any, size: int, count: int) -> float:
+    """Images per second in the second half, in which processes have started."""
+    done, half, begin = 0, 0, 0.0
+    while batch := list(itertools.islice(images, size)):
+        reader.batch(batch)
+        done += len(batch)
+        if not half and 2 * done >= count:
+            half, begin = done, time.perf_counter()
+    return (done - half) / (time.perf_counter() - begin)
+
+
 def _rate(step: Any, threads: int) -> float:
     rows = [i % 64 for i in range(640)]
     with ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp")) as pool:
@@ -209,6 +283,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--decoders", action="store_true")
+    parser.add_argument("--reading", action="store_true")
+    parser.add_argument("--readers", choices=("threads", "processes"), default="threads")
     arguments = parser.parse_args()
     where = torch.cuda.get_device_name() if arguments.device != "cpu" else platform.processor() or "CPU"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "pillow"))
@@ -218,8 +294,11 @@ def main() -> None:
     )
     print(f"{available_cpus()} cores, torch threads {torch.get_num_threads()}; {packages}\n", flush=True)
     with tempfile.TemporaryDirectory() as work:
-        measure = variants if arguments.variants else decoders if arguments.decoders else throughput
-        measure(arguments, Path(work))
+        chosen = [
+            measure for measure in (variants, decoders, reading) if getattr(arguments, measure.__name__)
+        ]
+        for measure in chosen or [throughput]:
+            measure(arguments, Path(work))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.devices import name_of, spread_over_gpus
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
+from pathorob_checks.models.transfers import Arriving
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -54,15 +55,15 @@ def test_too_little_memory_on_the_gpu_halves_the_batch(tmp_path: Path) -> None:
     model = prepared(tmp_path, "cuda", batch_size=96)
     plenty = obtain(model, cohort, EmbeddingStore(tmp_path / "plenty"))
     loaded = model.load()
-    real = loaded.embed
+    real = loaded.begin  # type: ignore[attr-defined]
 
-    def greedy(batch: torch.Tensor) -> torch.Tensor:
+    def greedy(batch: torch.Tensor) -> Arriving:
         # A real failure of the allocator, for all batches of more than ten patches.
         size = 2**50 if len(batch) > 10 else 1
         torch.empty(size, dtype=torch.uint8, device="cuda")
         return real(batch)
 
-    loaded.embed = greedy  # type: ignore[method-assign]
+    loaded.begin = greedy  # type: ignore[attr-defined]
     small = PreparedModel(model.name, model.identity, lambda: loaded, device="cuda")
     halved = obtain(small, cohort, EmbeddingStore(tmp_path / "small"))
     assert halved.details["batch_size"] == 6

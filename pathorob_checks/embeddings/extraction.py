@@ -232,17 +232,21 @@ def embed_shards(
     store: EmbeddingStore,
     progress: Progress | None = None,
     threads: int | None = None,
+    *,
+    processes: bool = False,
 ) -> Details:
     """Load the model, embed the missing shards and put them into the store; see `Engine`.
 
-    `threads` images are read at a time; None: one per CPU of this process.
+    `threads` images are read at a time; None: one per CPU of this process. They are read in threads or
+    `processes`.
     """
     started = time.monotonic()
     model = prepared.load()
     loaded = time.monotonic()
     sizes = BatchSizes(store.root, prepared.identity)
     threads = min(MAX_THREADS, threads or available_cpus())
-    pipeline = Pipeline(prepared.name, model, shards, threads, sizes.usable(model.batch_size))
+    size = sizes.usable(model.batch_size)
+    pipeline = Pipeline(prepared.name, model, shards, threads, size, processes=processes)
     with (
         contextlib.closing(_Writer(store, shards.plan)) as writer,
         contextlib.closing(pipeline.run(missing, writer.put)) as steps,
@@ -256,6 +260,7 @@ def embed_shards(
         "model": plain(getattr(model, "description", {})),
         "model_seconds": round(loaded - started, 3),
         "seconds": round(time.monotonic() - loaded, 3),
+        "seconds_without_images": round(pipeline.seconds_without_images, 3),
         "batch_size": pipeline.batch_size,
         "threads": threads,
     }

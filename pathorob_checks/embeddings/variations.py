@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pathorob_checks.embeddings.matrix_checks import row_lengths
-from pathorob_checks.embeddings.pipeline import Pipeline, in_order
+from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows
+from pathorob_checks.embeddings.threads import in_order
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.progress import Progress, no_progress
 

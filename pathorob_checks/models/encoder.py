@@ -12,6 +12,7 @@ import torch
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import batch_size_for
 from pathorob_checks.models.failures import brief
+from pathorob_checks.models.pixel_steps import split
 from pathorob_checks.models.pooling import (
     TokenLayout,
     TokenLayoutError,
@@ -20,6 +21,7 @@ from pathorob_checks.models.pooling import (
     pool_tokens,
 )
 from pathorob_checks.models.precision import autocast_type, without_tf32
+from pathorob_checks.models.transfers import Transfers
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathorob_checks.models.pooling import Norm
     from pathorob_checks.models.preprocessing import Transform
     from pathorob_checks.models.recipes import Recipe
+    from pathorob_checks.models.transfers import Arriving
 
 
 class Encoder(ABC):
@@ -51,6 +54,8 @@ class Encoder(ABC):
 
     Attributes
     ----------
+    pixels : the preprocessing in two parts, which leaves scaling and normalizing to the device; None where it
+        does not have them.
     description : architecture, pooling in force, prefix tokens, preprocessing, dimension and notes; readable
         and JSON-like.
 
@@ -83,6 +88,8 @@ class Encoder(ABC):
         self._model = network.eval().requires_grad_(False).to(self.device)
         self._layout = layout
         self._transform = transform
+        self.pixels = split(transform, self.device)
+        self._transfers = Transfers(self.device)
         self.batch_size = batch_size or batch_size_for(self.device)
         requested = pooling or (recipe.pooling if recipe else None)
         self._pooling, note = choose_pooling(requested, layout, origin)
@@ -128,12 +135,19 @@ class Encoder(ABC):
         return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
 
     def embed(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) float32 -> (B, `dimension`) float32 tensor on the CPU.
+        """(B, 3, H, W) float32, or uint8 of `pixels` -> (B, `dimension`) float32 tensor on the CPU.
 
         Raises
         ------
         ModelError : when the number of tokens is not the one that the pooling expects.
         torch.OutOfMemoryError : when the device's memory is too small for the batch.
+        """
+        return self.begin(batch).result()
+
+    def begin(self, batch: torch.Tensor) -> Arriving:
+        """Begin to `embed` a batch: a GPU may still be at work when this returns.
+
+        Until the result was asked for, the batch must not be changed. Raises as `embed`; so may the result.
         """
         with (
             torch.inference_mode(),
@@ -141,12 +155,14 @@ class Encoder(ABC):
             torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None),
         ):
             images = batch.to(self.device)
+            if images.dtype == torch.uint8 and self.pixels is not None:
+                images = self.pixels.scaled(images)
             output = self._forward(images)
             if self._pooling == "pooled":
                 embeddings = self._checked(self._own_pooling(output))
             else:
                 embeddings = self._pooled(self._tokens(output), images)
-        return embeddings.float().cpu()
+            return self._transfers.fetch(embeddings.float())
 
     def in_fp32(self) -> Self:
         """The same network and preprocessing without autocast: what a lower precision is compared with."""

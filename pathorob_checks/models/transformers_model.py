@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import preprocessing
@@ -19,6 +20,7 @@ from pathorob_checks.models.encoder import Encoder
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.network_size import bounded_by
 from pathorob_checks.models.pooling import TokenLayout
+from pathorob_checks.models.processor_transform import ProcessorTransform
 from pathorob_checks.models.repository import require_library
 from pathorob_checks.models.tensor_names import of_network
 from pathorob_checks.models.transformers_config import transformers_config, unstated
@@ -26,8 +28,6 @@ from pathorob_checks.models.weights import describe_misfits, is_left_over, of_ot
 from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pathorob_checks.models.preprocessing import Transform
     from pathorob_checks.models.recipes import Recipe
     from pathorob_checks.models.repository import ModelFiles
@@ -288,13 +288,8 @@ def _preprocessing(
 
     preprocessing.refuse_sizes(preprocessing.from_processor(processor), files.origin)
 
-    def transform(image: Image.Image) -> torch.Tensor:
-        pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
-        return pixels.float()
-
-    from PIL import Image as Images
-
-    channels, height, width = transform(Images.new("RGB", (256, 256))).shape
+    transform = ProcessorTransform(processor)
+    channels, height, width = transform(Image.new("RGB", (256, 256))).shape
     if channels != 3:
         raise ModelError(
             f"{files.origin} takes {channels}-channel images", remedy="choose a model for RGB images"

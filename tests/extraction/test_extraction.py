@@ -27,8 +27,8 @@ from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import extraction
 from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.identity import embedding_key
-from pathorob_checks.embeddings.pipeline import in_order
 from pathorob_checks.embeddings.store import EmbeddingStore
+from pathorob_checks.embeddings.threads import in_order
 
 
 def expected(cohort: Cohort) -> npt.NDArray[np.float32]:
