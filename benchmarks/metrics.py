@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import combinations, product
 from pathlib import Path
@@ -77,19 +79,33 @@ JOBS = (
 )
 
 
-def data(job: Job, dim: int) -> tuple[Float32, pd.DataFrame]:
-    """The view's embeddings and table; the drop reads all rows, the others the in-domain ones."""
-    whole, weights = golden.COHORTS[job.cohort]
-    full, table = golden.TABLES[whole](), golden.TABLES[job.table]()
+def data(
+    job: Job, dim: int, *, seed: int = 100, weights: Mapping[str, float] | None = None
+) -> tuple[Float32, pd.DataFrame]:
+    """The view's embeddings and table; `weights` None are those of the cohort."""
+    table = rows_of(job)
+    whole, usual = golden.COHORTS[job.cohort]
+    everything = _embeddings(whole, dim, seed, tuple((usual if weights is None else weights).items()))
+    row = {key: number for number, key in enumerate(golden.patch_keys(golden.TABLES[whole]()))}
+    return everything[[row[key] for key in golden.patch_keys(table)]], table
+
+
+@lru_cache(maxsize=len(golden.COHORTS))
+def _embeddings(whole: str, dim: int, seed: int, weights: tuple[tuple[str, Any], ...]) -> Float32:
+    """Of all patches of a cohort; all jobs on a cohort share them."""
+    return golden.embeddings(golden.TABLES[whole](), dim=dim, seed=seed, **dict(weights))
+
+
+def rows_of(job: Job) -> pd.DataFrame:
+    """The view's table; the drop reads all rows, the others the in-domain ones."""
+    table = golden.TABLES[job.table]()
     if job.metric != "performance drop":
         table = table[table.subset != "OOD"].reset_index(drop=True)
     if job.unit == "subsets":  # the synthetic cohort has only some of the subsets: repeat them
         parts = [part for _, part in table.groupby("subset", sort=False)]
         copies = [parts[n % len(parts)].assign(subset=f"subset {n}") for n in range(job.units)]
         table = pd.concat(copies, ignore_index=True)
-    everything = golden.embeddings(full, dim=dim, seed=100, **weights)
-    row = {key: number for number, key in enumerate(golden.patch_keys(full))}
-    return everything[[row[key] for key in golden.patch_keys(table)]], table
+    return table
 
 
 def first_units(job: Job, table: pd.DataFrame, units: int) -> pd.DataFrame:
