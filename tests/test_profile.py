@@ -270,7 +270,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones_and_the_nearest():
         load_profile("medain")
     assert str(caught.value) == (
         "there is no file and no profile 'medain'; did you mean 'median'? "
-        "Use one of floor, median, frontier, release or the path of a criteria file."
+        "Use one of floor, median, frontier, release, full or the path of a criteria file."
     )
 
 

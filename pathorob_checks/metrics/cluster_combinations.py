@@ -28,6 +28,7 @@ SEED = 1337
 _SECONDS, _SECONDS_PER_SQUARE = 0.3, 1e-6
 
 Codes = tuple[int, int]
+Pair = tuple[str, str]  # names of two classes or centers
 Bool = npt.NDArray[np.bool_]
 
 

@@ -9,19 +9,19 @@ slides another K may be best, too: a half chooses among the K that come close on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.inputs import Float32, Int64
-from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
-
-if TYPE_CHECKING:
-    import torch
-
-    from pathorob_checks.numerics.kmeans import KMeansRuns, Run
+from pathorob_checks.metrics.cluster_trials import (
+    SEED,
+    STARTS_PER_TRIAL,
+    ClusteredCombination,
+    rand_indices,
+)
+from pathorob_checks.metrics.inputs import Int64
 
 Bool = npt.NDArray[np.bool_]
 HALVES = 20
@@ -46,16 +46,6 @@ class HalfScore(NamedTuple):
 
 
 _NONE = HalfScore(*[float("nan")] * 4)
-
-
-class ClusteredCombination(NamedTuple):
-    """One combination: k-means of its n points, the points, and (n,) codes, equal for equal points."""
-
-    kmeans: KMeansRuns
-    points: Float32
-    embedding_codes: Int64
-    classes: Int64
-    centers: Int64
 
 
 def halves(units: Int64, cells: Int64, seed: int) -> list[Bool]:
@@ -100,52 +90,53 @@ def contestants(silhouettes: Mapping[int, float], scores: Mapping[int, float]) -
 
 
 def half_scores(
-    clustered: ClusteredCombination,
-    masks: list[Bool],
-    trial: Run,
-    others: Sequence[int],
-    device: torch.device,
-) -> Iterator[HalfScore]:
-    """Scores of each half of a combination.
+    clustered: Sequence[ClusteredCombination], masks: list[Bool]
+) -> Iterator[tuple[ClusteredCombination, HalfScore]]:
+    """Scores of each half of each combination, one combination after the other.
 
     Parameters
     ----------
-    masks : (n,) bool each.
-    trial : k-means as in a trial, with the chosen K.
-    others : further K among which a half chooses.
-    device : of the silhouettes.
+    clustered : combinations that were clustered together.
+    masks : (N,) bool each, of the patches of the table.
     """
-    points = [len(np.unique(clustered.embedding_codes[mask])) for mask in masks]
-    choices = [[K for K in (trial.K, *others) if count > K] if count > trial.K else [] for count in points]
-    labelings = clustered.kmeans.labels(
-        [
-            replace(trial, K=K, rows=np.flatnonzero(mask))
-            for mask, these in zip(masks, choices, strict=True)
-            for K in these
-        ]
-    )
-    for mask, these in zip(masks, choices, strict=True):
-        yield _score(clustered, mask, [next(labelings)[mask] for _ in these], device)
+    from pathorob_checks.numerics.kmeans import Run
+
+    parts = [_Half.of(one, np.flatnonzero(mask[one.patches.rows])) for one in clustered for mask in masks]
+    runs = [
+        Run(K=K, starts=STARTS_PER_TRIAL, seed=SEED, rows=half.rows, set=half.clustered.number)
+        for half in parts
+        for K in half.choices
+    ]
+    labelings = clustered[0].kmeans.labels(runs)
+    for half in parts:
+        yield half.clustered, half.score([next(labelings)[half.rows] for _ in half.choices])
 
 
-def _score(
-    clustered: ClusteredCombination, mask: Bool, labelings: list[Int64], device: torch.device
-) -> HalfScore:
-    """Of one half, clustered with the chosen K, first, and with others."""
-    from pathorob_checks.numerics.silhouettes import cosine_silhouettes
+@dataclass(frozen=True)
+class _Half:
+    """A half of a combination: its rows among those of the combination, and the K that it may choose."""
 
-    if not labelings:
-        return _NONE
-    classes, centers = clustered.classes[mask], clustered.centers[mask]
-    scores = np.array(
-        [
-            adjusted_rand(contingency(classes, labels)) - adjusted_rand(contingency(centers, labels))
-            for labels in labelings
-        ]
-    )
-    silhouettes = np.zeros(1)
-    if len(labelings) > 1:
-        silhouettes = np.array(cosine_silhouettes(clustered.points[mask], labelings, device))
-    best = int(silhouettes.argmax())
-    close = scores[silhouettes >= silhouettes[best] - _CLOSE * abs(silhouettes[best])]
-    return HalfScore(float(scores[0]), float(scores[best]), float(close.min()), float(close.max()))
+    clustered: ClusteredCombination
+    rows: Int64
+    choices: list[int]
+
+    @classmethod
+    def of(cls, clustered: ClusteredCombination, rows: Int64) -> _Half:
+        points = len(np.unique(clustered.patches.embedding_codes[rows]))
+        K, *others = contestants(clustered.silhouettes, clustered.score_by_k)
+        choices = [choice for choice in (K, *others) if points > choice] if points > K else []
+        return cls(clustered, rows, choices)
+
+    def score(self, labelings: list[Int64]) -> HalfScore:
+        """From the labels with each of the choices, of which the first is that of all slides."""
+        if not labelings:
+            return _NONE
+        indices = rand_indices(self.clustered.patches, labelings, self.rows)
+        scores = indices[:, 0] - indices[:, 1]
+        silhouettes = np.zeros(1)
+        if len(labelings) > 1:
+            kmeans = self.clustered.kmeans
+            silhouettes = np.array(kmeans.silhouettes(self.clustered.number, labelings, self.rows))
+        best = int(silhouettes.argmax())
+        close = scores[silhouettes >= silhouettes[best] - _CLOSE * abs(silhouettes[best])]
+        return HalfScore(float(scores[0]), float(scores[best]), float(close.min()), float(close.max()))

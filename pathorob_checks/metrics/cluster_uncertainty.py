@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.cluster_combinations import CombinationSample
+from pathorob_checks.metrics.cluster_combinations import CombinationSample, Pair
 from pathorob_checks.metrics.cluster_halves import HalfScore
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
@@ -26,7 +26,6 @@ from pathorob_checks.metrics.strata import Strata
 
 METRIC = "clustering_score"
 Float64 = npt.NDArray[np.float64]
-Pair = tuple[str, str]
 _SLIDES_NAMED = 10
 _ALIKE = 1e-18  # a variance below it is that of rounding
 _TRIALS, _HALVES, _COMBINATIONS = "trials", "halves", "combinations"  # strata of their own

@@ -17,19 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
+from pathorob_checks.metrics.cluster_combinations import MOST, Pair, choose, work
 from pathorob_checks.metrics.cluster_pictures import score_by_pairs
 from pathorob_checks.metrics.cluster_trials import (
-    SEED,
-    STARTS_PER_TRIAL,
-    cluster_combination,
+    CombinationPatches,
+    cluster_together,
     rows_of_combination,
 )
 from pathorob_checks.metrics.cluster_uncertainty import (
     METRIC,
     Combination,
     MeasuredCombination,
-    Pair,
     ScoreUncertainty,
     score_uncertainty,
     scores_without,
@@ -268,10 +266,10 @@ def clustering_score(
     >>> round(result.value, 2)
     0.41
     """
-    from pathorob_checks.metrics.cluster_halves import ClusteredCombination, contestants, half_scores, halves
+    from pathorob_checks.metrics.cluster_halves import HalfScore, half_scores, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows
     from pathorob_checks.numerics import device as devices
-    from pathorob_checks.numerics.kmeans import Run
+    from pathorob_checks.numerics.kmeans import together
 
     check_settings(confidence, METRIC, draws)
     raw, read = read_embeddings(embeddings, patches, METRIC, needs_slides=False)
@@ -303,35 +301,53 @@ def clustering_score(
     cells = classes.codes * len(centers) + centers.codes
     masks = halves(units.codes, cells, seed) if units else []
 
+    rows_of = [rows_of_combination(embedding_codes, classes, centers, *pair, max(clusters)) for pair in pairs]
+
+    def patches_of(number: int) -> CombinationPatches:
+        (class_pair, center_pair), rows = pairs[number], rows_of[number]
+        return CombinationPatches(
+            class_pair=class_pair,
+            center_pair=center_pair,
+            rows=rows,
+            points=array[rows],
+            classes=classes.codes[rows],
+            centers=centers.codes[rows],
+            embedding_codes=embedding_codes[rows],
+        )
+
     def steps() -> Iterator[None]:
-        for class_pair, center_pair in pairs:
-            rows = rows_of_combination(
-                embedding_codes, classes, centers, class_pair, center_pair, max(clusters)
-            )
-            points, cls, center = array[rows], classes.codes[rows], centers.codes[rows]
-            figures = yield from cluster_combination(points, cls, center, clusters, trials, compute)
-            labelings, kmeans = figures.pop("labelings"), figures.pop("kmeans")
-            score_by_k = figures.pop("score_by_K")
-            combination = Combination(classes=class_pair, centers=center_pair, **figures)
-            done.append(combination)
-            if slides is None or units is None:
-                continue
-            without = scores_without(units.codes[rows], cls, center, labelings)
-            of_slides = without
-            if units.noun != "slide":
-                of_slides = scores_without(slides.codes[rows], cls, center, labelings)
-            of_halves = []
-            clustered = ClusteredCombination(kmeans, points, embedding_codes[rows], cls, center)
-            trial = Run(K=combination.K, starts=STARTS_PER_TRIAL, seed=SEED)
-            others = contestants(combination.silhouettes, score_by_k)[1:]
-            for score in half_scores(clustered, [half[rows] for half in masks], trial, others, compute):
-                of_halves.append(score)
+        for group in together([len(rows) for rows in rows_of], array.shape[1], compute):
+            patches = [patches_of(number) for number in group]
+            clustered = yield from cluster_together(patches, clusters, trials, compute)
+            of_halves: dict[int, list[HalfScore]] = {one.number: [] for one in clustered}
+            for one, score in half_scores(clustered, masks):
+                of_halves[one.number].append(score)
                 yield
-            measured.append(
-                MeasuredCombination(
-                    combination=combination, without=without, without_slides=of_slides, of_halves=of_halves
+            for one in clustered:
+                combination = Combination(
+                    classes=one.patches.class_pair,
+                    centers=one.patches.center_pair,
+                    K=one.K,
+                    silhouettes=one.silhouettes,
+                    ari_class=one.ari_class,
+                    ari_center=one.ari_center,
                 )
-            )
+                done.append(combination)
+                if slides is None or units is None:
+                    continue
+                codes = (one.patches.classes, one.patches.centers, one.labelings)
+                without = scores_without(units.codes[one.patches.rows], *codes)
+                of_slides = without
+                if units.noun != "slide":
+                    of_slides = scores_without(slides.codes[one.patches.rows], *codes)
+                measured.append(
+                    MeasuredCombination(
+                        combination=combination,
+                        without=without,
+                        without_slides=of_slides,
+                        of_halves=of_halves[one.number],
+                    )
+                )
 
     ongoing: Iterable[object] = steps()
     if progress is not None:

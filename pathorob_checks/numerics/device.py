@@ -28,3 +28,22 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def is_gpu(device: torch.device) -> bool:
+    """Whether to work as on a GPU: in large batches, because a step takes longer to launch than to compute.
+
+    Tests replace this function, so that what runs on a GPU runs in them on a CPU.
+    """
+    return device.type == "cuda"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a GPU has left for this process, with those that torch keeps for later use.
+
+    On a CPU 4 GiB, so that tests of what runs on a GPU work in small steps.
+    """
+    if device.type != "cuda":
+        return 4 << 30
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept

@@ -1,4 +1,4 @@
-"""Lloyd's k-means on the Gram matrix of the points: many starts in lockstep, labels as scikit-learn's.
+"""Lloyd's k-means on Gram matrices: many starts, of one or several sets of points, in lockstep.
 
 A squared distance from a point x to a center c is |c|^2 - 2 x.c plus a number that is the same for all
 centers, and x.c is the mean of x's products with the center's members. So once the Gram matrix is computed,
@@ -8,7 +8,7 @@ the sums. Decisions that depend on the rounding of float32 are made in scikit-le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
-from torch.nn.utils.rnn import pad_sequence
 
 from pathorob_checks.numerics import rounding
+from pathorob_checks.numerics.grams import Grams
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -27,41 +26,26 @@ Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 MAX_ITERATIONS = 300
 _FEW_CLUSTERS = 8  # up to this number a product with all points is faster than adding rows
-# Relative to the longest point's squared length. The largest difference observed between a distance here and
-# in scikit-learn is 1.1e-6, at dimensions 24 to 3,072; a decision compares two of them.
-_ROUNDING = 4e-6
 
 
-class Gram:
-    """The products of all pairs of points.
+@dataclass(frozen=True)
+class Starts:
+    """Runs of k-means from first centers, numbered 0..A-1.
 
-    Parameters
+    Attributes
     ----------
-    points : (N, D) float32, centered.
-    device : of the (N, N) float32 matrix.
+    centers : (K,) numbers of the points that are the first centers, per run.
+    sets : (A,) int64, the set of points that the run clusters.
+    members : (M, N) bool, which points are clustered; `of_members` (A,) int64 is a run's row of it.
+    tolerances : (A,) float64, to a thousandth of them; `exact_tolerance` is scikit-learn's of a run.
     """
 
-    def __init__(self, points: Float32, device: torch.device) -> None:
-        self.points = points
-        self.device = device
-        self.count = len(points)
-        x = torch.from_numpy(points).to(device)
-        self._products = x @ x.T
-        self.squared_norms = x.double().square().sum(dim=1)
-        self.rounding = _ROUNDING * float(self.squared_norms.max())
-
-    def sums_of_all(self, members: Tensor) -> Tensor:
-        """(count, N) float32 sums of the matrix's rows that have a 1 in each row of `members`, (count, N)."""
-        return members @ self._products
-
-    def sums(self, rows: Tensor, bags: Tensor, count: int, signs: Tensor) -> Tensor:
-        """(count, N) float32: row b is the sum, with `signs`, of the matrix's `rows` whose `bags` are b."""
-        bags, order = torch.sort(bags)
-        rows, signs = rows[order], signs[order]
-        offsets = torch.searchsorted(bags, torch.arange(count + 1, device=self.device))
-        return embedding_bag(
-            rows, self._products, offsets, mode="sum", include_last_offset=True, per_sample_weights=signs
-        )
+    centers: Sequence[Int64]
+    sets: Int64
+    members: Bool
+    of_members: Int64
+    tolerances: Float64
+    exact_tolerance: Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -70,13 +54,13 @@ class LloydResults:
 
     Attributes
     ----------
-    labels : (starts, N) int64; -1 for points that the run does not cluster.
+    labels : (starts, N) int64 on the device; -1 for points that the run does not cluster.
     inertia : (starts,) float64, the sum of squared distances to the own center.
     settled : (starts,) bool; whether it ended because no label changed: then centers are the clusters' means.
     emptied : (starts,) bool; whether it lost a cluster; then its labels mean nothing.
     """
 
-    labels: Int64
+    labels: Tensor
     inertia: Float64
     settled: Bool
     emptied: Bool
@@ -91,33 +75,29 @@ class _Moves(NamedTuple):
     new: Tensor
 
 
-def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Float64) -> LloydResults:
-    """Run k-means from each of `initial`, (K,) numbers of the points that are the first centers.
+def converge(grams: Grams, starts: Starts) -> LloydResults:
+    """Run k-means from each start.
 
     A run ends when no label changes, when the centers together move by a squared distance of at most
     its tolerance, or after 300 iterations.
-
-    Parameters
-    ----------
-    members : (starts, N) bool, the points that each run clusters.
-    tolerances : (starts,) float64.
     """
-    starts = len(initial)
-    labels = np.zeros((starts, gram.count), dtype=np.int64)
-    inertia = np.full(starts, np.nan)
-    settled = np.zeros(starts, dtype=bool)
-    emptied = np.zeros(starts, dtype=bool)
-    lockstep = _Lockstep(gram, initial, members, tolerances)
+    count = len(starts.centers)
+    labels = torch.zeros((count, grams.count), dtype=torch.int64, device=grams.device)
+    inertia = np.full(count, np.nan)
+    settled = np.zeros(count, dtype=bool)
+    emptied = np.zeros(count, dtype=bool)
+    lockstep = _Lockstep(grams, starts)
     lockstep.begin()
     moves: _Moves | None = None
-    changed = torch.ones(starts, dtype=torch.bool, device=gram.device)
+    changed = torch.ones(count, dtype=torch.bool, device=grams.device)
     for iteration in range(1, MAX_ITERATIONS + 2):
         ended = lockstep.pending & (lockstep.last | ~changed)
         if bool(ended.any()):
-            runs = lockstep.runs[ended].cpu().numpy()
-            labels[runs] = np.where(members[runs], lockstep.labels[ended].cpu().numpy(), -1)
-            inertia[runs] = lockstep.inertia[ended].cpu().numpy()
-            settled[runs] = ~changed[ended].cpu().numpy()
+            runs = lockstep.runs[ended]
+            labels[runs] = lockstep.labels[ended].masked_fill_(~lockstep.member[ended], -1)
+            numbers = runs.cpu().numpy()
+            inertia[numbers] = lockstep.inertia(ended).cpu().numpy()
+            settled[numbers] = ~changed[ended].cpu().numpy()
             moves = lockstep.drop(ended, moves)
         if len(lockstep.runs) == 0:
             break
@@ -129,7 +109,7 @@ def converge(gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Fl
             if len(lockstep.runs) == 0:
                 break
         moves = lockstep.assign()
-        changed = torch.zeros(len(lockstep.runs), dtype=torch.bool, device=gram.device)
+        changed = torch.zeros(len(lockstep.runs), dtype=torch.bool, device=grams.device)
         changed[moves.run] = True
     return LloydResults(labels, inertia, settled, emptied)
 
@@ -141,7 +121,8 @@ class _Lockstep:
     ----------
     initial : (A, K) int64, the first centers' points; `real` (A, K) bool, whether the run has this cluster.
     member : (A, N) bool, the points that the run clusters; labels of the others mean nothing.
-    tolerance : (A,) float64.
+    set : (A,) int64, of points.
+    tolerance : (A,) float64, to a thousandth.
     runs : (A,) their numbers; `pending` (A,) bool, whether a run has not ended; `last` (A,) bool, whether it
         ends with its next labels.
     labels : (A, N) int64; `own` (A, N) float32, |c|^2 - 2 x.c for the point's own center.
@@ -150,33 +131,56 @@ class _Lockstep:
         infinity for clusters that the run does not have.
     """
 
-    def __init__(self, gram: Gram, initial: Sequence[Int64], members: Bool, tolerances: Float64) -> None:
-        self.gram = gram
-        device = gram.device
-        self.member = torch.from_numpy(members).to(device)
-        self.tolerance = torch.from_numpy(tolerances).to(device)
-        starts = [torch.from_numpy(start) for start in initial]
-        self.initial = pad_sequence(starts, batch_first=True, padding_value=-1).to(device)
+    _OF_RUNS = (
+        "runs",
+        "pending",
+        "last",
+        "member",
+        "set",
+        "tolerance",
+        "initial",
+        "real",
+        "labels",
+        "own",
+        "sums",
+        "sizes",
+        "squared",
+    )
+
+    def __init__(self, grams: Grams, starts: Starts) -> None:
+        self.grams = grams
+        device = grams.device
+        self.set = torch.from_numpy(starts.sets).to(device)
+        self.member = torch.from_numpy(starts.members).to(device)[
+            torch.from_numpy(starts.of_members).to(device)
+        ]
+        self.tolerance = torch.from_numpy(starts.tolerances).to(device)
+        self._exact_tolerance = starts.exact_tolerance
+        count, self.K = len(starts.centers), max(map(len, starts.centers))
+        initial = np.full((count, self.K), -1)
+        for run, centers in enumerate(starts.centers):
+            initial[run, : len(centers)] = centers
+        self.initial = torch.from_numpy(initial).to(device)
         self.real = self.initial >= 0
         self.initial = self.initial.clamp(min=0)
-        count, self.K = self.initial.shape
         self.runs = torch.arange(count, device=device)
         self.pending = torch.ones(count, dtype=torch.bool, device=device)
         self.last = torch.zeros(count, dtype=torch.bool, device=device)
-        points = self.initial.flatten()
+        points = (self.initial + self._first_row(slice(None))[:, None]).flatten()
         ones = torch.ones(len(points), device=device)
-        sums = gram.sums(points, torch.arange(len(points), device=device), len(points), ones)
-        self.sums = sums.view(count, self.K, gram.count)
+        sums = grams.sums(points, torch.arange(len(points), device=device), len(points), ones)
+        self.sums = sums.view(count, self.K, grams.count)
         self.sizes = torch.ones((count, self.K), dtype=torch.float64, device=device)
-        self.squared = gram.squared_norms[self.initial].masked_fill(~self.real, torch.inf)
-        self.labels = torch.zeros((count, gram.count), dtype=torch.int64, device=device)
-        self.own = torch.zeros((count, gram.count), device=device)
+        squared = grams.squared_norms[self.set[:, None], self.initial]
+        self.squared = squared.masked_fill(~self.real, torch.inf)
+        self.labels = torch.zeros((count, grams.count), dtype=torch.int64, device=device)
+        self.own = torch.zeros((count, grams.count), device=device)
         self._first = True
 
-    @property
-    def inertia(self) -> Tensor:
-        """(A,) float64."""
-        return ((self.gram.squared_norms + self.own.double()) * self.member).sum(dim=1)
+    def inertia(self, some: Tensor) -> Tensor:
+        """Of the runs of a mask, float64."""
+        squared = self.grams.squared_norms[self.set[some]] + self.own[some].double()
+        return (squared * self.member[some]).sum(dim=1)
 
     def begin(self) -> None:
         """Assign every point to the nearest of the first centers."""
@@ -185,6 +189,7 @@ class _Lockstep:
         for k in range(1, self.K):  # tens of times faster than argmin along the middle
             self.labels.masked_fill_(values[:, k] < nearest, k)
             torch.minimum(nearest, values[:, k], out=nearest)
+        del values, nearest
         self.assign()
 
     def assign(self) -> _Moves:
@@ -193,12 +198,13 @@ class _Lockstep:
         mine = self.labels[:, None]
         own = values.gather(1, mine)
         values.scatter_(1, mine, torch.inf)
-        near = values.amin(dim=1) - own[:, 0] < self.gram.rounding
+        rounding_of_run = self.grams.rounding[self.set]
+        near = values.amin(dim=1) - own[:, 0] < rounding_of_run[:, None]
         run, point = torch.nonzero(near & self.member & self.pending[:, None], as_tuple=True)
         old = self.labels[run, point]
         distances = values[run, :, point].scatter_(1, old[:, None], own[run, 0, point][:, None])
         best = distances.amin(dim=1, keepdim=True)
-        candidates = distances <= best + self.gram.rounding
+        candidates = distances <= best + rounding_of_run[run, None]
         new = distances.argmin(dim=1)
         hard = torch.nonzero(candidates.sum(dim=1) > 1)[:, 0]
         if len(hard):
@@ -213,11 +219,11 @@ class _Lockstep:
         """Move the centers to the means of their points; `moves` is None the first time."""
         shift, precision = self._after_the_first() if moves is None else self._after(moves)
         self.last = (shift <= self.tolerance) | last
-        close = self.pending & ((shift - self.tolerance).abs() <= precision)
+        close = self.pending & ((shift - self.tolerance).abs() <= precision + 0.001 * self.tolerance)
         for run in torch.nonzero(close)[:, 0].tolist():
             old = self._first_centers(run) if moves is None else self._means(run, undo=moves)
             moved = rounding.squared_shift(old, self._means(run))
-            self.last[run] = last or moved <= float(self.tolerance[run])
+            self.last[run] = last or moved <= self._exact_tolerance(int(self.runs[run]))
         self._first = False
 
     def drop(self, ended: Tensor, moves: _Moves | None) -> _Moves | None:
@@ -226,20 +232,7 @@ class _Lockstep:
         keep = self.pending
         if 4 * int(keep.sum()) > 3 * len(keep):
             return moves
-        for name in (
-            "runs",
-            "pending",
-            "last",
-            "member",
-            "tolerance",
-            "initial",
-            "real",
-            "labels",
-            "own",
-            "sums",
-            "sizes",
-            "squared",
-        ):
+        for name in self._OF_RUNS:
             setattr(self, name, getattr(self, name)[keep])
         if moves is None:
             return None
@@ -252,39 +245,46 @@ class _Lockstep:
         factors = (-2 / self.sizes).float()[..., None]
         return (self.sums * factors).add_(self.squared.float()[..., None])
 
+    def _first_row(self, runs: Tensor | slice) -> Tensor:
+        """The row of all sets' points at which the set of each run begins."""
+        return self.set[runs] * self.grams.count
+
     def _after_the_first(self) -> tuple[Tensor, Tensor | float]:
         """Sums over all points; returns every run's squared shift and how precise that is."""
         runs, K, N = self.sums.shape
         first = self.squared
         bags = self._bags()
-        if K <= _FEW_CLUSTERS:
-            members = torch.zeros((runs, K, N), device=self.gram.device)
+        if K <= _FEW_CLUSTERS and len(self.grams.sets) == 1:
+            members = torch.zeros((runs, K, N), device=self.set.device)
             members.scatter_(1, self.labels[:, None], self.member.float()[:, None])
-            sums = self.gram.sums_of_all(members.view(-1, N))
+            sums = self.grams.sums_of_members(members)
         else:
-            points = torch.nonzero(self.member)[:, 1]
-            ones = torch.ones(len(points), device=self.gram.device)
-            sums = self.gram.sums(points, bags[self.member.flatten()], runs * K, ones)
-        self.sums = sums.view(runs, K, N)
+            run, points = torch.nonzero(self.member, as_tuple=True)
+            ones = torch.ones(len(points), device=self.set.device)
+            rows = points + self._first_row(run)
+            sums = self.grams.sums(rows, bags[self.member.flatten()], runs * K, ones).view(runs, K, N)
+        self.sums = sums
         self._measure(bags)
         across = self.sums.gather(2, self.initial[..., None])[..., 0] / self.sizes
         shift = (self.squared + first - 2 * across).where(self.real, 0).sum(dim=1)
-        return shift, 4 * K * self.gram.rounding
+        return shift, 4 * K * self.grams.rounding[self.set]
 
     def _after(self, moves: _Moves) -> tuple[Tensor, Tensor | float]:
         """Sums changed by the moves; returns every run's squared shift and how precise that is."""
         runs, K, N = self.sums.shape
         bags = torch.cat([moves.run * K + moves.new, moves.run * K + moves.old])
         points = torch.cat([moves.point, moves.point])
-        signs = torch.ones(len(bags), device=self.gram.device)
+        rows = points + self._first_row(moves.run).repeat(2)
+        signs = torch.ones(len(bags), device=self.set.device)
         signs[len(moves.new) :] = -1
-        change = self.gram.sums(points, bags, runs * K, signs)
+        change = self.grams.sums(rows, bags, runs * K, signs)
         flat = self.sums.view(runs * K, N)
         before, sizes = self.squared, self.sizes
         # The centers' shift is the mean over the new members of sum_j s_j (x_j - c) over the moved points j.
         square = self._total((signs * change[bags, points]).double(), bags)
         inner = self._total((signs * flat[bags, points]).double(), bags) / sizes
         flat.add_(change)
+        del change
         self._measure(self._bags())
         net = self.sizes - sizes
         shift = (square - 2 * net * inner + net.square() * before) / self.sizes.square()
@@ -292,7 +292,7 @@ class _Lockstep:
 
     def _bags(self) -> Tensor:
         """(A N,) number of each point's cluster among those of all runs; one more number for non-members."""
-        runs = torch.arange(len(self.runs), device=self.gram.device)
+        runs = torch.arange(len(self.runs), device=self.set.device)
         bags = self.labels + self.K * runs[:, None]
         return bags.masked_fill_(~self.member, self.sizes.numel()).flatten()
 
@@ -310,28 +310,64 @@ class _Lockstep:
         return total.index_add_(0, bags, values)[:-1].view(self.sizes.shape)
 
     def _settle(self, run: Tensor, point: Tensor, candidates: Tensor) -> Tensor:
-        """Labels of points with several nearest centers up to rounding."""
-        nearest = torch.empty_like(point)
-        for number in torch.unique(run).tolist():
-            of_run = run == number
-            possible = candidates[of_run].cpu().numpy()[:, : int(self.real[number].sum())]
-            if self._first:
-                centers = self._first_centers(number)
-            else:
-                centers = self._means(number, clusters=np.flatnonzero(possible.any(axis=0)))
-            labels = rounding.nearest_centers(
-                self.gram.points, centers, point[of_run].cpu().numpy(), possible
-            )
-            nearest[of_run] = torch.from_numpy(labels).to(nearest.device)
+        """Labels of points with several nearest centers up to the rounding of the Gram matrix.
+
+        Most are decided by exact distances to scikit-learn's own centers, the others in its arithmetic.
+        """
+        place, k = torch.nonzero(candidates, as_tuple=True)
+        clusters, center = torch.unique(run[place] * self.K + k, return_inverse=True)
+        means = self._centers(clusters // self.K, clusters % self.K)
+        exact, precision = self.grams.distances((point + self._first_row(run))[place], means[center])
+        table = torch.full(candidates.shape, torch.inf, dtype=torch.float64, device=exact.device)
+        least = table.index_put((place, k), exact - precision)
+        most = table.index_put((place, k), exact + precision).amin(dim=1, keepdim=True)
+        possible = least <= most
+        nearest = table.index_put((place, k), exact).argmin(dim=1)
+        hard = torch.nonzero(possible.sum(dim=1) > 1)[:, 0]
+        if len(hard):
+            undecided = possible[hard]
+            nearest[hard] = self._by_scikit_learn(run[hard], point[hard], undecided, clusters, means)
         return nearest
 
-    def _first_centers(self, run: int) -> Float32:
-        return np.asarray(self.gram.points[self.initial[run][self.real[run]].cpu().numpy()])
+    def _centers(self, run: Tensor, k: Tensor) -> Tensor:
+        """(C, D) float32 centers `k` of runs, as scikit-learn computes them."""
+        if self._first:
+            return self.grams.points[self.initial[run, k] + self._first_row(run)]
+        mine = (self.labels[run] == k[:, None]) & self.member[run]
+        number, point = torch.nonzero(mine, as_tuple=True)
+        return self.grams.means(point + self._first_row(run)[number], mine.sum(dim=1))
 
-    def _means(self, run: int, *, undo: _Moves | None = None, clusters: Int64 | None = None) -> Float32:
+    def _by_scikit_learn(
+        self, run: Tensor, point: Tensor, candidates: Tensor, clusters: Tensor, means: Tensor
+    ) -> Tensor:
+        """Nearest of the candidates, (P, K) bool; `means` (C, D) are the centers of the runs' `clusters`."""
+        needed = torch.unique(run)
+        first = torch.searchsorted(clusters, needed * self.K).tolist()
+        last = torch.searchsorted(clusters, (needed + 1) * self.K).tolist()
+        numbers, centers = (clusters % self.K).cpu().numpy(), means.cpu().numpy()
+        of_run, points, possible = run.cpu().numpy(), point.cpu().numpy(), candidates.cpu().numpy()
+        sets = self.set[needed].tolist()
+        counts = self.real[needed].sum(dim=1).tolist()
+        nearest = np.empty(len(points), dtype=np.int64)
+        for place, number in enumerate(needed.tolist()):
+            mine = of_run == number
+            part = slice(first[place], last[place])
+            all_centers = np.zeros((counts[place], centers.shape[1]), dtype=np.float32)
+            all_centers[numbers[part]] = centers[part]
+            nearest[mine] = rounding.nearest_centers(
+                self.grams.sets[sets[place]], all_centers, points[mine], possible[mine, : counts[place]]
+            )
+        return torch.from_numpy(nearest).to(run.device)
+
+    def _first_centers(self, run: int) -> Float32:
+        points = self.grams.sets[int(self.set[run])]
+        return np.asarray(points[self.initial[run][self.real[run]].cpu().numpy()])
+
+    def _means(self, run: int, *, undo: _Moves | None = None) -> Float32:
         """Centers of the labels, or of those before the moves `undo`, as scikit-learn adds them up."""
-        labels = self.labels[run].masked_fill(~self.member[run], -1).cpu().numpy()
+        points = self.grams.sets[int(self.set[run])]
+        labels = self.labels[run].masked_fill(~self.member[run], -1).cpu().numpy()[: len(points)]
         if undo is not None:
             mine = (undo.run == run).cpu().numpy()
             labels[undo.point.cpu().numpy()[mine]] = undo.old.cpu().numpy()[mine]
-        return rounding.centers(self.gram.points, labels, int(self.real[run].sum()), clusters)
+        return rounding.centers(points, labels, int(self.real[run].sum()))
