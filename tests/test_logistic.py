@@ -10,20 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scalar_line_search import LineSearch
 from scipy.optimize import minimize as by_scipy
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
 from pathorob_checks.numerics import lbfgs, logistic
-from pathorob_checks.numerics.line_search import DECREASE, FLATNESS, LineSearch
+from pathorob_checks.numerics.line_search import DECREASE, FLATNESS, LineSearches
 from pathorob_checks.numerics.logistic import REGULARIZATION_GRID, best_classifiers
+from pathorob_checks.numerics.training_rows import GatheredSets, SharedBlocks, TrainingRows
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+ARRANGEMENTS = (SharedBlocks, GatheredSets)
 
 
 def planted(count: int, dim: int, classes: int, seed: int, signal: float = 0.7) -> tuple[Float32, Int64]:
@@ -52,15 +56,18 @@ def fitted(x: npt.NDArray[np.floating], y: Int64, rows: Int64, c: float) -> Logi
         *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 0.4), (6, 0.05), (6, 0.4))),
     ],
 )
-def test_every_fit_of_the_grid_predicts_as_scikit_learns(classes: int, signal: float) -> None:
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_every_fit_of_the_grid_predicts_as_scikit_learns(
+    classes: int, signal: float, arrangement: type[TrainingRows]
+) -> None:
     # Enough test rows that a share of 0.005 is more than a single one of them.
     x, y = planted(4600, 80, classes, seed=classes, signal=signal)
     # Equally many of each class: else float32 ends scikit-learn's fits with the least C too early.
     training = [np.arange(300), np.arange(120, 570), np.arange(0, 600, 7)[: 84 // classes * classes]]
-    fits, clear = logistic._in_lockstep(torch.from_numpy(x), y, training), 0
+    fits, clear = logistic._in_lockstep(torch.from_numpy(x), y, training, arrangement), 0
     for rows, grid in zip(training, fits, strict=True):
-        for ours, c in zip(grid, REGULARIZATION_GRID, strict=True):
-            theirs = fitted(x, y, rows, c)
+        for place, c in enumerate(REGULARIZATION_GRID):
+            ours, theirs = grid[place], fitted(x, y, rows, c)
             assert ours.c == c
             np.testing.assert_array_equal(ours.classes, theirs.classes_)
             differ = ours.predict(torch.from_numpy(x[600:])) != theirs.predict(x[600:])
@@ -73,25 +80,30 @@ def test_every_fit_of_the_grid_predicts_as_scikit_learns(classes: int, signal: f
     assert clear > 30
 
 
-def test_the_first_best_c_on_the_validation_rows_is_chosen() -> None:
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_the_first_best_c_on_the_validation_rows_is_chosen(arrangement: type[TrainingRows]) -> None:
     x, y = planted(800, 64, 3, seed=4, signal=0.2)
     training, validation = [np.arange(300), np.arange(100, 499)], [np.arange(500, 650), np.arange(650, 800)]
     for chosen, train, validate in zip(
-        best_classifiers(torch.from_numpy(x), y, training, validation), training, validation, strict=True
+        best_classifiers(torch.from_numpy(x), y, training, validation, arrangement=arrangement),
+        training,
+        validation,
+        strict=True,
     ):
         accuracies = [
-            logistic.balanced_accuracy(y[validate], fitted(x, y, train, c).predict(x[validate]))
+            balanced_accuracy_score(y[validate], fitted(x, y, train, c).predict(x[validate]))
             for c in REGULARIZATION_GRID
         ]
         assert len(set(accuracies)) > 2
         assert chosen.c == REGULARIZATION_GRID[int(np.argmax(accuracies))]
 
 
-def test_training_sets_may_lack_classes_that_others_have() -> None:
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_training_sets_may_lack_classes_that_others_have(arrangement: type[TrainingRows]) -> None:
     x, y = planted(600, 64, 4, seed=5)
     training = [np.arange(300), np.flatnonzero(y[:300] != 2), np.flatnonzero(np.isin(y[:300], [1, 3]))]
     validation = [np.arange(300, 450)] * 3
-    chosen = best_classifiers(torch.from_numpy(x), y, training, validation)
+    chosen = best_classifiers(torch.from_numpy(x), y, training, validation, arrangement=arrangement)
     assert [c.classes.tolist() for c in chosen] == [[0, 1, 2, 3], [0, 1, 3], [1, 3]]
     assert [len(c.weights) for c in chosen] == [4, 3, 1]
     for classifier in chosen:
@@ -147,11 +159,12 @@ class Functions:
         self.x = self.x + torch.from_numpy(steps)[:, None] * self.d
         return self._gradient(self.x)[1]
 
-    def drop(self, ended: npt.NDArray[np.bool_], keep: Tensor | None) -> None:
+    def drop(self, ended: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None) -> None:
         rows = torch.from_numpy(ended)
         self.result[self.numbers[rows]] = self.x[rows]
         if keep is not None:
-            self.x, self.numbers = self.x[keep], self.numbers[keep]
+            kept = torch.from_numpy(keep)
+            self.x, self.numbers = self.x[kept], self.numbers[kept]
 
 
 def rosenbrock(x: Tensor) -> Tensor:
@@ -198,29 +211,100 @@ def test_a_function_without_a_minimum_ends() -> None:
     assert torch.isfinite(problems.result).all()
 
 
-@settings(max_examples=200)
-@given(coefficients=st.lists(st.floats(-3, 3), min_size=5, max_size=5), first=st.floats(1e-3, 1e3))
-def test_a_line_search_ends_with_enough_decrease_and_a_flat_slope(
-    coefficients: list[float], first: float
-) -> None:
+Line = tuple[list[float], float]  # coefficients, and the first step
+
+
+def on_the_line(coefficients: list[float], t: float) -> tuple[float, float]:
     a, b, c, d, e = coefficients
+    wave = a * math.sin(b * t)
+    bowl = 0.05 * (t - c) ** 2 + abs(d) * math.sqrt(1 + (t - e) ** 2)
+    slope = a * b * math.cos(b * t) + 0.1 * (t - c) + abs(d) * (t - e) / math.sqrt(1 + (t - e) ** 2)
+    return wave + bowl, slope
 
-    def at(t: float) -> tuple[float, float]:
-        wave = a * math.sin(b * t)
-        bowl = 0.05 * (t - c) ** 2 + abs(d) * math.sqrt(1 + (t - e) ** 2)
-        slope = a * b * math.cos(b * t) + 0.1 * (t - c) + abs(d) * (t - e) / math.sqrt(1 + (t - e) ** 2)
-        return wave + bowl, slope
 
-    value, slope = at(0.0)
-    assume(slope < -1e-3)
+lines = st.tuples(st.lists(st.floats(-3, 3), min_size=5, max_size=5), st.floats(1e-3, 1e3)).filter(
+    lambda line: on_the_line(line[0], 0.0)[1] < -1e-3
+)
+
+
+def searched(
+    starts: list[tuple[float, float, float]], at: Callable[[int, int, float], tuple[float, float]]
+) -> list[tuple[list[float], bool]]:
+    """Trials of every search along lines with (value, slope, first step), and whether it failed."""
+    trials: list[list[float]] = [[] for _ in starts]
+    failed = np.zeros(len(starts), dtype=bool)
+    searches, which = LineSearches(*np.array(starts).T), np.arange(len(starts))
+    while len(which):
+        for line, step in zip(which, searches.step, strict=True):
+            trials[line].append(float(step))
+        points = [at(line, len(trials[line]), trials[line][-1]) for line in which]
+        ended, without_end = searches.advance(*np.array(points).T)
+        failed[which] = without_end
+        which = which[~ended]
+    return list(zip(trials, failed.tolist(), strict=True))
+
+
+def searched_alone(
+    start: tuple[float, float, float], at: Callable[[int, float], tuple[float, float]]
+) -> tuple[list[float], bool]:
+    search = LineSearch(*(np.float64(number) for number in start))
+    trials = [float(search.step)]
+    with np.errstate(all="ignore"):
+        while not search.advance(*map(np.float64, at(len(trials), trials[-1]))):
+            trials.append(float(search.step))
+    return trials, bool(search.failed)
+
+
+@settings(max_examples=200)
+@given(lines)
+def test_a_line_search_ends_with_enough_decrease_and_a_flat_slope(line: Line) -> None:
+    coefficients, first = line
+    value, slope = on_the_line(coefficients, 0.0)
     search = LineSearch(value, slope, first)
     trials = 1
-    while not search.advance(*at(search.step)):
+    while not search.advance(*on_the_line(coefficients, search.step)):
         trials += 1
     assert trials <= 50
     assert not search.failed
-    end, flat = at(search.step)
+    end, flat = on_the_line(coefficients, search.step)
     assert end <= value + DECREASE * search.step * slope + 1e-9
     # Without a flat slope it ends only if the interval is as small as its limit, as MINPACK's does.
     small = search._bracketed and search._high - search._low <= 0.1 * search._high
     assert abs(flat) <= FLATNESS * abs(slope) + 1e-9 or small
+
+
+@settings(max_examples=200)
+@given(st.lists(lines, min_size=1, max_size=5))
+def test_line_searches_together_are_those_one_by_one(some: list[Line]) -> None:
+    starts = [(*on_the_line(line, 0.0), first) for line, first in some]
+    assert searched(starts, lambda line, _, step: on_the_line(some[line][0], step)) == [
+        searched_alone(start, lambda _, step, line=line: on_the_line(line, step))
+        for start, (line, _) in zip(starts, some, strict=True)
+    ]
+
+
+nasty = st.one_of(
+    st.floats(-1e3, 1e3),
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 1e-300, math.inf, -math.inf, math.nan]),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(st.floats(-10, 10), st.floats(-1e3, -1e-6), st.floats(1e-6, 1e6)),
+            st.lists(st.tuples(nasty, nasty), min_size=50, max_size=50),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_line_searches_decide_alike_on_any_values(
+    some: list[tuple[tuple[float, float, float], list[tuple[float, float]]]],
+) -> None:
+    # Values of no function at all: plateaus, overflows, what is not a number.
+    starts = [start for start, _ in some]
+    together = searched(starts, lambda line, trial, _: some[line][1][trial - 1])
+    alone = [searched_alone(start, lambda trial, _, told=told: told[trial - 1]) for start, told in some]
+    np.testing.assert_equal(together, alone)

@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pathorob_checks.numerics.line_search import DECREASE, FLATNESS, LineSearch
+from pathorob_checks.numerics.line_search import DECREASE, FLATNESS, LineSearches
 
 MEMORY = 10
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-4  # of the largest entry of the gradient
 RELATIVE_DECREASE = 64 * float(np.finfo(np.float64).eps)
 Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
 
 
 class Problems(Protocol):
@@ -50,7 +51,7 @@ class Problems(Protocol):
         """Move by (A,) steps along the directions; returns the (A, P) gradients at the new points."""
         ...
 
-    def drop(self, ended: npt.NDArray[np.bool_], keep: Tensor | None) -> None:
+    def drop(self, ended: Bool, keep: Bool | None) -> None:
         """Store the results of the `ended` problems; if given, continue only with the mask `keep`."""
         ...
 
@@ -66,15 +67,14 @@ def minimize(problems: Problems) -> None:
             ended |= pending
         ended &= pending
         pending &= ~ended
-        keep: Tensor | None = None
-        if 5 * pending.sum() < 4 * len(pending):
-            keep = torch.from_numpy(pending).to(gradient.device)
-        problems.drop(ended, keep)
-        if keep is not None:
-            memory.keep(keep)
-            gradient, value, pending = gradient[keep], value[pending], pending[pending]
+        few = 5 * pending.sum() < 4 * len(pending)
+        problems.drop(ended, pending if few else None)
         if not pending.any():
             return
+        if few:
+            rows = torch.from_numpy(np.flatnonzero(pending)).to(gradient.device)
+            memory.keep(rows)
+            gradient, value, pending = gradient[rows], value[pending], pending[pending]
         direction = memory.direction(gradient)
         slope = _dot(direction, gradient)
         uphill = slope >= 0
@@ -103,30 +103,26 @@ def _search(
     value: Float64,
     slope: Float64,
     step: Float64,
-    pending: npt.NDArray[np.bool_],
+    pending: Bool,
     *,
     exact: bool,
-) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
+) -> tuple[Float64, Float64, Bool]:
     """Steps and the values after them; a failed search has step 0."""
     every_problem = np.arange(len(value))
     reached, slopes = problems.values(step, every_problem, exact=exact)
     good = (reached <= value + DECREASE * step * slope) & (abs(slopes) <= -FLATNESS * slope)
     steps, failed = np.where(pending, step, 0.0), np.zeros(len(value), dtype=bool)
     reached = np.where(pending, reached, value)
-    searches = {i: LineSearch(value[i], slope[i], step[i]) for i in np.flatnonzero(pending & ~good)}
-    trials = {i: (reached[i], slopes[i]) for i in searches}
-    while searches:
-        for i, (trial_value, trial_slope) in trials.items():
-            steps[i], reached[i] = searches[i].step, trial_value
-            if searches[i].advance(trial_value, trial_slope):
-                failed[i] = searches[i].failed
-                del searches[i]
-        if searches:
-            which = np.array(list(searches))
-            values, trial_slopes = problems.values(
-                np.array([searches[i].step for i in which]), which, exact=exact
-            )
-            trials = dict(zip(which, zip(values, trial_slopes, strict=True), strict=True))
+    which = np.flatnonzero(pending & ~good)
+    searches = LineSearches(value[which], slope[which], step[which])
+    trial_values, trial_slopes = reached[which], slopes[which]
+    while len(which):
+        steps[which], reached[which] = searches.step, trial_values
+        ended, without_end = searches.advance(trial_values, trial_slopes)
+        failed[which] = without_end
+        which = which[~ended]
+        if len(which):
+            trial_values, trial_slopes = problems.values(searches.step, which, exact=exact)
     steps[failed], reached[failed] = 0.0, value[failed]
     return steps, reached, failed
 
@@ -143,10 +139,10 @@ class _Memory:
         self.scale = like.new_ones(count, dtype=torch.float64)
         self.flat = torch.zeros(count, dtype=torch.bool, device=like.device)
 
-    def keep(self, mask: Tensor) -> None:
-        """Continue with the problems of the mask."""
+    def keep(self, rows: Tensor) -> None:
+        """Continue with these problems, given by number."""
         for name in ("pairs", "sy", "yy", "scale", "flat"):
-            setattr(self, name, getattr(self, name)[mask])
+            setattr(self, name, getattr(self, name)[rows])
 
     def update(self, step: Tensor, change: Tensor) -> None:
         """Add a step and the gradient's change; a step without positive curvature is added as zeros."""
