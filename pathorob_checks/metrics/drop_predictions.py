@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _MEMORY = 2 << 30  # bytes that repetitions in work at the same time may take on a CPU
-_SHARE = (
-    2  # of a GPU's free memory the half is planned with, because at its peaks the work takes twice as much
-)
+_PEAK = 2  # times what `memory` says may be taken at the peaks, where a GPU's memory is planned
 
 
 @dataclass(frozen=True, kw_only=True)
