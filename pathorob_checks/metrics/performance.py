@@ -8,7 +8,7 @@ the mean over splits 1.. of accuracy / accuracy at split 0, minus 1.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,8 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.drop_effects import (
-    Deletions,
-    Predictions,
-    SlideDeletions,
-    deletions,
-    drop_effects,
-)
+from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
+from pathorob_checks.metrics.drop_predictions import outcomes, together
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.drop_uncertainty import (
     cell_values,
@@ -34,25 +29,23 @@ from pathorob_checks.metrics.drop_uncertainty import (
     worst_slides,
 )
 from pathorob_checks.metrics.index_and_drop_work import drop_work
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
+from pathorob_checks.metrics.inputs import as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
+from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from torch import Tensor
 
 METRIC = "performance_drop"
 Float64 = npt.NDArray[np.float64]
-_MEMORY = 2 << 30  # bytes that repetitions in work at the same time may take on a CPU
 
 
 def performance_drop(
@@ -158,22 +151,22 @@ def performance_drop(
 
     drawn = list(schedule.repetitions(table, repetitions))
     cells = centers.codes * len(classes.names) + classes.codes
-    work: Iterable[Any] = _outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
+    work: Iterable[Any] = outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
     with devices.full_precision(), warnings.catch_warnings():
         # To stop after 100 iterations is part of the protocol.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        outcomes = list(work)
-    chosen = [outcome.regularisation for outcome in outcomes]
+        found = list(work)
+    chosen = [outcome.regularisation for outcome in found]
     trains = np.zeros(len(units.names), dtype=bool)
     trains[units.codes[~read.outside]] = True
     names: dict[str, Any] = {"classes": classes, "centers": centers, "slides": slides, "units": units}
     inside, outside = (
         Predictions(rows=rows, **parts, **names, trains=trains)
         for rows, parts in (
-            ([draw.id_test for draw in drawn], _together([outcome.inside for outcome in outcomes])),
-            ([draw.ood_test for draw in drawn], _together([outcome.outside for outcome in outcomes])),
+            ([draw.id_test for draw in drawn], together([outcome.inside for outcome in found])),
+            ([draw.ood_test for draw in drawn], together([outcome.outside for outcome in found])),
         )
     )
     protocol = {
@@ -211,80 +204,6 @@ def performance_drop(
         classes=len(classes.names),
         rows=len(array),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _SplitPredictions:
-    """Per split of one repetition: the predicted classes of a domain's test rows, also without each slide."""
-
-    predicted: list[Int64]
-    without: list[SlideDeletions]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """Per split of one repetition the chosen C, and what was predicted in each domain."""
-
-    regularisation: list[float]
-    inside: _SplitPredictions
-    outside: _SplitPredictions
-
-
-def _together(parts: list[_SplitPredictions]) -> dict[str, Any]:
-    """Of all repetitions, as `Predictions` takes them."""
-    return {"predicted": [part.predicted for part in parts], "without": [part.without for part in parts]}
-
-
-def _outcomes(
-    array: Float32, codes: Int64, units: Int64, cells: Int64, drawn: list[Repetition], device: torch.device
-) -> Iterator[_Outcome]:
-    import torch
-
-    from pathorob_checks.numerics import threads
-    from pathorob_checks.numerics.deletions import predictions_without
-    from pathorob_checks.numerics.logistic import best_classifiers, memory
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing writes into it
-        points = torch.from_numpy(array).to(device)
-
-    def outcome(draw: Repetition) -> _Outcome:
-        fitted = best_classifiers(points, codes, draw.training, draw.validation)
-        tested = np.concatenate([draw.id_test, draw.ood_test])
-        predictions: list[tuple[Int64, Deletions, Int64]] = []
-        for classifier, rows in zip(fitted, draw.training, strict=True):
-            left_out = deletions(rows, units, cells)
-            without = predictions_without(points, codes, rows, classifier, left_out.multiplicity, tested)
-            predictions.append((classifier.predict(_take(points, tested)), left_out, without))
-        border = len(draw.id_test)
-        return _Outcome(
-            regularisation=[classifier.c for classifier in fitted],
-            inside=_predicted(predictions, slice(border)),
-            outside=_predicted(predictions, slice(border, None)),
-        )
-
-    if device.type != "cpu":
-        return map(outcome, drawn)
-    each = memory(array.shape[1], codes, drawn[0].training)
-    return threads.spread(outcome, drawn, at_once=max(1, _MEMORY // each))
-
-
-def _predicted(splits: list[tuple[Int64, Deletions, Int64]], domain: slice) -> _SplitPredictions:
-    return _SplitPredictions(
-        predicted=[predicted[domain] for predicted, _, _ in splits],
-        without=[
-            SlideDeletions(
-                units=left_out.units, share=left_out.share, predicted=without[:, domain].astype(np.int16)
-            )
-            for _, left_out, without in splits
-        ],
-    )
-
-
-def _take(points: Tensor, rows: Int64) -> Tensor:
-    import torch
-
-    return points[torch.from_numpy(rows).to(points.device)]
 
 
 @dataclass(frozen=True, kw_only=True)

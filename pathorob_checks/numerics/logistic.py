@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics.lbfgs import MEMORY, minimize
 from pathorob_checks.numerics.training_rows import GatheredSets, SharedBlocks, TrainingRows, padded_width
 
@@ -75,7 +76,7 @@ def balanced_accuracies(truth: Int64, predicted: Int64) -> Float64:
 
 def arrangement_for(device: torch.device) -> type[TrainingRows]:
     """How the rows of training sets are arranged, for the fewest seconds on this device."""
-    return SharedBlocks if device.type == "cpu" else GatheredSets
+    return GatheredSets if devices.is_gpu(device) else SharedBlocks
 
 
 def best_classifiers(
