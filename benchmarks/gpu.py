@@ -29,6 +29,9 @@ PARTS = (
     Part("tests", "gpu_parts.cuda_tests", "Tests that need a GPU", 0.25),
     Part("parity", "gpu_parts.parity", "The same metrics on the CPU and on the device", 0.2),
     Part("metrics", "gpu_parts.metric_times", "Metrics of all cohorts", 0.4),
+    Part("extraction", "gpu_parts.extraction_rates", "Patches per second", 0.45),
+    Part("gate", "gpu_parts.gate_times", "A whole run of the gate", 0.6),
+    Part("memory", "gpu_parts.memory", "Memory of the device", 1.0),
 )
 
 

@@ -1,0 +1,92 @@
+"""A whole run of the gate in a process of its own, cold and warm, and what takes its time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from defusedxml.ElementTree import parse
+
+from gpu_parts import models
+from gpu_parts.record import Record, Task
+
+_PATCHES, _SMALL_PATCHES = 4000, 240
+_VERDICTS = (0, 1)  # exit codes of a run that measured everything: a model of random weights may fail
+
+
+def measure(record: Record, task: Task) -> None:
+    network = models.SMALL if task.small else models.VIT_L
+    patches = _SMALL_PATCHES if task.small else _PATCHES
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        images = models.write_images(work / "images", "png", min(models.DISTINCT, patches))
+        models.write_cohort(work / "cohort", images, patches)
+        models.write_model(work / "model", network, task.device)
+        record.note(f"{network.name}, bf16, {patches:,} patches of 256 px as PNG, profile floor")
+        for state in ("cold", "warm"):
+            row = record.row(run=state)
+            with record.attempt(row):
+                record.update(row, **run(work, task))
+
+
+def run(work: Path, task: Task, *options: str, fms: tuple[str, ...] = ("model",)) -> dict[str, Any]:
+    """Seconds of `pytest --fm` in all, to start, to embed, and of each suite; with the outcome.
+
+    `work` holds the folder `cohort` and those of the `fms`; its cache is kept between runs.
+    """
+    files = {name: work / f"run.{name}" for name in ("json", "xml")}
+    for file in files.values():
+        file.unlink(missing_ok=True)
+    place = work / "here"
+    place.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "pytest", *(f"--fm=local-dir:{work / fm}" for fm in fms)]
+    command += [f"--fm-cohort={work / 'cohort'}", f"--fm-device={task.device}", "--fm-precision=bf16"]
+    command += [f"--fm-cache={work / 'cache'}", f"--fm-json={files['json']}", f"--junitxml={files['xml']}"]
+    command += ["--fm-repetitions=2"] * task.small
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", *options],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seconds = time.monotonic() - began
+    print(done.stdout[-6000:], flush=True)
+    if done.returncode not in _VERDICTS or not files["json"].exists():
+        raise RuntimeError(f"exit code {done.returncode}: {' / '.join(done.stdout.splitlines()[-3:])}")
+    results = json.loads(files["json"].read_text(encoding="utf-8"))
+    suites: Counter[str] = Counter()
+    for case in parse(files["xml"]).getroot().iter("testcase"):
+        suites[(case.get("classname") or "").rpartition(".")[2].removeprefix("test_")] += float(
+            case.get("time", 0)
+        )
+    tests = sum(suites.values())
+    return {
+        "seconds": round(seconds, 1),
+        "outside of tests": round(seconds - tests, 1),
+        **{f"{name}, s": round(spent, 1) for name, spent in suites.items()},
+        **_extraction(results),
+        "exit code": done.returncode,
+        "summary": results.get("summary"),
+    }
+
+
+def _extraction(results: dict[str, Any]) -> dict[str, Any]:
+    """What the results say of the first extraction: its seconds and those of loading the model."""
+    for fact in _facts(results):
+        if "model_seconds" in fact and "seconds" in fact:
+            return {"load the model, s": fact["model_seconds"], "embed, s": fact["seconds"]}
+    return {}
+
+
+def _facts(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        return [value, *(fact for part in value.values() for fact in _facts(part))]
+    return [fact for part in value for fact in _facts(part)] if isinstance(value, list) else []
