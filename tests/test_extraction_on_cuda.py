@@ -28,7 +28,8 @@ def prepared(folder: Path, device: str, **settings: object) -> PreparedModel:
     weights = folder / "model"
     if not weights.exists():
         torch.manual_seed(0)
-        save_for_hf(timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0), str(weights))
+        model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0)
+        save_for_hf(model, str(weights), model_args={"img_size": 64}, safe_serialization=True)
     chosen = ModelSettings(device=device, **settings)  # type: ignore[arg-type]
     return prepare(resolve(parse_spec(f"local-dir:{weights}"), "vit"), chosen)
 
