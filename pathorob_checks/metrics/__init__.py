@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
+    from pathorob_checks.metrics.diagnostic_errors import CellErrors, DiagnosticErrors, ErrorAsymmetry
     from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
@@ -30,16 +31,20 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
-    from pathorob_checks.metrics.resampling import Resampling
+    from pathorob_checks.metrics.resampling import Candidate, Resampling
     from pathorob_checks.metrics.schedules import published_schedule
 
 _HOMES = {
     "Aggregate": "metrics.aggregate",
+    "Candidate": "metrics.resampling",
+    "CellErrors": "metrics.diagnostic_errors",
     "CellValue": "metrics.measurement",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
+    "DiagnosticErrors": "metrics.diagnostic_errors",
     "Difference": "metrics.differences",
+    "ErrorAsymmetry": "metrics.diagnostic_errors",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "Measurement": "metrics.measurement",
@@ -69,11 +74,15 @@ _HOMES = {
 
 __all__ = [
     "Aggregate",
+    "Candidate",
+    "CellErrors",
     "CellValue",
     "ClusteringScore",
     "Computation",
     "Curve",
+    "DiagnosticErrors",
     "Difference",
+    "ErrorAsymmetry",
     "Grid",
     "GroupValue",
     "Measurement",
