@@ -198,7 +198,8 @@ class DiagnosticErrors:
 NOTE = (
     "The worst of {cells}, by Student's t with the effects of every {noun} in test and training. The upper "
     "end is the highest of their own upper ends, the lower end the highest of their Bonferroni-corrected "
-    "lower ends: the worst is partly chosen by chance. Where no {noun} changes anything, their number decides."
+    "lower ends, because the worst is partly chosen by chance. Where no {noun} changes anything, their "
+    "number decides."
 )
 
 
