@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
+    from pathorob_checks.metrics.power import Planned, planned, slides_needed
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Candidate, Resampling
@@ -52,6 +53,7 @@ _HOMES = {
     "MetricError": "errors",
     "NearestPatches": "metrics.pictured",
     "PerformanceDrop": "metrics.drop_result",
+    "Planned": "metrics.power",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
@@ -66,9 +68,11 @@ _HOMES = {
     "metric": "metrics.registry",
     "metrics": "metrics.registry",
     "performance_drop": "metrics.performance",
+    "planned": "metrics.power",
     "published_schedule": "metrics.schedules",
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
+    "slides_needed": "metrics.power",
     "worst_group": "metrics.measurement",
 }
 
@@ -90,6 +94,7 @@ __all__ = [
     "MetricError",
     "NearestPatches",
     "PerformanceDrop",
+    "Planned",
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
@@ -104,9 +109,11 @@ __all__ = [
     "metric",
     "metrics",
     "performance_drop",
+    "planned",
     "published_schedule",
     "published_scores",
     "robustness_index",
+    "slides_needed",
     "worst_group",
 ]
 

@@ -116,7 +116,8 @@ class DiagnosticErrors:
     >>> embeddings[:, 0] += 2 * (patches.biological_class == "tumor")
     >>> embeddings[:, 1] += 4 * (patches.medical_center == "Bonn")
     >>> errors = performance_drop(embeddings, patches, repetitions=4).id_errors
-    >>> errors
+    >>> errors.cells[0].medical_center, errors.cells[0].biological_class, round(errors.increase, 1)
+    ('Bonn', 'normal', 0.6)
     >>> errors.increase == errors.cells[0].increase
     True
     """
@@ -138,61 +139,6 @@ class DiagnosticErrors:
         increase = f"{value_text(self.increase, self.interval, self.confidence)} more errors"
         where = f"in {worst.biological_class} of {worst.medical_center}"
         return short_text("DiagnosticErrors", f"{increase} {where}", counted(len(self.cells), "cell"))
-
-    def measurement(self, protocol: Mapping[str, object], rows: int) -> Measurement:
-        """The common form, as criteria take it.
-
-        Parameters
-        ----------
-        protocol : of the performance drop.
-        rows : number of patches.
-        """
-        return Measurement(
-            metric=self.metric,
-            value=self.increase,
-            interval=self.interval,
-            rows=rows,
-            protocol=protocol,
-            cells=tuple(
-                CellValue(
-                    medical_center=cell.medical_center,
-                    biological_class=cell.biological_class,
-                    value=cell.increase,
-                    meaning=_sentence(cell, self.classes),
-                )
-                for cell in self.cells
-            ),
-            interval_note=NOTE.format(
-                cells=counted(len(self.cells), "medical center x class", "medical centers x classes"),
-                noun=self.resampling.noun,
-            ),
-            confidence=self.confidence,
-            resampling=self.resampling,
-            slides=self.slides,
-            groups=self.groups,
-            curves=self.curves,
-            grids=tuple(
-                self._grid(name, split)
-                for name, split in (("balanced", 0), ("confounded", len(self.cramers_v) - 1))
-            ),
-        )
-
-    def _grid(self, training: str, split: int) -> Grid:
-        domain = "in-domain" if self.metric.endswith("_id") else "out-of-domain"
-        return Grid(
-            name=f"what patches are called after {training} training, {domain}",
-            row_name="patches",
-            column_name="called",
-            rows=tuple(f"{cell.medical_center} / {cell.biological_class}" for cell in self._by_name()),
-            columns=self.classes,
-            values=tuple(rounded(cell.called[split]) for cell in self._by_name()),
-            is_share=True,
-        )
-
-    def _by_name(self) -> list[CellErrors]:
-        return sorted(
-            self.cells, key=lambda cell: (cell.medical_center, self.classes.index(cell.biological_class))
-        )
 
 
 NOTE = (
@@ -261,7 +207,9 @@ class ErrorAsymmetry:
     >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
     >>> embeddings[:, 0] += 2 * (patches.biological_class == "tumor")
     >>> embeddings[:, 1] += 4 * (patches.medical_center == "Bonn")
-    >>> performance_drop(embeddings, patches, repetitions=4).asymmetry
+    >>> asymmetry = performance_drop(embeddings, patches, repetitions=4).asymmetry
+    >>> round(asymmetry.value, 1), asymmetry.towards[-1] > asymmetry.away[-1]
+    (0.4, True)
     """
 
     value: float
@@ -278,24 +226,85 @@ class ErrorAsymmetry:
         parts = f"towards {self.towards[-1]:.3f}, away {self.away[-1]:.3f} after confounded training"
         return short_text("ErrorAsymmetry", value, parts)
 
-    def measurement(self, protocol: Mapping[str, object], rows: int, interval_note: str) -> Measurement:
-        """The common form, as criteria take it.
 
-        Parameters
-        ----------
-        protocol : of the performance drop.
-        rows : number of patches.
-        interval_note : how the interval was made.
-        """
-        return Measurement(
-            metric="error_asymmetry",
-            value=self.value,
-            interval=self.interval,
-            rows=rows,
-            protocol=protocol,
-            interval_note=interval_note,
-            confidence=self.confidence,
-            resampling=self.resampling,
-            slides=self.slides,
-            curves=(self.curve,),
-        )
+def errors_measurement(errors: DiagnosticErrors, protocol: Mapping[str, object], rows: int) -> Measurement:
+    """The common form, as criteria take it.
+
+    Parameters
+    ----------
+    protocol : of the performance drop.
+    rows : number of patches.
+    """
+    return Measurement(
+        metric=errors.metric,
+        value=errors.increase,
+        interval=errors.interval,
+        rows=rows,
+        protocol=protocol,
+        cells=tuple(
+            CellValue(
+                medical_center=cell.medical_center,
+                biological_class=cell.biological_class,
+                value=cell.increase,
+                meaning=_sentence(cell, errors.classes),
+            )
+            for cell in errors.cells
+        ),
+        interval_note=NOTE.format(
+            cells=counted(len(errors.cells), "medical center x class", "medical centers x classes"),
+            noun=errors.resampling.noun,
+        ),
+        confidence=errors.confidence,
+        resampling=errors.resampling,
+        slides=errors.slides,
+        groups=errors.groups,
+        curves=errors.curves,
+        grids=tuple(
+            _grid(errors, name, split)
+            for name, split in (("balanced", 0), ("confounded", len(errors.cramers_v) - 1))
+        ),
+    )
+
+
+def _grid(errors: DiagnosticErrors, training: str, split: int) -> Grid:
+    domain = "in-domain" if errors.metric.endswith("_id") else "out-of-domain"
+    return Grid(
+        name=f"what patches are called after {training} training, {domain}",
+        row_name="patches",
+        column_name="called",
+        rows=tuple(f"{cell.medical_center} / {cell.biological_class}" for cell in _by_name(errors)),
+        columns=errors.classes,
+        values=tuple(rounded(cell.called[split]) for cell in _by_name(errors)),
+        is_share=True,
+    )
+
+
+def _by_name(errors: DiagnosticErrors) -> list[CellErrors]:
+    return sorted(
+        errors.cells, key=lambda cell: (cell.medical_center, errors.classes.index(cell.biological_class))
+    )
+
+
+def asymmetry_measurement(
+    asymmetry: ErrorAsymmetry, protocol: Mapping[str, object], rows: int, interval_note: str
+) -> Measurement:
+    """The common form, as criteria take it.
+
+    Parameters
+    ----------
+    protocol : of the performance drop.
+    rows : number of patches.
+    interval_note : how the interval was made.
+    """
+    return Measurement(
+        metric="error_asymmetry",
+        value=asymmetry.value,
+        interval=asymmetry.interval,
+        rows=rows,
+        protocol=protocol,
+        interval_note=interval_note,
+        confidence=asymmetry.confidence,
+        resampling=asymmetry.resampling,
+        slides=asymmetry.slides,
+        curves=(asymmetry.curve,),
+    )

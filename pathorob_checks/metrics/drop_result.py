@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.metrics.diagnostic_errors import DiagnosticErrors, ErrorAsymmetry
+from pathorob_checks.metrics.diagnostic_errors import (
+    DiagnosticErrors,
+    ErrorAsymmetry,
+    asymmetry_measurement,
+    errors_measurement,
+)
 from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
@@ -182,11 +187,11 @@ class PerformanceDrop:
             (self.ood_errors, self.ood_accuracies),
         ):
             if errors is not None and accuracies is not None:
-                measured[errors.metric] = errors.measurement(self._protocol(accuracies), self.rows)
+                measured[errors.metric] = errors_measurement(errors, self._protocol(accuracies), self.rows)
         if self.asymmetry is not None:
             note = _interval_note(self.asymmetry.resampling)
-            measured["error_asymmetry"] = self.asymmetry.measurement(
-                self._protocol(self.id_accuracies), self.rows, note
+            measured["error_asymmetry"] = asymmetry_measurement(
+                self.asymmetry, self._protocol(self.id_accuracies), self.rows, note
             )
         return measured
 
