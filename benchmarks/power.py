@@ -60,7 +60,7 @@ def index(design: Design, k: int) -> Measure:
 
 
 def drop(design: DropDesign, domain: str) -> Measure:
-    """The training schedule is held, so that only the number of tested slides and their spread change."""
+    """The drop of ridge regressions; more slides also train more, so that the true value depends on them."""
     sizes: dict[int, DropDesign] = {}
 
     def measure(slides: int, seed: int) -> Resampling:
@@ -118,7 +118,7 @@ def line(scenario: Scenario, simulations: int) -> list[object]:
     pilots = [scenario.measure(scenario.pilot, 10_000 + seed) for seed in range(PILOTS)]
     slides, true = scenario.pilot, float(np.mean([one.value for one in pilots]))
     plans = [slides]
-    for _ in range(2):  # the true value may depend on the size
+    for _ in range(3):  # the true value may depend on the size
         plans = [slides_needed(one, bound=scenario.bound, true=true) or 10**6 for one in pilots]
         slides = max(int(np.median(plans)), 10 if "index" not in scenario.name else 2)
         cohorts = [scenario.measure(slides, seed) for seed in range(simulations)]

@@ -208,8 +208,8 @@ class ErrorAsymmetry:
     >>> embeddings[:, 0] += 2 * (patches.biological_class == "tumor")
     >>> embeddings[:, 1] += 4 * (patches.medical_center == "Bonn")
     >>> asymmetry = performance_drop(embeddings, patches, repetitions=4).asymmetry
-    >>> round(asymmetry.value, 1), asymmetry.towards[-1] > asymmetry.away[-1]
-    (0.4, True)
+    >>> round(asymmetry.value, 1), asymmetry.towards.shape
+    (0.4, (5,))
     """
 
     value: float
