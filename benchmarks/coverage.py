@@ -38,7 +38,9 @@ from pathorob_checks.metrics import (
     robustness_index,
     worst_group,
 )
-from pathorob_checks.metrics.drop_uncertainty import drop_groups
+from pathorob_checks.metrics.confusion import asymmetry_effects, increases
+from pathorob_checks.metrics.drop_uncertainty import drop_groups, drop_resampling
+from pathorob_checks.metrics.ends import candidate_interval, worst_interval
 from pathorob_checks.metrics.inputs import labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Interval
@@ -272,6 +274,65 @@ def worst_drop(design: DropDesign, domain: str, by: str) -> Scenario:
     )
 
 
+def worst_increase(design: DropDesign, domain: str, name: str) -> Scenario:
+    """The largest increase of a cell's error rate; the truth is the largest of the cells' mean values."""
+    metric, values = ERRORS[domain], {}  # type: str, dict[int, list[float]]
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            tested = design.ridge_predictions(design.embeddings(seed))[domain]
+            candidates = {cell: one for cell, (one, _) in increases(metric, tested, {}).items()}
+            for cell, one in candidates.items():
+                values.setdefault(cell, []).append(one.value)
+            interval = worst_interval(metric, tuple(candidates.values()), 0.95)
+            if interval is not None:
+                yield max(one.value for one in candidates.values()), interval
+
+    return Scenario(
+        "diagnostic errors",
+        f"{domain}, {name}",
+        simulate,
+        truth=lambda _: max(float(np.mean(of_cell)) for of_cell in values.values()),
+    )
+
+
+def one_cell(design: DropDesign, domain: str, name: str, place: int) -> Scenario:
+    """The increase of one cell, with its own interval."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            tested = design.ridge_predictions(design.embeddings(seed))[domain]
+            candidate = list(increases(ERRORS[domain], tested, {}).values())[place][0]
+            interval = candidate_interval(ERRORS[domain], candidate, 0.95)
+            yield candidate.value, interval or (candidate.value, candidate.value)
+
+    return Scenario("diagnostic errors", f"{domain}, cell {place + 1} alone, {name}", simulate)
+
+
+def asymmetry(design: DropDesign) -> Callable[[int], Simulation]:
+    """The asymmetry of the errors, in-domain."""
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            tested = design.ridge_predictions(design.embeddings(seed))["ID"]
+            effects = asymmetry_effects(tested, design.draws[0])
+            assert effects is not None
+            measured = drop_resampling("error_asymmetry", effects, tested, {})
+            yield measured.value, interval_of(measured) or (measured.value, measured.value)
+
+    return simulate
+
+
+def error_scenarios() -> list[Scenario]:
+    """Of the diagnostic errors and their asymmetry."""
+    lines = [worst_increase(DROPS[name], domain, name) for name in ERROR_DESIGNS for domain in DOMAINS]
+    lines += [
+        one_cell(BASE, domain, "2x2, 11 slides a cell", place) for domain in DOMAINS for place in (0, 1)
+    ]
+    lines += [Scenario("error asymmetry", name, asymmetry(DROPS[name])) for name in ERROR_DESIGNS]
+    return lines
+
+
 def scenarios() -> list[Scenario]:
     lines = []
     for label, (biology, center) in STRENGTHS.items():
@@ -321,7 +382,7 @@ def scenarios() -> list[Scenario]:
             ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
     ]
-    return lines + drop_scenarios()
+    return lines + drop_scenarios() + error_scenarios()
 
 
 BASE = DropDesign()
@@ -354,6 +415,20 @@ DROPS = {
     "60 dimensions": replace(BASE, dim=60, patches=10, biology=1.2, center=2.0),
     "1,024 dimensions": replace(BASE, dim=1024, patches=6, biology=4.0, center=6.0),
 }
+ERRORS = {"ID": "diagnostic_errors_id", "OOD": "diagnostic_errors_ood"}
+ERROR_DESIGNS = (
+    "2x2, 11 slides a cell",
+    "strong slides",
+    "Camelyon's schedule",
+    "near the ceiling",
+    "accuracy 0.995",
+    "deep drops",
+    "3x3, 4 slides in a cell",
+    "4x4",
+    "6x2",
+    "uneven in-domain slides",
+    "3 out-of-domain slides a class",
+)
 ACCURACIES = ("2x2, 11 slides a cell", "Camelyon's schedule", "uneven in-domain slides")
 BY_THE_METRIC = {
     "logistic, 64 dimensions": replace(BASE, dim=64, patches=5, biology=1.1, repetitions=8),

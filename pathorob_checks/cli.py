@@ -13,6 +13,7 @@ from pathorob_checks.commands import (
     compare,
     criteria_template,
     merge,
+    plan,
     qualify,
     report,
     reproduce,
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_parser(commands)
     compare.add_parser(commands)
     merge.add_parser(commands)
+    plan.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)

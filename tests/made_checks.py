@@ -18,11 +18,15 @@ VALUES = {
     "performance_drop_id": -0.123,
     "performance_drop_ood": -0.031,
     "clustering_score": -0.2,
+    "diagnostic_errors_id": 0.31,
+    "diagnostic_errors_ood": 0.27,
+    "error_asymmetry": 0.4,
 }
 
 
 def criterion_of(metric, cohort="demo", profile="floor"):
-    criteria = load_profile(profile).criteria_for((cohort,))
+    """The profile's criterion of a metric; that of `full` where the profile has none."""
+    criteria = [one for name in (profile, "full") for one in load_profile(name).criteria_for((cohort,))]
     return next(one for one in criteria if one.metric == metric)
 
 

@@ -196,7 +196,8 @@ def drop_of_ridge(
     tested = design.ridge_predictions(design.embeddings(seed, other_fm=other_fm))
     measured = {}
     for domain in domains:
-        effects = drop_effects(tested[domain], split=split)
+        splits = len(tested[domain].predicted[0])
+        effects = drop_effects(tested[domain], factors=None if split is None else np.eye(splits)[split])
         if effects is None:
             raise ValueError(f"simulation {seed} has no accuracy at the balanced split")
         measured[domain] = drop_resampling(DOMAINS[domain], effects, tested[domain], {})

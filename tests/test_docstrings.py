@@ -114,6 +114,8 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 MADE_BY = {
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
+    "DiagnosticErrors": "performance_drop",
+    "ErrorAsymmetry": "performance_drop",
     "Explanation": "explain",
     "PerformanceDrop": "performance_drop",
     "PublishedScore": "published_scores",

@@ -127,8 +127,8 @@ def test_the_effects_at_a_split_are_those_on_its_accuracy(predicted: dict[str, P
     for tested in predicted.values():
         whole = drop_effects(tested)
         assert whole is not None
-        for split, accuracies in enumerate(whole.accuracies):
-            effects = drop_effects(tested, split=split)
+        for factors, accuracies in zip(np.eye(len(whole.accuracies)), whole.accuracies, strict=True):
+            effects = drop_effects(tested, factors=factors)
             assert effects is not None
             assert effects.value == pytest.approx(accuracies.mean())
             assert effects.drops == pytest.approx(accuracies)

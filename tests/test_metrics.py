@@ -123,7 +123,7 @@ def test_without_patches_out_of_domain_there_is_no_drop_out_of_domain() -> None:
         None,
         (),
     )
-    assert set(result.measurements()) == {"performance_drop_id"}
+    assert set(result.measurements()) == {"performance_drop_id", "diagnostic_errors_id", "error_asymmetry"}
 
 
 # --- input --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.verdict import Verdict, meets
+from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Suspect
@@ -72,7 +73,11 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
         return None
     resampling = measurement.resampling
     noun, times = resampling.noun if resampling else "slide", _times(measurement, criterion)
-    sentence = _WIDTHS[_width_of(measured, criterion)].sentence
+    kind = _width_of(measured, criterion)
+    needed = _needed(measurement, criterion) if kind in _FEW_MORE else None
+    if needed is not None:
+        return Suspect(kind="cohort", sentence=f"too few {noun}s to decide; {needed}.")
+    sentence = _WIDTHS[kind].sentence
     return Suspect(
         kind="cohort",
         sentence=sentence.format(unstable=measurement.unstable, units=f"{noun}s", times=f"{times:.2g}"),
@@ -113,6 +118,7 @@ _WIDTHS: Mapping[str, _Width] = {
     ),
     "slightly too few": _Width("too few {units} to decide at this value.", _MORE_SLIDES),
 }
+_FEW_MORE = ("too few", "slightly too few")
 _FAR, _SLIGHTLY = 100, 1.5  # times as many slides as there are
 
 
@@ -133,6 +139,28 @@ def _times(measurement: Measurement, criterion: Criterion) -> float:
     low, high = measurement.interval or (0.0, 0.0)
     distance = abs(measurement.value - criterion.bound)
     return ((high - low) / 2 / distance) ** 2 if distance else float("inf")
+
+
+def _needed(measurement: Measurement, criterion: Criterion) -> str | None:
+    """How many slides per cell would decide, as a clause; None where the effects of slides do not say."""
+    from pathorob_checks.metrics.power import POWER, slides_needed, slides_there
+
+    resampling = measurement.resampling
+    if resampling is None or resampling.value != measurement.value:
+        return None
+    try:
+        needed = slides_needed(
+            resampling, bound=criterion.bound, true=measurement.value, confidence=measurement.confidence
+        )
+    except MetricError:
+        return None
+    there = slides_there(resampling)
+    if needed is None or needed <= there:
+        return None
+    return (
+        f"about {needed:,} per medical center and class would decide with a probability of {percent(POWER)} "
+        f"at this value, {there} {'is' if there == 1 else 'are'} there"
+    )
 
 
 def _support(measured: Measured, criterion: Criterion, drift: float | None) -> Suspect | None:  # noqa: ARG001

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
+    from pathorob_checks.metrics.diagnostic_errors import CellErrors, DiagnosticErrors, ErrorAsymmetry
     from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
@@ -28,18 +29,23 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
+    from pathorob_checks.metrics.power import Planned, planned, slides_needed
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
-    from pathorob_checks.metrics.resampling import Resampling
+    from pathorob_checks.metrics.resampling import Candidate, Resampling
     from pathorob_checks.metrics.schedules import published_schedule
 
 _HOMES = {
     "Aggregate": "metrics.aggregate",
+    "Candidate": "metrics.resampling",
+    "CellErrors": "metrics.diagnostic_errors",
     "CellValue": "metrics.measurement",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
+    "DiagnosticErrors": "metrics.diagnostic_errors",
     "Difference": "metrics.differences",
+    "ErrorAsymmetry": "metrics.diagnostic_errors",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "Measurement": "metrics.measurement",
@@ -47,6 +53,7 @@ _HOMES = {
     "MetricError": "errors",
     "NearestPatches": "metrics.pictured",
     "PerformanceDrop": "metrics.drop_result",
+    "Planned": "metrics.power",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
@@ -61,19 +68,25 @@ _HOMES = {
     "metric": "metrics.registry",
     "metrics": "metrics.registry",
     "performance_drop": "metrics.performance",
+    "planned": "metrics.power",
     "published_schedule": "metrics.schedules",
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
+    "slides_needed": "metrics.power",
     "worst_group": "metrics.measurement",
 }
 
 __all__ = [
     "Aggregate",
+    "Candidate",
+    "CellErrors",
     "CellValue",
     "ClusteringScore",
     "Computation",
     "Curve",
+    "DiagnosticErrors",
     "Difference",
+    "ErrorAsymmetry",
     "Grid",
     "GroupValue",
     "Measurement",
@@ -81,6 +94,7 @@ __all__ = [
     "MetricError",
     "NearestPatches",
     "PerformanceDrop",
+    "Planned",
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
@@ -95,9 +109,11 @@ __all__ = [
     "metric",
     "metrics",
     "performance_drop",
+    "planned",
     "published_schedule",
     "published_scores",
     "robustness_index",
+    "slides_needed",
     "worst_group",
 ]
 

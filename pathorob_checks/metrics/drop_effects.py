@@ -1,4 +1,4 @@
-"""By how much each slide moves a performance drop: as a test slide, and as a training slide.
+"""By how much each slide moves a performance drop or an error rate: as a test and as a training slide.
 
 A test slide moves the accuracies in which it is counted. A training slide moves the classifiers: it is left
 out of every training set, the other slides of its cell take its place, and the test is predicted again
@@ -8,6 +8,7 @@ out of every training set, the other slides of its cell take its place, and the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,10 +130,28 @@ class DropEffects:
 _QUARTER = 0.25
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counting:
+    """What a prediction counts, where it counts something else than whether it is right.
+
+    Attributes
+    ----------
+    points : (cells, classes) float64, -1 to 1: of each predicted class for a patch of each cell.
+    shares : (cells,) float64 with which the mean of each cell's patches counts in the sum.
+    """
+
+    points: Float64
+    shares: Float64
+
+
 def drop_effects(
-    tested: Predictions, chosen: Bool | None = None, *, split: int | None = None
+    tested: Predictions,
+    chosen: Bool | None = None,
+    *,
+    factors: Float64 | None = None,
+    counting: Counting | None = None,
 ) -> DropEffects | None:
-    """Effects on the drop in a domain, or in a group of its rows.
+    """Effects on the drop in a domain, or in a group of its rows, or on a sum over the splits.
 
     In the domain the drop is the mean over repetitions of (mean accuracy of splits 1.. / accuracy of split
     0) - 1. In a group it is the ratio of the means over repetitions, since there an accuracy of 0 can occur.
@@ -141,7 +160,9 @@ def drop_effects(
     ----------
     tested : the predictions.
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
-    split : the balanced accuracy at this split takes the place of the drop.
+    factors : (splits,) float64; the sum of the balanced accuracies with these factors takes the place of the
+        drop.
+    counting : takes the place of the balanced accuracy; only with `factors`.
 
     Returns
     -------
@@ -151,15 +172,14 @@ def drop_effects(
     for number, rows in enumerate(tested.rows):
         here = np.ones(len(rows), dtype=bool) if chosen is None else chosen[rows]
         if here.any():
-            of_repetition.append(_Repetition(tested, number, here))
+            of_repetition.append(_Repetition(tested, number, here, counting))
     if len(of_repetition) < 2:
         return None
     accuracies = np.stack([one.right @ one.weights for one in of_repetition])  # (R, splits)
     first, later = accuracies[:, 0], accuracies[:, 1:]
-    if split is not None:
-        drops = accuracies[:, split]
-        slopes = np.zeros_like(accuracies)
-        slopes[:, split] = 1.0
+    if factors is not None:
+        drops = accuracies @ factors
+        slopes = np.tile(factors, (len(accuracies), 1))
     elif chosen is None:
         if (first == 0).any():
             return None
@@ -208,30 +228,42 @@ class _Repetition:
 
     Attributes
     ----------
-    right : (splits, n) float64, 1 where the prediction is right.
-    weights : (n,) float64 with which rows count in the balanced accuracy.
+    right : (splits, n) float64, 1 where the prediction is right; with a `Counting` what it counts.
+    weights : (n,) float64 with which rows count in the balanced accuracy, or in the counted sum.
     rows : (n,) int64 row numbers in the table.
     units, cells : (n,) int64 codes.
     """
 
-    def __init__(self, tested: Predictions, number: int, here: Bool) -> None:
+    def __init__(self, tested: Predictions, number: int, here: Bool, counting: Counting | None) -> None:
         self.rows = rows = tested.rows[number][here]
         self._truth = tested.classes.codes[rows]
-        self._here, self._without = here, tested.without[number]
-        self.right = np.stack([split[here] == self._truth for split in tested.predicted[number]]).astype(
+        self._here, self._without, self._counting = here, tested.without[number], counting
+        self.units, self.cells = tested.units.codes[rows], tested.cells[rows]
+        self.right = np.stack([self._counted(split[here]) for split in tested.predicted[number]]).astype(
             float
         )
-        present, count = np.unique(self._truth, return_counts=True)
-        self.weights = 1 / (len(present) * count[np.searchsorted(present, self._truth)])
-        self.units, self.cells = tested.units.codes[rows], tested.cells[rows]
+        groups = self._truth if counting is None else self.cells
+        present, count = np.unique(groups, return_counts=True)
+        of_its_group = count[np.searchsorted(present, groups)]
+        if counting is None:
+            self.weights = 1 / (len(present) * of_its_group)
+        else:
+            self.weights = counting.shares[groups] / of_its_group
+
+    def _counted(self, predicted: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
+        """What (..., n) predicted classes count."""
+        if self._counting is None:
+            return np.asarray(predicted == self._truth)
+        return np.asarray(self._counting.points[self.cells, predicted])
 
     def fall_without(self, slope: Float64, units: int) -> Float64:
         """(U, n) by how much the drop falls through each row without each training slide."""
         effects = np.zeros((units, len(self.weights)))
         for split, (factor, without) in enumerate(zip(slope, self._without, strict=True)):
-            right = without.predicted[:, self._here] == self._truth
-            fall = (self.right[split] - right) * self.weights
-            effects[without.units] += factor * without.share[:, None] * fall
+            if factor:
+                counted = self._counted(without.predicted[:, self._here])
+                fall = (self.right[split] - counted) * self.weights
+                effects[without.units] += factor * without.share[:, None] * fall
         return effects
 
 

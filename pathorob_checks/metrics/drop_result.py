@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.diagnostic_errors import (
+    DiagnosticErrors,
+    ErrorAsymmetry,
+    asymmetry_measurement,
+    errors_measurement,
+)
 from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
@@ -56,6 +62,13 @@ class PerformanceDrop:
         The slides and repetitions, for paired intervals.
     ood_resampling : Resampling or None
         The same, out-of-domain.
+    id_errors : DiagnosticErrors or None
+        What each class is called at each center, in-domain; None where no cell is tested by two repetitions.
+    ood_errors : DiagnosticErrors or None
+        The same, out-of-domain; None also without out-of-domain patches.
+    asymmetry : ErrorAsymmetry or None
+        Whether in-domain errors go towards the classes that go with the patch's center in training; None
+        where the schedule makes no class go with a center.
     confidence : float
         Of the intervals, between 0 and 1.
     schedule : str
@@ -91,7 +104,7 @@ class PerformanceDrop:
     >>> result.id_accuracies.shape, result.ood_drop
     ((5, 2), None)
     >>> list(result.measurements())
-    ['performance_drop_id']
+    ['performance_drop_id', 'diagnostic_errors_id', 'error_asymmetry']
     """
 
     id_drop: float
@@ -112,6 +125,9 @@ class PerformanceDrop:
     ood_groups: Mapping[str, tuple[GroupValue, ...]]
     id_resampling: Resampling
     ood_resampling: Resampling | None
+    id_errors: DiagnosticErrors | None
+    ood_errors: DiagnosticErrors | None
+    asymmetry: ErrorAsymmetry | None
     confidence: float
     schedule: str
     training_slides: int
@@ -127,13 +143,13 @@ class PerformanceDrop:
         return short_text("PerformanceDrop", drops, f"{rests_on}, {patches_text(self.rows)}")
 
     def measurements(self) -> dict[str, Measurement]:
-        """Return the in-domain and, where measured, the out-of-domain drop by metric name.
+        """Return the drops and the diagnostic errors behind them by metric name.
 
         Returns
         -------
         dict of str to Measurement
-            With the keys `performance_drop_id` and, where there are out-of-domain patches,
-            `performance_drop_ood`.
+            With the keys `performance_drop_id`, `diagnostic_errors_id` and `error_asymmetry`, and, where
+            there are out-of-domain patches, `performance_drop_ood` and `diagnostic_errors_ood`.
         """
         measured = {
             "performance_drop_id": Measurement(
@@ -165,6 +181,17 @@ class PerformanceDrop:
                 slides=self.ood_slides,
                 groups=self.ood_groups,
                 curves=(self._curve("out-of-domain", self.ood_accuracies, self.ood_accuracy_intervals),),
+            )
+        for errors, accuracies in (
+            (self.id_errors, self.id_accuracies),
+            (self.ood_errors, self.ood_accuracies),
+        ):
+            if errors is not None and accuracies is not None:
+                measured[errors.metric] = errors_measurement(errors, self._protocol(accuracies), self.rows)
+        if self.asymmetry is not None:
+            note = _interval_note(self.asymmetry.resampling)
+            measured["error_asymmetry"] = asymmetry_measurement(
+                self.asymmetry, self._protocol(self.id_accuracies), self.rows, note
             )
         return measured
 

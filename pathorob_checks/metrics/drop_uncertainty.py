@@ -219,11 +219,19 @@ def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
     return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
-def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValue, ...]:
-    """The slides (or cases) that make the drop larger, as test or training slides, largest effect first."""
+def worst_slides(
+    resampling: Resampling, tested: Predictions, what: str = "drop", *, higher_is_better: bool = True
+) -> tuple[SlideValue, ...]:
+    """The slides (or cases) that make the value worse, as test or training slides, largest effect first.
+
+    Parameters
+    ----------
+    what : the value, of which a better one is smaller, in the sentence about a slide.
+    higher_is_better : as in the metric's definition.
+    """
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
-    noun = tested.units.noun
-    by_unit = dict(zip(resampling.units, effects, strict=True))
+    noun, sign = tested.units.noun, 1 if higher_is_better else -1
+    by_unit = dict(zip(resampling.units, sign * effects, strict=True))
     named = [(by_unit[name], unit) for unit, name in enumerate(tested.units.names) if name in by_unit]
     slides = []
     for effect, unit in sorted(named)[:_SLIDES_NAMED]:
@@ -235,8 +243,8 @@ def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValu
                 slide_id=_names(tested.slides, rows),
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
-                value=float(effect),
-                meaning=f"an average {noun} instead would make the drop {-effect:.4f} smaller",
+                value=sign * float(effect),
+                meaning=f"an average {noun} instead would make the {what} {-effect:.4f} smaller",
             )
         )
     return tuple(slides)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pathorob_checks.metrics.intervals import enclosing, intervals_of
-from pathorob_checks.metrics.measurement import Interval
+from pathorob_checks.metrics.intervals import enclosing, intervals_of, reach
+from pathorob_checks.metrics.measurement import Interval, interval_of_worst
 from pathorob_checks.metrics.registry import metric
-from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.metrics.resampling import Candidate, Resampling
+from pathorob_checks.wording import counted
 
 
 def end_interval(name: str, value: float, slides: int, confidence: float) -> Interval | None:
@@ -39,11 +40,36 @@ def own_intervals(
     side: Resampling, confidences: Sequence[float], draws: int, seed: int
 ) -> list[Interval | None]:
     """`own_interval` at several confidences."""
+    if side.candidates is not None:
+        return [worst_interval(side.metric, side.candidates, each) for each in confidences]
     slides = side.informative_slides
     if slides is None:
         return intervals_of(side, confidences, draws, seed)
     ends = [end_interval(side.metric, side.value, slides, each) for each in confidences]
     return [each and enclosing(side.jumps_between or (side.value,), *each) for each in ends]
+
+
+def worst_interval(name: str, candidates: Sequence[Candidate], confidence: float) -> Interval | None:
+    """Interval of the worst of several values of a metric, which allows for the choice (`worst_group`)."""
+    together = 1 - (1 - confidence) / max(1, len(candidates))
+    own, simultaneous = (
+        [candidate_interval(name, one, level) for one in candidates] for level in (confidence, together)
+    )
+    return interval_of_worst(own, simultaneous, higher_is_better=metric(name).higher_is_better)
+
+
+def candidate_interval(name: str, candidate: Candidate, confidence: float) -> Interval | None:
+    """Student's t interval of one of several values, within the metric's range.
+
+    Where all slides are alike it is that of an end of the scale; None where a slide stands alone.
+    """
+    if candidate.error is None:
+        return None
+    if candidate.are_alike:
+        return end_interval(name, candidate.value, candidate.slides, confidence)
+    half = reach(candidate.error**2, candidate.freedom or np.inf, candidate.least_error, confidence)
+    low, high = candidate.value - half, candidate.value + half
+    return enclosing((candidate.value,), max(low, metric(name).lowest), min(high, metric(name).highest))
 
 
 def combined(
@@ -69,6 +95,9 @@ def combined(
 def why_not_drawn(sides: Sequence[Resampling]) -> str:
     """Why effects of slides do not add up to an interval of these values together; "" where they do."""
     for side in sides:
+        if side.candidates is not None:
+            cells = counted(len(side.candidates), "center x class", "centers x classes")
+            return f"The value is the worst of {cells}, and of other slides another one may be the worst"
         if side.informative_slides is not None:
             if side.value in (metric(side.metric).lowest, metric(side.metric).highest):
                 where = f"A value of {side.value:g} is at the end of its scale"

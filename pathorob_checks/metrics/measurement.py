@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -304,12 +304,11 @@ def worst_group(groups: tuple[GroupValue, ...], *, higher_is_better: bool = True
     """
     choose = min if higher_is_better else max
     worst = choose(groups, key=lambda group: group.value)
-    own = [group.interval for group in groups if group.interval is not None]
-    wide = [group.simultaneous for group in groups if group.simultaneous is not None]
-    interval = None
-    if len(own) == len(wide) == len(groups):
-        lower, upper = (own, wide) if higher_is_better else (wide, own)
-        interval = (choose(low for low, _ in lower), choose(high for _, high in upper))
+    interval = interval_of_worst(
+        [group.interval for group in groups],
+        [group.simultaneous for group in groups],
+        higher_is_better=higher_is_better,
+    )
     return GroupValue(
         name=worst.name,
         value=worst.value,
@@ -318,3 +317,22 @@ def worst_group(groups: tuple[GroupValue, ...], *, higher_is_better: bool = True
         support=worst.support,
         rows=worst.rows,
     )
+
+
+def interval_of_worst(
+    own: Sequence[Interval | None], simultaneous: Sequence[Interval | None], *, higher_is_better: bool
+) -> Interval | None:
+    """Interval of the worst of several true values, as `worst_group` explains it.
+
+    Parameters
+    ----------
+    own : of each value alone, at the confidence of the result.
+    simultaneous : of each value, Bonferroni-corrected for their number.
+    """
+    choose = min if higher_is_better else max
+    alone = [interval for interval in own if interval is not None]
+    wide = [interval for interval in simultaneous if interval is not None]
+    if not len(alone) == len(wide) == len(own):
+        return None
+    lower, upper = (alone, wide) if higher_is_better else (wide, alone)
+    return choose(low for low, _ in lower), choose(high for _, high in upper)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
+from pathorob_checks.metrics.confusion import diagnostic_errors, error_asymmetry
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
 from pathorob_checks.metrics.drop_predictions import outcomes, together
@@ -87,8 +88,8 @@ def performance_drop(
     Returns
     -------
     PerformanceDrop
-        Both drops with their intervals, accuracies, cells, slides and groups. Criteria take one of its
-        `measurements()`.
+        Both drops with their intervals, accuracies, cells, slides and groups, and the diagnostic errors
+        behind them. Criteria take one of its `measurements()`.
 
     Raises
     ------
@@ -179,6 +180,8 @@ def performance_drop(
     ood_domain = (
         _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
     )
+    v = tuple(cramers_v(counts) for counts in schedule.training_slides)
+    errors = partial(diagnostic_errors, cramers_v=v, protocol=protocol, confidence=confidence)
     return PerformanceDrop(
         id_drop=id_domain.resampling.value,
         ood_drop=ood_domain.resampling.value if ood_domain else None,
@@ -188,7 +191,7 @@ def performance_drop(
         ood_accuracies=ood_domain.accuracies if ood_domain else None,
         id_accuracy_intervals=id_domain.accuracy_intervals,
         ood_accuracy_intervals=ood_domain.accuracy_intervals if ood_domain else (),
-        cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
+        cramers_v=v,
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=cell_values(inside),
         ood_cells=cell_values(outside) if ood_domain else (),
@@ -198,6 +201,9 @@ def performance_drop(
         ood_groups=drop_groups("performance_drop_ood", outside, confidence) if ood_domain else {},
         id_resampling=id_domain.resampling,
         ood_resampling=ood_domain.resampling if ood_domain else None,
+        id_errors=errors("diagnostic_errors_id", inside, domain="in-domain"),
+        ood_errors=errors("diagnostic_errors_ood", outside, domain="out-of-domain") if ood_domain else None,
+        asymmetry=error_asymmetry(inside, drawn[0], v, protocol, confidence),
         confidence=confidence,
         schedule=schedule.name,
         training_slides=int(np.sum(schedule.training_slides[0])),
@@ -232,8 +238,8 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
             _of_an_accuracy(
                 interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
             )
-            for split in range(len(effects.accuracies))
-            if (at_split := drop_effects(tested, split=split)) is not None
+            for factors in np.eye(len(effects.accuracies))
+            if (at_split := drop_effects(tested, factors=factors)) is not None
         ),
     )
 
@@ -252,7 +258,7 @@ def _meaning(where: str, value: float) -> str:
     )
 
 
-_COMPUTATION = Computation(
+COMPUTATION = Computation(
     name=METRIC,
     function=performance_drop,
     view="performance_drop",
@@ -270,7 +276,7 @@ def _drop(
     return Metric(
         name=name,
         label=label,
-        computation=_COMPUTATION,
+        computation=COMPUTATION,
         lowest=-1.0,  # an accuracy cannot fall below nothing
         highest=1.0,  # that it more than doubles is no sensible demand
         neutral=0.0,
@@ -291,16 +297,17 @@ def _drop(
     )
 
 
+OUTSIDE_MISSING = (
+    "has no out-of-domain patches",
+    "set subset to OOD for the patches of a medical center that never trains",
+)
 METRICS = (
     _drop("performance_drop_id", "drop in-domain", "tested at the medical centers of the training data"),
     _drop(
         "performance_drop_ood",
         "drop out-of-domain",
         "tested at medical centers without training data",
-        missing=(
-            "has no out-of-domain patches",
-            "set subset to OOD for the patches of a medical center that never trains",
-        ),
+        missing=OUTSIDE_MISSING,
         out_of_domain=True,
     ),
 )

@@ -20,6 +20,51 @@ Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+class Candidate(BaseModel):
+    """One of several values of which a measurement is the worst, with the error of its own.
+
+    Attributes
+    ----------
+    name : str
+        What it is the value of, such as `Bonn / tumor`.
+    value : float
+        On the metric's scale.
+    error : float or None
+        Its standard error; None where a slide stands alone, so that nothing says how slides differ.
+    slides_error : float
+        The part of `error` that the slides make: squared, it falls with their number. The other part is the
+        draw of the repetitions.
+    freedom : float or None
+        Degrees of freedom of `error`; None where it has no spread.
+    least_error : float
+        As in `Resampling`.
+    slides : int
+        Number of slides (or cases) that it was measured on.
+    are_alike : bool
+        Whether all of them contribute alike, so that `error` says nothing.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import Candidate
+    >>> cell = Candidate(
+    ...     name="Bonn / tumor", value=0.2, error=0.05, slides_error=0.04, freedom=9.0, slides=10
+    ... )
+    >>> cell.are_alike, cell.least_error
+    (False, 0.0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    value: Finite
+    error: Annotated[Finite, Field(ge=0)] | None
+    slides_error: Annotated[Finite, Field(ge=0)]
+    freedom: Annotated[Finite, Field(gt=0)] | None
+    least_error: Annotated[Finite, Field(ge=0)] = 0.0
+    slides: Annotated[int, Field(ge=1)]
+    are_alike: bool = False
+
+
 class Resampling(BaseModel):
     """A value and the effects of the units that it was measured on.
 
@@ -58,6 +103,9 @@ class Resampling(BaseModel):
     jumps_between : tuple of (float, float) or None
         Least and greatest value on halves of the slides where the value jumps between them: no sum of effects
         tells that, so the interval includes both. None where the value is stable.
+    candidates : tuple of Candidate, or None
+        Where the value is the worst of several: all of them, so that the interval can allow for the choice.
+        Units and effects are those of the worst. None elsewhere.
 
     Raises
     ------
@@ -103,6 +151,7 @@ class Resampling(BaseModel):
     least_error: Annotated[Finite, Field(ge=0)] = 0.0
     informative_slides: int | None = Field(default=None, ge=0)
     jumps_between: tuple[Finite, Finite] | None = None
+    candidates: tuple[Candidate, ...] | None = None
 
     @model_validator(mode="after")
     def _units_belong_together(self) -> Resampling:
