@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Resampling
     from pathorob_checks.metrics.schedules import published_schedule
+    from pathorob_checks.metrics.predictions_of_slides import slide_prediction
+    from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 
 _HOMES = {
     "Aggregate": "metrics.aggregate",
@@ -40,6 +42,7 @@ _HOMES = {
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
     "Difference": "metrics.differences",
+    "DomainPrediction": "metrics.slide_prediction_result",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "Measurement": "metrics.measurement",
@@ -50,6 +53,7 @@ _HOMES = {
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
+    "SlidePrediction": "metrics.slide_prediction_result",
     "SlideValue": "metrics.measurement",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
@@ -64,6 +68,7 @@ _HOMES = {
     "published_schedule": "metrics.schedules",
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
+    "slide_prediction": "metrics.predictions_of_slides",
     "worst_group": "metrics.measurement",
 }
 
@@ -74,6 +79,7 @@ __all__ = [
     "Computation",
     "Curve",
     "Difference",
+    "DomainPrediction",
     "Grid",
     "GroupValue",
     "Measurement",
@@ -84,6 +90,7 @@ __all__ = [
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
+    "SlidePrediction",
     "SlideValue",
     "clustering_score",
     "difference",
@@ -98,6 +105,7 @@ __all__ = [
     "published_schedule",
     "published_scores",
     "robustness_index",
+    "slide_prediction",
     "worst_group",
 ]
 
