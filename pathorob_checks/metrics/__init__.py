@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
+    from pathorob_checks.metrics.predictions_of_slides import slide_prediction
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Resampling
     from pathorob_checks.metrics.schedules import published_schedule
-    from pathorob_checks.metrics.predictions_of_slides import slide_prediction
     from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 
 _HOMES = {

@@ -1,8 +1,8 @@
 """AUCs of slide-level predictions, their drop, and by how much each test slide moves it.
 
-With several classes the AUC is the mean over classes of the AUC of the class against the others. An AUC is the
-share of pairs that a score puts in the right order; to first order a slide moves it by the share of its own
-pairs (its placement; DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988).
+With several classes the AUC is the mean over classes of the AUC of the class against the others. An AUC is
+the share of pairs that a score puts in the right order; to first order a slide moves it by the share of its
+own pairs (its placement; DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def log_odds(scores: Float64) -> Float64:
 
     classes = scores.shape[-1]
     others = [np.delete(scores, cls, axis=-1) for cls in range(classes)]
-    return scores - np.stack([logsumexp(other, axis=-1) for other in others], axis=-1)
+    return np.asarray(scores - np.stack([logsumexp(other, axis=-1) for other in others], axis=-1))
 
 
 def placements(scores: Float64, member: Bool) -> Float64:
@@ -97,8 +97,8 @@ def auc_effects(
 ) -> DropEffects | None:
     """AUCs at every split, the drop, and the effects of the test slides on it.
 
-    The drop is the ratio of means over repetitions, (mean AUC of splits 1.. / mean AUC of split 0) - 1: with few
-    test slides the AUC of one repetition can be 0.
+    The drop is the ratio of means over repetitions, (mean AUC of splits 1.. / mean AUC of split 0) - 1: with
+    few test slides the AUC of one repetition can be 0.
 
     Parameters
     ----------

@@ -68,7 +68,8 @@ def share_drawn(bags: BagTable, drawn: Sequence[Repetition]) -> float:
 
     If k of the N slides of a cell train and their effects add up, the draws of one cohort vary by
     k (1 - k/N) times the variance of a slide, and what they have in common varies between cohorts by k^2/N:
-    f / (1 - f) times as much, with f = sum of k^2/N over sum of k, over the cells of all splits but the first.
+    f / (1 - f) times as much, with f = sum of k^2/N over sum of k, over the cells of all splits but the
+    first.
     """
     cells = len(bags.centers) * len(bags.classes)
     there = np.bincount(bags.cells[~bags.outside], minlength=cells)

@@ -169,7 +169,9 @@ def drop_effects(
         if first.mean() == 0:
             return None
         ratio = float(later.mean() / first.mean())
-        slopes = slopes_of_ratio(np.full(len(first), -ratio / first.mean()), np.full(len(first), first.mean()), later)
+        slopes = slopes_of_ratio(
+            np.full(len(first), -ratio / first.mean()), np.full(len(first), first.mean()), later
+        )
         drops = ratio - 1 + (slopes * accuracies).sum(axis=1)
     means = _means_of_cells(tested, of_repetition)
     units = len(tested.units.names)

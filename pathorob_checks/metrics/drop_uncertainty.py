@@ -46,9 +46,9 @@ def drop_resampling(
     V = V_te + max(0, S) + W', where S is the variance by the training slides without products of a repetition
     or a test slide with itself, which are noise.
 
-    Where the effects of training slides are not known, `share_drawn` says which share f of the slides that can
-    train does so in a repetition. Then V = V_te + W' (1 + R f / (1 - f)), in both domains: the draws of one
-    cohort differ by 1 - f of what training slides add, and have the rest in common.
+    Where the effects of training slides are not known, `share_drawn` says which share f of the slides that
+    can train does so in a repetition. Then V = V_te + W' (1 + R f / (1 - f)), in both domains: the draws of
+    one cohort differ by 1 - f of what training slides add, and have the rest in common.
     """
     kept = _units_that_matter(effects, tested)
     every_cell = _cells_of_units(tested)
@@ -195,9 +195,7 @@ def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float)
     return group_values(measured, confidence)
 
 
-def group_values(
-    measured: Mapping[str, tuple[Resampling, int]], confidence: float
-) -> tuple[GroupValue, ...]:
+def group_values(measured: Mapping[str, tuple[Resampling, int]], confidence: float) -> tuple[GroupValue, ...]:
     """The groups with a value, worst first, from the resampling and the number of patches of each."""
     together = 1 - (1 - confidence) / max(1, len(measured))
     groups = [

@@ -1,4 +1,4 @@
-"""Slide-level prediction: what attention-based multiple-instance learning loses where class and center correlate.
+"""Slide-level prediction: what attention models of slides lose where class and center correlate.
 
 A slide is a bag of patch embeddings. A gated-attention model (Ilse, Tomczak and Welling 2018) predicts the
 biological class of a slide. It is trained along the schedules of the performance drop: from balanced
@@ -7,9 +7,7 @@ biological class of a slide. It is trained along the schedules of the performanc
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,9 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
-from pathorob_checks.metrics.auc_effects import ScoredBags, auc_effects, log_odds
-from pathorob_checks.metrics.bags import BagTable, bags_of, share_drawn
+from pathorob_checks.metrics.auc_effects import ScoredBags, auc_effects
+from pathorob_checks.metrics.bag_models import scored_bags
+from pathorob_checks.metrics.bags import bags_of, share_drawn
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.drop_effects import DropEffects, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import (
@@ -28,12 +27,12 @@ from pathorob_checks.metrics.drop_uncertainty import (
     group_values,
     worst_slides,
 )
-from pathorob_checks.metrics.inputs import Float32, Int64, as_embeddings
+from pathorob_checks.metrics.inputs import as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, SEED, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_prediction_needs
-from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
+from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
 from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 from pathorob_checks.metrics.slide_prediction_work import prediction_work
 from pathorob_checks.progress import Progress
@@ -43,11 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from pathorob_checks.numerics.attention_pooling import Bags
-
 METRIC = "slide_prediction"
-Float64 = npt.NDArray[np.float64]
-_MEMORY = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes that a batch of models may take
 
 
 def slide_prediction(
@@ -93,15 +88,16 @@ def slide_prediction(
     Returns
     -------
     SlidePrediction
-        Both drops with their intervals, AUCs and balanced accuracies at every split, cells, slides and groups.
-        Criteria take one of its `measurements()`.
+        Both drops with their intervals, AUCs and balanced accuracies at every split, cells, slides and
+        groups. Criteria take one of its `measurements()`.
 
     Raises
     ------
     MetricError
-        Too few slides (which cells lack how many), fewer than 2 repetitions, a negative seed, an AUC of zero at
-        the balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that does not
-        fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch twice.
+        Too few slides (which cells lack how many), fewer than 2 repetitions, a negative seed, an AUC of zero
+        at the balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that
+        does not fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch
+        twice.
 
     See Also
     --------
@@ -110,8 +106,9 @@ def slide_prediction(
 
     Notes
     -----
-    With several classes an AUC is the mean over classes of the class against the others. The interval is about
-    other slides from the same medical centers, in a cohort of the same design; other centers are not covered.
+    With several classes an AUC is the mean over classes of the class against the others. The interval is
+    about other slides from the same medical centers, in a cohort of the same design; other centers are not
+    covered.
     On a CPU every batch of models is trained on one thread, so that the number of threads changes nothing;
     another processor or a GPU rounds differently.
 
@@ -153,7 +150,7 @@ def slide_prediction(
         schedule = published_schedule(schedule)
     drawn = list(schedule.repetitions(table, repetitions))
     bags = bags_of(read)
-    inside, outside = _scored(array, bags, drawn, seed, device, progress)
+    inside, outside = scored_bags(array, bags, drawn, seed, device, progress)
     share = share_drawn(bags, drawn)
     protocol = {
         "schedule": schedule.name,
@@ -183,107 +180,6 @@ def slide_prediction(
         seed=seed,
         rows=len(array),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Model:
-    """One model to be trained: a split of a repetition."""
-
-    repetition: int
-    training: Bags
-    validation: Bags
-    tested: tuple[Int64, ...]
-
-
-def _scored(
-    array: Float32,
-    bags: BagTable,
-    drawn: list[Repetition],
-    seed: int,
-    device: str | torch.device | None,
-    progress: Progress | None,
-) -> tuple[ScoredBags, ScoredBags | None]:
-    """Train all models and score the test bags in-domain and, where two classes are there, out-of-domain."""
-    import torch
-
-    from pathorob_checks.numerics import device as devices
-    from pathorob_checks.numerics import threads
-    from pathorob_checks.numerics.attention_pooling import rescaled, scores, train
-
-    chosen = devices.choose(device)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing writes into it
-        points = rescaled(torch.from_numpy(array).to(chosen))
-    test = [(bags.among(draw.id_test), bags.among(draw.ood_test)) for draw in drawn]
-    batches = list(_batches(_models(bags, drawn, test), array.shape[1], _MEMORY[chosen.type]))
-
-    def outcome(batch: list[_Model]) -> list[Float64]:
-        trained = train(
-            points,
-            [model.training for model in batch],
-            [model.validation for model in batch],
-            [(seed, model.repetition) for model in batch],
-            len(bags.classes),
-        )
-        return scores(trained, points, [model.tested for model in batch])
-
-    work: Iterable[list[Float64]]
-    work = threads.spread(outcome, batches) if chosen.type == "cpu" else map(outcome, batches)
-    if progress is not None:
-        work = progress(work, len(batches), "slide prediction")
-    with devices.full_precision():
-        of_models = [log_odds(scored) for part in work for scored in part]
-    splits = len(drawn[0].training)
-    of_repetition = [
-        np.stack(of_models[number * splits : (number + 1) * splits]) for number in range(len(drawn))
-    ]
-    inside, outside = (
-        ScoredBags(
-            tested=[of_domain[domain][0] for of_domain in test],
-            log_odds=[
-                odds[:, : len(here)] if domain == 0 else odds[:, len(here) :]
-                for odds, ((here, _), _) in zip(of_repetition, test, strict=True)
-            ],
-            bags=bags,
-        )
-        for domain in (0, 1)
-    )
-    both = len(np.unique(bags.classes.codes[bags.outside])) > 1
-    return inside, outside if both else None
-
-
-_Test = tuple[tuple[Int64, tuple[Int64, ...]], tuple[Int64, tuple[Int64, ...]]]
-
-
-def _models(bags: BagTable, drawn: list[Repetition], test: list[_Test]) -> Iterator[_Model]:
-    from pathorob_checks.numerics.attention_pooling import Bags
-
-    def learned(rows: Int64) -> Bags:
-        numbers, of_bags = bags.among(rows)
-        return Bags(of_bags, bags.classes.codes[numbers])
-
-    for number, (draw, ((_, inside), (_, outside))) in enumerate(zip(drawn, test, strict=True)):
-        for training, validation in zip(draw.training, draw.validation, strict=True):
-            yield _Model(
-                repetition=number,
-                training=learned(training),
-                validation=learned(validation),
-                tested=(*inside, *outside),
-            )
-
-
-def _batches(models: Iterable[_Model], dimension: int, most: int) -> Iterator[list[_Model]]:
-    """Successive models of one size of test that fit into some memory together."""
-    from pathorob_checks.numerics.attention_pooling import memory
-
-    batch: list[_Model] = []
-    for model in models:
-        large = (len(batch) + 1) * max(memory(one.training, dimension) for one in (*batch[:1], model)) > most
-        if batch and (large or len(model.tested) != len(batch[0].tested)):
-            yield batch
-            batch = []
-        batch.append(model)
-    yield batch
 
 
 def _domain(
@@ -322,7 +218,7 @@ def _domain(
 def _groups(
     metric: str, scored: ScoredBags, share: float, confidence: float
 ) -> dict[str, tuple[GroupValue, ...]]:
-    """Drop at each test center, and of the AUC of each class against the others; those without one are missing."""
+    """Drop at each test center and of each class against the others; those without an AUC are missing."""
     bags, tested = scored.bags, scored.predictions
     seen = np.zeros(len(bags.patches), dtype=bool)
     seen[np.concatenate(scored.tested)] = True
@@ -356,9 +252,9 @@ def _groups(
 def _meaning(where: str, value: float) -> str:
     change = f"{rounded_percent(abs(value))} {'lower' if value < 0 else 'higher'}" if value else "the same"
     return (
-        f"{where}, the AUC of slide-level predictions from these embeddings is {change} if class and center go "
-        f"together in the training slides {'than' if value else 'as'} if the training slides are balanced (mean "
-        "over the training splits)"
+        f"{where}, the AUC of slide-level predictions from these embeddings is {change} if class and center "
+        f"go together in the training slides {'than' if value else 'as'} if the training slides are balanced "
+        "(mean over the training splits)"
     )
 
 
@@ -389,8 +285,10 @@ def _metric(suffix: str, label: str, where: str, *, out_of_domain: bool) -> Metr
         margin=0.02,
         meaning=partial(_meaning, where),
         remedies=(
-            "Do not train on slides in which class and center go together: balance the centers within each class.",
-            "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the loss.",
+            "Do not train on slides in which class and center go together: balance the centers within each "
+            "class.",
+            "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the "
+            "loss.",
             "Otherwise use another FM.",
         ),
         groups_cover_view=False,  # out-of-domain slides are not tested in-domain, and the reverse

@@ -20,9 +20,9 @@ Float64 = npt.NDArray[np.float64]
 _GUESS = 0.5  # the AUC of one
 _NAMES = {"id": "in-domain", "ood": "out-of-domain"}
 _NOTE = (
-    "Student's t with the effects of every {noun} in the test and the spread of {repetitions} repetitions, of "
-    "which the part that their training {noun}s have in common is extrapolated: what other {noun}s from the same "
-    "medical centers would show. {share} of its variance comes from the repetitions."
+    "Student's t with the effects of every {noun} in the test and the spread of {repetitions} repetitions, "
+    "from which the part that their training {noun}s have in common is extrapolated: what other {noun}s from "
+    "the same medical centers would show. {share} of its variance comes from the repetitions."
 )
 
 
@@ -33,8 +33,8 @@ class DomainPrediction:
     Attributes
     ----------
     drop : float
-        Mean AUC over splits 1.. and repetitions, relative to that at split 0, minus 1: -0.05 means that 5 % of
-        the AUC is lost.
+        Mean AUC over splits 1.. and repetitions, relative to that at split 0, minus 1: -0.05 means that 5 %
+        of the AUC is lost.
     interval : tuple of (float, float) or None
         For other slides from the same medical centers; None where a center and class has only one slide (or
         case) to learn from.
@@ -239,6 +239,6 @@ def _interval_note(domain: DomainPrediction) -> str:
 def _at_both_ends(domain: DomainPrediction) -> str:
     first, last = float(domain.aucs[0].mean()), float(domain.aucs[-1].mean())
     return (
-        f"The AUC is {first:.3f} with balanced training slides and {last:.3f} where class and center are fully "
-        "correlated (a guess: 0.500)."
+        f"The AUC is {first:.3f} with balanced training slides and {last:.3f} where class and center are "
+        f"fully correlated (a guess: {_GUESS:.3f})."
     )

@@ -13,13 +13,13 @@ from pathorob_checks.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-# On 2 cores at dimension 1,536, from docs/metrics.md: of a patch that a step reads, with all splits and repetitions.
+# On 2 cores at dimension 1,536, from docs/metrics.md, with all splits and repetitions.
 _SECONDS_PER_PATCH = 0.04
 _MOST_PATCHES = 64  # of a bag that a step reads (numerics.attention_pooling)
 
 
 def prediction_work(patches: pd.DataFrame) -> Work:
-    """By the in-domain patches that a step could read, of which about the same share trains in every schedule."""
+    """By the in-domain patches that a step could read: about the same share trains in every schedule."""
     inside = patches[patches.subset != OUT_OF_DOMAIN]
     sizes = inside.groupby(["slide_id", "biological_class"], observed=True).size().to_numpy()
     return Work(

@@ -1,8 +1,8 @@
 """Classifiers of bags by gated attention, many of them trained as one batch.
 
-Source: Ilse, Tomczak and Welling, Attention-based deep multiple instance learning (ICML 2018, arXiv 1802.04712,
-equations 8 and 9). A bag (a slide) is a set of points (its patches). With h_k = relu(W x_k + b) of every
-point, the bag is z = sum of a_k h_k with weights a = softmax of u^T (tanh(V h_k) * sigmoid(G h_k)), and its
+Source: Ilse, Tomczak and Welling, Attention-based deep multiple instance learning (ICML 2018, arXiv
+1802.04712, equations 8 and 9). A bag (a slide) is a set of points (its patches). With
+h_k = relu(W x_k + b) of every point, the bag is z = sum of a_k h_k with weights a = softmax of u^T (tanh(V h_k) * sigmoid(G h_k)), and its
 class scores are C z + c.
 
 Every model has its own training bags; parameters have a leading axis of models. Models share nothing but the
@@ -25,7 +25,7 @@ Int64 = npt.NDArray[np.int64]
 
 HIDDEN = 128  # numbers that a point is reduced to
 GATED = 64  # of the attention
-STEPS = 20  # of Adam, each with all training bags
+STEPS = 60  # of Adam, each with all training bags
 RATE = 1e-3  # of Adam
 MOST_POINTS = 64  # of a bag that a step reads
 CHECKED_EVERY = 5  # steps: the loss of the validation bags
@@ -126,7 +126,7 @@ def train(
     for step in range(STEPS):
         adam.zero_grad()
         # The sum over models: the gradient of each is that of its own loss.
-        learning.losses(models, step).sum().backward()
+        torch.autograd.backward(learning.losses(models, step).sum())
         adam.step()
         if (step + 1) % CHECKED_EVERY == 0:
             with torch.no_grad():
@@ -138,7 +138,9 @@ def train(
     return AttentionModels(models.mean, models.scale, *best)
 
 
-def scores(models: AttentionModels, points: Tensor, bags: Sequence[Sequence[Int64]]) -> list[npt.NDArray[np.float64]]:
+def scores(
+    models: AttentionModels, points: Tensor, bags: Sequence[Sequence[Int64]]
+) -> list[npt.NDArray[np.float64]]:
     """For each model the (B, K) class scores of its bags, from all of their points.
 
     Parameters
@@ -283,6 +285,6 @@ def memory(training: Bags, dimension: int) -> int:
 
 
 def rescaled(points: Tensor) -> Tensor:
-    """(N, D) float32 points of mean 0 and variance 1 in every dimension, in which no digits are lost later."""
+    """(N, D) float32 points of mean 0 and variance 1 in every dimension, so that no digits are lost later."""
     variance, mean = torch.var_mean(points, dim=0, correction=0)
     return (points - mean) * torch.where(variance > 0, variance, 1).rsqrt()
