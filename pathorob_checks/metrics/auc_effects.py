@@ -24,6 +24,7 @@ from pathorob_checks.metrics.inputs import Int64
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+GUESS = 0.5  # the AUC of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,8 @@ def auc_effects(
     """AUCs at every split, the drop, and the effects of the test slides on it.
 
     The drop is the ratio of means over repetitions, (mean AUC of splits 1.. / mean AUC of split 0) - 1: with
-    few test slides the AUC of one repetition can be 0.
+    few test slides the AUC of one repetition can be 0. An AUC of split 0 below that of a guess counts as
+    a guess.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def auc_effects(
     Returns
     -------
     The effects (`accuracies` are AUCs, `training` is 0); None where fewer than two repetitions have a class
-    and others to tell it from, or where the mean AUC of split 0 is 0.
+    and others to tell it from.
     """
     of_repetition = [
         one
@@ -125,11 +127,11 @@ def auc_effects(
         slope[split] = 1.0
         drops = aucs[:, split]
     else:
-        if mean[0] == 0:
-            return None
-        ratio = float(mean[1:].mean() / mean[0])
-        slope = slopes_of_ratio(np.array([-ratio / mean[0]]), mean[:1], aucs[:, 1:])[0]
-        drops = ratio - 1 + aucs @ slope
+        base = max(float(mean[0]), GUESS)
+        ratio = float(mean[1:].mean() / base)
+        of_first = -ratio / base if mean[0] > GUESS else 0.0
+        slope = slopes_of_ratio(np.array([of_first]), np.array([base]), aucs[:, 1:])[0]
+        drops = ratio - 1 + (aucs - mean) @ slope
     units = scored.bags.units
     usual = _usual_placements(scored.bags, of_repetition)
     test = np.zeros((len(of_repetition), len(units)))

@@ -1,4 +1,4 @@
-"""The models of slides of all repetitions and splits: trained in batches, tested on the bags of both domains."""
+"""The models of slides of all repetitions and splits: trained in batches, tested in both domains."""
 
 from __future__ import annotations
 

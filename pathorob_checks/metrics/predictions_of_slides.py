@@ -61,7 +61,7 @@ def slide_prediction(
     A slide is a bag of patch embeddings, and a model with gated attention [1]_ predicts its biological class.
     It is trained on splits that walk from balanced (split 0) to class and center fully correlated (the last),
     as in `performance_drop` [2]_. The value is the mean AUC over splits 1.. and repetitions, relative to the
-    mean AUC at split 0, minus 1.
+    mean AUC at split 0 (or to 0.5, a guess, where that is less), minus 1.
 
     Parameters
     ----------
@@ -94,10 +94,9 @@ def slide_prediction(
     Raises
     ------
     MetricError
-        Too few slides (which cells lack how many), fewer than 2 repetitions, a negative seed, an AUC of zero
-        at the balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that
-        does not fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch
-        twice.
+        Too few slides (which cells lack how many), fewer than 2 repetitions, a negative seed, a confidence
+        outside 0 to 1, embeddings with NaN or infinity, a table that does not fit them, or labels that are
+        ambiguous: an unknown subset, a slide in two centers, a patch twice.
 
     See Also
     --------
@@ -165,8 +164,8 @@ def slide_prediction(
     ]
     if domains[0] is None:
         raise MetricError(
-            f"{METRIC}: the mean AUC at the balanced split is 0",
-            remedy="check that labels and embeddings belong together",
+            f"{METRIC}: fewer than 2 repetitions of the schedule {schedule.name!r} test slides of 2 classes",
+            remedy="use a schedule that sets slides of every class aside",
         )
     return SlidePrediction(
         inside=domains[0],
@@ -185,7 +184,7 @@ def slide_prediction(
 def _domain(
     metric: str, scored: ScoredBags, share: float, protocol: dict[str, object], confidence: float
 ) -> DomainPrediction | None:
-    """None where the AUC of the balanced split is 0."""
+    """None where there is no AUC."""
     effects = auc_effects(scored)
     if effects is None:
         return None

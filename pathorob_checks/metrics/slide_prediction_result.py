@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.auc_effects import GUESS
 from pathorob_checks.metrics.drop_uncertainty import draws_share
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
@@ -17,7 +18,6 @@ from pathorob_checks.metrics.short_text import patches_text, short_text, value_t
 from pathorob_checks.wording import counted, percent, rounded_percent
 
 Float64 = npt.NDArray[np.float64]
-_GUESS = 0.5  # the AUC of one
 _NAMES = {"id": "in-domain", "ood": "out-of-domain"}
 _NOTE = (
     "Student's t with the effects of every {noun} in the test and the spread of {repetitions} repetitions, "
@@ -33,8 +33,8 @@ class DomainPrediction:
     Attributes
     ----------
     drop : float
-        Mean AUC over splits 1.. and repetitions, relative to that at split 0, minus 1: -0.05 means that 5 %
-        of the AUC is lost.
+        Mean AUC over splits 1.. and repetitions, relative to that at split 0 (or to 0.5, a guess,
+        where that is less), minus 1: -0.05 means that 5 % of the AUC is lost.
     interval : tuple of (float, float) or None
         For other slides from the same medical centers; None where a center and class has only one slide (or
         case) to learn from.
@@ -191,7 +191,7 @@ class SlidePrediction:
             groups=domain.groups,
             detail=_at_both_ends(domain),
             curves=(
-                self._curve(f"AUC of slides, {_NAMES[suffix]}", domain.aucs, domain.auc_intervals, _GUESS),
+                self._curve(f"AUC of slides, {_NAMES[suffix]}", domain.aucs, domain.auc_intervals, GUESS),
                 self._curve(
                     f"balanced accuracy of slides, {_NAMES[suffix]}",
                     domain.accuracies,
@@ -240,5 +240,5 @@ def _at_both_ends(domain: DomainPrediction) -> str:
     first, last = float(domain.aucs[0].mean()), float(domain.aucs[-1].mean())
     return (
         f"The AUC is {first:.3f} with balanced training slides and {last:.3f} where class and center are "
-        f"fully correlated (a guess: {_GUESS:.3f})."
+        f"fully correlated (a guess: {GUESS:.3f})."
     )

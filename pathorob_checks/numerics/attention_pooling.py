@@ -2,8 +2,8 @@
 
 Source: Ilse, Tomczak and Welling, Attention-based deep multiple instance learning (ICML 2018, arXiv
 1802.04712, equations 8 and 9). A bag (a slide) is a set of points (its patches). With
-h_k = relu(W x_k + b) of every point, the bag is z = sum of a_k h_k with weights a = softmax of u^T (tanh(V h_k) * sigmoid(G h_k)), and its
-class scores are C z + c.
+h_k = relu(W x_k + b) of every point, the bag is z = sum of a_k h_k with weights
+a = softmax of u^T (tanh(V h_k) * sigmoid(G h_k)), and its class scores are C z + c.
 
 Every model has its own training bags; parameters have a leading axis of models. Models share nothing but the
 products in which they are computed, so that a model in a batch is the model that is trained alone, up to
@@ -29,6 +29,7 @@ STEPS = 60  # of Adam, each with all training bags
 RATE = 1e-3  # of Adam
 MOST_POINTS = 64  # of a bag that a step reads
 CHECKED_EVERY = 5  # steps: the loss of the validation bags
+_ALIKE = 1e-12  # variance of values of about 1 that is that of rounding
 _AT_ONCE = 2048  # points of each model in one product, where nothing is learned
 
 
@@ -107,7 +108,7 @@ def train(
 
     Parameters
     ----------
-    points : (N, D) float32; values far from 0 for their spread lose digits.
+    points : (N, D) float32, see `rescaled`.
     training, validation : bags of each model, at least one.
     starts : seed of the initial parameters of each model; models with equal seeds begin alike.
     classes : K, of all models.
@@ -268,8 +269,7 @@ def _standardized(points: Tensor, training: Sequence[Bags]) -> Iterator[tuple[Te
         weights /= weights.sum()
         mean = (weights * means).sum(dim=0)
         variance = (weights * (variances + (means - mean).square())).sum(dim=0)
-        tiny = torch.finfo(variance.dtype).tiny
-        yield mean, torch.where(variance > tiny, variance.clamp_min(tiny).rsqrt(), 0)
+        yield mean, _inverse_root(variance)
 
 
 def _uniform(generator: np.random.Generator, shape: tuple[int, int]) -> Tensor:
@@ -285,6 +285,16 @@ def memory(training: Bags, dimension: int) -> int:
 
 
 def rescaled(points: Tensor) -> Tensor:
-    """(N, D) float32 points of mean 0 and variance 1 in every dimension, so that no digits are lost later."""
+    """(N, D) float32 points of mean 0 and variance 1 in every dimension, so that no digits are lost later.
+
+    A dimension in which all points are alike, as far as float32 can tell, is 0.
+    """
+    largest = torch.maximum(points.amax(dim=0), -points.amin(dim=0))
+    points = points / torch.where(largest > 0, largest, 1)
     variance, mean = torch.var_mean(points, dim=0, correction=0)
-    return (points - mean) * torch.where(variance > 0, variance, 1).rsqrt()
+    return (points - mean) * _inverse_root(variance)
+
+
+def _inverse_root(variance: Tensor) -> Tensor:
+    """1 / standard deviation of values of about 1; 0 where they are alike up to rounding."""
+    return torch.where(variance > _ALIKE, variance.clamp_min(_ALIKE).rsqrt(), 0)
