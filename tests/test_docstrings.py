@@ -114,10 +114,12 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 MADE_BY = {
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
+    "DomainPrediction": "slide_prediction",
     "Explanation": "explain",
     "PerformanceDrop": "performance_drop",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
+    "SlidePrediction": "slide_prediction",
 }
 
 

@@ -260,6 +260,15 @@ def test_a_center_with_one_class_has_no_auc_of_its_own() -> None:
     assert [group.name for group in result.outside.groups["medical_center"]] == ["Cologne"]
 
 
+def test_without_out_of_domain_patches_the_drop_in_domain_is_the_same(misled: SlidePrediction) -> None:
+    inside = TABLE[TABLE.subset == "ID"].reset_index(drop=True)
+    x = embed(TABLE, biology=0.15, center=1)[: len(inside)]
+    result = slide_prediction(x, inside, repetitions=2)
+    assert result.outside is None
+    assert list(result.measurements()) == ["slide_prediction_id"]
+    np.testing.assert_allclose(result.inside.aucs, misled.inside.aucs, atol=1e-12)
+
+
 def test_without_two_classes_out_of_domain_there_is_no_auc_there() -> None:
     table = TABLE[(TABLE.subset == "ID") | (TABLE.biological_class == "tumor")].reset_index(drop=True)
     assert measured(1, 0, table).outside is None

@@ -44,7 +44,8 @@ class BagTable:
         """The bags that some patches are of, ascending, and which of these patches are in each."""
         numbers, place, count = np.unique(self.of_patch[rows], return_inverse=True, return_counts=True)
         ordered = rows[np.argsort(place, kind="stable")]
-        return numbers, tuple(np.split(ordered, np.cumsum(count)[:-1]))
+        ends = np.cumsum(count)
+        return numbers, tuple(ordered[end - size : end] for size, end in zip(count, ends, strict=True))
 
 
 def bags_of(read: PatchLabels) -> BagTable:
