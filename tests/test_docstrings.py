@@ -116,10 +116,12 @@ MADE_BY = {
     "Computation": "metric",
     "DiagnosticErrors": "performance_drop",
     "ErrorAsymmetry": "performance_drop",
+    "DomainPrediction": "slide_prediction",
     "Explanation": "explain",
     "PerformanceDrop": "performance_drop",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
+    "SlidePrediction": "slide_prediction",
 }
 
 

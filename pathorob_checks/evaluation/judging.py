@@ -160,7 +160,8 @@ def _meaning(criterion: Criterion, measured: Measured) -> str:
         return ""
     if criterion.quantity != "difference":
         sentence = definition.meaning(value)
-        return f"{sentence[:1].upper()}{sentence[1:]}."
+        detail = measured.measurement.detail if criterion.quantity == "value" else ""
+        return f"{sentence[:1].upper()}{sentence[1:]}. {detail}".rstrip()
     before = f" ({measured.baseline.value:.3f})" if measured.baseline else ""
     return f"{_compared(definition, value)} the baseline{before}."
 

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
     from pathorob_checks.metrics.power import Planned, planned, slides_needed
+    from pathorob_checks.metrics.predictions_of_slides import slide_prediction
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Candidate, Resampling
     from pathorob_checks.metrics.schedules import published_schedule
+    from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 
 _HOMES = {
     "Aggregate": "metrics.aggregate",
@@ -46,6 +48,7 @@ _HOMES = {
     "DiagnosticErrors": "metrics.diagnostic_errors",
     "Difference": "metrics.differences",
     "ErrorAsymmetry": "metrics.diagnostic_errors",
+    "DomainPrediction": "metrics.slide_prediction_result",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "Measurement": "metrics.measurement",
@@ -57,6 +60,7 @@ _HOMES = {
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
+    "SlidePrediction": "metrics.slide_prediction_result",
     "SlideValue": "metrics.measurement",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
@@ -73,6 +77,7 @@ _HOMES = {
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
     "slides_needed": "metrics.power",
+    "slide_prediction": "metrics.predictions_of_slides",
     "worst_group": "metrics.measurement",
 }
 
@@ -87,6 +92,7 @@ __all__ = [
     "DiagnosticErrors",
     "Difference",
     "ErrorAsymmetry",
+    "DomainPrediction",
     "Grid",
     "GroupValue",
     "Measurement",
@@ -98,6 +104,7 @@ __all__ = [
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
+    "SlidePrediction",
     "SlideValue",
     "clustering_score",
     "difference",
@@ -114,6 +121,7 @@ __all__ = [
     "published_scores",
     "robustness_index",
     "slides_needed",
+    "slide_prediction",
     "worst_group",
 ]
 

@@ -127,7 +127,7 @@ class DropEffects:
     least_error: float
 
 
-_QUARTER = 0.25
+QUARTER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,12 +184,14 @@ def drop_effects(
         if (first == 0).any():
             return None
         drops = later.mean(axis=1) / first - 1
-        slopes = _slopes(-later.mean(axis=1) / first**2, first, later)
+        slopes = slopes_of_ratio(-later.mean(axis=1) / first**2, first, later)
     else:
         if first.mean() == 0:
             return None
         ratio = float(later.mean() / first.mean())
-        slopes = _slopes(np.full(len(first), -ratio / first.mean()), np.full(len(first), first.mean()), later)
+        slopes = slopes_of_ratio(
+            np.full(len(first), -ratio / first.mean()), np.full(len(first), first.mean()), later
+        )
         drops = ratio - 1 + (slopes * accuracies).sum(axis=1)
     means = _means_of_cells(tested, of_repetition)
     units = len(tested.units.names)
@@ -213,12 +215,12 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=_QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
+        least_error=QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
     )
 
 
-def _slopes(of_first: Float64, first: Float64, later: Float64) -> Float64:
-    """(R, splits) derivatives of the drop by the accuracies."""
+def slopes_of_ratio(of_first: Float64, first: Float64, later: Float64) -> Float64:
+    """(R, splits) derivatives of the drop by the accuracies, from those by the accuracies at split 0."""
     of_later = 1 / (later.shape[1] * first)
     return np.column_stack([of_first, np.repeat(of_later[:, None], later.shape[1], axis=1)])
 

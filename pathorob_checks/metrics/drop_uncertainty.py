@@ -31,7 +31,12 @@ NOTE = (
 
 
 def drop_resampling(
-    metric: str, effects: DropEffects, tested: Predictions, protocol: Mapping[str, object]
+    metric: str,
+    effects: DropEffects,
+    tested: Predictions,
+    protocol: Mapping[str, object],
+    *,
+    share_drawn: float | None = None,
 ) -> Resampling:
     """Effects of slides and repetitions whose squares add up to the variance of the drop.
 
@@ -40,6 +45,10 @@ def drop_resampling(
     and W' = max(0, W - N_te): in-domain V = max(V_{te+tr} - N_{te+tr} + W, (V_te + W') / 2). Out-of-domain
     V = V_te + max(0, S) + W', where S is the variance by the training slides without products of a repetition
     or a test slide with itself, which are noise.
+
+    Where the effects of training slides are not known, `share_drawn` says which share f of the slides that
+    can train does so in a repetition. Then V = V_te + W' (1 + R f / (1 - f)), in both domains: the draws of
+    one cohort differ by 1 - f of what training slides add, and have the rest in common.
     """
     kept = _units_that_matter(effects, tested)
     every_cell = _cells_of_units(tested)
@@ -52,7 +61,10 @@ def drop_resampling(
     of_test, of_training = effects.test[:, kept], effects.training[:, kept]
     test, noise = _variance(strata, of_test)
     left = max(0.0, of_draws - noise)
-    if effects.through is None:
+    if share_drawn is not None:
+        slides = of_test.mean(axis=0)
+        left *= 1 + repetitions * share_drawn / (1 - share_drawn)
+    elif effects.through is None:
         both = of_test + of_training
         variance, noise = _variance(strata, both)
         whole = max(variance - noise + of_draws, (test + left) / 2)
@@ -178,7 +190,13 @@ def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float)
         chosen = labels.codes == number
         effects = drop_effects(tested, None if chosen[everything].all() else chosen)
         if effects is not None:
-            measured[name] = drop_resampling(metric, effects, tested, {})
+            rows = int(chosen[everything].sum())
+            measured[name] = drop_resampling(metric, effects, tested, {}), rows
+    return group_values(measured, confidence)
+
+
+def group_values(measured: Mapping[str, tuple[Resampling, int]], confidence: float) -> tuple[GroupValue, ...]:
+    """The groups with a value, worst first, from the resampling and the number of patches of each."""
     together = 1 - (1 - confidence) / max(1, len(measured))
     groups = [
         GroupValue(
@@ -187,15 +205,18 @@ def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float)
             interval=interval_of(resampling, confidence=confidence),
             simultaneous=interval_of(resampling, confidence=together),
             support=None,
-            rows=int((labels.codes[everything] == labels.names.index(name)).sum()),
+            rows=rows,
         )
-        for name, resampling in measured.items()
+        for name, (resampling, rows) in measured.items()
     ]
     return tuple(sorted(groups, key=lambda group: group.value))
 
 
-def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
-    """Change of each cell's recall from the balanced split to the mean over the correlated splits."""
+def cell_values(tested: Predictions, noun: str = "patches") -> tuple[CellValue, ...]:
+    """Change of each cell's recall from the balanced split to the mean over the correlated splits.
+
+    `noun` says what is classified.
+    """
     cells = []
     for center, center_name in enumerate(tested.centers.names):
         for cls, class_name in enumerate(tested.classes.names):
@@ -212,7 +233,7 @@ def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
                         medical_center=center_name,
                         biological_class=class_name,
                         value=change[1] - change[0],
-                        meaning=_recall(*change),
+                        meaning=_recall(noun, *change),
                         unit="in recall",
                     )
                 )
@@ -266,8 +287,8 @@ def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) ->
     return (float(np.mean(first)), float(np.mean(later))) if first else None
 
 
-def _recall(before: float, after: float) -> str:
+def _recall(noun: str, before: float, after: float) -> str:
     return (
-        f"the share of its patches that are classified right goes from {before:.3f} with balanced training "
+        f"the share of its {noun} that are classified right goes from {before:.3f} with balanced training "
         f"data to {after:.3f} on average over the correlated splits"
     )

@@ -163,6 +163,8 @@ class Measurement:
         How it is spread over centers and classes.
     nearest : tuple of NearestPatches
         Patches that pull the value down, worst first, with their neighbors.
+    detail : str
+        What the value is made of, as a sentence that follows the metric's meaning; "" without one.
 
     Examples
     --------
@@ -188,6 +190,7 @@ class Measurement:
     curves: tuple[Curve, ...] = ()
     grids: tuple[Grid, ...] = ()
     nearest: tuple[NearestPatches, ...] = ()
+    detail: str = ""
 
     def __repr__(self) -> str:
         support = "" if self.support is None else f"support {rounded_percent(self.support)}, "

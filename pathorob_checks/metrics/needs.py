@@ -85,6 +85,16 @@ def outside_needs(
     _need_schedule(patches, settings)
 
 
+def outside_prediction_needs(
+    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
+) -> None:
+    """As `outside_needs`, with out-of-domain patches of two classes, as an AUC tells one from another."""
+    read = read_labels(patches, "slide_prediction")
+    if len(np.unique(read.classes.codes[read.outside])) < 2:
+        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
+    outside_needs(name, missing, patches, settings, interval=interval)
+
+
 def _need_drops(read: PatchLabels, *, interval: bool) -> None:
     if interval:
         _need_two_units(read, "performance_drop", of_every_cell=True)
