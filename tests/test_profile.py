@@ -50,7 +50,6 @@ def criteria_file(tmp_path):
     return write
 
 
-PUBLISHED = [name for name, one in metrics().items() if one.published is not None]
 
 
 # --- published scores -------------------------------------------------------------------------------------
