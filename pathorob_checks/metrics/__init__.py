@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         measurements_of,
         worst_group,
     )
+    from pathorob_checks.metrics.neighbor_search import NeighborSearch, searched_patches
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
@@ -46,6 +47,7 @@ _HOMES = {
     "Metric": "metrics.definition",
     "MetricError": "errors",
     "NearestPatches": "metrics.pictured",
+    "NeighborSearch": "metrics.neighbor_search",
     "PerformanceDrop": "metrics.drop_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
@@ -64,6 +66,7 @@ _HOMES = {
     "published_schedule": "metrics.schedules",
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
+    "searched_patches": "metrics.neighbor_search",
     "worst_group": "metrics.measurement",
 }
 
@@ -80,6 +83,7 @@ __all__ = [
     "Metric",
     "MetricError",
     "NearestPatches",
+    "NeighborSearch",
     "PerformanceDrop",
     "PublishedScore",
     "Resampling",
@@ -98,6 +102,7 @@ __all__ = [
     "published_schedule",
     "published_scores",
     "robustness_index",
+    "searched_patches",
     "worst_group",
 ]
 

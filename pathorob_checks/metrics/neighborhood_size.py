@@ -76,14 +76,14 @@ class Lists:
         return number, reach
 
 
-def lists_of(read: PatchLabels, slides: Any, paired: bool) -> Lists:
+def lists_of(read: PatchLabels, slides: Any, paired: bool, metric: str = METRIC) -> Lists:
     """The neighbor lists that a table allows.
 
     Raises
     ------
     MetricError : a paired subset has one class or one center only.
     """
-    parts = _parts(read) if paired else [np.arange(len(read.rows), dtype=np.int64)]
+    parts = _parts(read, metric) if paired else [np.arange(len(read.rows), dtype=np.int64)]
     sizes = [np.bincount(slides.codes[rows]) for rows in parts]
     longest, where = min(
         (len(rows) - int(size.max()), n) for n, (rows, size) in enumerate(zip(parts, sizes, strict=True))
@@ -97,7 +97,7 @@ def lists_of(read: PatchLabels, slides: Any, paired: bool) -> Lists:
     )
 
 
-def _parts(read: PatchLabels) -> list[Int64]:
+def _parts(read: PatchLabels, metric: str) -> list[Int64]:
     parts = []
     for code, name in enumerate(read.subsets.names):
         rows = np.flatnonzero(read.subsets.codes == code)
@@ -105,7 +105,7 @@ def _parts(read: PatchLabels) -> list[Int64]:
             codes = np.unique(labels.codes[rows])
             if len(codes) < 2:
                 raise MetricError(
-                    f"{METRIC}: the paired subset {name!r} has only the {noun} "
+                    f"{metric}: the paired subset {name!r} has only the {noun} "
                     f"{labels.names[codes[0]]!r}, and neighbors are sought inside each subset",
                     remedy="put patches of two classes from two centers into every subset, or give "
                     "paired=False",
