@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from planted import embed, patch_table
 
 from pathorob_checks.errors import MetricError
@@ -93,3 +95,38 @@ def test_the_distance_of_equal_directions_is_zero_and_of_almost_equal_ones_exact
     assert distances[0] == 0
     assert distances[1] == pytest.approx(1 - np.cos(angle), rel=0.01)
     assert distances[2] == pytest.approx(2, abs=1e-15)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), several=st.booleans(), paired=st.booleans())
+def test_neighbors_of_each_type_are_those_that_sorting_all_distances_gives(
+    seed: int, several: bool, paired: bool
+) -> None:
+    """Also where slides have patches of several classes, and where a patch has fewer than are asked for."""
+    rng = np.random.default_rng(seed)
+    slides = rng.integers(0, 8, 60)
+    table = pd.DataFrame(
+        {
+            "slide_id": slides.astype(str),
+            "medical_center": np.array(["A", "B", "C"])[slides % 3],
+            "biological_class": np.array(["n", "t"])[rng.integers(0, 2, 60) if several else slides // 3 % 2],
+            "subset": np.array(["one", "two"])[np.arange(60) % 2] if paired else "ID",
+        }
+    )
+    x = rng.normal(size=(60, 5)).astype(np.float32)
+    try:
+        searched = searched_patches(x, table, "any")
+    except MetricError:
+        assume(False)
+    found = NeighborSearch().typed(searched, 9)
+    columns = [
+        table[name].to_numpy() for name in ("biological_class", "medical_center", "slide_id", "subset")
+    ]
+    same_class, same_center, same_slide, same_part = (column[:, None] == column for column in columns)
+    wide = x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    for lists, kind in ((found.so, same_class & ~same_center), (found.os, ~same_class & same_center)):
+        distance = np.where(kind & ~same_slide & same_part, 1 - wide @ wide.T, np.inf)[found.queries]
+        order = np.argsort(distance, axis=1)[:, :9]
+        expected = np.where(np.isinf(np.take_along_axis(distance, order, axis=1)), -1, order)
+        np.testing.assert_array_equal(lists, expected)
+        assert (lists >= 0).any()

@@ -121,7 +121,7 @@ def test_rows_are_normalized_as_by_scikit_learn() -> None:
     """To the bit: it decides which of two nearly equal neighbors is first in the published values."""
     rows = (np.random.RandomState(10).standard_normal((500, 77)) * 30).astype(np.float32)
     expected = normalize(rows)
-    np.testing.assert_array_equal(neighbor_lists._unit(rows.copy()), expected)
+    np.testing.assert_array_equal(neighbor_lists.unit_rows(rows.copy()), expected)
 
 
 def test_rows_that_hardly_differ_are_screened_in_float32() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
+    from pathorob_checks.metrics.margins import RobustnessMargin, robustness_margin
     from pathorob_checks.metrics.measurement import (
         CellValue,
         GroupValue,
@@ -52,6 +53,7 @@ _HOMES = {
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
+    "RobustnessMargin": "metrics.margins",
     "SlideValue": "metrics.measurement",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
@@ -66,6 +68,7 @@ _HOMES = {
     "published_schedule": "metrics.schedules",
     "published_scores": "metrics.published",
     "robustness_index": "metrics.neighborhoods",
+    "robustness_margin": "metrics.margins",
     "searched_patches": "metrics.neighbor_search",
     "worst_group": "metrics.measurement",
 }
@@ -88,6 +91,7 @@ __all__ = [
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
+    "RobustnessMargin",
     "SlideValue",
     "clustering_score",
     "difference",
@@ -102,6 +106,7 @@ __all__ = [
     "published_schedule",
     "published_scores",
     "robustness_index",
+    "robustness_margin",
     "searched_patches",
     "worst_group",
 ]

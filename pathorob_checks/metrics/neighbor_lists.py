@@ -54,14 +54,14 @@ def neighbor_lists(
         yield from run(search, range(len(parts)))
 
     def alone(rows: Int64) -> Nearest:
-        return finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))
+        return finish(nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device, alone=False))
 
     def whole() -> Generator[None, None, None]:
         (rows,) = parts
-        keep((yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)), 0)
+        keep((yield from nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device)), 0)
 
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
-        points, groups = _unit(array[first]), slides[first]
+        points, groups = unit_rows(array[first]), slides[first]
         most = len(points) - int(np.bincount(groups).max())
         depth = min(most, max(k, int(_DEPTH * k * len(points) / min(map(len, parts)))))
         order = yield from nearest_neighbors(points, groups, depth, device)
@@ -147,7 +147,7 @@ def _factorized(keys: npt.NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:
     return first, code.astype(np.int64)
 
 
-def _unit(rows: Float32) -> Float32:
+def unit_rows(rows: Float32) -> Float32:
     """Divide them in place by their lengths, with the rounding of scikit-learn's `normalize`.
 
     It decides which of two nearly equal neighbors the published values count first.

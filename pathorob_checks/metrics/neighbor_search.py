@@ -20,6 +20,7 @@ from pathorob_checks.metrics.inputs import Float32, Int64, Labels, Units, in_ran
 from pathorob_checks.metrics.labelled import PatchLabels, read_embeddings
 from pathorob_checks.metrics.neighborhood_size import Lists, lists_of
 from pathorob_checks.metrics.slide_effects import spare_ranks
+from pathorob_checks.metrics.typed_neighbors import TypedNeighbors, typed_neighbors
 from pathorob_checks.progress import Progress
 
 if TYPE_CHECKING:
@@ -216,11 +217,14 @@ class NeighborSearch:
     >>> found = shared.lists(searched, 5)
     >>> found.queries.shape, found.rows.shape, bool((found.distances >= 0).all())
     ((80,), (80, 5), True)
+    >>> shared.typed(searched, 3).so.shape  # the nearest of the same class from other centers
+    (80, 3)
     """
 
     def __init__(self, *, ahead: int | None = None) -> None:
         self._ahead = ahead
         self._found: NeighborLists | None = None
+        self._typed: TypedNeighbors | None = None
         self._digest: str | None = None
 
     def lists(
@@ -261,6 +265,42 @@ class NeighborSearch:
         return NeighborLists(
             queries=found.queries, rows=found.rows[:, :length], products=found.products[:, :length]
         )
+
+    def typed(
+        self,
+        patches: SearchedPatches,
+        length: int,
+        device: str | torch.device | None = None,
+        progress: Progress | None = None,
+    ) -> TypedNeighbors:
+        """Return the nearest `length` neighbors of each of the types SO and OS, however far they are.
+
+        Parameters
+        ----------
+        patches : SearchedPatches
+            The same in every call.
+        length : int
+            Number of neighbors of each type; where a patch has fewer, its list ends with -1.
+        device : str or torch.device, optional
+            Where to compute; None takes the GPU where there is one.
+        progress : callable, optional
+            Wraps the searches of classes and centers, to show a bar.
+
+        Returns
+        -------
+        TypedNeighbors
+            Views of what is kept: 16 bytes per patch and neighbor.
+
+        Raises
+        ------
+        MetricError
+            The search was made for other patches or other embeddings.
+        """
+        self._recognize(patches)
+        if self._typed is None or self._typed.so.shape[1] < length:
+            self._typed = typed_neighbors(patches, length, device, progress)
+        found = self._typed
+        return TypedNeighbors(queries=found.queries, so=found.so[:, :length], os=found.os[:, :length])
 
     def _recognize(self, patches: SearchedPatches) -> None:
         if self._digest is None:

@@ -24,14 +24,18 @@ _CROWDED = 40  # with more than 1/40 of all products as candidates, float32 prod
 _PAIR_BYTES = 16 << 20
 
 
+NONE = -1  # in the place of a neighbor
+
+
 class Nearest(NamedTuple):
     """The k nearest rows of each of Q rows.
 
     Attributes
     ----------
-    rows : (Q, k) int64, nearest first; equal distances are in the order of the rows.
+    rows : (Q, k) int64, nearest first; equal distances are in the order of the rows. `NONE` where there are
+        no more.
     products : (Q, k) float32 products with them, which rounding moves by less than half of
-        `screens.ROUNDING`.
+        `screens.ROUNDING`; minus infinity where there are no more.
     """
 
     rows: Int64
@@ -65,7 +69,7 @@ def nearest_neighbors(
         the smallest Euclidean distance.
     groups : (N,) int64; rows of one group (a slide) are never each other's neighbors. Or (G, N), for
         groups of several kinds: rows that share a group of any kind are not neighbors.
-    k : at most N minus the number of rows that share a group with some row.
+    k : a row that shares groups with all but fewer rows has `NONE` in their places.
     alone : whether to spread the work over the cores; False if several calls are spread over them.
 
     Returns
@@ -203,7 +207,14 @@ def _by_distance(
     by_distance, its_products = others.clone(), products.clone()
     by_distance.view(-1)[place] = close_rows[order]
     its_products.view(-1)[place] = products.flatten()[place][order]
-    return by_distance[:, :k].contiguous(), its_products[:, :k].contiguous()
+    return _as_wide(by_distance, k, 0), _as_wide(its_products, k, LOWEST[products.dtype])
+
+
+def _as_wide(values: Tensor, k: int, filling: float) -> Tensor:
+    """(rows, k), filled up where there are fewer columns."""
+    if values.shape[1] < k:
+        return torch.nn.functional.pad(values, (0, k - values.shape[1]), value=filling)
+    return values[:, :k].contiguous()
 
 
 def _products(a: Tensor, b: Tensor, row: Tensor, other: Tensor) -> Tensor:
@@ -245,7 +256,8 @@ def _groups(groups: Int64, device: torch.device) -> Tensor:
 
 
 def _on_cpu(others: Tensor, products: Tensor) -> Nearest:
-    return Nearest(np.asarray(others.cpu().numpy()), np.asarray(products.float().cpu().numpy()))
+    others.masked_fill_(products == LOWEST[products.dtype], NONE)
+    return Nearest(np.asarray(others.cpu().numpy()), np.asarray(products.cpu().numpy()))
 
 
 def finish(steps: Generator[None, None, Nearest]) -> Nearest:
