@@ -115,9 +115,11 @@ MADE_BY = {
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
     "Explanation": "explain",
+    "MarginAwareIndex": "margin_aware_index",
     "PerformanceDrop": "performance_drop",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
+    "RobustnessMargin": "robustness_margin",
 }
 
 

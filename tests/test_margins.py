@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from croma import CRoMa
+from golden_margins import PAIRED, TABLES, design, golden_part, manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import embed, patch_table, swapped
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.evidence.qualification import golden_cohorts as golden
 from pathorob_checks.metrics import NeighborSearch, metric, robustness_index, robustness_margin
 from pathorob_checks.metrics.margin_statistics import STATISTICS
 from pathorob_checks.metrics.margins import RobustnessMargin
@@ -30,39 +30,15 @@ seeds = st.integers(0, 10_000)
 
 
 @cache
-def golden_part(table_name: str) -> tuple[Float32, pd.DataFrame]:
-    """Two of the paired subsets of TCGA, or every fourth patch of a cohort."""
-    table = golden.TABLES[table_name]()
-    paired = table_name == "tcga_2x2"
-    table = table[table.subset.isin(table.subset.unique()[:2])] if paired else table[::4]
-    table = table.reset_index(drop=True)
-    return golden.embeddings(table, biology=0.6, seed=3), table
-
-
-@cache
 def theirs_and_ours(table_name: str) -> tuple[CRoMa, RobustnessMargin]:
     x, table = golden_part(table_name)
-    paired = table_name == "tcga_2x2"
-    manifest = pd.DataFrame(
-        {
-            "sample_id": np.arange(len(table)).astype(str),
-            "label": table.biological_class,
-            "group_id": table.slide_id,
-            "image_path": "none",
-            "center": table.medical_center,
-            "subset": table.subset,
-        }
-    )
     theirs = CRoMa.compute(
         x.astype(np.float64),
-        manifest,
+        manifest(table),
         confounder_column="center",
-        evaluation_design="paired_2x2" if paired else "all",
+        evaluation_design=design(table_name),
     )
-    return theirs, robustness_margin(x, table, paired=paired, draws=0)
-
-
-TABLES = ["camelyon_reduced", "tcga_2x2", "tolkach_esca_reduced"]
+    return theirs, robustness_margin(x, table, paired=table_name == PAIRED, draws=0)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -89,7 +65,7 @@ def test_the_median_agrees_with_croma_and_in_the_paired_design_with_that_of_its_
     """There croma takes the median of the subsets' medians."""
     theirs, ours = theirs_and_ours(table)
     assert ours.median == pytest.approx(float(np.median(theirs.sample_values)), abs=1e-6)
-    if table != "tcga_2x2":
+    if table != PAIRED:
         assert ours.median == pytest.approx(theirs.value, abs=1e-6)
 
 

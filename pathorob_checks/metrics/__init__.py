@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
+    from pathorob_checks.metrics.margin_index import MarginAwareIndex, margin_aware_index
     from pathorob_checks.metrics.margins import RobustnessMargin, robustness_margin
     from pathorob_checks.metrics.measurement import (
         CellValue,
@@ -44,6 +45,7 @@ _HOMES = {
     "Difference": "metrics.differences",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
+    "MarginAwareIndex": "metrics.margin_index",
     "Measurement": "metrics.measurement",
     "Metric": "metrics.definition",
     "MetricError": "errors",
@@ -59,6 +61,7 @@ _HOMES = {
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
     "interval_of": "metrics.intervals",
+    "margin_aware_index": "metrics.margin_index",
     "masson_loftus": "metrics.aggregate",
     "mean_over_cohorts": "metrics.aggregate",
     "measurements_of": "metrics.measurement",
@@ -82,6 +85,7 @@ __all__ = [
     "Difference",
     "Grid",
     "GroupValue",
+    "MarginAwareIndex",
     "Measurement",
     "Metric",
     "MetricError",
@@ -97,6 +101,7 @@ __all__ = [
     "difference",
     "general_schedule",
     "interval_of",
+    "margin_aware_index",
     "masson_loftus",
     "mean_over_cohorts",
     "measurements_of",

@@ -103,6 +103,8 @@ class RobustnessMargin:
     >>> result = robustness_margin(embeddings, patches)
     >>> result.support, result.margins.shape
     (1.0, (80,))
+    >>> round(result.median, 2), round(result.f0, 3), round(result.ltm10, 2)
+    (0.11, 0.325, -0.37)
     >>> list(result.measurements())
     ['croma_median', 'croma_f0', 'croma_ltm10']
     """

@@ -24,7 +24,7 @@ from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs
-from pathorob_checks.metrics.neighbor_search import NeighborSearch, searched_patches
+from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
@@ -332,8 +332,8 @@ def robustness_index(
     if draws:
         check_settings(confidence, METRIC, draws)
     searched = searched_patches(embeddings, patches, METRIC, paired=paired)
-    read, slides, units, paired = searched.read, searched.slides, searched.units, searched.paired
-    classes, centers = read.classes, read.centers
+    read, units, paired = searched.read, searched.units, searched.paired
+    classes = read.classes
     fixed_k, reach = searched.lists.reach(k, largest_k)
 
     spare = spare_ranks(fixed_k or reach, searched.largest_unit) if draws else 0
@@ -341,28 +341,14 @@ def robustness_index(
     rows = searched.queries
     found = (neighbors or NeighborSearch()).lists(searched, length, device, progress).rows
     neighbor_classes = _narrow(classes)[found]
-    same_class = neighbor_classes == _narrow(classes)[rows, None]
-    same_center = _narrow(centers)[found] == _narrow(centers)[rows, None]
+    labelled = labels_of_neighbors(searched, found)
+    same_class, same_center = labelled["same_class"], labelled["same_center"]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
     k = fixed_k
     if k is None:
         k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
-    counted = NeighborCounts(
-        k=k,
-        same_class=same_class,
-        same_center=same_center,
-        neighbor_units=_narrow(units)[found],
-        query_units=units.codes[rows],
-        query_slides=slides.codes[rows],
-        query_classes=truth,
-        query_centers=centers.codes[rows],
-        units=units.names,
-        unit=units.noun,
-        slides=slides.names,
-        classes=classes.names,
-        centers=centers.names,
-    )
+    counted = NeighborCounts(k=k, **labelled)
     if counted.so.sum() + counted.os.sum() == 0:
         raise MetricError(
             f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
@@ -394,6 +380,25 @@ def robustness_index(
         by_cell=shares_by_cell(counted),
         nearest=misled(counted, read.rows[rows], read.rows[found]),
     )
+
+
+def labels_of_neighbors(searched: SearchedPatches, found: Int64) -> dict[str, Any]:
+    """What `NeighborCounts` takes besides k, for (Q, L) rows of neighbors."""
+    read, rows, units, slides = searched.read, searched.queries, searched.units, searched.slides
+    return {
+        "same_class": _narrow(read.classes)[found] == _narrow(read.classes)[rows, None],
+        "same_center": _narrow(read.centers)[found] == _narrow(read.centers)[rows, None],
+        "neighbor_units": _narrow(units)[found],
+        "query_units": units.codes[rows],
+        "query_slides": slides.codes[rows],
+        "query_classes": read.classes.codes[rows],
+        "query_centers": read.centers.codes[rows],
+        "units": units.names,
+        "unit": units.noun,
+        "slides": slides.names,
+        "classes": read.classes.names,
+        "centers": read.centers.names,
+    }
 
 
 def _narrow(labels: Labels) -> Codes:
