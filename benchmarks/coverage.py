@@ -110,7 +110,7 @@ def queries_alone(design: Design, k: int) -> Callable[[int], Simulation]:
     def simulate(count: int) -> Simulation:
         for seed in range(count):
             x, rows = design.embeddings(table, seed), np.arange(len(table))
-            neighbors = neighbor_lists(x, [rows], slides.codes, k, torch.device("cpu"), None)
+            neighbors = neighbor_lists(x, [rows], slides.codes, k, torch.device("cpu"), None).rows
             same_class = classes.codes[neighbors] == classes.codes[:, None]
             same_center = centers.codes[neighbors] == centers.codes[:, None]
             so, os_ = (

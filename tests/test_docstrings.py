@@ -118,10 +118,12 @@ MADE_BY = {
     "ErrorAsymmetry": "performance_drop",
     "DomainPrediction": "slide_prediction",
     "Explanation": "explain",
+    "MarginAwareIndex": "margin_aware_index",
     "PerformanceDrop": "performance_drop",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
     "SlidePrediction": "slide_prediction",
+    "RobustnessMargin": "robustness_margin",
 }
 
 

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def nearest(points: Float32, groups: Int64, k: int) -> Int64:
-    return neighbors.finish(neighbors.nearest_neighbors(points, groups, k, CPU))
+    return neighbors.finish(neighbors.nearest_neighbors(points, groups, k, CPU)).rows
 
 
 def by_sorting(points: Float32, groups: Int64, k: int) -> Int64:
@@ -113,14 +113,15 @@ def test_neighbors_are_the_same_without_the_code_for_cpus(count: int, by_int8: b
             expected = by_sorting(points, groups, k)
             np.testing.assert_array_equal(nearest(points, groups, k), expected)
             some = np.arange(0, count, 7)
-            np.testing.assert_array_equal(neighbors.nearest_to(some, points, groups, k, CPU), expected[some])
+            lists = neighbors.nearest_to(some, points, groups, k, CPU)
+            np.testing.assert_array_equal(lists.rows, expected[some])
 
 
 def test_rows_are_normalized_as_by_scikit_learn() -> None:
     """To the bit: it decides which of two nearly equal neighbors is first in the published values."""
     rows = (np.random.RandomState(10).standard_normal((500, 77)) * 30).astype(np.float32)
     expected = normalize(rows)
-    np.testing.assert_array_equal(neighbor_lists._unit(rows.copy()), expected)
+    np.testing.assert_array_equal(neighbor_lists.unit_rows(rows.copy()), expected)
 
 
 def test_rows_that_hardly_differ_are_screened_in_float32() -> None:
@@ -146,7 +147,7 @@ def test_one_neighbor_in_parts_that_share_patches() -> None:
     array[30:] = array[:30]
     parts = [np.arange(30), np.arange(30, 60)]
     assert neighbor_lists._shared(array, parts, slides) is not None
-    lists = neighbor_lists.neighbor_lists(array, parts, slides, 1, CPU, None)
+    lists = neighbor_lists.neighbor_lists(array, parts, slides, 1, CPU, None).rows
     expected = by_sorting(array[:30], slides[:30], 1)
     np.testing.assert_array_equal(lists, np.concatenate([expected, expected + 30]))
 
@@ -167,8 +168,8 @@ def test_neighbors_of_some_rows_equal_those_of_all_rows() -> None:
     some = np.array([5, 250, 17])
     for k in (1, 12, 296):
         lists = neighbors.nearest_to(some, points, groups, k, CPU)
-        np.testing.assert_array_equal(lists, by_sorting(points, groups, k)[some])
-    assert neighbors.nearest_to(some[:0], points, groups, 3, CPU).shape == (0, 3)
+        np.testing.assert_array_equal(lists.rows, by_sorting(points, groups, k)[some])
+    assert [each.shape for each in neighbors.nearest_to(some[:0], points, groups, 3, CPU)] == [(0, 3), (0, 3)]
 
 
 def test_equal_distances_are_in_the_order_of_the_rows() -> None:
@@ -224,7 +225,8 @@ def test_parts_with_common_rows_have_the_neighbors_that_each_has_alone(seed: int
         assert neighbor_lists._shared(array, parts, slides) is not None
         patch.setattr(neighbor_lists, "_shared", lambda *_: None)
         alone = neighbor_lists.neighbor_lists(array, parts, slides, 9, CPU, None)
-    np.testing.assert_array_equal(shared, alone)
+    np.testing.assert_array_equal(shared.rows, alone.rows)
+    np.testing.assert_allclose(shared.products, alone.products, atol=screens.ROUNDING)
 
 
 def test_parts_share_a_search_only_if_it_costs_less_and_patches_are_distinguished() -> None:

@@ -48,7 +48,7 @@ def test_counts_without_a_slide_or_case_are_those_of_the_cohort_without_it(
     k, slides, units = 4, labels(table, "slide_id", "test"), labels(table, column, "test")
     parts = [np.flatnonzero(table.subset == name) for name in table.subset.unique()]
     rows = np.concatenate(parts)
-    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 20, choose("cpu"), None)
+    lists = neighbor_lists(x[table.row], parts, slides.codes, k + 20, choose("cpu"), None).rows
     same = [
         column.to_numpy()[lists] == column.to_numpy()[rows, None]
         for column in (table.biological_class, table.medical_center)

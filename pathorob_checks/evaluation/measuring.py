@@ -11,6 +11,8 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
+from pathorob_checks.metrics.neighbor_search import NeighborSearch
+from pathorob_checks.metrics.neighborhood_size import USUAL_K
 from pathorob_checks.metrics.p_values import IntervalAt
 from pathorob_checks.metrics.registry import added_metrics, metric, metrics
 from pathorob_checks.progress import Item, Progress
@@ -54,6 +56,7 @@ class Measuring:
         self._inputs, self._terms = inputs, terms
         self._values: dict[tuple[Subject, str, str], Measurement] = {}
         self._measured: dict[Key, Measured] = {}
+        self._neighbors: dict[tuple[Subject, str, bool | None], NeighborSearch] = {}
 
     def check(self, planned: PlannedCheck) -> Measured:
         """Measure what a planned check is about, by the protocol that the digest covers.
@@ -137,6 +140,10 @@ class Measuring:
             **({"progress": self._progress(subject)} if computation.takes_progress else {}),
             **settings,
         }
+        if computation.takes_neighbors:
+            design = (subject, computation.view, arguments.get("paired"))
+            shared = self._neighbors.setdefault(design, NeighborSearch(ahead=view.k or USUAL_K))
+            arguments = {"neighbors": shared, **arguments}
         try:
             inspect.signature(computation.function).bind(None, view.patches, **arguments)
         except TypeError as error:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.differences import Difference, difference
     from pathorob_checks.metrics.drop_result import PerformanceDrop
     from pathorob_checks.metrics.intervals import interval_of
+    from pathorob_checks.metrics.margin_index import MarginAwareIndex, margin_aware_index
+    from pathorob_checks.metrics.margins import RobustnessMargin, robustness_margin
     from pathorob_checks.metrics.measurement import (
         CellValue,
         GroupValue,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         measurements_of,
         worst_group,
     )
+    from pathorob_checks.metrics.neighbor_search import NeighborSearch, searched_patches
     from pathorob_checks.metrics.neighborhoods import RobustnessIndex, robustness_index
     from pathorob_checks.metrics.performance import performance_drop
     from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
@@ -51,21 +54,25 @@ _HOMES = {
     "DomainPrediction": "metrics.slide_prediction_result",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
+    "MarginAwareIndex": "metrics.margin_index",
     "Measurement": "metrics.measurement",
     "Metric": "metrics.definition",
     "MetricError": "errors",
     "NearestPatches": "metrics.pictured",
+    "NeighborSearch": "metrics.neighbor_search",
     "PerformanceDrop": "metrics.drop_result",
     "Planned": "metrics.power",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
     "SlidePrediction": "metrics.slide_prediction_result",
+    "RobustnessMargin": "metrics.margins",
     "SlideValue": "metrics.measurement",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
     "interval_of": "metrics.intervals",
+    "margin_aware_index": "metrics.margin_index",
     "masson_loftus": "metrics.aggregate",
     "mean_over_cohorts": "metrics.aggregate",
     "measurements_of": "metrics.measurement",
@@ -78,6 +85,8 @@ _HOMES = {
     "robustness_index": "metrics.neighborhoods",
     "slides_needed": "metrics.power",
     "slide_prediction": "metrics.predictions_of_slides",
+    "robustness_margin": "metrics.margins",
+    "searched_patches": "metrics.neighbor_search",
     "worst_group": "metrics.measurement",
 }
 
@@ -91,25 +100,29 @@ __all__ = [
     "Curve",
     "DiagnosticErrors",
     "Difference",
-    "ErrorAsymmetry",
     "DomainPrediction",
+    "ErrorAsymmetry",
     "Grid",
     "GroupValue",
+    "MarginAwareIndex",
     "Measurement",
     "Metric",
     "MetricError",
     "NearestPatches",
+    "NeighborSearch",
     "PerformanceDrop",
     "Planned",
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
+    "RobustnessMargin",
     "SlidePrediction",
     "SlideValue",
     "clustering_score",
     "difference",
     "general_schedule",
     "interval_of",
+    "margin_aware_index",
     "masson_loftus",
     "mean_over_cohorts",
     "measurements_of",
@@ -120,8 +133,10 @@ __all__ = [
     "published_schedule",
     "published_scores",
     "robustness_index",
-    "slides_needed",
+    "robustness_margin",
+    "searched_patches",
     "slide_prediction",
+    "slides_needed",
     "worst_group",
 ]
 

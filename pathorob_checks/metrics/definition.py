@@ -65,6 +65,9 @@ class Computation:
         Its other settings; they are part of every run's digest.
     takes_device, takes_confidence, takes_progress : bool
         Whether the function has these parameters.
+    takes_neighbors : bool
+        Whether the function has the parameter `neighbors`, a `NeighborSearch`: all metrics of an FM, a view
+        and a design `paired` share one, so that neighbors are searched once.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -93,6 +96,7 @@ class Computation:
     takes_device: bool = True
     takes_confidence: bool = True
     takes_progress: bool = True
+    takes_neighbors: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
 

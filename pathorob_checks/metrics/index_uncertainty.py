@@ -52,15 +52,42 @@ class NeighborCounts:
     classes: tuple[str, ...]
     centers: tuple[str, ...]
 
+    @property
+    def metric(self) -> str:
+        """Name of the metric that weighs them so."""
+        return METRIC
+
     @cached_property
-    def so(self) -> Int64:
+    def so_count(self) -> Int64:
         """(Q,) neighbors of the same class and another center among the k."""
         return np.asarray((self.same_class & ~self.same_center)[:, : self.k].sum(axis=1))
 
     @cached_property
-    def os(self) -> Int64:
+    def os_count(self) -> Int64:
         """(Q,) neighbors of another class and the same center among the k."""
         return np.asarray((~self.same_class & self.same_center)[:, : self.k].sum(axis=1))
+
+    @property
+    def so(self) -> npt.NDArray[Any]:
+        """(Q,) what SO neighbors weigh together."""
+        return self.so_count
+
+    @property
+    def os(self) -> npt.NDArray[Any]:
+        """(Q,) what OS neighbors weigh together."""
+        return self.os_count
+
+    def changes_without_units(self, part: Int64, parts: int) -> Float64:
+        """(units, parts, 2) change of the parts' SO and OS without each unit; `part` (Q,) of each query."""
+        return counts_without_slides(
+            self.same_class & ~self.same_center,
+            ~self.same_class & self.same_center,
+            self.neighbor_units,
+            self.query_units,
+            part,
+            parts,
+            self.k,
+        )
 
     @cached_property
     def cells(self) -> Int64:
@@ -140,20 +167,12 @@ class _Units:
         for unit, cell in zip(self._part_unit, self._part_cell, strict=True):
             names[unit].append(counted.cell_names[cell])
         self._cells = tuple(map(tuple, names))
-        self._names, self._noun = counted.units, counted.unit
+        self._names, self._noun, self._metric = counted.units, counted.unit, counted.metric
         self._strata = Strata(self._cells)
         self._pairs = units * len(parts) <= _PAIRS
         if not self._pairs:  # too many to keep the joint effect of every two units
             part, self._part_cell = counted.cells, np.arange(cells)
-        self._changes = counts_without_slides(
-            counted.same_class & ~counted.same_center,
-            ~counted.same_class & counted.same_center,
-            counted.neighbor_units,
-            counted.query_units,
-            part,
-            len(self._part_cell),
-            counted.k,
-        )
+        self._changes = counted.changes_without_units(part, len(self._part_cell))
 
     def index(self, cells: Bool) -> float:
         """Index of the queries in these cells."""
@@ -173,7 +192,7 @@ class _Units:
             effects = first_order_effects(so, os_, self._changes[:, here]).sum(axis=1)
         informative = self._part_unit[self._is_informative & cells[self._cell_of_part]]
         return Resampling(
-            metric=METRIC,
+            metric=self._metric,
             value=self.index(cells),
             scale="logit" if inside else "identity",
             drawn="slides",
@@ -250,7 +269,7 @@ def cell_values(counted: NeighborCounts) -> tuple[CellValue, ...]:
     for center, center_name in enumerate(counted.centers):
         for cls, class_name in enumerate(counted.classes):
             here = (counted.query_centers == center) & (counted.query_classes == cls)
-            so, os_ = int(counted.so[here].sum()), int(counted.os[here].sum())
+            so, os_ = float(counted.so[here].sum()), float(counted.os[here].sum())
             if so + os_ == 0:
                 continue
             cells.append(
@@ -258,7 +277,7 @@ def cell_values(counted: NeighborCounts) -> tuple[CellValue, ...]:
                     medical_center=center_name,
                     biological_class=class_name,
                     value=so / (so + os_),
-                    meaning=_shared_center(so, os_),
+                    meaning=_shared_center(counted.so_count[here], counted.os_count[here]),
                     same_center=float(same_center[here].mean()),
                 )
             )
@@ -281,15 +300,16 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideValue, ...]:
                 medical_center=" + ".join(counted.centers[center] for center in centers),
                 biological_class=" + ".join(counted.classes[cls] for cls in classes),
                 value=float(so[slide] / (so[slide] + os_[slide])),
-                meaning=_shared_center(int(so[slide]), int(os_[slide])),
+                meaning=_shared_center(counted.so_count[rows], counted.os_count[rows]),
             )
         )
     return tuple(named)
 
 
-def _shared_center(so: int, os_: int) -> str:
+def _shared_center(so_count: Int64, os_count: Int64) -> str:
     """How many informative neighbors are of the patch's own center, as a clause."""
-    number = so + os_
+    os_ = int(os_count.sum())
+    number = int(so_count.sum()) + os_
     if number == 1:
         return f"its only informative neighbor shares the {'medical center' if os_ else 'class'}"
     share = "shares" if os_ == 1 else "share"

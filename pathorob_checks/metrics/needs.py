@@ -30,6 +30,28 @@ def index_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval:
         _need_two_units(read, metric)
 
 
+def margin_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
+    """Raise MetricError where no patch can have a margin, or with `interval` none has an interval."""
+    metric, m = "croma", settings["m"]
+    read = _in_domain(patches, metric)
+    paired = settings.get("paired")
+    lists = lists_of(read, read.slides, read.are_paired if paired is None else paired, metric)
+    for part in lists.parts:
+        counts = np.zeros((len(read.classes), len(read.centers)), dtype=np.int64)
+        np.add.at(counts, (read.classes.codes[part], read.centers.codes[part]), 1)
+        elsewhere, others = (counts.sum(axis=axis, keepdims=True) - counts for axis in (1, 0))
+        if ((counts > 0) & (elsewhere >= m) & (others >= m)).any():
+            break
+    else:
+        raise MetricError(
+            f"{metric}: no patch has {counted(m, 'neighbor')} of its class in other centers and of other "
+            "classes in its own center",
+            remedy="lower m, or add patches so that two centers share two classes",
+        )
+    if interval:
+        _need_two_units(read, metric)
+
+
 def clustering_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
     """Raise MetricError where the clustering score has no value, or with `interval` none with an interval."""
     metric = "clustering_score"

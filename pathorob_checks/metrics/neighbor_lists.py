@@ -12,7 +12,7 @@ from sklearn.utils.extmath import row_norms
 
 from pathorob_checks.metrics.inputs import Float32, Int64
 from pathorob_checks.numerics import threads
-from pathorob_checks.numerics.neighbors import block_products, finish, nearest_neighbors, nearest_to
+from pathorob_checks.numerics.neighbors import Nearest, block_products, finish, nearest_neighbors, nearest_to
 from pathorob_checks.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _BLOCK = 1024  # rows
 
 def neighbor_lists(
     array: Float32, parts: list[Int64], slides: Int64, k: int, device: torch.device, progress: Progress | None
-) -> Int64:
+) -> Nearest:
     """The k nearest patches of other slides, sought inside each part.
 
     Parameters
@@ -36,37 +36,41 @@ def neighbor_lists(
 
     Returns
     -------
-    (rows of all parts, k) int64 row numbers of `array`, nearest first; equal distances stand in the order of
-    rows, and of patches that stand in several parts in that of their first rows.
+    Row numbers of `array` and products, (rows of all parts, k), nearest first; equal distances stand in the
+    order of rows, and of patches that stand in several parts in that of their first rows.
     """
     ends = np.cumsum([len(rows) for rows in parts])
-    lists = np.empty((ends[-1], k), dtype=np.int64)
+    lists = Nearest(np.empty((ends[-1], k), dtype=np.int64), np.empty((ends[-1], k), dtype=np.float32))
 
-    def each(find: Callable[[Int64], Int64]) -> Iterator[None]:
-        def keep(part: int) -> None:
-            lists[ends[part] - len(parts[part]) : ends[part]] = parts[part][find(parts[part])]
+    def keep(found: Nearest, part: int) -> None:
+        its = slice(ends[part] - len(parts[part]), ends[part])
+        lists.rows[its], lists.products[its] = parts[part][found.rows], found.products
+
+    def each(find: Callable[[Int64], Nearest]) -> Iterator[None]:
+        def search(part: int) -> None:
+            keep(find(parts[part]), part)
 
         run = threads.spread if device.type == "cpu" else map
-        yield from run(keep, range(len(parts)))
+        yield from run(search, range(len(parts)))
 
-    def alone(rows: Int64) -> Int64:
-        return finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))
+    def alone(rows: Int64) -> Nearest:
+        return finish(nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device, alone=False))
 
     def whole() -> Generator[None, None, None]:
         (rows,) = parts
-        nearest = yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
-        lists[:] = rows[nearest]
+        keep((yield from nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device)), 0)
 
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
-        points, groups = _unit(array[first]), slides[first]
+        points, groups = unit_rows(array[first]), slides[first]
         most = len(points) - int(np.bincount(groups).max())
         depth = min(most, max(k, int(_DEPTH * k * len(points) / min(map(len, parts)))))
         order = yield from nearest_neighbors(points, groups, depth, device)
 
-        def inside(rows: Int64) -> Int64:
+        def inside(rows: Int64) -> Nearest:
             nearest, lacking = _inside(code[rows], order, k)
             if len(lacking):
-                nearest[lacking] = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
+                found = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
+                nearest.rows[lacking], nearest.products[lacking] = found
             return nearest
 
         yield from each(inside)
@@ -98,19 +102,20 @@ def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, I
     return first, code
 
 
-def _inside(part: Int64, order: Int64, k: int) -> tuple[Int64, Int64]:
-    """The k nearest of a part's patches (M,) in the part, (M, k) places in it, and which of them lack some.
+def _inside(part: Int64, order: Nearest, k: int) -> tuple[Nearest, Int64]:
+    """The k nearest of a part's patches (M,) in the part, as places in it, and which of them lack some.
 
-    By the `order` of all patches, (patches, depth) nearest first, which may not reach so far for every patch.
+    By the `order` of all patches, `depth` of each, which may not reach so far for every patch.
     """
-    place = np.full(len(order), -1)
+    place = np.full(len(order.rows), -1)
     place[part] = np.arange(len(part))
-    nearest = place[order[part]].ravel()
+    nearest = place[order.rows[part]].ravel()
     there = np.flatnonzero(nearest >= 0)
-    ends = np.searchsorted(there, np.arange(1, len(part) + 1) * order.shape[1])
+    ends = np.searchsorted(there, np.arange(1, len(part) + 1) * order.rows.shape[1])
     begins = np.concatenate([[0], ends[:-1]])
     first = np.minimum(begins[:, None] + np.arange(k), max(0, len(there) - 1))
-    return nearest[np.append(there, 0)[first]], np.flatnonzero(ends - begins < k)
+    taken = np.append(there, 0)[first]
+    return Nearest(nearest[taken], order.products[part].ravel()[taken]), np.flatnonzero(ends - begins < k)
 
 
 def equal_rows(array: Float32) -> tuple[Int64, Int64]:
@@ -142,7 +147,7 @@ def _factorized(keys: npt.NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:
     return first, code.astype(np.int64)
 
 
-def _unit(rows: Float32) -> Float32:
+def unit_rows(rows: Float32) -> Float32:
     """Divide them in place by their lengths, with the rounding of scikit-learn's `normalize`.
 
     It decides which of two nearly equal neighbors the published values count first.

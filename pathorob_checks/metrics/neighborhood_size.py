@@ -30,12 +30,14 @@ class Lists:
     longest : how long the lists of all patches can be: patches on other slides, for the largest slide.
     largest_slide : its name, and its patches in a part.
     smallest_class : patches of the smallest biological class.
+    metric : named in messages.
     """
 
     parts: list[Int64]
     longest: int
     largest_slide: tuple[str, int]
     smallest_class: int
+    metric: str
 
     @property
     def usual_k(self) -> int:
@@ -56,19 +58,20 @@ class Lists:
         """
         if not (k is None or k == BEST or _is_number(k)):
             raise MetricError(
-                f"{METRIC}: k is {k!r}",
+                f"{self.metric}: k is {k!r}",
                 remedy=f"give a whole number of 1 or more, {BEST!r}, or None for the table's own",
             )
         number = self.usual_k if k is None else int(k) if _is_number(k) else None
         reach = largest_k if largest_k is not None else number or self.most_k
         if not 1 <= (number or 1) <= reach:
             raise MetricError(
-                f"{METRIC}: k = {number or 1} exceeds largest_k = {reach}", remedy="give at most largest_k"
+                f"{self.metric}: k = {number or 1} exceeds largest_k = {reach}",
+                remedy="give at most largest_k",
             )
         if reach > self.longest:
             slide, patches = self.largest_slide
             raise MetricError(
-                f"{METRIC}: k = {reach} neighbors were requested, but the "
+                f"{self.metric}: k = {reach} neighbors were requested, but the "
                 f"{counted(patches, 'patch', 'patches')} of slide {slide!r} have only "
                 f"{counted(self.longest, 'neighbor')} on other slides",
                 remedy="lower k, or add slides",
@@ -76,14 +79,14 @@ class Lists:
         return number, reach
 
 
-def lists_of(read: PatchLabels, slides: Any, paired: bool) -> Lists:
+def lists_of(read: PatchLabels, slides: Any, paired: bool, metric: str = METRIC) -> Lists:
     """The neighbor lists that a table allows.
 
     Raises
     ------
     MetricError : a paired subset has one class or one center only.
     """
-    parts = _parts(read) if paired else [np.arange(len(read.rows), dtype=np.int64)]
+    parts = _parts(read, metric) if paired else [np.arange(len(read.rows), dtype=np.int64)]
     sizes = [np.bincount(slides.codes[rows]) for rows in parts]
     longest, where = min(
         (len(rows) - int(size.max()), n) for n, (rows, size) in enumerate(zip(parts, sizes, strict=True))
@@ -94,10 +97,11 @@ def lists_of(read: PatchLabels, slides: Any, paired: bool) -> Lists:
         longest=longest,
         largest_slide=(slides.names[largest], int(sizes[where][largest])),
         smallest_class=int(np.bincount(read.classes.codes).min()),
+        metric=metric,
     )
 
 
-def _parts(read: PatchLabels) -> list[Int64]:
+def _parts(read: PatchLabels, metric: str) -> list[Int64]:
     parts = []
     for code, name in enumerate(read.subsets.names):
         rows = np.flatnonzero(read.subsets.codes == code)
@@ -105,7 +109,7 @@ def _parts(read: PatchLabels) -> list[Int64]:
             codes = np.unique(labels.codes[rows])
             if len(codes) < 2:
                 raise MetricError(
-                    f"{METRIC}: the paired subset {name!r} has only the {noun} "
+                    f"{metric}: the paired subset {name!r} has only the {noun} "
                     f"{labels.names[codes[0]]!r}, and neighbors are sought inside each subset",
                     remedy="put patches of two classes from two centers into every subset, or give "
                     "paired=False",

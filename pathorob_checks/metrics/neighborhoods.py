@@ -20,12 +20,12 @@ from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.index_and_drop_work import index_work
 from pathorob_checks.metrics.index_pictures import index_over_k, misled, shares_by_cell
 from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_values, index_uncertainty
-from pathorob_checks.metrics.inputs import Int64, Labels, in_range, refuse_zero_rows
+from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
-from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs
-from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, lists_of
+from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
+from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
@@ -239,6 +239,7 @@ def robustness_index(
     confidence: float = CONFIDENCE,
     draws: int = DRAWS,
     seed: int = SEED,
+    neighbors: NeighborSearch | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> RobustnessIndex:
@@ -275,6 +276,8 @@ def robustness_index(
         that they need: the value alone, in less time.
     seed : int, default 17845
         Of the draws, from a NumPy generator of their own.
+    neighbors : NeighborSearch, optional
+        Shared with other metrics of the same embeddings and table. None searches for this call alone.
     device : str or torch.device, optional
         Where to compute; None takes the GPU where there is one.
     progress : callable, optional
@@ -291,7 +294,7 @@ def robustness_index(
         Fewer neighbors than k, one class or one center only (also in a paired subset), no informative
         neighbor at all, a confidence outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide
         of two cases, a table that does not fit the embeddings, or labels that are ambiguous: an unknown
-        subset, a slide in two centers, a patch twice.
+        subset, a slide in two centers, a patch twice; or `neighbors` were searched for other embeddings.
 
     Notes
     -----
@@ -326,55 +329,26 @@ def robustness_index(
     >>> result.interval[0] < 0.65 < result.interval[1]
     True
     """
-    from pathorob_checks.metrics.neighbor_lists import neighbor_lists
-    from pathorob_checks.numerics import device as devices
-
     if draws:
         check_settings(confidence, METRIC, draws)
-    array, read = read_embeddings(embeddings, patches, METRIC)
-    refuse_zero_rows(array, read.rows, METRIC)
-    array = in_range(array)
-    classes, centers, slides, units = read.classes, read.centers, read.slides, read.units
-    assert slides is not None and units is not None  # noqa: S101, PT018 (they are needed)
-    if paired and "subset" not in patches.columns:
-        raise MetricError(
-            f"{METRIC}: the patch table has no column 'subset' for the paired design",
-            remedy="add it, or give paired=False",
-        )
-    paired = read.are_paired if paired is None else paired
-    lists = lists_of(read, slides, paired)
-    parts = lists.parts
-    fixed_k, reach = lists.reach(k, largest_k)
+    searched = searched_patches(embeddings, patches, METRIC, paired=paired)
+    read, units, paired = searched.read, searched.units, searched.paired
+    classes = read.classes
+    fixed_k, reach = searched.lists.reach(k, largest_k)
 
-    rows = np.concatenate(parts)
-    largest = max(int(np.bincount(units.codes[part]).max()) for part in parts)
-    spare = spare_ranks(fixed_k or reach, largest) if draws else 0
-    length = min(lists.longest, max(reach, (fixed_k or 0) + spare))
-    with devices.full_precision():
-        neighbors = neighbor_lists(array, parts, slides.codes, length, devices.choose(device), progress)
-    neighbor_classes = _narrow(classes)[neighbors]
-    same_class = neighbor_classes == _narrow(classes)[rows, None]
-    same_center = _narrow(centers)[neighbors] == _narrow(centers)[rows, None]
+    spare = spare_ranks(fixed_k or reach, searched.largest_unit) if draws else 0
+    length = min(searched.lists.longest, max(reach, (fixed_k or 0) + spare))
+    rows = searched.queries
+    found = (neighbors or NeighborSearch()).lists(searched, length, device, progress).rows
+    neighbor_classes = _narrow(classes)[found]
+    labelled = labels_of_neighbors(searched, found)
+    same_class, same_center = labelled["same_class"], labelled["same_center"]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
     k = fixed_k
     if k is None:
         k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
-    counted = NeighborCounts(
-        k=k,
-        same_class=same_class,
-        same_center=same_center,
-        neighbor_units=_narrow(units)[neighbors],
-        query_units=units.codes[rows],
-        query_slides=slides.codes[rows],
-        query_classes=truth,
-        query_centers=centers.codes[rows],
-        units=units.names,
-        unit=units.noun,
-        slides=slides.names,
-        classes=classes.names,
-        centers=centers.names,
-    )
+    counted = NeighborCounts(k=k, **labelled)
     if counted.so.sum() + counted.os.sum() == 0:
         raise MetricError(
             f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
@@ -404,8 +378,27 @@ def robustness_index(
         paired=paired,
         resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
         by_cell=shares_by_cell(counted),
-        nearest=misled(counted, read.rows[rows], read.rows[neighbors]),
+        nearest=misled(counted, read.rows[rows], read.rows[found]),
     )
+
+
+def labels_of_neighbors(searched: SearchedPatches, found: Int64) -> dict[str, Any]:
+    """What `NeighborCounts` takes besides k, for (Q, L) rows of neighbors."""
+    read, rows, units, slides = searched.read, searched.queries, searched.units, searched.slides
+    return {
+        "same_class": _narrow(read.classes)[found] == _narrow(read.classes)[rows, None],
+        "same_center": _narrow(read.centers)[found] == _narrow(read.centers)[rows, None],
+        "neighbor_units": _narrow(units)[found],
+        "query_units": units.codes[rows],
+        "query_slides": slides.codes[rows],
+        "query_classes": read.classes.codes[rows],
+        "query_centers": read.centers.codes[rows],
+        "units": units.names,
+        "unit": units.noun,
+        "slides": slides.names,
+        "classes": read.classes.names,
+        "centers": read.centers.names,
+    }
 
 
 def _narrow(labels: Labels) -> Codes:
@@ -476,6 +469,7 @@ METRICS = (
             columns=("slide_id", "biological_class", "medical_center", "subset"),
             design=("k", "paired"),
             settings={"draws": DRAWS, "seed": SEED},
+            takes_neighbors=True,
             work=index_work,
             version=2,  # a table without k has one for every FM
         ),

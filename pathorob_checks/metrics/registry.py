@@ -12,7 +12,15 @@ from pathorob_checks.wording import hint
 
 GROUP = "pathorob_checks.metrics"
 # Modules with the definitions of this package, in the order of tables.
-_MODULES = ("neighborhoods", "performance", "clusters", "error_metrics", "predictions_of_slides")
+_MODULES = (
+    "neighborhoods",
+    "performance",
+    "clusters",
+    "error_metrics",
+    "predictions_of_slides",
+    "margins",
+    "margin_index",
+)
 
 
 @cache

@@ -156,7 +156,14 @@ def log_odds_effects(so: float, os_: float, changes: Float64, query_slides: Int6
     -------
     (slides,) float64.
     """
-    each = first_order_effects(so, os_, changes)
+    return effects_counted_once(first_order_effects(so, os_, changes), query_slides, strata)
+
+
+def effects_counted_once(each: Float64, query_slides: Int64, strata: Strata) -> Float64:
+    """Effects of slides from (slides, parts) falls of the value through each part, pairs counted once.
+
+    See `log_odds_effects`.
+    """
     slides = len(each)
     effects = np.asarray(each.sum(axis=1), dtype=np.float64)
     variance = float((strata.residuals(effects) ** 2).sum())

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,24 @@ _ROWS = {"cpu": (512, 2048), "cuda": (8192, 8192)}  # of a block
 _BLOCKS = 8
 _CROWDED = 40  # with more than 1/40 of all products as candidates, float32 products of all are cheaper
 _PAIR_BYTES = 16 << 20
+
+
+NONE = -1  # in the place of a neighbor
+
+
+class Nearest(NamedTuple):
+    """The k nearest rows of each of Q rows.
+
+    Attributes
+    ----------
+    rows : (Q, k) int64, nearest first; equal distances are in the order of the rows. `NONE` where there are
+        no more.
+    products : (Q, k) float32 products with them, which rounding moves by less than half of
+        `screens.ROUNDING`; minus infinity where there are no more.
+    """
+
+    rows: Int64
+    products: npt.NDArray[np.float32]
 
 
 def block_products(count: int, device: torch.device) -> int:
@@ -39,7 +58,7 @@ def _blocks(count: int, device: torch.device) -> list[slice]:
 
 def nearest_neighbors(
     points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device, *, alone: bool = True
-) -> Generator[None, None, Int64]:
+) -> Generator[None, None, Nearest]:
     """The k nearest rows of every row, leaving out rows of its own group; yields after every product.
 
     Every product of two blocks of rows is used for both, so that half the products suffice.
@@ -48,31 +67,31 @@ def nearest_neighbors(
     ----------
     points : (N, D) float32 of Euclidean length 1 up to rounding, so that the largest product marks
         the smallest Euclidean distance.
-    groups : (N,) int64; rows of one group (a slide) are never each other's neighbors.
-    k : at most N minus the size of the largest group.
+    groups : (N,) int64; rows of one group (a slide) are never each other's neighbors. Or (G, N), for
+        groups of several kinds: rows that share a group of any kind are not neighbors.
+    k : a row that shares groups with all but fewer rows has `NONE` in their places.
     alone : whether to spread the work over the cores; False if several calls are spread over them.
 
     Returns
     -------
-    (N, k) int64, nearest first; equal distances are in the order of the rows. Products that are equal up to
-    rounding are ordered by distances in float64, so that the order does not depend on how a product was
-    computed.
+    Of all N rows. Products that are equal up to rounding are ordered by distances in float64, so that the
+    order does not depend on how a product was computed.
     """
-    x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).int().to(device)
+    x, groups_of = torch.from_numpy(points).to(device), _groups(groups, device)
     spread = alone and device.type == "cpu" and len(_blocks(len(x), device)) > 1
     run: Run = threads.spread if spread else map
     _samples(device.type)  # now, because no other thread runs yet
-    search = _Search(x, group, k, run)
+    search = _Search(x, groups_of, k, run)
     try:
         yield from search.by(screens.choose(x, k, run))
     except ScreenError:
         yield from search.by(Float32Screen(x))
-    return np.asarray(search.neighbors().cpu().numpy())
+    return search.nearest()
 
 
 def nearest_to(
     queries: Int64, points: npt.NDArray[np.float32], groups: Int64, k: int, device: torch.device
-) -> Int64:
+) -> Nearest:
     """The k nearest rows of some rows only, equal to those of `nearest_neighbors`.
 
     Parameters
@@ -80,23 +99,25 @@ def nearest_to(
     queries : (Q,) row numbers; few, because their products with all rows are in memory at once.
     points, groups, k : as in `nearest_neighbors`.
     """
-    x, group = torch.from_numpy(points).to(device), torch.from_numpy(groups).to(device)
+    x, groups_of = torch.from_numpy(points).to(device), _groups(groups, device)
     if len(queries) == 0:
-        return np.empty((0, k), dtype=np.int64)
-    rows = x[torch.from_numpy(queries).to(device)]
+        return Nearest(np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32))
+    asked = torch.from_numpy(queries).to(device)
+    rows = x[asked]
     similarity = rows @ x.T
-    similarity.masked_fill_(group[torch.from_numpy(queries), None] == group, LOWEST[similarity.dtype])
+    for group in groups_of:
+        similarity.masked_fill_(group[asked, None] == group, LOWEST[similarity.dtype])
     candidates = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
     candidates.begin(similarity)
     offer(similarity, (candidates, 0), None)
-    return np.asarray(_by_distance(rows, x, *candidates.products())[:, :k].cpu().numpy())
+    return _on_cpu(*_by_distance(rows, x, *candidates.products(), k))
 
 
 class _Search:
-    def __init__(self, x: Tensor, group: Tensor, k: int, run: Run) -> None:
-        self._x, self._group, self._k, self._run = x, group, k, run
+    def __init__(self, x: Tensor, groups: Tensor, k: int, run: Run) -> None:
+        self._x, self._groups, self._k, self._run = x, groups, k, run
         self._blocks = _blocks(len(x), x.device)
-        self._members = [set(group[rows].tolist()) for rows in self._blocks]
+        self._members = [[set(group[rows].tolist()) for rows in self._blocks] for group in groups]
 
     def by(self, screen: Screen) -> Iterator[None]:
         """Search with this screen; yields after every product."""
@@ -121,9 +142,10 @@ class _Search:
         yield from self._run(self._multiply, pairs[len(blocks) :])
         self._nearest = list(self._run(self._decide, blocks))
 
-    def neighbors(self) -> Tensor:
-        """(N, k) of the whole search."""
-        return torch.cat(self._nearest)
+    def nearest(self) -> Nearest:
+        """Of the whole search."""
+        others, products = zip(*self._nearest, strict=True)
+        return _on_cpu(torch.cat(others), torch.cat(products))
 
     def _multiply(self, pair: tuple[int, int]) -> None:
         i, j = pair
@@ -131,20 +153,21 @@ class _Search:
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         similarity = torch.empty(shape, dtype=self._screen.dtype, device=self._x.device)
         self._screen(rows, columns, similarity)
-        if not self._members[i].isdisjoint(self._members[j]):
-            own = self._group[rows, None] == self._group[None, columns]
-            similarity.masked_fill_(own, LOWEST[similarity.dtype])
+        for group, members in zip(self._groups, self._members, strict=True):
+            if not members[i].isdisjoint(members[j]):
+                own = group[rows, None] == group[None, columns]
+                similarity.masked_fill_(own, LOWEST[similarity.dtype])
         if i == j:
             self._candidates[i].begin(similarity)
         of_rows = self._candidates[i], rows.start
         offer(similarity, of_rows, None if i == j else (self._candidates[j], columns.start))
 
-    def _decide(self, block: int) -> Tensor:
-        """(rows, k) nearest of the rows of a block."""
+    def _decide(self, block: int) -> tuple[Tensor, Tensor]:
+        """(rows, k) nearest of the rows of a block, and their products."""
         candidates, rows = self._candidates[block], self._blocks[block]
         if not self._screen.exact:
             _make_exact(candidates, self._x[rows], self._x, self._screen)
-        return _by_distance(self._x[rows], self._x, *candidates.products())[:, : self._k]
+        return _by_distance(self._x[rows], self._x, *candidates.products(), self._k)
 
 
 def _make_exact(candidates: Candidates, queries: Tensor, x: Tensor, screen: Screen) -> None:
@@ -160,8 +183,12 @@ def _make_exact(candidates: Candidates, queries: Tensor, x: Tensor, screen: Scre
     candidates.replace(replaced, others, ROUNDING)
 
 
-def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -> Tensor:
-    """`others`, rows of x, by their distance to the queries, given with the largest product first.
+def _by_distance(
+    queries: Tensor, x: Tensor, products: Tensor, others: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """The first k of `others`, rows of x, by their distance to the queries, with their products.
+
+    They are given with the largest product first.
 
     Runs of products that rounding may have put in a wrong order are ordered by distances in float64.
     """
@@ -177,9 +204,17 @@ def _by_distance(queries: Tensor, x: Tensor, products: Tensor, others: Tensor) -
     order = close_rows.argsort(stable=True)  # so that equal distances are in the order of the rows
     for key in (distances, run):
         order = order[key[order].argsort(stable=True)]
-    ordered = others.clone()
-    ordered.view(-1)[place] = close_rows[order]
-    return ordered
+    by_distance, its_products = others.clone(), products.clone()
+    by_distance.view(-1)[place] = close_rows[order]
+    its_products.view(-1)[place] = products.flatten()[place][order]
+    return _as_wide(by_distance, k, 0), _as_wide(its_products, k, LOWEST[products.dtype])
+
+
+def _as_wide(values: Tensor, k: int, filling: float) -> Tensor:
+    """(rows, k), filled up where there are fewer columns."""
+    if values.shape[1] < k:
+        return torch.nn.functional.pad(values, (0, k - values.shape[1]), value=filling)
+    return values[:, :k].contiguous()
 
 
 def _products(a: Tensor, b: Tensor, row: Tensor, other: Tensor) -> Tensor:
@@ -215,10 +250,21 @@ def _samples(device: str) -> bool:
     return True
 
 
-def finish(steps: Generator[None, None, Int64]) -> Int64:
+def _groups(groups: Int64, device: torch.device) -> Tensor:
+    """(G, N) int32 groups of one kind or of several."""
+    return torch.from_numpy(np.atleast_2d(groups)).int().to(device)
+
+
+def _on_cpu(others: Tensor, products: Tensor) -> Nearest:
+    others.masked_fill_(products == LOWEST[products.dtype], NONE)
+    return Nearest(np.asarray(others.cpu().numpy()), np.asarray(products.cpu().numpy()))
+
+
+def finish(steps: Generator[None, None, Nearest]) -> Nearest:
     """The result of `nearest_neighbors`, whose yields are ignored."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return np.asarray(end.value)
+            found: Nearest = end.value
+            return found
