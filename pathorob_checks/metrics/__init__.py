@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathorob_checks.errors import MetricError
     from pathorob_checks.metrics.aggregate import Aggregate, masson_loftus, mean_over_cohorts
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
+    from pathorob_checks.metrics.center_prediction_result import CenterPrediction, ProbeAccuracy
+    from pathorob_checks.metrics.center_probes import center_prediction
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.differences import Difference, difference
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Aggregate": "metrics.aggregate",
     "CellValue": "metrics.measurement",
+    "CenterPrediction": "metrics.center_prediction_result",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
@@ -47,10 +50,12 @@ _HOMES = {
     "MetricError": "errors",
     "NearestPatches": "metrics.pictured",
     "PerformanceDrop": "metrics.drop_result",
+    "ProbeAccuracy": "metrics.center_prediction_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
     "SlideValue": "metrics.measurement",
+    "center_prediction": "metrics.center_probes",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
@@ -70,6 +75,7 @@ _HOMES = {
 __all__ = [
     "Aggregate",
     "CellValue",
+    "CenterPrediction",
     "ClusteringScore",
     "Computation",
     "Curve",
@@ -81,10 +87,12 @@ __all__ = [
     "MetricError",
     "NearestPatches",
     "PerformanceDrop",
+    "ProbeAccuracy",
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
     "SlideValue",
+    "center_prediction",
     "clustering_score",
     "difference",
     "general_schedule",

@@ -50,15 +50,15 @@ def neighbor_lists(
         yield from run(keep, range(len(parts)))
 
     def alone(rows: Int64) -> Int64:
-        return finish(nearest_neighbors(_unit(array[rows]), slides[rows], k, device, alone=False))
+        return finish(nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device, alone=False))
 
     def whole() -> Generator[None, None, None]:
         (rows,) = parts
-        nearest = yield from nearest_neighbors(_unit(array[rows]), slides[rows], k, device)
+        nearest = yield from nearest_neighbors(unit_rows(array[rows]), slides[rows], k, device)
         lists[:] = rows[nearest]
 
     def together(first: Int64, code: Int64) -> Generator[None, None, None]:
-        points, groups = _unit(array[first]), slides[first]
+        points, groups = unit_rows(array[first]), slides[first]
         most = len(points) - int(np.bincount(groups).max())
         depth = min(most, max(k, int(_DEPTH * k * len(points) / min(map(len, parts)))))
         order = yield from nearest_neighbors(points, groups, depth, device)
@@ -89,13 +89,18 @@ def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, I
 
     The first row of each different patch (embedding and slide), in order, and (N,) which of them a row is.
     """
-    _, equal = equal_rows(array)
-    first, code = _factorized(equal * (int(slides.max()) + 1) + slides)
+    first, code = different_patches(array, slides)
     if len(first) ** 2 > sum(len(rows) ** 2 for rows in parts):
         return None
     if any(len(np.unique(code[rows])) < len(rows) for rows in parts):  # equal patches inside a part
         return None
     return first, code
+
+
+def different_patches(array: Float32, slides: Int64) -> tuple[Int64, Int64]:
+    """As `equal_rows`, but equal rows of different slides are different patches."""
+    _, equal = equal_rows(array)
+    return _factorized(equal * (int(slides.max()) + 1) + slides)
 
 
 def _inside(part: Int64, order: Int64, k: int) -> tuple[Int64, Int64]:
@@ -142,7 +147,7 @@ def _factorized(keys: npt.NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:
     return first, code.astype(np.int64)
 
 
-def _unit(rows: Float32) -> Float32:
+def unit_rows(rows: Float32) -> Float32:
     """Divide them in place by their lengths, with the rounding of scikit-learn's `normalize`.
 
     It decides which of two nearly equal neighbors the published values count first.
