@@ -35,7 +35,7 @@ class ProbeAccuracy:
     slides : tuple of SlideValue
         Those that raise the value most, first the most responsible.
     groups : mapping of str to tuple of GroupValue
-        Recall by "medical_center" and by "biological_class" of the patches, highest first.
+        By "medical_center" (how well it is told from the others) and by "biological_class", highest first.
     resampling : Resampling
         Effects of the slides, for paired intervals.
     confusions : Grid

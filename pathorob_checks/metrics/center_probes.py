@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.center_prediction_result import (
     CHANCE,
     KNN,
@@ -112,13 +113,14 @@ def center_prediction(
     100 iterations), on embeddings about their mean with a mean squared length of 1; the neighbors are those
     of `robustness_index` (L2-normalised, Euclidean).
 
-    The interval is about other slides (cases) from the same centers and classes: the effect of one is that of
-    its own patches on the recall, and that of leaving it out of the training sets (one step of Newton's
-    method), or of the neighbors, on the recall of the others.
+    The interval is about other slides (cases) from the same centers and classes, by the effect of each on the
+    recalls: as test slide, and for the neighbors also as a slide to learn from. For the logistic regression the
+    variance is multiplied for what the folds share [2]_.
 
     References
     ----------
     .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+    .. [2] Nadeau and Bengio 2003. Inference for the generalization error. Machine Learning 52, 239-281.
 
     Examples
     --------
@@ -142,6 +144,8 @@ def center_prediction(
     from pathorob_checks.numerics import device as devices
 
     check_settings(confidence, METRIC)
+    if neighbors < 1:
+        raise MetricError(f"{METRIC}: {neighbors} neighbors have no vote", remedy="ask for at least 1")
     array, read = read_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(array, read.rows, METRIC)
     array, read = _each_once(array, read)

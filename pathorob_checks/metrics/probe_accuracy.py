@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.ends import own_intervals
-from pathorob_checks.metrics.inputs import Int64
+from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.labelled import PatchLabels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, SlideValue
@@ -61,6 +61,7 @@ class Tested:
                 own = np.bincount(task.units[here], answer.right[here], minlength=size)
                 effects[:, column] = (own - patches * recalls[column]) / here.sum()
                 effects[answer.units, column] += answer.fall[:, side]
+                effects[:, column] *= answer.variance_ratio**0.5
                 present[:, column] = patches > 0
         object.__setattr__(self, "_recall", recalls)
         object.__setattr__(self, "_effects", effects)
@@ -114,11 +115,16 @@ class Tested:
         return own_intervals(resampling, (self.confidence, together), DRAWS, SEED)
 
     def groups(self) -> dict[str, tuple[GroupValue, ...]]:
-        """Recall by medical center, and by class of the patches, highest first."""
-        centers, classes = self.sides
+        """Balanced accuracy of the tasks of each medical center, and of each class, highest first.
+
+        Not the recall of the center's patches alone: near chance that is high for whichever center a probe
+        answers more often.
+        """
+        of_task = np.repeat(np.array([task.labels for task in self.tasks]), 2, axis=0)
+        _, classes = self.sides
         return {
-            "medical_center": self._groups(self.read.centers.names, centers, self.read.centers.codes),
-            "biological_class": self._groups(self.read.classes.names, classes, self.read.classes.codes),
+            "medical_center": self._groups(self.read.centers, of_task),
+            "biological_class": self._groups(self.read.classes, classes[:, None]),
         }
 
     def cells(self) -> tuple[CellValue, ...]:
@@ -186,19 +192,20 @@ class Tested:
             is_share=True,
         )
 
-    def _groups(self, names: tuple[str, ...], of_side: Int64, of_row: Int64) -> tuple[GroupValue, ...]:
-        tested = np.zeros(len(of_row), dtype=bool)
+    def _groups(self, labels: Labels, of_side: Int64) -> tuple[GroupValue, ...]:
+        """For each label the value of the sides that have it among their (2 tasks, some) codes."""
+        tested = np.zeros(len(labels.codes), dtype=bool)
         for task in self.tasks:
             tested[task.rows] = True
         codes = np.unique(of_side)
         found = []
         for code in codes:
-            resampling = self.resampling(of_side == code)
+            resampling = self.resampling((of_side == code).any(axis=1))
             interval, simultaneous = self.intervals(resampling, len(codes))
-            rows = of_row == code
+            rows = labels.codes == code
             found.append(
                 GroupValue(
-                    name=names[code],
+                    name=labels.names[code],
                     value=resampling.value,
                     interval=interval,
                     simultaneous=simultaneous,
