@@ -112,10 +112,12 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 
 # Made by a function: the example calls it and need not import the class.
 MADE_BY = {
+    "CenterPrediction": "center_prediction",
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
     "Explanation": "explain",
     "PerformanceDrop": "performance_drop",
+    "ProbeAccuracy": "center_prediction",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
 }

@@ -1,7 +1,7 @@
 """Two probes of embeddings: a logistic regression, and the vote of the nearest neighbors.
 
-Both answer for every patch whether it is put on its own side, and what slides to learn from do to the recalls:
-the neighbors by leaving out each slide, the logistic regression by how much more the recalls vary.
+Both answer for every patch whether it is put on its own side, and what the slides to learn from do to the
+recalls: the neighbors by leaving out each slide, the logistic regression by how much more the recalls vary.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def linear_answer(points: torch.Tensor, task: Task) -> Answer:
     -----
     Folds share training slides, so that their recalls vary together. With a share t of the slides to test and
     r to train, the variance of the mean over F folds is 1 + F t / r times what the tested slides show (Nadeau
-    and Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281). To leave out slides
-    one by one, by a step of Newton's method, overstates it several times: near the border many predictions
-    change by chance.
+    and Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281). To leave out
+    slides one by one, by a step of Newton's method, overstates it several times: near the border many
+    predictions change by chance.
     """
     from sklearn.exceptions import ConvergenceWarning
 
