@@ -65,6 +65,9 @@ class Computation:
         Its other settings; they are part of every run's digest.
     takes_device, takes_confidence, takes_progress : bool
         Whether the function has these parameters.
+    takes_pretraining : bool
+        Whether the function has the parameters `pretraining` and `sources`: what is stated of the FM's
+        pretraining data, and which sources the cohort comes from.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -93,6 +96,7 @@ class Computation:
     takes_device: bool = True
     takes_confidence: bool = True
     takes_progress: bool = True
+    takes_pretraining: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
 
