@@ -160,9 +160,7 @@ def _pretraining(stated: tuple[str, ...], specs: Mapping[str, ModelSpec]) -> Map
     known = {fm: pretraining_of(spec) for fm, spec in specs.items()}
     unknown = [fm for fm, pretraining in known.items() if not pretraining.is_complete]
     if stated and len(unknown) != 1:
-        which = (
-            f"the statement could be about {quoted(unknown)}" if unknown else "the recipe states all already"
-        )
+        which = f"it could be about {quoted(unknown)}" if unknown else "the recipes state all already"
         raise SpecError(
             f"--fm-pretraining={stated[0]} is about one FM, but {which}",
             remedy="check that FM in a run of its own" if unknown else "leave it out",
