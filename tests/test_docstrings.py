@@ -112,6 +112,7 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 
 # Made by a function: the example calls it and need not import the class.
 MADE_BY = {
+    "CenterPrediction": "center_prediction",
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
     "DiagnosticErrors": "performance_drop",
@@ -120,6 +121,7 @@ MADE_BY = {
     "Explanation": "explain",
     "MarginAwareIndex": "margin_aware_index",
     "PerformanceDrop": "performance_drop",
+    "ProbeAccuracy": "center_prediction",
     "PublishedScore": "published_scores",
     "RobustnessIndex": "robustness_index",
     "SlidePrediction": "slide_prediction",

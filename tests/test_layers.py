@@ -62,6 +62,7 @@ SHARED = {
     "subsets",
     "cpus",
     "progress",
+    "pretraining",
     "width",
     "wording",
     "version",

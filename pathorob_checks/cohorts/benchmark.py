@@ -65,6 +65,7 @@ class CohortFacts(BaseModel):
     license: str
     commercial: bool | Literal["uncertain"]
     source: str
+    sources: tuple[str, ...]
     views: Mapping[str, ViewFacts]
 
 
@@ -150,6 +151,7 @@ def load(name: str, commit: str | None, source: Tables, accepted: AcceptedNames 
         license=cohort.license,
         commercial=None if cohort.commercial == "uncertain" else bool(cohort.commercial),
         source=f"{cohort.repository}@{commit}" if commit else cohort.repository,
+        sources=cohort.sources,
         notes=(note, *names.notes) if changed else (),
         tables=digests,
         own_tables=tuple(changed),

@@ -61,6 +61,7 @@ class Cohort:
     license : SPDX-like expression or free text; "unknown" where it is not stated.
     commercial : whether the license allows commercial use; None where that is unknown.
     source : where the images are from, for reports.
+    sources : which data sets or hospitals the slides come from; empty where that is not stated.
     reading_order : N row numbers in the order in which the images are cheapest to read, and the same in
         every process; None is the order of the patch keys.
     notes : sentences that a report of this cohort must show.
@@ -77,6 +78,7 @@ class Cohort:
     license: str = "unknown"
     commercial: bool | None = None
     source: str = ""
+    sources: tuple[str, ...] = ()
     reading_order: Callable[[], npt.NDArray[np.int64]] | None = None
     notes: tuple[str, ...] = ()
     tables: Mapping[str, str] | None = None

@@ -52,6 +52,7 @@ def from_recipe(content: bytes) -> Cohort:
         license="Apache-2.0 (generated)",
         commercial=True,
         source="rendered by pathorob-checks",
+        sources=("rendered by pathorob-checks",),
         views=views_of_one_table(patches, k=recipe.k),
     )
 
@@ -114,6 +115,8 @@ def settings_text(cohort: Cohort) -> str:
     lines = [f"license = {json.dumps(cohort.license)}"]
     if cohort.commercial is not None:
         lines.append(f"commercial = {json.dumps(cohort.commercial)}")
+    if cohort.sources:
+        lines.append(f"sources = {json.dumps(cohort.sources)}")
     k = cohort.views["robustness_index"].k
     if k is not None:
         lines.append(f"k = {k}  # neighbors of the robustness index")

@@ -208,6 +208,7 @@ def own_cohort(
         license=settings.license,
         commercial=settings.commercial,
         source=source,
+        sources=settings.sources,
         reading_order=reading_order,
         notes=notes,
     )

@@ -24,6 +24,10 @@ _PROBLEMS = {
         "is neither true nor false",
         "write true or false without quotes, or leave commercial out if unknown",
     ),
+    "sources": (
+        "is no list of names",
+        'write for example sources = ["TCGA", "our hospital"], or leave sources out if unknown',
+    ),
     "k": (
         f"is not a positive whole number of at most {_MOST_K:,}",
         "write for example k = 10, or leave k out",
@@ -35,6 +39,13 @@ def _without_extra_spaces(value: object) -> object:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Name = Annotated[str, BeforeValidator(_without_extra_spaces), StringConstraints(min_length=1)]
+
+
 class Settings(BaseModel):
     """The content of a settings file.
 
@@ -43,16 +54,16 @@ class Settings(BaseModel):
     file : its name, for messages.
     license : SPDX expression or free text.
     commercial : whether the license allows commercial use; None where that is unknown.
+    sources : which data sets or hospitals the slides come from; empty where that is not stated.
     k : number of neighbors; None is the usual one of the table, the same for every FM.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     file: str = SETTINGS
-    license: Annotated[str, BeforeValidator(_without_extra_spaces), StringConstraints(min_length=1)] = (
-        "unknown"
-    )
+    license: Name = "unknown"
     commercial: bool | None = None
+    sources: Annotated[tuple[Name, ...], BeforeValidator(_as_tuple)] = ()
     k: Annotated[int, Field(ge=1, le=_MOST_K)] | None = None
 
 

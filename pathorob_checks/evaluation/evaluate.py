@@ -40,6 +40,7 @@ def evaluate(
     accept_names: str | Path | None = None,
     commercial: bool = False,
     licensed: str | Path | Iterable[str | Path] = (),
+    pretraining: str | Iterable[str] = (),
     trust_remote_code: bool = False,
     checkpoint_key: str | None = None,
     checkpoint_prefixes: str | Iterable[str] = (),
@@ -89,6 +90,8 @@ def evaluate(
     licensed : str, path-like or iterable of these, optional
         FMs and cohorts, as in `fm` and `cohorts`, that you may use commercially whatever is known of their
         license: your own, or those that you have a license for.
+    pretraining : str or iterable of str, optional
+        Names of all data that the FM was pretrained on, such as `TCGA`, where its recipe does not state all.
     trust_remote_code : bool, default False
         Let a model's repository run code of its own; needs a full commit as `@revision`.
     checkpoint_key : str, optional
@@ -184,6 +187,7 @@ def evaluate(
         accepted_names=accept_names,
         commercial=commercial,
         licensed=tuple(map(str, _several(licensed))),
+        pretraining=tuple(map(str, _several(pretraining))),
         trust_remote_code=trust_remote_code,
         checkpoint_key=checkpoint_key,
         checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
 from pathorob_checks.files import without_home
+from pathorob_checks.pretraining import touched
 from pathorob_checks.results.cohort_design import design_lines
 from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
 from pathorob_checks.version import version
@@ -73,7 +74,13 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
     integrity = inputs.known_integrity(subject)
     description = embeddings.details.get("model")
     loading_notes = description.get("notes", ()) if isinstance(description, dict) else ()
-    notes = dict.fromkeys([*prepared.notes, *map(str, loading_notes), *embeddings.notes])
+    cohort, measured = inputs.cohort(subject.cohort), tuple(measured)
+    pretraining = inputs.subjects.pretraining_of(subject.fm)
+    both = touched(pretraining.names, cohort.sources)
+    seen = f"It was pretrained on {' and '.join(both)}, from which patches of {cohort.name} come."
+    notes = dict.fromkeys(
+        [*([seen] if both else []), *prepared.notes, *map(str, loading_notes), *embeddings.notes]
+    )
     fm = FMFacts(
         name=resolved.name,
         spec=without_home(inputs.subjects.specs[subject.fm].text),
@@ -86,8 +93,8 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
         embeddings=embeddings.key,
         extraction=builtin(embeddings.details),
         integrity=None if integrity is None else builtin(integrity),
+        pretraining=pretraining,
     )
-    cohort, measured = inputs.cohort(subject.cohort), tuple(measured)
     with_images = inputs.settings.images and inputs.subjects.needs_images(subject.cohort)
     return Run(
         fm=fm,
@@ -106,6 +113,7 @@ def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:
     return CohortFacts(
         name=name,
         source=without_home(cohort.source),
+        sources=cohort.sources,
         digest=cohort.digest,
         images=cohort.images,
         tables=dict(cohort.tables or {}),

@@ -138,6 +138,7 @@ class Measuring:
             **({"device": self._inputs.settings.device} if computation.takes_device else {}),
             **({"confidence": self._terms.profile.confidence} if computation.takes_confidence else {}),
             **({"progress": self._progress(subject)} if computation.takes_progress else {}),
+            **(self._provenance(subject, cohort) if computation.takes_pretraining else {}),
             **settings,
         }
         if computation.takes_neighbors:
@@ -155,6 +156,13 @@ class Measuring:
             definition.needs(view.patches, arguments, interval=False)
         embeddings = self._inputs.embeddings(subject).values[view.rows]
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
+
+    def _provenance(self, subject: Subject, cohort: Cohort) -> Mapping[str, Any]:
+        """What is stated of the FM's pretraining data and of the cohort's sources."""
+        return {
+            "pretraining": self._inputs.subjects.pretraining_of(subject.fm),
+            "sources": cohort.sources,
+        }
 
     # -- one function per quantity ----------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Settings:
     accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
     commercial : leave out what is not known to allow commercial use.
     licensed : FMs and cohorts, by name or as given, that the user may use commercially all the same.
+    pretraining : all that the one FM without a complete statement was pretrained on, by name.
     trust_remote_code : let a model's repository run code of its own.
     checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
         and what is removed from the names of tensors; None and () for the recipe's, or what is found.
@@ -86,6 +87,7 @@ class Settings:
     accepted_names: str | Path | None = None
     commercial: bool = False
     licensed: tuple[str, ...] = ()
+    pretraining: tuple[str, ...] = ()
     trust_remote_code: bool = False
     checkpoint_key: str | None = None
     checkpoint_prefixes: tuple[str, ...] = ()
@@ -115,6 +117,11 @@ class Settings:
             raise SettingsError(
                 "the key or a prefix of the checkpoint is empty",
                 remedy="give what is in the file, or leave the option out",
+            )
+        if any(not name.strip() for name in self.pretraining):
+            raise SettingsError(
+                "the name of a source of pretraining data is empty",
+                remedy="give its name, or leave the option out",
             )
         if self.licensed and not self.commercial:
             raise SettingsError(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathorob_checks.errors import SpecError
+from pathorob_checks.pretraining import UNSTATED, Pretraining, PretrainingData
 from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.results.names import subject_id
+from pathorob_checks.wording import quoted
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
@@ -63,6 +65,11 @@ class Subjects:
     wanted: tuple[Subject, ...]
     excluded: Mapping[Subject, LeftOut] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    pretraining: Mapping[str, Pretraining] = field(default_factory=dict)
+
+    def pretraining_of(self, fm: str) -> Pretraining:
+        """What is stated of an FM's pretraining data, by its recipe or by the user."""
+        return self.pretraining.get(fm, UNSTATED)
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -128,6 +135,7 @@ def subjects_of(settings: Settings) -> Subjects:
         )
     used = {one.cohort for one in subjects if one not in without} if specs else set(cohorts)
     return Subjects(
+        pretraining=_pretraining(settings.pretraining, specs),
         specs=specs,
         cohorts={name: text for name, text in cohorts.items() if name in used},
         wanted=subjects,
@@ -143,6 +151,24 @@ def _forbidden(license_: str, allowed: bool | None) -> str:
     if license_ == UNKNOWN_LICENSE:
         return "its license is not known"
     return f"its license ({license_}) is not known to allow commercial use"
+
+
+def _pretraining(stated: tuple[str, ...], specs: Mapping[str, ModelSpec]) -> Mapping[str, Pretraining]:
+    """What is stated of every FM; the user's statement is about the one whose recipe does not state all."""
+    from pathorob_checks.models.loading import pretraining_of
+
+    known = {fm: pretraining_of(spec) for fm, spec in specs.items()}
+    unknown = [fm for fm, pretraining in known.items() if not pretraining.is_complete]
+    if stated and len(unknown) != 1:
+        which = f"it could be about {quoted(unknown)}" if unknown else "the recipes state all already"
+        raise SpecError(
+            f"--fm-pretraining={stated[0]} is about one FM, but {which}",
+            remedy="check that FM in a run of its own" if unknown else "leave it out",
+        )
+    for fm in unknown if stated else ():
+        named = (PretrainingData(name=name, source="stated for this run") for name in stated)
+        known[fm] = Pretraining(data=(*known[fm].data, *named), is_complete=True)
+    return known
 
 
 def _refuse_unknown(licensed: Iterable[str], texts: Mapping[str, str]) -> None:

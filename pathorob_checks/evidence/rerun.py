@@ -33,6 +33,7 @@ _TAKEN = (
     "checkpoint_key",
     "checkpoint_prefixes",
     "licensed",
+    "pretraining",
     "require_complete",
     "baseline_fm",
 )

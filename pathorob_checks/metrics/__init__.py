@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathorob_checks.errors import MetricError
     from pathorob_checks.metrics.aggregate import Aggregate, masson_loftus, mean_over_cohorts
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
+    from pathorob_checks.metrics.center_prediction_result import CenterPrediction, ProbeAccuracy
+    from pathorob_checks.metrics.center_probes import center_prediction
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.diagnostic_errors import CellErrors, DiagnosticErrors, ErrorAsymmetry
@@ -45,6 +47,7 @@ _HOMES = {
     "Candidate": "metrics.resampling",
     "CellErrors": "metrics.diagnostic_errors",
     "CellValue": "metrics.measurement",
+    "CenterPrediction": "metrics.center_prediction_result",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
@@ -62,12 +65,14 @@ _HOMES = {
     "NeighborSearch": "metrics.neighbor_search",
     "PerformanceDrop": "metrics.drop_result",
     "Planned": "metrics.power",
+    "ProbeAccuracy": "metrics.center_prediction_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
     "RobustnessIndex": "metrics.neighborhoods",
     "SlidePrediction": "metrics.slide_prediction_result",
     "RobustnessMargin": "metrics.margins",
     "SlideValue": "metrics.measurement",
+    "center_prediction": "metrics.center_probes",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
@@ -95,6 +100,7 @@ __all__ = [
     "Candidate",
     "CellErrors",
     "CellValue",
+    "CenterPrediction",
     "ClusteringScore",
     "Computation",
     "Curve",
@@ -112,12 +118,14 @@ __all__ = [
     "NeighborSearch",
     "PerformanceDrop",
     "Planned",
+    "ProbeAccuracy",
     "PublishedScore",
     "Resampling",
     "RobustnessIndex",
     "RobustnessMargin",
     "SlidePrediction",
     "SlideValue",
+    "center_prediction",
     "clustering_score",
     "difference",
     "general_schedule",

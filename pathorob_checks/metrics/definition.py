@@ -68,6 +68,9 @@ class Computation:
     takes_neighbors : bool
         Whether the function has the parameter `neighbors`, a `NeighborSearch`: all metrics of an FM, a view
         and a design `paired` share one, so that neighbors are searched once.
+    takes_pretraining : bool
+        Whether the function has the parameters `pretraining` and `sources`: what is stated of the FM's
+        pretraining data, and which sources the cohort comes from.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -97,6 +100,7 @@ class Computation:
     takes_confidence: bool = True
     takes_progress: bool = True
     takes_neighbors: bool = False
+    takes_pretraining: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
 

@@ -73,16 +73,18 @@ class PatchLabels:
                 f"'{OUT_OF_DOMAIN}'), and none is in-domain",
                 remedy=f"set subset to '{IN_DOMAIN}' for the medical centers that are to be compared",
             )
-        inside = np.flatnonzero(~outside)
+        return replace(self.take(np.flatnonzero(~outside)), left_out=int(outside.sum()))
+
+    def take(self, some: Int64) -> PatchLabels:
+        """The labels of some of the patches; names that none of them has are gone."""
         return replace(
             self,
-            rows=self.rows[inside],
-            classes=self.classes.take(inside),
-            centers=self.centers.take(inside),
-            subsets=self.subsets.take(inside),
-            slides=None if self.slides is None else self.slides.take(inside),
-            units=None if self.units is None else self.units.take(inside),
-            left_out=int(outside.sum()),
+            rows=self.rows[some],
+            classes=self.classes.take(some),
+            centers=self.centers.take(some),
+            subsets=self.subsets.take(some),
+            slides=None if self.slides is None else self.slides.take(some),
+            units=None if self.units is None else self.units.take(some),
         )
 
     def need_two(self, metric: str) -> None:

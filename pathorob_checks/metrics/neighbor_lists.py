@@ -93,13 +93,18 @@ def _shared(array: Float32, parts: list[Int64], slides: Int64) -> tuple[Int64, I
 
     The first row of each different patch (embedding and slide), in order, and (N,) which of them a row is.
     """
-    _, equal = equal_rows(array)
-    first, code = _factorized(equal * (int(slides.max()) + 1) + slides)
+    first, code = different_patches(array, slides)
     if len(first) ** 2 > sum(len(rows) ** 2 for rows in parts):
         return None
     if any(len(np.unique(code[rows])) < len(rows) for rows in parts):  # equal patches inside a part
         return None
     return first, code
+
+
+def different_patches(array: Float32, slides: Int64) -> tuple[Int64, Int64]:
+    """As `equal_rows`, but equal rows of different slides are different patches."""
+    _, equal = equal_rows(array)
+    return _factorized(equal * (int(slides.max()) + 1) + slides)
 
 
 def _inside(part: Int64, order: Nearest, k: int) -> tuple[Nearest, Int64]:

@@ -20,6 +20,8 @@ _MODULES = (
     "predictions_of_slides",
     "margins",
     "margin_index",
+    "center_probes",
+    "pretraining_overlap",
 )
 
 

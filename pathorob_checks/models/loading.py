@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathorob_checks.models.timm_model import TimmModel
     from pathorob_checks.models.transformers_model import TransformersModel
     from pathorob_checks.models.user_identity import Traces
+    from pathorob_checks.pretraining import Pretraining
 
 # By factory: what is opened and imported by its first call only belongs to every call in this process.
 _TRACES: dict[str, Traces] = {}
@@ -173,6 +174,16 @@ def license_of(spec: ModelSpec) -> tuple[str, bool | None]:
     if spec.kind == "demo":
         return "Apache-2.0", True
     return (recipe.license, recipe.commercial) if recipe else ("unknown", None)
+
+
+def pretraining_of(spec: ModelSpec) -> Pretraining:
+    """What the recipes state of a model's pretraining data; the demo's models have seen no data at all."""
+    from pathorob_checks.pretraining import UNSTATED, Pretraining
+
+    recipe = _recipe(spec)
+    if spec.kind == "demo":
+        return Pretraining(is_complete=True)
+    return recipe.pretraining if recipe else UNSTATED
 
 
 def files_of(resolved: ResolvedModel, settings: ModelSettings) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.pooling import Pooling
+from pathorob_checks.pretraining import UNSTATED, Pretraining
 
 TABLE = Path(__file__).with_name("recipes.toml")
 
@@ -119,6 +120,7 @@ class Recipe(_Row):
     prefixes : to be removed from the names of the tensors, in this order.
     requirements : what must be installed beside this package (PEP 508), such as `transformers<5`.
     notes : sentences for the user.
+    pretraining : what it was pretrained on, as far as that is certain.
     sources : of these values.
     choices : by field, why its value was chosen where the sources differ; `normalization` for `mean`
         and `std`.
@@ -150,6 +152,7 @@ class Recipe(_Row):
     prefixes: tuple[str, ...] = ()
     requirements: tuple[InstalledRequirement, ...] = ()
     notes: tuple[str, ...] = ()
+    pretraining: Pretraining = UNSTATED
     sources: Sources
     choices: dict[str, str] = {}
 

@@ -196,6 +196,13 @@ OPTIONS = (
         "commercially whatever is known of its license; repeat for several",
     ),
     Option(
+        flag="--fm-pretraining",
+        metavar="NAME",
+        repeatable=True,
+        help="data that the FM was pretrained on, such as TCGA or your own hospital; repeat until all are "
+        "named (default: what its recipe states); the report says which cohorts come from there",
+    ),
+    Option(
         flag="--fm-trust-remote-code",
         metavar="true|false",
         parse=yes_or_no,

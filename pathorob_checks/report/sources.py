@@ -22,13 +22,12 @@ def render_sources(runs: Iterable[Run], left_out: Iterable[str], width: int, *, 
         licenses it is told what they do not allow.
     """
     sources: dict[str, FMFacts | CohortFacts] = {}
+    notes: dict[str, dict[str, None]] = {}
     for run in runs:
-        sources[f"FM {run.fm.name}"] = run.fm
-        sources[f"cohort {run.cohort.name}"] = run.cohort
-    notes: dict[str, list[str]] = {}
-    for name, facts in sources.items():
-        for note in facts.notes:
-            notes.setdefault(note, []).append(name)
+        for name, facts in ((f"FM {run.fm.name}", run.fm), (f"cohort {run.cohort.name}", run.cohort)):
+            sources[name] = facts
+            for note in facts.notes:
+                notes.setdefault(note, {})[name] = None
     blocks = []
     if notes:
         lines = [

@@ -27,6 +27,7 @@ from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValu
 from pathorob_checks.metrics.pictured import Curve, Grid
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.short_text import short_text
+from pathorob_checks.pretraining import Pretraining
 from pathorob_checks.wording import shortened
 
 SCHEMA: Literal["pathorob-checks/results/2"] = "pathorob-checks/results/2"
@@ -293,6 +294,7 @@ class FMFacts(Document):
     embeddings : the key under which they are stored.
     extraction : how they were extracted.
     integrity : how the FM embeds a few patches in several ways; None where there is no FM to run.
+    pretraining : what it is stated to have been pretrained on; None in older files.
     """
 
     name: str
@@ -306,6 +308,7 @@ class FMFacts(Document):
     embeddings: str
     extraction: Json
     integrity: Json | None = None
+    pretraining: Pretraining | None = None
 
 
 class CellFacts(Document):
@@ -328,11 +331,13 @@ class CohortFacts(Document):
     images : digest of the images alone; None in older files.
     tables : digests of the tables that define the views, by file name.
     own_tables : those of a benchmark cohort that are not the published ones.
+    sources : which data sets or hospitals its slides come from; empty where that is not stated.
     cells : patches and slides of each subset, center and class; empty in older files.
     """
 
     name: str
     source: str
+    sources: tuple[str, ...] = ()
     digest: str
     images: str | None = None
     tables: dict[str, str]
