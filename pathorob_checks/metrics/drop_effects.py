@@ -7,6 +7,8 @@ out of every training set, the other slides of its cell take its place, and the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,22 +73,34 @@ class SlideDeletions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """What the classifiers of one domain predicted for their test rows.
+class ScoresWithout:
+    """Scores of a repetition's test rows with each training slide left out of one split.
+
+    Attributes
+    ----------
+    units : (G,) int64 codes.
+    share : (G,) float64, see `Deletions`.
+    scores : (G, n) float64.
+    """
+
+    units: Int64
+    share: Float64
+    scores: Float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(ABC):
+    """The test of one domain: what training data of every split do with each test row.
 
     Attributes
     ----------
     rows : for each repetition the (n,) row numbers of its test.
-    predicted : for each repetition and split the (n,) classes.
-    without : for each repetition and split.
     classes, centers, slides : labels of all rows of the table.
     units : what the interval draws anew: slides, or cases.
     trains : (units,) bool, whether the unit can train.
     """
 
     rows: list[Int64]
-    predicted: list[list[Int64]]
-    without: list[list[SlideDeletions]]
     classes: Labels
     centers: Labels
     slides: Labels
@@ -97,6 +111,41 @@ class Predictions:
     def cells(self) -> Int64:
         """(N,) int64 cell (center x class) of every row of the table."""
         return self.centers.codes * len(self.classes.names) + self.classes.codes
+
+    @abstractmethod
+    def scores(self, number: int) -> Float64:
+        """(splits, n) score of each test row of a repetition, such as 1 where it is predicted right."""
+
+    @abstractmethod
+    def scores_without(self, number: int) -> Iterator[ScoresWithout]:
+        """The same for each split, without each training slide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions(Tested):
+    """What the classifiers of one domain predicted for their test rows; the score is 1 where that is right.
+
+    Attributes
+    ----------
+    predicted : for each repetition and split the (n,) classes.
+    without : for each repetition and split.
+    """
+
+    predicted: list[list[Int64]]
+    without: list[list[SlideDeletions]]
+
+    def scores(self, number: int) -> Float64:
+        """See `Tested`."""
+        truth = self.classes.codes[self.rows[number]]
+        return np.stack([split == truth for split in self.predicted[number]]).astype(float)
+
+    def scores_without(self, number: int) -> Iterator[ScoresWithout]:
+        """See `Tested`."""
+        truth = self.classes.codes[self.rows[number]]
+        for split in self.without[number]:
+            yield ScoresWithout(
+                units=split.units, share=split.share, scores=(split.predicted == truth).astype(float)
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +179,7 @@ _QUARTER = 0.25
 
 
 def drop_effects(
-    tested: Predictions, chosen: Bool | None = None, *, split: int | None = None
+    tested: Tested, chosen: Bool | None = None, *, split: int | None = None
 ) -> DropEffects | None:
     """Effects on the drop in a domain, or in a group of its rows.
 
@@ -139,9 +188,9 @@ def drop_effects(
 
     Parameters
     ----------
-    tested : the predictions.
+    tested : the test of the domain.
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
-    split : the balanced accuracy at this split takes the place of the drop.
+    split : the balanced accuracy (mean score of the classes) at this split takes the place of the drop.
 
     Returns
     -------
@@ -208,29 +257,27 @@ class _Repetition:
 
     Attributes
     ----------
-    right : (splits, n) float64, 1 where the prediction is right.
+    right : (splits, n) float64 scores, such as 1 where the prediction is right.
     weights : (n,) float64 with which rows count in the balanced accuracy.
     rows : (n,) int64 row numbers in the table.
     units, cells : (n,) int64 codes.
     """
 
-    def __init__(self, tested: Predictions, number: int, here: Bool) -> None:
+    def __init__(self, tested: Tested, number: int, here: Bool) -> None:
         self.rows = rows = tested.rows[number][here]
-        self._truth = tested.classes.codes[rows]
-        self._here, self._without = here, tested.without[number]
-        self.right = np.stack([split[here] == self._truth for split in tested.predicted[number]]).astype(
-            float
-        )
-        present, count = np.unique(self._truth, return_counts=True)
-        self.weights = 1 / (len(present) * count[np.searchsorted(present, self._truth)])
+        self._here, self._tested, self._number = here, tested, number
+        self.right = np.ascontiguousarray(tested.scores(number)[:, here])
+        truth = tested.classes.codes[rows]
+        present, count = np.unique(truth, return_counts=True)
+        self.weights = 1 / (len(present) * count[np.searchsorted(present, truth)])
         self.units, self.cells = tested.units.codes[rows], tested.cells[rows]
 
     def fall_without(self, slope: Float64, units: int) -> Float64:
         """(U, n) by how much the drop falls through each row without each training slide."""
         effects = np.zeros((units, len(self.weights)))
-        for split, (factor, without) in enumerate(zip(slope, self._without, strict=True)):
-            right = without.predicted[:, self._here] == self._truth
-            fall = (self.right[split] - right) * self.weights
+        scores = self._tested.scores_without(self._number)
+        for split, (factor, without) in enumerate(zip(slope, scores, strict=True)):
+            fall = (self.right[split] - without.scores[:, self._here]) * self.weights
             effects[without.units] += factor * without.share[:, None] * fall
         return effects
 
@@ -244,7 +291,7 @@ def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
     return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
 
 
-def _means_of_cells(tested: Predictions, of_repetition: list[_Repetition]) -> Float64:
+def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:
     """(splits, cells) share of right predictions: means of slides over repetitions, weighted by rows."""
     splits, cells = len(of_repetition[0].right), len(tested.centers.names) * len(tested.classes.names)
     units = len(tested.units.names)

@@ -9,11 +9,11 @@ which is subtracted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Predictions, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Tested, drop_effects
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
@@ -31,7 +31,7 @@ NOTE = (
 
 
 def drop_resampling(
-    metric: str, effects: DropEffects, tested: Predictions, protocol: Mapping[str, object]
+    metric: str, effects: DropEffects, tested: Tested, protocol: Mapping[str, object]
 ) -> Resampling:
     """Effects of slides and repetitions whose squares add up to the variance of the drop.
 
@@ -79,14 +79,14 @@ def drop_resampling(
     )
 
 
-def _units_that_matter(effects: DropEffects, tested: Predictions) -> Int64:
+def _units_that_matter(effects: DropEffects, tested: Tested) -> Int64:
     """Numbers of the units that are tested or can train, ascending."""
     matters = tested.trains.copy()
     matters[effects.tested] = True
     return np.flatnonzero(matters)
 
 
-def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
+def _cells_of_units(tested: Tested) -> tuple[tuple[str, ...], ...]:
     """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
     pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
@@ -158,25 +158,29 @@ def draws_share(resampling: Resampling) -> float:
     return float(drawn / total) if total else 0.0
 
 
-def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str, tuple[GroupValue, ...]]:
+def drop_groups(
+    metric: str, tested: Tested, confidence: float, *, split: int | None = None
+) -> dict[str, tuple[GroupValue, ...]]:
     """Drop of each test center (balanced accuracy there) and class (recall), worst first.
 
     The ratio of the means over repetitions, minus 1, since in a group an accuracy of 0 can occur. Groups
     whose mean at split 0 is 0, or that fewer than two repetitions test, are missing. A group that is the
-    whole test has the drop of the domain.
+    whole test has the drop of the domain. With `split`, the accuracy there takes the place of the drop.
     """
     return {
-        "medical_center": _groups(metric, tested, tested.centers, confidence),
-        "biological_class": _groups(metric, tested, tested.classes, confidence),
+        "medical_center": _groups(metric, tested, tested.centers, confidence, split),
+        "biological_class": _groups(metric, tested, tested.classes, confidence, split),
     }
 
 
-def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
+def _groups(
+    metric: str, tested: Tested, labels: Labels, confidence: float, split: int | None
+) -> tuple[GroupValue, ...]:
     everything = np.unique(np.concatenate(tested.rows))
     measured = {}
     for number, name in enumerate(labels.names):
         chosen = labels.codes == number
-        effects = drop_effects(tested, None if chosen[everything].all() else chosen)
+        effects = drop_effects(tested, None if chosen[everything].all() else chosen, split=split)
         if effects is not None:
             measured[name] = drop_resampling(metric, effects, tested, {})
     together = 1 - (1 - confidence) / max(1, len(measured))
@@ -194,37 +198,72 @@ def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float)
     return tuple(sorted(groups, key=lambda group: group.value))
 
 
-def cell_values(tested: Predictions) -> tuple[CellValue, ...]:
+def cell_values(tested: Tested) -> tuple[CellValue, ...]:
     """Change of each cell's recall from the balanced split to the mean over the correlated splits."""
+    return tuple(
+        CellValue(
+            medical_center=cell.medical_center,
+            biological_class=cell.biological_class,
+            value=cell.later - cell.first,
+            meaning=_recall(cell.first, cell.later),
+            unit="in recall",
+        )
+        for cell in sorted(mean_scores(tested), key=lambda cell: cell.later - cell.first)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellScores:
+    """Mean score of a cell's test rows, mean over repetitions: at split 0, and over the others."""
+
+    medical_center: str
+    biological_class: str
+    first: float
+    later: float
+
+
+def mean_scores(tested: Tested) -> list[CellScores]:
+    """Of every cell (center x class) that is tested."""
     cells = []
     for center, center_name in enumerate(tested.centers.names):
         for cls, class_name in enumerate(tested.classes.names):
-            change = _change_of_recall(
-                tested,
-                [
-                    (tested.centers.codes[rows] == center) & (tested.classes.codes[rows] == cls)
-                    for rows in tested.rows
-                ],
-            )
-            if change is not None:
+            here = [
+                (tested.centers.codes[rows] == center) & (tested.classes.codes[rows] == cls)
+                for rows in tested.rows
+            ]
+            means = [
+                tested.scores(number)[:, those].mean(axis=1)
+                for number, those in enumerate(here)
+                if those.any()
+            ]
+            if means:
+                first, later = np.array(means)[:, 0], np.array(means)[:, 1:]
                 cells.append(
-                    CellValue(
+                    CellScores(
                         medical_center=center_name,
                         biological_class=class_name,
-                        value=change[1] - change[0],
-                        meaning=_recall(*change),
-                        unit="in recall",
+                        first=float(first.mean()),
+                        later=float(later.mean()),
                     )
                 )
-    return tuple(sorted(cells, key=lambda cell: cell.value))
+    return cells
 
 
-def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValue, ...]:
-    """The slides (or cases) that make the drop larger, as test or training slides, largest effect first."""
+def worst_slides(
+    resampling: Resampling,
+    tested: Tested,
+    *,
+    sign: int = 1,
+    improves: str = "would make the drop {by:.4f} smaller",
+) -> tuple[SlideValue, ...]:
+    """The slides (or cases) that make the value worse, as test or training slides, largest effect first.
+
+    `sign` is 1 where higher values are better, else -1; `improves` tells by how much a value gets better.
+    """
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
     noun = tested.units.noun
     by_unit = dict(zip(resampling.units, effects, strict=True))
-    named = [(by_unit[name], unit) for unit, name in enumerate(tested.units.names) if name in by_unit]
+    named = [(sign * by_unit[name], unit) for unit, name in enumerate(tested.units.names) if name in by_unit]
     slides = []
     for effect, unit in sorted(named)[:_SLIDES_NAMED]:
         if effect > -_LEAST_NAMED:
@@ -235,8 +274,8 @@ def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValu
                 slide_id=_names(tested.slides, rows),
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
-                value=float(effect),
-                meaning=f"an average {noun} instead would make the drop {-effect:.4f} smaller",
+                value=float(sign * effect),
+                meaning=f"an average {noun} instead {improves.format(by=-effect)}",
             )
         )
     return tuple(slides)
@@ -244,18 +283,6 @@ def worst_slides(resampling: Resampling, tested: Predictions) -> tuple[SlideValu
 
 def _names(column: Labels, rows: Int64) -> str:
     return " + ".join(column.names[code] for code in np.unique(column.codes[rows]))
-
-
-def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) -> tuple[float, float] | None:
-    """Share of right predictions among these rows: at split 0 and over the others, mean of repetitions."""
-    first, later = [], []
-    for rows, splits, those in zip(tested.rows, tested.predicted, here, strict=True):
-        if those.any():
-            truth = tested.classes.codes[rows[those]]
-            right = [float((split[those] == truth).mean()) for split in splits]
-            first.append(right[0])
-            later.append(float(np.mean(right[1:])))
-    return (float(np.mean(first)), float(np.mean(later))) if first else None
 
 
 def _recall(before: float, after: float) -> str:
