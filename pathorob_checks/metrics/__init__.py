@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Resampling
+    from pathorob_checks.metrics.retrieval import case_retrieval
+    from pathorob_checks.metrics.retrieval_result import CaseRetrieval, RetrievalValue
     from pathorob_checks.metrics.schedules import published_schedule
 
 _HOMES = {
     "Aggregate": "metrics.aggregate",
+    "CaseRetrieval": "metrics.retrieval_result",
     "CellValue": "metrics.measurement",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
@@ -49,8 +52,10 @@ _HOMES = {
     "PerformanceDrop": "metrics.drop_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
+    "RetrievalValue": "metrics.retrieval_result",
     "RobustnessIndex": "metrics.neighborhoods",
     "SlideValue": "metrics.measurement",
+    "case_retrieval": "metrics.retrieval",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
@@ -69,6 +74,7 @@ _HOMES = {
 
 __all__ = [
     "Aggregate",
+    "CaseRetrieval",
     "CellValue",
     "ClusteringScore",
     "Computation",
@@ -83,8 +89,10 @@ __all__ = [
     "PerformanceDrop",
     "PublishedScore",
     "Resampling",
+    "RetrievalValue",
     "RobustnessIndex",
     "SlideValue",
+    "case_retrieval",
     "clustering_score",
     "difference",
     "general_schedule",

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
+from pathorob_checks.metrics.resampling import Scale
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+A_QUARTER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,8 @@ class Tested(ABC):
     classes, centers, slides : labels of all rows of the table.
     units : what the interval draws anew: slides, or cases.
     trains : (units,) bool, whether the unit can train.
+    least_rows : of how many rows of each cell at a time the standard error is that a value has at least.
+    scale : of its values, see `Resampling`.
     """
 
     rows: list[Int64]
@@ -106,6 +110,8 @@ class Tested(ABC):
     slides: Labels
     units: Units
     trains: Bool
+    least_rows: float = A_QUARTER
+    scale: Scale = "identity"
 
     @property
     def cells(self) -> Int64:
@@ -162,7 +168,7 @@ class DropEffects:
     through : (R, U, T) the part of `training` that comes through each test slide; None where test slides
         can train as well.
     tested : (T,) int64 the test slides.
-    least_error : standard error that the value has at least: a quarter of one patch of each cell.
+    least_error : standard error that the value has at least: that of `Tested.least_rows`.
     """
 
     value: float
@@ -173,9 +179,6 @@ class DropEffects:
     through: Float64 | None
     tested: Int64
     least_error: float
-
-
-_QUARTER = 0.25
 
 
 def drop_effects(
@@ -242,7 +245,7 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=_QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
+        least_error=tested.least_rows * _norm_of_a_row(of_repetition, means.shape[1]),
     )
 
 
@@ -282,13 +285,13 @@ class _Repetition:
         return effects
 
 
-def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
-    """(cells,) weight of one row of each cell in the mean accuracy of all repetitions."""
+def _norm_of_a_row(of_repetition: list[_Repetition], cells: int) -> float:
+    """Norm of the (cells,) weights of one row of each cell in the mean accuracy of all repetitions."""
     weight = sum(np.bincount(one.cells, one.weights, minlength=cells) for one in of_repetition)
     _, first = np.unique(np.concatenate([one.rows for one in of_repetition]), return_index=True)
     of_row = np.concatenate([one.cells for one in of_repetition])[first]
     count = np.bincount(of_row, minlength=cells)
-    return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
+    return float(np.linalg.norm(weight / len(of_repetition) / np.maximum(count, 1)))
 
 
 def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:

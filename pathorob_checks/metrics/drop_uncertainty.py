@@ -68,7 +68,7 @@ def drop_resampling(
     return Resampling(
         metric=metric,
         value=effects.value,
-        scale="identity",
+        scale=tested.scale,
         drawn="slides and repetitions",
         units=tuple(names),
         cells=(*cells, *((REPETITIONS_CELL,),) * repetitions),

@@ -14,6 +14,7 @@ from pathorob_checks.metrics.strata import Float64, Strata
 CONFIDENCE = 0.95
 DRAWS = 2000
 SEED = 17845  # of every interval, unless another is given
+_ENDS: dict[Scale, tuple[float, float]] = {"bounded": (-1, 1), "share": (0, 1)}
 
 
 def check_settings(confidence: float, metric: str, draws: int = DRAWS) -> None:
@@ -35,7 +36,8 @@ def from_scale(points: Float64, scale: Scale) -> Float64:
     """Back to the metric's own scale."""
     if scale == "logit":
         return np.asarray(0.5 * (1 + np.tanh(points / 2)))
-    return np.clip(points, -1, 1) if scale == "bounded" else points
+    ends = _ENDS.get(scale)
+    return np.clip(points, *ends) if ends else points
 
 
 def interval_of(

@@ -12,7 +12,7 @@ from pathorob_checks.wording import hint
 
 GROUP = "pathorob_checks.metrics"
 # Modules with the definitions of this package, in the order of tables.
-_MODULES = ("neighborhoods", "performance", "clusters")
+_MODULES = ("neighborhoods", "performance", "clusters", "retrieval")
 
 
 @cache
