@@ -19,7 +19,7 @@ from pathorob_checks.metrics.resampling import Scale
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
-A_QUARTER = 0.25
+_QUARTER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,6 @@ class Tested(ABC):
     classes, centers, slides : labels of all rows of the table.
     units : what the interval draws anew: slides, or cases.
     trains : (units,) bool, whether the unit can train.
-    least_rows : of how many rows of each cell at a time the standard error is that a value has at least.
     scale : of its values, see `Resampling`.
     """
 
@@ -110,13 +109,16 @@ class Tested(ABC):
     slides: Labels
     units: Units
     trains: Bool
-    least_rows: float = A_QUARTER
     scale: Scale = "identity"
 
     @property
     def cells(self) -> Int64:
         """(N,) int64 cell (center x class) of every row of the table."""
         return self.centers.codes * len(self.classes.names) + self.classes.codes
+
+    def least_error(self, weights: Float64) -> float:
+        """Least standard error of a value: a quarter row of each cell, by the (cells,) weights of a row."""
+        return _QUARTER * float(np.linalg.norm(weights))
 
     @abstractmethod
     def scores(self, number: int) -> Float64:
@@ -168,7 +170,7 @@ class DropEffects:
     through : (R, U, T) the part of `training` that comes through each test slide; None where test slides
         can train as well.
     tested : (T,) int64 the test slides.
-    least_error : standard error that the value has at least: that of `Tested.least_rows`.
+    least_error : standard error that the value has at least: see `Tested.least_error`.
     """
 
     value: float
@@ -245,7 +247,7 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=tested.least_rows * _norm_of_a_row(of_repetition, means.shape[1]),
+        least_error=tested.least_error(_weight_of_a_row(of_repetition, means.shape[1])),
     )
 
 
@@ -280,18 +282,20 @@ class _Repetition:
         effects = np.zeros((units, len(self.weights)))
         scores = self._tested.scores_without(self._number)
         for split, (factor, without) in enumerate(zip(slope, scores, strict=True)):
+            if factor == 0:
+                continue  # this split has no part in the value
             fall = (self.right[split] - without.scores[:, self._here]) * self.weights
             effects[without.units] += factor * without.share[:, None] * fall
         return effects
 
 
-def _norm_of_a_row(of_repetition: list[_Repetition], cells: int) -> float:
-    """Norm of the (cells,) weights of one row of each cell in the mean accuracy of all repetitions."""
+def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
+    """(cells,) weight of one row of each cell in the mean accuracy of all repetitions."""
     weight = sum(np.bincount(one.cells, one.weights, minlength=cells) for one in of_repetition)
     _, first = np.unique(np.concatenate([one.rows for one in of_repetition]), return_index=True)
     of_row = np.concatenate([one.cells for one in of_repetition])[first]
     count = np.bincount(of_row, minlength=cells)
-    return float(np.linalg.norm(weight / len(of_repetition) / np.maximum(count, 1)))
+    return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
 
 
 def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:

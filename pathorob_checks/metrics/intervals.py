@@ -14,7 +14,7 @@ from pathorob_checks.metrics.strata import Float64, Strata
 CONFIDENCE = 0.95
 DRAWS = 2000
 SEED = 17845  # of every interval, unless another is given
-_ENDS: dict[Scale, tuple[float, float]] = {"bounded": (-1, 1), "share": (0, 1)}
+_ENDS: dict[Scale, tuple[float, float]] = {"bounded": (-1, 1), "share": (0, 1), "fisher": (-1, 1)}
 
 
 def check_settings(confidence: float, metric: str, draws: int = DRAWS) -> None:
@@ -104,10 +104,20 @@ def intervals_of(
             low = -high
         else:
             low, high = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
-        ends = from_scale(np.array([place + low, place + high]), resampling.scale)
+        if resampling.scale == "fisher":
+            ends = _fisher_ends(place, np.array([low, high]))
+        else:
+            ends = from_scale(np.array([place + low, place + high]), resampling.scale)
         known = (resampling.value, *(resampling.jumps_between or ()))
         intervals.append(enclosing(known, ends[0], ends[1]))
     return intervals
+
+
+def _fisher_ends(value: float, away: Float64) -> Float64:
+    """Ends at these distances on the scale of Fisher's z (1915), where a value near 1 is less skewed."""
+    if abs(value) >= 1:
+        return np.clip(value + away, -1, 1)
+    return np.asarray(np.tanh(np.arctanh(value) + away / (1 - value**2)))
 
 
 def enclosing(values: Sequence[float], low: float, high: float) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric, Work
-from pathorob_checks.metrics.drop_effects import A_QUARTER, DropEffects, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import (
     CellScores,
     drop_groups,
@@ -268,7 +268,7 @@ def _searched(slides: Entries, draw: Repetition, top: int) -> _Searches:
 
 
 def _found(slides: Entries, queries: Int64, databases: list[Database], top: int) -> _Found:
-    similarity = slides.directions[queries] @ slides.directions.T
+    similarity = slides.similarity[queries]
     results = [search(slides, similarity, queries, database.members) for database in databases]
     for one in results:
         need_results(slides, queries, one, top, NAME)
@@ -305,8 +305,8 @@ def _retrieved(
         slides=slides.slides,
         units=slides.units,
         trains=trains,
-        least_rows=1.0 if score == "right" else A_QUARTER,
-        scale="share" if score == "right" else "bounded",
+        right_or_wrong=score == "right",
+        scale="share" if score == "right" else "fisher",
         of_repetition=[np.stack([split.scores for split in splits]) for splits in scored],
         without=[[split.without for split in splits] for splits in scored],
     )
@@ -409,7 +409,7 @@ class _Measure:
         return int(self.slides.patches[queried[labels.are(group.name)[queried]]].sum())
 
     def _resampling(self, metric: str, found: Retrieved, effects: DropEffects) -> Resampling:
-        return drop_resampling(metric, effects, found, self.protocol).model_copy(update={"scale": "bounded"})
+        return drop_resampling(metric, effects, found, self.protocol)
 
     def _interval(self, resampling: Resampling) -> Interval | None:
         return interval_of(resampling, confidence=self.confidence)

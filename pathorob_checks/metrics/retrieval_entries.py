@@ -43,6 +43,11 @@ class Entries:
     outside: npt.NDArray[np.bool_]
 
     @cached_property
+    def similarity(self) -> Float64:
+        """(E, E) cosine similarities."""
+        return np.asarray(self.directions @ self.directions.T)
+
+    @cached_property
     def cells(self) -> Int64:
         """(E,) int64 cell (center x class) of each entry."""
         return self.centers.codes * len(self.classes) + self.classes.codes

@@ -16,6 +16,7 @@ from pathorob_checks.wording import counted
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+_ROWS = 2.0  # of 0 wrong among n the 97.5 % limit is 3.7 / n: 1.96 standard errors of 2 / n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +117,24 @@ def preference(entries: Entries, queries: Int64, whole: Results) -> Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieved(Tested):
-    """What the queries of one domain found: scores by repetition."""
+    """What the queries of one domain found: scores by repetition.
+
+    Attributes
+    ----------
+    of_repetition : for each repetition the (splits, n) scores.
+    without : for each repetition and split.
+    right_or_wrong : whether a score is 1 or 0.
+    """
 
     of_repetition: list[Float64]
     without: list[list[ScoresWithout]]
+    right_or_wrong: bool
+
+    def least_error(self, weights: Float64) -> float:
+        """See `Tested`; of scores of 1 or 0 two rows in all, about as in Clopper and Pearson's interval."""
+        if not self.right_or_wrong:
+            return super().least_error(weights)
+        return _ROWS * float(np.sqrt((weights[weights > 0] ** 2).mean()))
 
     def scores(self, number: int) -> Float64:
         """See `Tested`."""
@@ -151,7 +166,9 @@ class Database:
     def __init__(self, entries: Entries, members: Int64, top: int) -> None:
         self._units, self._top, self.members = entries.units.codes, top, members
         left_out = deletions(members, entries.units.codes, entries.cells)
-        self._left_out, self._share = left_out.units, left_out.share
+        self._left_out = left_out.units
+        # The next nearest take a slide's place, the others of its cell weigh no more: nothing is overstated.
+        self._share = np.ones(len(left_out.units))
         _, count = np.unique(entries.units.codes[members], return_counts=True)
         self._reach = top + int(count.max())  # results that are enough to fill the places of any one unit
 

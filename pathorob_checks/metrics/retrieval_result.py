@@ -53,7 +53,7 @@ class RetrievalValue:
     --------
     >>> from pathorob_checks.metrics import Resampling, RetrievalValue
     >>> resampling = Resampling(
-    ...     metric="retrieval_accuracy", value=0.9, scale="bounded", drawn="slides and repetitions",
+    ...     metric="retrieval_accuracy", value=0.9, scale="share", drawn="slides and repetitions",
     ...     units=(), cells=(), effects=(), protocol={},
     ... )
     >>> RetrievalValue(
