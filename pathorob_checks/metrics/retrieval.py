@@ -523,7 +523,7 @@ METRICS = (
     ),
     Metric(
         name=SAME_CENTER,
-        label="same-center results",
+        label="same-center preference",
         computation=_COMPUTATION,
         lowest=-1.0,
         highest=1.0,
