@@ -319,6 +319,14 @@ def test_an_interval_near_the_end_is_longer_towards_the_middle() -> None:
     assert middle == pytest.approx(plain, rel=0.01)
 
 
+def test_the_least_error_of_a_value_near_its_end_is_as_long_as_elsewhere() -> None:
+    side = Resampling(
+        metric="retrieval_same_center", value=0.999, scale="fisher", drawn="slides and repetitions",
+        units=("a", "b"), cells=(("X",),) * 2, effects=(0.0, 0.0), least_error=0.01, protocol={},
+    )  # fmt: skip
+    assert interval_of(side) == pytest.approx((0.999 - 0.0196, 1.0), abs=1e-4)
+
+
 def test_a_perfect_accuracy_is_as_uncertain_as_its_slides_are_few() -> None:
     few, many = (
         case_retrieval(embed(t, biology=1, center=0), t)

@@ -99,25 +99,27 @@ def intervals_of(
         drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
     intervals: list[tuple[float, float] | None] = []
     for confidence in confidences:
-        if drawn is None:
-            high = reach(float((residuals**2).sum()), freedom, resampling.least_error, confidence)
-            low = -high
-        else:
-            low, high = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
         if resampling.scale == "fisher":
-            ends = _fisher_ends(place, np.array([low, high]))
+            least = reach(0.0, freedom, resampling.least_error, confidence)
+            own = reach(float((residuals**2).sum()), freedom, 0.0, confidence)
+            ends = _fisher_ends(place, own, least)
+        elif drawn is None:
+            half = reach(float((residuals**2).sum()), freedom, resampling.least_error, confidence)
+            ends = from_scale(np.array([place - half, place + half]), resampling.scale)
         else:
-            ends = from_scale(np.array([place + low, place + high]), resampling.scale)
+            away = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
+            ends = from_scale(place + away, resampling.scale)
         known = (resampling.value, *(resampling.jumps_between or ()))
         intervals.append(enclosing(known, ends[0], ends[1]))
     return intervals
 
 
-def _fisher_ends(value: float, away: Float64) -> Float64:
-    """Ends at these distances on the scale of Fisher's z (1915), where a value near 1 is less skewed."""
-    if abs(value) >= 1:
-        return np.clip(value + away, -1, 1)
-    return np.asarray(np.tanh(np.arctanh(value) + away / (1 - value**2)))
+def _fisher_ends(value: float, own: float, least: float) -> Float64:
+    """Ends on the scale of Fisher's z (1915), where a value near 1 is less skewed; at least the least error."""
+    ends = np.array([value, value])
+    if abs(value) < 1:
+        ends = np.tanh(np.arctanh(value) + np.array([-own, own]) / (1 - value**2))
+    return np.asarray(np.clip([min(ends[0], value - least), max(ends[1], value + least)], -1, 1))
 
 
 def enclosing(values: Sequence[float], low: float, high: float) -> tuple[float, float]:

@@ -511,7 +511,7 @@ METRICS = (
         meaning=_drop_meaning,
         remedies=(
             _BALANCE,
-            "Stain normalization of the images (Reinhard) recovers part of the loss.",
+            "Stain normalization of the images (Reinhard) can help.",
             _OTHERWISE,
         ),
         groups_cover_view=False,
