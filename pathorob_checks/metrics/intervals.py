@@ -115,7 +115,7 @@ def intervals_of(
 
 
 def _fisher_ends(value: float, own: float, least: float) -> Float64:
-    """Ends on the scale of Fisher's z (1915), where a value near 1 is less skewed; at least the least error."""
+    """Ends on the scale of Fisher's z (1915), where a value near 1 is less skewed; least error or more."""
     ends = np.array([value, value])
     if abs(value) < 1:
         ends = np.tanh(np.arctanh(value) + np.array([-own, own]) / (1 - value**2))
