@@ -31,6 +31,7 @@ from tabulate import tabulate
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics import (
+    case_retrieval,
     clustering_score,
     difference,
     mean_over_cohorts,
@@ -225,6 +226,19 @@ def drop_by_the_metric(design: DropDesign, domain: str) -> Callable[[int], Simul
     return simulate
 
 
+def retrieval(design: DropDesign, metric: str) -> Callable[[int], Simulation]:
+    """What a search finds among new slides."""
+    schedule = None if design.schedule == "general" else design.schedule
+
+    def simulate(count: int) -> Simulation:
+        for seed in range(count):
+            result = case_retrieval(design.embeddings(seed), design.table, schedule=schedule)
+            measured = result.measurements()[metric]
+            yield measured.value, measured.interval or (measured.value, measured.value)
+
+    return simulate
+
+
 def drop_difference(design: DropDesign, domain: str) -> Callable[[int], Simulation]:
     """Paired difference of two FMs on the same slides."""
 
@@ -382,7 +396,7 @@ def scenarios() -> list[Scenario]:
             ("9 combinations, unstable", replace(clusters, classes=3, centers=3, biology=2.2, center=2.0)),
         )
     ]
-    return lines + drop_scenarios() + error_scenarios()
+    return lines + drop_scenarios() + error_scenarios() + retrieval_scenarios()
 
 
 BASE = DropDesign()
@@ -467,6 +481,25 @@ def drop_scenarios() -> list[Scenario]:
             worst_drop(groups, domain, "biological_class"),
         ]
     return lines
+
+
+RETRIEVALS = {
+    "2x2, 11 slides a cell": BASE,
+    "Camelyon's schedule": replace(BASE, home=17, away=17, schedule="camelyon", patches=8),
+    "near the ceiling": replace(BASE, biology=2.0, slide=0.8),
+    "3x3, 4 slides in a cell": DROPS["3x3, 4 slides in a cell"],
+    "slides of 3 classes": DROPS["slides of 3 classes"],
+    "weak slides, 10 patches": DROPS["weak slides, 10 patches"],
+}
+
+
+def retrieval_scenarios() -> list[Scenario]:
+    """Of case retrieval."""
+    return [
+        Scenario("case retrieval", f"{metric}, {name}", retrieval(replace(design, outside_slides=1), metric))
+        for metric in ("retrieval_accuracy", "retrieval_drop", "retrieval_same_center")
+        for name, design in RETRIEVALS.items()
+    ]
 
 
 def main() -> None:

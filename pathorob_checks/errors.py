@@ -94,7 +94,7 @@ class MetricError(PathorobChecksError):
     ...     published_schedule("camelyon17")
     ... except MetricError as error:
     ...     print(error)
-    performance_drop: there is no published schedule 'camelyon17'; use one of camelyon, tcga, tolkach_esca.
+    training schedule: there is no published schedule 'camelyon17'; use one of camelyon, tcga, tolkach_esca.
     """
 
 

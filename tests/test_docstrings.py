@@ -113,6 +113,7 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 # Made by a function: the example calls it and need not import the class.
 MADE_BY = {
     "CenterPrediction": "center_prediction",
+    "CaseRetrieval": "case_retrieval",
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
     "DiagnosticErrors": "performance_drop",

@@ -166,7 +166,7 @@ DESIGNS = {
     ),
     "two slides per cell": (
         _keep(lambda table: table.slide_id.str.extract(r"(\d+)$")[0].astype(int) < 2),
-        "FAIL cohort slides: performance_drop: too few slides",
+        "FAIL cohort slides: training schedule: too few slides",
     ),
     "a class in one center": (
         _keep(lambda table: (table.biological_class == "stroma") | (table.medical_center == "north")),

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
     from pathorob_checks.metrics.resampling import Candidate, Resampling
+    from pathorob_checks.metrics.retrieval import case_retrieval
+    from pathorob_checks.metrics.retrieval_result import CaseRetrieval, RetrievalValue
     from pathorob_checks.metrics.schedules import published_schedule
     from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 
@@ -46,6 +48,7 @@ _HOMES = {
     "Aggregate": "metrics.aggregate",
     "Candidate": "metrics.resampling",
     "CellErrors": "metrics.diagnostic_errors",
+    "CaseRetrieval": "metrics.retrieval_result",
     "CellValue": "metrics.measurement",
     "CenterPrediction": "metrics.center_prediction_result",
     "ClusteringScore": "metrics.clusters",
@@ -68,11 +71,13 @@ _HOMES = {
     "ProbeAccuracy": "metrics.center_prediction_result",
     "PublishedScore": "metrics.published",
     "Resampling": "metrics.resampling",
+    "RetrievalValue": "metrics.retrieval_result",
     "RobustnessIndex": "metrics.neighborhoods",
     "SlidePrediction": "metrics.slide_prediction_result",
     "RobustnessMargin": "metrics.margins",
     "SlideValue": "metrics.measurement",
     "center_prediction": "metrics.center_probes",
+    "case_retrieval": "metrics.retrieval",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
@@ -98,6 +103,7 @@ _HOMES = {
 __all__ = [
     "Aggregate",
     "Candidate",
+    "CaseRetrieval",
     "CellErrors",
     "CellValue",
     "CenterPrediction",
@@ -121,10 +127,12 @@ __all__ = [
     "ProbeAccuracy",
     "PublishedScore",
     "Resampling",
+    "RetrievalValue",
     "RobustnessIndex",
     "RobustnessMargin",
     "SlidePrediction",
     "SlideValue",
+    "case_retrieval",
     "center_prediction",
     "clustering_score",
     "difference",

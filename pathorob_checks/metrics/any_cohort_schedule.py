@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.labelled import read_labels
-from pathorob_checks.metrics.schedules import METRIC, Counts, Repetition, ood_rows, seeds, slide_rows
+from pathorob_checks.metrics.schedules import SUBJECT, Counts, Repetition, ood_rows, seeds, slide_rows
 from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class GeneralSchedule:
         """See `Schedule`; `patches` is the table the schedule was built for."""
         if count > len(self.draws):
             raise MetricError(
-                f"{METRIC}: the schedule has {len(self.draws)} repetitions, {count} were requested",
+                f"{SUBJECT}: the schedule has {len(self.draws)} repetitions, {count} were requested",
                 remedy="build it with as many repetitions",
             )
         cells = _cells(patches, self.centers, self.classes)
@@ -148,12 +148,12 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     >>> schedule.training_slides[0], schedule.training_slides[-1]
     (((4, 4), (4, 4)), ((8, 0), (0, 8)))
     """
-    read = read_labels(patches, METRIC)
+    read = read_labels(patches, SUBJECT)
     patches = read.table()
-    classes, centers = read.classes.names, read.in_domain(METRIC).centers.names
+    classes, centers = read.classes.names, read.in_domain(SUBJECT).centers.names
     if len(centers) < 2 or len(classes) < 2:
         raise MetricError(
-            f"{METRIC}: the patches have {counted(len(classes), 'class', 'classes')} and "
+            f"{SUBJECT}: the patches have {counted(len(classes), 'class', 'classes')} and "
             f"{counted(len(centers), 'in-domain medical center')}",
             remedy="give at least two classes in at least two in-domain centers",
         )
@@ -337,6 +337,7 @@ def _too_few(
         if number
     )
     return MetricError(
-        f"{METRIC}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: {too_few}",
+        f"{SUBJECT}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: "
+        f"{too_few}",
         remedy="add slides, or set subset to OOD for centers with few slides, so that they only test",
     )

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from pathorob_checks.metrics.bags import BagTable
 from pathorob_checks.metrics.drop_effects import (
-    QUARTER,
     DropEffects,
     Predictions,
     SlideDeletions,
@@ -94,7 +93,7 @@ def placements(scores: Float64, member: Bool) -> Float64:
 
 
 def auc_effects(
-    scored: ScoredBags, chosen: Bool | None = None, *, cls: int | None = None, split: int | None = None
+    scored: ScoredBags, chosen: Bool | None = None, *, cls: int | None = None, factors: Float64 | None = None
 ) -> DropEffects | None:
     """AUCs at every split, the drop, and the effects of the test slides on it.
 
@@ -106,7 +105,7 @@ def auc_effects(
     ----------
     chosen : (B,) bool, the bags of a group; None for all.
     cls : the AUC of this class alone takes the place of the mean over classes.
-    split : the AUC at this split takes the place of the drop.
+    factors : (splits,) float64; the sum of the AUCs with these factors takes the place of the drop.
 
     Returns
     -------
@@ -122,10 +121,8 @@ def auc_effects(
         return None
     aucs = np.stack([one.auc for one in of_repetition])  # (R, splits)
     mean = aucs.mean(axis=0)
-    if split is not None:
-        slope = np.zeros(len(mean))
-        slope[split] = 1.0
-        drops = aucs[:, split]
+    if factors is not None:
+        slope, drops = factors, aucs @ factors
     else:
         base = max(float(mean[0]), GUESS)
         ratio = float(mean[1:].mean() / base)
@@ -146,7 +143,7 @@ def auc_effects(
         training=np.zeros_like(test),
         through=None,
         tested=np.unique(units.codes[np.concatenate([one.bags for one in of_repetition])]),
-        least_error=QUARTER * float(np.linalg.norm(_weight_of_a_bag(scored.bags, of_repetition))),
+        least_error=scored.predictions.least_error(_weight_of_a_bag(scored.bags, of_repetition)),
     )
 
 

@@ -333,9 +333,6 @@ def countings(goes_with: npt.NDArray[np.bool_], against: npt.NDArray[np.bool_]) 
 
 def _counted(tested: Predictions, counting: Counting) -> Float64:
     """(splits,) what the predictions count, mean over repetitions."""
-    sums = []
-    for rows, splits in zip(tested.rows, tested.predicted, strict=True):
-        cells = tested.cells[rows]
-        weights = counting.shares[cells] / np.bincount(cells)[cells]
-        sums.append([float(counting.points[cells, split] @ weights) for split in splits])
+    counted = tested.counted(counting)
+    sums = [counted.scores(number) @ counted.weights(rows) for number, rows in enumerate(counted.rows)]
     return np.asarray(np.mean(sums, axis=0))

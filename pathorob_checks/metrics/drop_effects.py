@@ -1,22 +1,28 @@
-"""By how much each slide moves a performance drop or an error rate: as a test and as a training slide.
+"""By how much each slide moves a drop or another value of a test: as a test and as a training slide.
 
-A test slide moves the accuracies in which it is counted. A training slide moves the classifiers: it is left
-out of every training set, the other slides of its cell take its place, and the test is predicted again
-(`numerics.deletions`). Both are first-order effects on the drop of each repetition.
+What is tested gives every test row a score at every split of the training slides (`Tested`): 1 where a
+classifier is right, or what its prediction counts, or what a search finds. A test slide moves the mean scores
+in which it is counted. A training slide moves the scores: it is left out of every training set, and the test
+is scored again (for classifiers `numerics.deletions`). Both are first-order effects on the value of each
+repetition.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
+from pathorob_checks.metrics.resampling import Scale
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+Scores = npt.NDArray[Any]  # bool where a score is right or wrong, else float64
+_QUARTER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,62 +78,97 @@ class SlideDeletions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """What the classifiers of one domain predicted for their test rows.
+class ScoresWithout:
+    """Scores of a repetition's test rows with each training slide left out of one split.
+
+    Attributes
+    ----------
+    units : (G,) int64 codes.
+    share : (G,) float64, see `Deletions`.
+    scores : (G, n) bool or float64.
+    """
+
+    units: Int64
+    share: Float64
+    scores: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(ABC):
+    """The test of one domain: a score of each test row at every split, as a result of its training slides.
 
     Attributes
     ----------
     rows : for each repetition the (n,) row numbers of its test.
-    predicted : for each repetition and split the (n,) classes.
-    without : for each repetition and split.
     classes, centers, slides : labels of all rows of the table.
     units : what the interval draws anew: slides, or cases.
     trains : (units,) bool, whether the unit can train.
+    scale : of its values, see `Resampling`.
     """
 
     rows: list[Int64]
-    predicted: list[list[Int64]]
-    without: list[list[SlideDeletions]]
     classes: Labels
     centers: Labels
     slides: Labels
     units: Units
     trains: Bool
+    scale: Scale = "identity"
 
     @property
     def cells(self) -> Int64:
         """(N,) int64 cell (center x class) of every row of the table."""
         return self.centers.codes * len(self.classes.names) + self.classes.codes
 
+    def least_error(self, weights: Float64) -> float:
+        """Least standard error of a value: a quarter row of each cell, by the (cells,) weights of a row."""
+        return _QUARTER * float(np.linalg.norm(weights))
+
+    def weights(self, rows: Int64) -> Float64:
+        """(n,) of the scores of these rows in a sum: a mean over classes, as in the balanced accuracy."""
+        present, cls, count = np.unique(self.classes.codes[rows], return_inverse=True, return_counts=True)
+        return np.asarray(1 / (len(present) * count[cls]))
+
+    @abstractmethod
+    def scores(self, number: int) -> Scores:
+        """(splits, n) score of each test row of a repetition."""
+
+    @abstractmethod
+    def scores_without(self, number: int, split: int) -> ScoresWithout:
+        """The same at one split, without each training slide."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class DropEffects:
-    """A drop, and what repetitions and slides add to it, to first order.
+class Predictions(Tested):
+    """What the classifiers of one domain predicted for their test rows; right predictions score 1, others 0.
 
     Attributes
     ----------
-    value : mean over repetitions.
-    accuracies : (splits, R) balanced accuracies.
-    drops : (R,) of every repetition.
-    test : (R, U) fall of the drop if a slide is left out of the test.
-    training : (R, U) fall of the drop if a slide is left out of the training.
-    through : (R, U, T) the part of `training` that comes through each test slide; None where test slides
-        can train as well.
-    tested : (T,) int64 the test slides.
-    least_error : standard error that the value has at least: a quarter of one patch of each cell.
+    predicted : for each repetition and split the (n,) classes.
+    without : for each repetition and split.
     """
 
-    value: float
-    accuracies: Float64
-    drops: Float64
-    test: Float64
-    training: Float64
-    through: Float64 | None
-    tested: Int64
-    least_error: float
+    predicted: list[list[Int64]]
+    without: list[list[SlideDeletions]]
 
+    def scores(self, number: int) -> Scores:
+        """See `Tested`."""
+        return self._scores(self.rows[number], np.stack(self.predicted[number]))
 
-QUARTER = 0.25
+    def scores_without(self, number: int, split: int) -> ScoresWithout:
+        """See `Tested`."""
+        without = self.without[number][split]
+        scores = self._scores(self.rows[number], without.predicted)
+        return ScoresWithout(units=without.units, share=without.share, scores=scores)
+
+    def _scores(self, rows: Int64, predicted: npt.NDArray[np.integer[Any]]) -> Scores:
+        """Of (..., n) classes predicted for these rows."""
+        return np.asarray(predicted == self.classes.codes[rows])
+
+    def counted(self, counting: Counting) -> Counted:
+        """The same predictions, of which something else counts."""
+        return Counted(
+            **{field.name: getattr(self, field.name) for field in fields(Predictions)}, counting=counting
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +185,50 @@ class Counting:
     shares: Float64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted(Predictions):
+    """Predictions that score what they count."""
+
+    counting: Counting
+
+    def weights(self, rows: Int64) -> Float64:
+        """See `Tested`; a mean over the rows of every cell."""
+        _, cell, count = np.unique(self.cells[rows], return_inverse=True, return_counts=True)
+        return np.asarray(self.counting.shares[self.cells[rows]] / count[cell])
+
+    def _scores(self, rows: Int64, predicted: npt.NDArray[np.integer[Any]]) -> Scores:
+        return np.asarray(self.counting.points[self.cells[rows], predicted])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropEffects:
+    """A drop, or another value of the same kind, and what repetitions and slides add to it, to first order.
+
+    Attributes
+    ----------
+    value : mean over repetitions.
+    accuracies : (splits, R) weighted sums of the scores: balanced accuracies, unless something else counts.
+    drops : (R,) of every repetition.
+    test : (R, U) fall of the drop if a slide is left out of the test.
+    training : (R, U) fall of the drop if a slide is left out of the training.
+    through : (R, U, T) the part of `training` that comes through each test slide; None where test slides
+        can train as well.
+    tested : (T,) int64 the test slides.
+    least_error : standard error that the value has at least: see `Tested.least_error`.
+    """
+
+    value: float
+    accuracies: Float64
+    drops: Float64
+    test: Float64
+    training: Float64
+    through: Float64 | None
+    tested: Int64
+    least_error: float
+
+
 def drop_effects(
-    tested: Predictions,
+    tested: Tested,
     chosen: Bool | None = None,
     *,
     factors: Float64 | None = None,
@@ -158,24 +241,26 @@ def drop_effects(
 
     Parameters
     ----------
-    tested : the predictions.
+    tested : the test of the domain.
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
-    factors : (splits,) float64; the sum of the balanced accuracies with these factors takes the place of the
-        drop.
-    counting : takes the place of the balanced accuracy; only with `factors`.
+    factors : (splits,) float64; the sum of the accuracies with these factors takes the place of the drop.
+    counting : of predictions, takes the place of whether they are right.
 
     Returns
     -------
     The effects; None where fewer than two repetitions test the group, or where it has no accuracy at split 0.
     """
+    if counting is not None:
+        assert isinstance(tested, Predictions)  # noqa: S101 (scores of other kinds count as they are)
+        tested = tested.counted(counting)
     of_repetition = []
     for number, rows in enumerate(tested.rows):
         here = np.ones(len(rows), dtype=bool) if chosen is None else chosen[rows]
         if here.any():
-            of_repetition.append(_Repetition(tested, number, here, counting))
+            of_repetition.append(_Repetition(tested, number, here))
     if len(of_repetition) < 2:
         return None
-    accuracies = np.stack([one.right @ one.weights for one in of_repetition])  # (R, splits)
+    accuracies = np.stack([one.scores @ one.weights for one in of_repetition])  # (R, splits)
     first, later = accuracies[:, 0], accuracies[:, 1:]
     if factors is not None:
         drops = accuracies @ factors
@@ -200,7 +285,7 @@ def drop_effects(
     test, training = np.zeros((len(first), units)), np.zeros((len(first), units))
     through = np.zeros((len(first), units, len(outside))) if independent else None
     for place, (one, slope) in enumerate(zip(of_repetition, slopes, strict=True)):
-        deviation = (one.right - means[:, one.cells]) * one.weights
+        deviation = (one.scores - means[:, one.cells]) * one.weights
         test[place] = np.bincount(one.units, slope @ deviation, minlength=units)
         effects = one.fall_without(slope, units)
         training[place] = effects.sum(axis=1)
@@ -215,7 +300,7 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
+        least_error=tested.least_error(_weight_of_a_row(of_repetition, means.shape[1])),
     )
 
 
@@ -230,47 +315,31 @@ class _Repetition:
 
     Attributes
     ----------
-    right : (splits, n) float64, 1 where the prediction is right; with a `Counting` what it counts.
-    weights : (n,) float64 with which rows count in the balanced accuracy, or in the counted sum.
+    scores : (splits, n) float64.
+    weights : (n,) float64 of the scores.
     rows : (n,) int64 row numbers in the table.
     units, cells : (n,) int64 codes.
     """
 
-    def __init__(self, tested: Predictions, number: int, here: Bool, counting: Counting | None) -> None:
+    def __init__(self, tested: Tested, number: int, here: Bool) -> None:
         self.rows = rows = tested.rows[number][here]
-        self._truth = tested.classes.codes[rows]
-        self._here, self._without, self._counting = here, tested.without[number], counting
+        self._here, self._tested, self._number = here, tested, number
+        self.scores = np.ascontiguousarray(tested.scores(number)[:, here], dtype=np.float64)
+        self.weights = tested.weights(rows)
         self.units, self.cells = tested.units.codes[rows], tested.cells[rows]
-        self.right = np.stack([self._counted(split[here]) for split in tested.predicted[number]]).astype(
-            float
-        )
-        groups = self._truth if counting is None else self.cells
-        present, count = np.unique(groups, return_counts=True)
-        of_its_group = count[np.searchsorted(present, groups)]
-        if counting is None:
-            self.weights = 1 / (len(present) * of_its_group)
-        else:
-            self.weights = counting.shares[groups] / of_its_group
-
-    def _counted(self, predicted: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
-        """What (..., n) predicted classes count."""
-        if self._counting is None:
-            return np.asarray(predicted == self._truth)
-        return np.asarray(self._counting.points[self.cells, predicted])
 
     def fall_without(self, slope: Float64, units: int) -> Float64:
         """(U, n) by how much the drop falls through each row without each training slide."""
         effects = np.zeros((units, len(self.weights)))
-        for split, (factor, without) in enumerate(zip(slope, self._without, strict=True)):
-            if factor:
-                counted = self._counted(without.predicted[:, self._here])
-                fall = (self.right[split] - counted) * self.weights
-                effects[without.units] += factor * without.share[:, None] * fall
+        for split in np.flatnonzero(slope).tolist():
+            without = self._tested.scores_without(self._number, split)
+            fall = (self.scores[split] - without.scores[:, self._here]) * self.weights
+            effects[without.units] += slope[split] * without.share[:, None] * fall
         return effects
 
 
 def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
-    """(cells,) weight of one row of each cell in the mean accuracy of all repetitions."""
+    """(cells,) weight of one row of each cell in the mean over all repetitions."""
     weight = sum(np.bincount(one.cells, one.weights, minlength=cells) for one in of_repetition)
     _, first = np.unique(np.concatenate([one.rows for one in of_repetition]), return_index=True)
     of_row = np.concatenate([one.cells for one in of_repetition])[first]
@@ -278,21 +347,21 @@ def _weight_of_a_row(of_repetition: list[_Repetition], cells: int) -> Float64:
     return np.asarray(weight / len(of_repetition) / np.maximum(count, 1))
 
 
-def _means_of_cells(tested: Predictions, of_repetition: list[_Repetition]) -> Float64:
-    """(splits, cells) share of right predictions: means of slides over repetitions, weighted by rows."""
-    splits, cells = len(of_repetition[0].right), len(tested.centers.names) * len(tested.classes.names)
+def _means_of_cells(tested: Tested, of_repetition: list[_Repetition]) -> Float64:
+    """(splits, cells) mean scores: means of slides over repetitions, weighted by rows."""
+    splits, cells = len(of_repetition[0].scores), len(tested.centers.names) * len(tested.classes.names)
     units = len(tested.units.names)
-    share, count, times = np.zeros((splits, units * cells)), np.zeros(units * cells), np.zeros(units * cells)
+    total, count, times = np.zeros((splits, units * cells)), np.zeros(units * cells), np.zeros(units * cells)
     for one in of_repetition:
         part = one.units * cells + one.cells
         rows = np.bincount(part, minlength=units * cells)
         some = rows > 0
         times += some
         count += rows
-        for split, right in enumerate(one.right):
-            share[split, some] += np.bincount(part, right, minlength=units * cells)[some] / rows[some]
-    mean_share = share / np.maximum(times, 1)
+        for split, scores in enumerate(one.scores):
+            total[split, some] += np.bincount(part, scores, minlength=units * cells)[some] / rows[some]
+    mean = total / np.maximum(times, 1)
     mean_rows = count / np.maximum(times, 1)
     weight = mean_rows.reshape(units, cells)
-    total = np.maximum(weight.sum(axis=0), 1e-30)
-    return np.asarray((mean_share.reshape(splits, units, cells) * weight).sum(axis=1) / total)
+    rows_of_cell = np.maximum(weight.sum(axis=0), 1e-30)
+    return np.asarray((mean.reshape(splits, units, cells) * weight).sum(axis=1) / rows_of_cell)

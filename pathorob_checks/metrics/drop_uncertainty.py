@@ -1,4 +1,4 @@
-"""Interval of the performance drop for other slides, and which centers, classes and slides lose most.
+"""Interval of a drop for other slides, and which centers, classes and slides lose most.
 
 What is estimated is the drop that other slides from the same medical centers would show, in a cohort of the
 same design. Its variance has two parts: slides (as test and as training slides) and the draw of the
@@ -9,11 +9,11 @@ which is subtracted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Predictions, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, Float64, Predictions, Tested, drop_effects
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
@@ -33,7 +33,7 @@ NOTE = (
 def drop_resampling(
     metric: str,
     effects: DropEffects,
-    tested: Predictions,
+    tested: Tested,
     protocol: Mapping[str, object],
     *,
     share_drawn: float | None = None,
@@ -80,7 +80,7 @@ def drop_resampling(
     return Resampling(
         metric=metric,
         value=effects.value,
-        scale="identity",
+        scale=tested.scale,
         drawn="slides and repetitions",
         units=tuple(names),
         cells=(*cells, *((REPETITIONS_CELL,),) * repetitions),
@@ -91,14 +91,14 @@ def drop_resampling(
     )
 
 
-def _units_that_matter(effects: DropEffects, tested: Predictions) -> Int64:
+def _units_that_matter(effects: DropEffects, tested: Tested) -> Int64:
     """Numbers of the units that are tested or can train, ascending."""
     matters = tested.trains.copy()
     matters[effects.tested] = True
     return np.flatnonzero(matters)
 
 
-def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
+def _cells_of_units(tested: Tested) -> tuple[tuple[str, ...], ...]:
     """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
     pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
@@ -170,32 +170,46 @@ def draws_share(resampling: Resampling) -> float:
     return float(drawn / total) if total else 0.0
 
 
-def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str, tuple[GroupValue, ...]]:
+def drop_groups(
+    metric: str,
+    tested: Tested,
+    confidence: float,
+    *,
+    factors: Float64 | None = None,
+    patches: Int64 | None = None,
+    higher_is_better: bool = True,
+) -> dict[str, tuple[GroupValue, ...]]:
     """Drop of each test center (balanced accuracy there) and class (recall), worst first.
 
     The ratio of the means over repetitions, minus 1, since in a group an accuracy of 0 can occur. Groups
     whose mean at split 0 is 0, or that fewer than two repetitions test, are missing. A group that is the
     whole test has the drop of the domain.
+
+    Parameters
+    ----------
+    metric, tested, confidence : whose values, what was tested, and the confidence of the intervals.
+    factors : as `drop_effects` takes them.
+    patches : (N,) how many each row of the table stands for; None for one each.
+    higher_is_better : as in the metric's definition.
     """
-    return {
-        "medical_center": _groups(metric, tested, tested.centers, confidence),
-        "biological_class": _groups(metric, tested, tested.classes, confidence),
-    }
-
-
-def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
     everything = np.unique(np.concatenate(tested.rows))
-    measured = {}
-    for number, name in enumerate(labels.names):
-        chosen = labels.codes == number
-        effects = drop_effects(tested, None if chosen[everything].all() else chosen)
-        if effects is not None:
-            rows = int(chosen[everything].sum())
-            measured[name] = drop_resampling(metric, effects, tested, {}), rows
-    return group_values(measured, confidence)
+    counts = np.ones(len(tested.cells), dtype=np.int64) if patches is None else patches
+    by_column = {}
+    for column, labels in (("medical_center", tested.centers), ("biological_class", tested.classes)):
+        measured = {}
+        for number, name in enumerate(labels.names):
+            here = labels.codes[everything] == number
+            effects = drop_effects(tested, None if here.all() else labels.codes == number, factors=factors)
+            if effects is not None:
+                rows = int(counts[everything[here]].sum())
+                measured[name] = drop_resampling(metric, effects, tested, {}), rows
+        by_column[column] = group_values(measured, confidence, higher_is_better=higher_is_better)
+    return by_column
 
 
-def group_values(measured: Mapping[str, tuple[Resampling, int]], confidence: float) -> tuple[GroupValue, ...]:
+def group_values(
+    measured: Mapping[str, tuple[Resampling, int]], confidence: float, *, higher_is_better: bool = True
+) -> tuple[GroupValue, ...]:
     """The groups with a value, worst first, from the resampling and the number of patches of each."""
     together = 1 - (1 - confidence) / max(1, len(measured))
     groups = [
@@ -209,7 +223,7 @@ def group_values(measured: Mapping[str, tuple[Resampling, int]], confidence: flo
         )
         for name, (resampling, rows) in measured.items()
     ]
-    return tuple(sorted(groups, key=lambda group: group.value))
+    return tuple(sorted(groups, key=lambda group: group.value if higher_is_better else -group.value))
 
 
 def cell_values(tested: Predictions, noun: str = "patches") -> tuple[CellValue, ...]:
@@ -217,37 +231,65 @@ def cell_values(tested: Predictions, noun: str = "patches") -> tuple[CellValue, 
 
     `noun` says what is classified.
     """
+    return tuple(
+        CellValue(
+            medical_center=cell.medical_center,
+            biological_class=cell.biological_class,
+            value=cell.later - cell.first,
+            meaning=_recall(noun, cell.first, cell.later),
+            unit="in recall",
+        )
+        for cell in sorted(mean_scores(tested), key=lambda cell: cell.later - cell.first)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellScores:
+    """Mean score of a cell's test rows, mean over repetitions: at split 0, and over the others."""
+
+    medical_center: str
+    biological_class: str
+    first: float
+    later: float
+
+
+def mean_scores(tested: Tested) -> list[CellScores]:
+    """Of every cell (center x class) that is tested."""
     cells = []
+    scores = [tested.scores(number) for number in range(len(tested.rows))]
     for center, center_name in enumerate(tested.centers.names):
         for cls, class_name in enumerate(tested.classes.names):
-            change = _change_of_recall(
-                tested,
-                [
-                    (tested.centers.codes[rows] == center) & (tested.classes.codes[rows] == cls)
-                    for rows in tested.rows
-                ],
-            )
-            if change is not None:
+            here = [
+                (tested.centers.codes[rows] == center) & (tested.classes.codes[rows] == cls)
+                for rows in tested.rows
+            ]
+            means = [of[:, those].mean(axis=1) for of, those in zip(scores, here, strict=True) if those.any()]
+            if means:
+                first, later = np.array(means)[:, 0], np.array(means)[:, 1:]
                 cells.append(
-                    CellValue(
+                    CellScores(
                         medical_center=center_name,
                         biological_class=class_name,
-                        value=change[1] - change[0],
-                        meaning=_recall(noun, *change),
-                        unit="in recall",
+                        first=float(first.mean()),
+                        later=float(later.mean()),
                     )
                 )
-    return tuple(sorted(cells, key=lambda cell: cell.value))
+    return cells
 
 
 def worst_slides(
-    resampling: Resampling, tested: Predictions, what: str = "drop", *, higher_is_better: bool = True
+    resampling: Resampling,
+    tested: Tested,
+    what: str = "drop",
+    better: str = "smaller",
+    *,
+    higher_is_better: bool = True,
 ) -> tuple[SlideValue, ...]:
     """The slides (or cases) that make the value worse, as test or training slides, largest effect first.
 
     Parameters
     ----------
-    what : the value, of which a better one is smaller, in the sentence about a slide.
+    what, better : the value and what it becomes when it gets better, in the sentence about a slide.
     higher_is_better : as in the metric's definition.
     """
     effects = Strata(resampling.cells, resampling.weights).residuals(np.array(resampling.effects))
@@ -265,7 +307,7 @@ def worst_slides(
                 medical_center=_names(tested.centers, rows),
                 biological_class=_names(tested.classes, rows),
                 value=sign * float(effect),
-                meaning=f"an average {noun} instead would make the {what} {-effect:.4f} smaller",
+                meaning=f"an average {noun} instead would make the {what} {-effect:.4f} {better}",
             )
         )
     return tuple(slides)
@@ -273,18 +315,6 @@ def worst_slides(
 
 def _names(column: Labels, rows: Int64) -> str:
     return " + ".join(column.names[code] for code in np.unique(column.codes[rows]))
-
-
-def _change_of_recall(tested: Predictions, here: list[npt.NDArray[np.bool_]]) -> tuple[float, float] | None:
-    """Share of right predictions among these rows: at split 0 and over the others, mean of repetitions."""
-    first, later = [], []
-    for rows, splits, those in zip(tested.rows, tested.predicted, here, strict=True):
-        if those.any():
-            truth = tested.classes.codes[rows[those]]
-            right = [float((split[those] == truth).mean()) for split in splits]
-            first.append(right[0])
-            later.append(float(np.mean(right[1:])))
-    return (float(np.mean(first)), float(np.mean(later))) if first else None
 
 
 def _recall(noun: str, before: float, after: float) -> str:

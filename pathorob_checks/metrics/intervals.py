@@ -14,6 +14,7 @@ from pathorob_checks.metrics.strata import Float64, Strata
 CONFIDENCE = 0.95
 DRAWS = 2000
 SEED = 17845  # of every interval, unless another is given
+_ENDS: dict[Scale, tuple[float, float]] = {"bounded": (-1, 1), "share": (0, 1), "fisher": (-1, 1)}
 
 
 def check_settings(confidence: float, metric: str, draws: int = DRAWS) -> None:
@@ -35,7 +36,8 @@ def from_scale(points: Float64, scale: Scale) -> Float64:
     """Back to the metric's own scale."""
     if scale == "logit":
         return np.asarray(0.5 * (1 + np.tanh(points / 2)))
-    return np.clip(points, -1, 1) if scale == "bounded" else points
+    ends = _ENDS.get(scale)
+    return np.clip(points, *ends) if ends else points
 
 
 def interval_of(
@@ -97,15 +99,27 @@ def intervals_of(
         drawn = strata.draw(residuals[:, None], draws, np.random.default_rng(seed))
     intervals: list[tuple[float, float] | None] = []
     for confidence in confidences:
-        if drawn is None:
-            high = reach(float((residuals**2).sum()), freedom, resampling.least_error, confidence)
-            low = -high
+        if resampling.scale == "fisher":
+            least = reach(0.0, freedom, resampling.least_error, confidence)
+            own = reach(float((residuals**2).sum()), freedom, 0.0, confidence)
+            ends = _fisher_ends(place, own, least)
+        elif drawn is None:
+            half = reach(float((residuals**2).sum()), freedom, resampling.least_error, confidence)
+            ends = from_scale(np.array([place - half, place + half]), resampling.scale)
         else:
-            low, high = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
-        ends = from_scale(np.array([place + low, place + high]), resampling.scale)
+            away = np.quantile(drawn, tails(confidence)) * widening(freedom, confidence)
+            ends = from_scale(place + away, resampling.scale)
         known = (resampling.value, *(resampling.jumps_between or ()))
         intervals.append(enclosing(known, ends[0], ends[1]))
     return intervals
+
+
+def _fisher_ends(value: float, own: float, least: float) -> Float64:
+    """Ends on the scale of Fisher's z (1915), where a value near 1 is less skewed; least error or more."""
+    ends = np.array([value, value])
+    if abs(value) < 1:
+        ends = np.tanh(np.arctanh(value) + np.array([-own, own]) / (1 - value**2))
+    return np.asarray(np.clip([min(ends[0], value - least), max(ends[1], value + least)], -1, 1))
 
 
 def enclosing(values: Sequence[float], low: float, high: float) -> tuple[float, float]:

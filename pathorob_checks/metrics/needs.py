@@ -117,9 +117,16 @@ def outside_prediction_needs(
     outside_needs(name, missing, patches, settings, interval=interval)
 
 
-def _need_drops(read: PatchLabels, *, interval: bool) -> None:
+def retrieval_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
+    """Raise MetricError where slides cannot be searched, or with `interval` where no value has one."""
+    metric = "case_retrieval"
+    _need_drops(read_labels(patches, metric).in_domain(metric), metric, interval=interval)
+    _need_schedule(patches, settings)
+
+
+def _need_drops(read: PatchLabels, metric: str = "performance_drop", *, interval: bool) -> None:
     if interval:
-        _need_two_units(read, "performance_drop", of_every_cell=True)
+        _need_two_units(read, metric, of_every_cell=True)
 
 
 def _need_schedule(patches: pd.DataFrame, settings: Mapping[str, Any]) -> None:

@@ -197,16 +197,16 @@ def _domain(
         measured = [interval_of(resampled(one, {}), confidence=confidence) for one in of_splits if one]
         return tuple(each and (max(0.0, each[0]), min(1.0, each[1])) for each in measured)
 
-    splits = range(len(effects.accuracies))
+    splits = np.eye(len(effects.accuracies))
     resampling = resampled(effects, protocol)
-    recalls = drop_effects(tested, split=0)
+    recalls = drop_effects(tested, factors=splits[0])
     return DomainPrediction(
         drop=resampling.value,
         interval=interval_of(resampling, confidence=confidence),
         aucs=effects.accuracies,
-        auc_intervals=intervals([auc_effects(scored, split=split) for split in splits]),
+        auc_intervals=intervals([auc_effects(scored, factors=split) for split in splits]),
         accuracies=recalls.accuracies if recalls else np.zeros_like(effects.accuracies),
-        accuracy_intervals=intervals([drop_effects(tested, split=split) for split in splits]),
+        accuracy_intervals=intervals([drop_effects(tested, factors=split) for split in splits]),
         cells=cell_values(tested, "slides"),
         slides=worst_slides(resampling, tested),
         groups=_groups(metric, scored, share, confidence),

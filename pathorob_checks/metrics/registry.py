@@ -22,6 +22,7 @@ _MODULES = (
     "margin_index",
     "center_probes",
     "pretraining_overlap",
+    "retrieval",
 )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pathorob_checks.metrics.short_text import short_text
 from pathorob_checks.wording import counted
 
-Scale = Literal["logit", "bounded", "identity"]
+Scale = Literal["logit", "bounded", "share", "fisher", "identity"]
 Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -76,9 +76,10 @@ class Resampling(BaseModel):
         As in `Measurement`.
     value : float
         As in `Measurement`.
-    scale : {'logit', 'bounded', 'identity'}
-        On which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1) or
-        `identity`.
+    scale : {'logit', 'bounded', 'share', 'fisher', 'identity'}
+        On which effects add up: `logit` (values from 0 to 1), `bounded` (as it is, cut off at -1 and 1),
+        `share` (cut off at 0 and 1), `fisher` (as it is, from -1 to 1, in an interval that is symmetric in
+        the inverse hyperbolic tangent) or `identity`.
     drawn : {'slides', 'repetitions', 'slides and repetitions'}
         `slides` are drawn with replacement (and trials, where the metric has them). Where repetitions take
         part, their own draws already are in the value: the interval is Student's t.

@@ -21,7 +21,7 @@ from pathorob_checks.metrics.inputs import Int64
 if TYPE_CHECKING:
     import pandas as pd
 
-METRIC = "performance_drop"
+SUBJECT = "training schedule"  # of errors: several metrics follow schedules
 Counts = tuple[tuple[tuple[int, ...], ...], ...]  # splits x centers x classes
 
 
@@ -131,12 +131,12 @@ class PublishedSchedule:
         ]
         if short:
             raise MetricError(
-                f"{METRIC}: too few slides for schedule {self.name!r} ({'; '.join(short)})",
+                f"{SUBJECT}: too few slides for schedule {self.name!r} ({'; '.join(short)})",
                 remedy=_OTHER_TABLES,
             )
         if len({len(rows) for cell in order.values() for _, rows in cell}) != 1:
             raise MetricError(
-                f"{METRIC}: schedule {self.name!r} needs equally many patches from every in-domain slide",
+                f"{SUBJECT}: schedule {self.name!r} needs equally many patches from every in-domain slide",
                 remedy=_OTHER_TABLES,
             )
         feasible = [
@@ -192,7 +192,7 @@ def _feasible_test_cases(
     ]
     if not feasible:
         raise MetricError(
-            f"{METRIC}: no five cases of center {center!r} hold two slides of every class for testing",
+            f"{SUBJECT}: no five cases of center {center!r} hold two slides of every class for testing",
             remedy=_OTHER_TABLES,
         )
     return feasible
@@ -278,7 +278,8 @@ def published_schedule(name: str) -> PublishedSchedule:
     """
     if name not in _PUBLISHED:
         raise MetricError(
-            f"{METRIC}: there is no published schedule {name!r}", remedy=f"use one of {', '.join(_PUBLISHED)}"
+            f"{SUBJECT}: there is no published schedule {name!r}",
+            remedy=f"use one of {', '.join(_PUBLISHED)}",
         )
     centers, classes, counts, test_cases = _PUBLISHED[name]
     return PublishedSchedule(
