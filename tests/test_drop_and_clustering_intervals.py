@@ -18,16 +18,24 @@ from pathorob_checks.metrics import (
     clustering_score,
     difference,
     mean_over_cohorts,
+    metric,
     performance_drop,
 )
 from pathorob_checks.metrics.cluster_halves import HALVES, contestants, halves
-from pathorob_checks.metrics.ends import end_interval
-from pathorob_checks.metrics.intervals import interval_of
+from pathorob_checks.metrics.ends import end_interval, own_interval
+from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.resampling import Resampling
 
 Float32 = npt.NDArray[np.float32]
 Cohort = tuple[Float32, pd.DataFrame]
+SMALLER_IS_BETTER = {  # what the metrics of the performance drop's predictions call their value
+    "performance_drop_id": "drop",
+    "performance_drop_ood": "drop",
+    "diagnostic_errors_id": "increase",
+    "diagnostic_errors_ood": "increase",
+    "error_asymmetry": "asymmetry",
+}
 
 
 @pytest.fixture(scope="module")
@@ -234,15 +242,20 @@ def test_the_only_center_outside_has_the_drop_of_the_accuracies_outside(
 
 def test_the_slides_that_make_the_drop_larger_are_named(dropped: Cohort) -> None:
     x, table = dropped
-    for measurement in performance_drop(x, table, repetitions=4).measurements().values():
-        effects = [slide.value for slide in measurement.slides]
+    measurements = performance_drop(x, table, repetitions=4).measurements()
+    assert set(measurements) == set(SMALLER_IS_BETTER)
+    for name, measurement in measurements.items():
+        sign = 1 if metric(name).higher_is_better else -1
+        effects = [sign * slide.value for slide in measurement.slides]
         assert effects == sorted(effects)
         assert effects[0] < 0
         assert measurement.slides[0].meaning == (
-            f"an average slide instead would make the drop {-effects[0]:.4f} smaller"
+            f"an average slide instead would make the {SMALLER_IS_BETTER[name]} {-effects[0]:.4f} smaller"
         )
-        assert "other slides from the same medical centers" in measurement.interval_note
-        assert "the draw of 4 repetitions" in measurement.interval_note
+        assert "effects of every slide in test and training" in measurement.interval_note
+        if "diagnostic" not in name:
+            assert "other slides from the same medical centers" in measurement.interval_note
+            assert "the draw of 4 repetitions" in measurement.interval_note
 
 
 # --- in files -----------------------------------------------------------------------------------------
@@ -263,7 +276,7 @@ def test_what_an_interval_was_drawn_from_survives_a_file(clustered: Cohort) -> N
         these = measurement.resampling
         assert these is not None
         assert Resampling.model_validate_json(these.model_dump_json()) == these
-        assert interval_of(these) == pytest.approx(measurement.interval)
+        assert own_interval(these, 0.95, DRAWS, SEED) == pytest.approx(measurement.interval)
         assert measurement.confidence == 0.95
         assert measurement.interval_note
         assert these.value == measurement.value
