@@ -20,13 +20,15 @@ from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.transfers import Arriving
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+_SMALL = {"img_size": 64, "dynamic_img_size": True}
 
 
 def prepared(folder: Path, device: str, **settings: object) -> PreparedModel:
     weights = folder / "model"
     if not weights.exists():
         torch.manual_seed(0)
-        save_for_hf(timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0), str(weights))
+        model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **_SMALL)
+        save_for_hf(model, str(weights), model_args=_SMALL)
     chosen = ModelSettings(device=device, **settings)  # type: ignore[arg-type]
     return prepare(resolve(parse_spec(f"local-dir:{weights}"), "vit"), chosen)
 
