@@ -89,10 +89,11 @@ def _units_that_matter(effects: DropEffects, tested: Predictions) -> Int64:
 def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
     """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
-    pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
+    cells = len(tested.centers.names) * classes
     names: list[list[str]] = [[] for _ in tested.units.names]
-    for slide, cell in pairs.T:
-        center, cls = divmod(int(cell), classes)
+    for pair in np.unique(tested.units.codes * cells + tested.cells).tolist():
+        slide, cell = divmod(pair, cells)
+        center, cls = divmod(cell, classes)
         names[slide].append(f"{tested.centers.names[center]} / {tested.classes.names[cls]}")
     return tuple(map(tuple, names))
 
