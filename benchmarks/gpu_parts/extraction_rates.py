@@ -29,7 +29,7 @@ def measure(record: Record, task: Task) -> None:
         work = Path(name)
         began = time.monotonic()
         for form in _FORMS:
-            images = models.write_images(work / form, form, min(models.DISTINCT, sizes[-1]))
+            images = models.write_images(work / form, form, sizes[-1])
             for size in sizes:
                 models.write_cohort(work / f"{form}-{size}", images, size)
         record.note(f"the patches, of 256 px, were written in {time.monotonic() - began:.0f} s")

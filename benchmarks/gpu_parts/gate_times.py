@@ -25,7 +25,7 @@ def measure(record: Record, task: Task) -> None:
     patches = _SMALL_PATCHES if task.small else _PATCHES
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        images = models.write_images(work / "images", "png", min(models.DISTINCT, patches))
+        images = models.write_images(work / "images", "png", patches)
         models.write_cohort(work / "cohort", images, patches)
         models.write_model(work / "model", network, task.device)
         record.note(f"{network.name}, bf16, {patches:,} patches of 256 px as PNG, profile floor")

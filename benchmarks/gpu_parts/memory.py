@@ -29,10 +29,8 @@ def measure(record: Record, task: Task) -> None:
     network = models.SMALL if task.small else models.VIT_L
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        images = models.write_images(
-            work / "images", "jpg", models.DISTINCT if task.on_gpu else _SMALL_PATCHES
-        )
-        models.write_cohort(work / "cohort", images, _SMALL_PATCHES if task.small else _PATCHES)
+        patches = _SMALL_PATCHES if task.small else _PATCHES
+        models.write_cohort(work / "cohort", models.write_images(work / "images", "jpg", patches), patches)
         for fm in ("model", "other"):
             models.write_model(work / fm, network, task.device)
         if task.on_gpu:

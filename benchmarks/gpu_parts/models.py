@@ -17,8 +17,6 @@ from gpu_parts.record import Task
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
 
-DISTINCT = 256  # images that are drawn: more patches are further links to the same files
-
 
 @dataclass(frozen=True)
 class Network:
@@ -55,20 +53,20 @@ def prepared(folder: Path, task: Task, **settings: Any) -> PreparedModel:
     return prepare(resolve(parse_spec(f"local-dir:{folder}"), folder.name), chosen)
 
 
-def write_images(folder: Path, form: str, count: int = DISTINCT) -> Path:
+def write_images(folder: Path, form: str, count: int) -> Path:
     """Images of `benchmarks/extraction.py`, from which cohorts of any size are made."""
     extraction.write_cohort(folder, count, form)
     return folder
 
 
 def write_cohort(folder: Path, images: Path, patches: int) -> Path:
-    """A cohort of so many patches, each a link to one of the images, with a manifest."""
+    """A cohort of the first images, linked and not copied, with a manifest."""
     files = sorted(path for path in images.iterdir() if path.suffix != ".csv")
     folder.mkdir()
     of_slide = max(4, min(16, patches // 60))  # so that a few patches are of enough slides, too
     lines = ["image_path,slide_id,patch_id,biological_class,medical_center,subset"]
     for number in range(patches):
-        file = files[number % len(files)]
+        file = files[number]
         name, slide = f"{number:05}{file.suffix}", number // of_slide
         cls, center = "ab"[slide % 2], "ABC"[slide // 2 % 3]
         os.link(file, folder / name)
