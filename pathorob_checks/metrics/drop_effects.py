@@ -226,9 +226,10 @@ class _Repetition:
         """(U, n) by how much the drop falls through each row without each training slide."""
         effects = np.zeros((units, len(self.weights)))
         for split, (factor, without) in enumerate(zip(slope, self._without, strict=True)):
-            right = without.predicted[:, self._here] == self._truth
-            fall = (self.right[split] - right) * self.weights
-            effects[without.units] += factor * without.share[:, None] * fall
+            if factor:
+                right = without.predicted[:, self._here] == self._truth
+                fall = (self.right[split] - right) * self.weights
+                effects[without.units] += factor * without.share[:, None] * fall
         return effects
 
 

@@ -19,6 +19,7 @@ from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
+from pathorob_checks.numerics import threads
 
 _SLIDES_NAMED = 10
 _LEAST_NAMED = 5e-5  # an effect that is written with four decimals
@@ -175,9 +176,12 @@ def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str
 def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
     everything = np.unique(np.concatenate(tested.rows))
     measured = {}
-    for number, name in enumerate(labels.names):
+
+    def of_group(number: int) -> DropEffects | None:
         chosen = labels.codes == number
-        effects = drop_effects(tested, None if chosen[everything].all() else chosen)
+        return drop_effects(tested, None if chosen[everything].all() else chosen)
+
+    for name, effects in zip(labels.names, threads.spread(of_group, range(len(labels.names))), strict=True):
         if effects is not None:
             measured[name] = drop_resampling(metric, effects, tested, {})
     together = 1 - (1 - confidence) / max(1, len(measured))
