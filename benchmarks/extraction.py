@@ -20,13 +20,12 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
-import multiprocessing
 import platform
 import statistics
 import tempfile
 import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -56,28 +55,24 @@ _SIDE = 256  # pixels, as the benchmark's patches
 def write_cohort(folder: Path, patches: int, form: str) -> None:
     """Patches of the demo cohort, enlarged, as image files with a manifest; written by all cores."""
     folder.mkdir()
-    workers = max(1, min(available_cpus(), patches // 64))
-    if workers == 1:
-        _write_images(folder, patches, form, 1, 0)
-    else:
-        context = multiprocessing.get_context("spawn")  # a fork would copy locks and the state of CUDA
-        with ProcessPoolExecutor(workers, context) as pool:
-            list(pool.map(partial(_write_images, folder, patches, form, workers), range(workers)))
+    source = demo.load()
+    originals = [source.read_image(row) for row in range(min(patches, len(source)))]
+
+    def write(number: int) -> None:
+        image = originals[number % len(originals)].resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+        noise = np.random.default_rng(number).integers(-6, 7, (_SIDE, _SIDE, 3), dtype=np.int8)
+        noisy = np.asarray(image, dtype=np.int16) + noise
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(
+            folder / f"{number:05}.{form}", quality=90, compress_level=1
+        )
+
+    with ThreadPoolExecutor(available_cpus()) as pool:  # Pillow works without Python's lock
+        list(pool.map(write, range(patches)))
     lines = ["image_path,slide_id,patch_id,biological_class,medical_center"]
     lines += [
         f"{i:05}.{form},s{i // 16},{i:05},{'ab'[i // 16 % 2]},{'AB'[i // 32 % 2]}" for i in range(patches)
     ]
     (folder / "manifest.csv").write_text("\n".join(lines))
-
-
-def _write_images(folder: Path, patches: int, form: str, workers: int, worker: int) -> None:
-    """The images of one of several workers."""
-    source = demo.load()
-    for i in range(worker, patches, workers):
-        image = source.read_image(i % len(source)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-        noise = np.random.default_rng(i).integers(-6, 7, (_SIDE, _SIDE, 3))
-        noisy = np.asarray(image, dtype=np.int16) + noise
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.{form}", quality=90)
 
 
 def write_model(folder: Path, name: str) -> None:

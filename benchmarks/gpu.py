@@ -64,7 +64,7 @@ def main() -> int:
         parser.error(
             f"--parts: {unknown[0]!r} is no part; choose of {', '.join(part.name for part in PARTS)}"
         )
-    parts = [part for part in PARTS if part.name in chosen]
+    parts = [next(part for part in PARTS if part.name == name) for name in chosen]
     command = [sys.executable, __file__, "--device", arguments.device, *(["--small"] * arguments.small)]
     shown = " ".join(["python", *sys.argv])
     os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -197,27 +197,31 @@ def test_half_precision_comes_near_and_returns_float32(
     "choice",
     [
         "torch.set_float32_matmul_precision('high')",
+        "backends.cudnn.benchmark = True",
         pytest.param("backends.fp32_precision = 'tf32'", marks=FINER),
     ],
 )
-def test_tf32_is_off_while_embedding_and_the_processs_own_choice_comes_back(choice: str) -> None:
+def test_kernels_are_reproducible_while_embedding_and_the_processs_own_choice_comes_back(
+    choice: str,
+) -> None:
     # In a process of its own, as torch cannot forget a setting once made.
     code = f"""if True:
         import torch
         from torch import backends
-        from pathorob_checks.models.precision import without_tf32
+        from pathorob_checks.models.precision import reproducible_kernels
 
         def state():
             places = [backends.cuda.matmul, getattr(backends.cudnn, "conv", None)]
             finer = [getattr(place, "fp32_precision", None) for place in places]
+            kernels = [backends.cudnn.benchmark, not backends.cudnn.deterministic]
             try:
-                return [*finer, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
+                return [*finer, *kernels, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
             except RuntimeError:
-                return finer
+                return [*finer, *kernels]
 
         {choice}
         before = state()
-        with without_tf32():
+        with reproducible_kernels():
             inside = state()
         assert "tf32" not in inside and True not in inside, inside
         assert state() == before, (before, state())

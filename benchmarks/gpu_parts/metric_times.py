@@ -16,6 +16,7 @@ import pandas as pd
 from gpu_parts import machine, predicted, views
 from gpu_parts.record import Record, Row, Task
 
+_Data = tuple[np.ndarray[Any, np.dtype[np.float32]], pd.DataFrame, dict[str, Any]]
 GOAL_S, AIM_S = 60, 20  # of all metrics on all cohorts together
 _SHORT_S = 5.0  # a metric that takes less runs three times
 # How a metric is asked for its value alone; others always compute their interval.
@@ -28,35 +29,38 @@ _VALUE_ALONE: dict[str, Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, A
 def measure(record: Record, task: Task) -> None:
     machine.start(task.device)
     card = machine.card(task.device)
-    measured: list[tuple[views.MetricView, Row]] = []
+    measured: list[Row] = []
     for view in views.of_all_metrics():  # small first: what is loaded and compiled once is not measured
         if view.cohort == "tcga":
             x, table, settings = _data(view, small=True)
             view.compute(x, table, device=task.device, **settings)
     total = record.row(metric="all", cohort="all", goal=f"{GOAL_S} s, aim {AIM_S} s")
-    for alone in (False, True):  # values alone come last, because the goal is with intervals
-        for view in views.of_all_metrics():
-            if not alone:
-                row = record.row(metric=view.computation.name, cohort=view.cohort)
-                measured.append((view, row))
-            elif view.computation.name in _VALUE_ALONE:
-                row = next(row for one, row in measured if one == view)
-            else:
-                continue
-            with record.attempt(row):
-                _measure(record, row, view, task, card, alone=alone)
-            if not alone:
-                parts = [one["seconds"] for _, one in measured if "seconds" in one]
-                record.update(
-                    total, seconds=round(sum(parts), 2), of=f"{len(parts)} of {len(views.of_all_metrics())}"
-                )
+    for view in views.of_all_metrics():
+        row = record.row(metric=view.computation.name, cohort=view.cohort)
+        measured.append(row)
+        with record.attempt(row):
+            data = _data(view, small=task.small)
+            _measure(record, row, view, task, card, data)
+            if view.computation.name in _VALUE_ALONE:
+                _measure_value_alone(record, row, view, task, data)
+        parts = [one["seconds"] for one in measured if "seconds" in one]
+        record.update(
+            total, seconds=round(sum(parts), 2), of=f"{len(parts)} of {len(views.of_all_metrics())}"
+        )
 
 
-def _measure(record: Record, row: Row, view: views.MetricView, task: Task, card: str, *, alone: bool) -> None:
-    x, table, settings = _data(view, small=task.small)
-    if alone:
-        table, more = _VALUE_ALONE[view.computation.name](table)
-        settings |= more
+def _measure_value_alone(record: Record, row: Row, view: views.MetricView, task: Task, data: _Data) -> None:
+    x, table, settings = data
+    table, more = _VALUE_ALONE[view.computation.name](table)
+    machine.synchronize(task.device)
+    began = time.perf_counter()
+    view.compute(x, table, device=task.device, **settings, **more)
+    machine.synchronize(task.device)
+    record.update(row, **{"value alone, s": round(time.perf_counter() - began, 3)})
+
+
+def _measure(record: Record, row: Row, view: views.MetricView, task: Task, card: str, data: _Data) -> None:
+    x, table, settings = data
     machine.forget_peak(task.device)
     times: list[float] = []
     while not times or (not task.small and sum(times) < _SHORT_S and len(times) < 3):
@@ -67,9 +71,6 @@ def _measure(record: Record, row: Row, view: views.MetricView, task: Task, card:
             machine.synchronize(task.device)
             times.append(time.perf_counter() - began)
     seconds = round(statistics.median(times), 3)
-    if alone:
-        record.update(row, **{"value alone, s": seconds})
-        return
     record.update(
         row,
         patches=len(table),
@@ -87,9 +88,7 @@ def _measure(record: Record, row: Row, view: views.MetricView, task: Task, card:
     )
 
 
-def _data(
-    view: views.MetricView, *, small: bool
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], pd.DataFrame, dict[str, Any]]:
+def _data(view: views.MetricView, *, small: bool) -> _Data:
     """Embeddings, table and settings other than the protocol's."""
     if not small:
         return *view.data(predicted.DIMENSION), {}

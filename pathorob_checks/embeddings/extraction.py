@@ -25,7 +25,7 @@ from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore, StoredEmbeddings
 from pathorob_checks.errors import EmbeddingError
-from pathorob_checks.models.devices import name_of
+from pathorob_checks.models.devices import give_back_memory, name_of
 from pathorob_checks.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -222,7 +222,10 @@ def in_process(
         store.locks.hold(name_of(prepared.device)) if prepared.device != "cpu" else contextlib.nullcontext()
     )
     with exclusive:
-        return embed_shards(prepared, shards, missing, store, progress)
+        try:
+            return embed_shards(prepared, shards, missing, store, progress)
+        finally:
+            give_back_memory(prepared.device)
 
 
 def embed_shards(
@@ -255,7 +258,8 @@ def embed_shards(
         for _ in (progress or no_progress)(steps, shards.plan.count(missing), text):
             pass
         writer.finish()
-    sizes.remember(pipeline.batch_size, instead_of=model.batch_size)
+    if not pipeline.was_crowded:
+        sizes.remember(pipeline.batch_size, instead_of=model.batch_size)
     return {
         "model": plain(getattr(model, "description", {})),
         "model_seconds": round(loaded - started, 3),

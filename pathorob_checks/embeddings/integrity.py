@@ -50,7 +50,7 @@ from pathorob_checks.embeddings.variations import (
 )
 from pathorob_checks.errors import CacheError
 from pathorob_checks.files import write_atomically
-from pathorob_checks.models.devices import name_of
+from pathorob_checks.models.devices import give_back_memory, name_of
 from pathorob_checks.progress import Progress
 from pathorob_checks.version import version
 
@@ -145,6 +145,7 @@ def integrity_of(
     with contextlib.ExitStack() as stack:
         if prepared.device != "cpu":
             stack.enter_context(store.locks.hold_where_possible(name_of(prepared.device), waiting))
+            stack.callback(give_back_memory, prepared.device)
         model = prepared.load()
         precision = str(declared) if declared is not None else precision_of(embeddings.values[rows])
         drift = None

@@ -25,11 +25,16 @@ from pathorob_checks.embeddings.reading import ENDS, Reader, one_line
 from pathorob_checks.embeddings.shards import Float32, ShardRows
 from pathorob_checks.embeddings.threads import ahead
 from pathorob_checks.errors import EmbeddingError, ModelError, PathorobChecksError
+from pathorob_checks.models import devices
 
 if TYPE_CHECKING:
     import torch
 
     from pathorob_checks.models.foundation_model import FoundationModel
+
+
+# Share of a device's memory; a process takes some for itself before its first tensor.
+_CROWDED = 0.1
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Pipeline:
     Attributes
     ----------
     batch_size : patches per batch now; halved each time the device runs out of memory.
+    was_crowded : whether other processes held much of the device's memory when it was too small.
     seconds_without_images : how long the thread that runs the model waited for images after the first batch.
     """
 
@@ -94,6 +100,7 @@ class Pipeline:
         processes: bool = False,
     ) -> None:
         self.batch_size = batch_size
+        self.was_crowded = False
         self.seconds_without_images = 0.0
         self._name = name
         self._model = model
@@ -230,16 +237,15 @@ class Pipeline:
         return np.concatenate(done)
 
     def _shrink(self, tried: int) -> None:
-        import torch
-
+        device = self._model.device
+        self.was_crowded |= devices.share_held_by_others(device) > _CROWDED
         if tried == 1:
             raise ModelError(
                 f"{self._name} ran out of device memory with a single patch",
                 remedy="free the device, try --fm-precision=bf16, or name another with --fm-device",
             )
         self.batch_size = min(self.batch_size, tried // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        devices.give_back_memory(str(device))
 
     def _result(self, begun: _Begun) -> Float32 | None:
         """(B, D) in the dtype that the model gives; None where the device has too little memory."""

@@ -19,6 +19,7 @@ from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
+from pathorob_checks.numerics import threads
 
 _SLIDES_NAMED = 10
 _LEAST_NAMED = 5e-5  # an effect that is written with four decimals
@@ -89,10 +90,11 @@ def _units_that_matter(effects: DropEffects, tested: Predictions) -> Int64:
 def _cells_of_units(tested: Predictions) -> tuple[tuple[str, ...], ...]:
     """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
-    pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
+    cells = len(tested.centers.names) * classes
     names: list[list[str]] = [[] for _ in tested.units.names]
-    for slide, cell in pairs.T:
-        center, cls = divmod(int(cell), classes)
+    for pair in np.unique(tested.units.codes * cells + tested.cells).tolist():
+        slide, cell = divmod(pair, cells)
+        center, cls = divmod(cell, classes)
         names[slide].append(f"{tested.centers.names[center]} / {tested.classes.names[cls]}")
     return tuple(map(tuple, names))
 
@@ -174,9 +176,12 @@ def drop_groups(metric: str, tested: Predictions, confidence: float) -> dict[str
 def _groups(metric: str, tested: Predictions, labels: Labels, confidence: float) -> tuple[GroupValue, ...]:
     everything = np.unique(np.concatenate(tested.rows))
     measured = {}
-    for number, name in enumerate(labels.names):
+
+    def of_group(number: int) -> DropEffects | None:
         chosen = labels.codes == number
-        effects = drop_effects(tested, None if chosen[everything].all() else chosen)
+        return drop_effects(tested, None if chosen[everything].all() else chosen)
+
+    for name, effects in zip(labels.names, threads.spread(of_group, range(len(labels.names))), strict=True):
         if effects is not None:
             measured[name] = drop_resampling(metric, effects, tested, {})
     together = 1 - (1 - confidence) / max(1, len(measured))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, Predictions, drop_effects
 from pathorob_checks.metrics.drop_predictions import outcomes, together
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.drop_uncertainty import (
@@ -37,6 +37,7 @@ from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
+from pathorob_checks.numerics import threads
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -224,6 +225,7 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
             remedy="check that labels and embeddings belong together",
         )
     resampling = drop_resampling(metric, effects, tested, protocol)
+    at_splits = threads.spread(partial(_at_split, tested), range(len(effects.accuracies)))
     return _Domain(
         accuracies=effects.accuracies,
         resampling=resampling,
@@ -232,10 +234,14 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
             _of_an_accuracy(
                 interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
             )
-            for split in range(len(effects.accuracies))
-            if (at_split := drop_effects(tested, split=split)) is not None
+            for at_split in at_splits
+            if at_split is not None
         ),
     )
+
+
+def _at_split(tested: Predictions, split: int) -> DropEffects | None:
+    return drop_effects(tested, split=split)
 
 
 def _of_an_accuracy(interval: Interval | None) -> Interval | None:

@@ -62,6 +62,25 @@ def spread_over_gpus(device: str, worker: int) -> str:
     return f"cuda:{worker % torch.cuda.device_count()}"
 
 
+def share_held_by_others(device: torch.device) -> float:
+    """Share of a GPU's memory that is taken and not by this process' tensors; 0 for the CPU."""
+    import torch
+
+    if device.type != "cuda":
+        return 0.0
+    free, total = torch.cuda.mem_get_info(device)
+    return (total - free - torch.cuda.memory_reserved(device)) / total
+
+
+def give_back_memory(device: str) -> None:
+    """Let other processes have the memory that torch keeps for later on a GPU."""
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        with torch.cuda.device(torch.device(device)):
+            torch.cuda.empty_cache()
+
+
 def name_of(device: str) -> str:
     """A name that identifies a device on this machine however devices are numbered: a GPU's UUID."""
     import torch

@@ -20,7 +20,7 @@ from pathorob_checks.models.pooling import (
     fallback_note,
     pool_tokens,
 )
-from pathorob_checks.models.precision import autocast_type, without_tf32
+from pathorob_checks.models.precision import autocast_type, reproducible_kernels
 from pathorob_checks.models.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Encoder(ABC):
         """
         with (
             torch.inference_mode(),
-            without_tf32(),
+            reproducible_kernels(),
             torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None),
         ):
             images = batch.to(self.device)

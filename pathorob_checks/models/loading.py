@@ -19,6 +19,7 @@ from pathorob_checks.errors import ModelError
 from pathorob_checks.files import expanded
 from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.failures import in_a_sentence
+from pathorob_checks.models.precision import tf32_settings
 from pathorob_checks.models.provenance import ENCODER_CODE, versions
 from pathorob_checks.models.spec import ModelSpec
 
@@ -361,6 +362,8 @@ def _prepare_user_model(resolved: ResolvedModel, settings: ModelSettings, device
         "factory": target,
         **theirs,
         "device": device.partition(":")[0],
+        # The user's code chooses, and torch's own choice rounds what convolutions multiply.
+        **({} if device == "cpu" else {"tf32": tf32_settings()}),
         "versions": versions(),
         "code_sha256": digest_of_files(
             Path(str(part.__file__)) for part in (user_model, reachable, python_objects)

@@ -70,6 +70,8 @@ class _Grid:
 def balanced_accuracies(truth: Int64, predicted: Int64) -> Float64:
     """(F,) mean recall over the classes that occur in the (N,) `truth`, of (F, N) predictions."""
     correct = predicted == truth
+    if len(truth) == 0:
+        return np.zeros(len(predicted))
     recall = [correct[:, truth == label].mean(axis=1) for label in np.unique(truth)]
     return np.asarray(np.ascontiguousarray(np.stack(recall, axis=1)).mean(axis=1))
 

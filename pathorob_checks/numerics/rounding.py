@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.utils.extmath import row_norms
 
 from pathorob_checks.numerics.blas import minus_twice_product
 
@@ -42,7 +41,7 @@ def nearest_centers(
     points: Float32, centers: Float32, rows: Int64, candidates: npt.NDArray[np.bool_]
 ) -> Int64:
     """The nearest center to each of the `rows` among its `candidates`, (rows, K) bool; the first of ties."""
-    squared_norms = row_norms(centers, squared=True)
+    squared_norms = np.einsum("ij,ij->i", centers, centers)  # as scikit-learn's row_norms
     nearest = np.empty(len(rows), dtype=np.int64)
     chunks = rows // _CHUNK
     for chunk in np.unique(chunks):

@@ -18,11 +18,12 @@ from color_extraction import ColorModel, Prepared
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import extraction
+from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.shards import file_name, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import CohortError, ModelError
-from pathorob_checks.models import transfers
+from pathorob_checks.models import devices, transfers
 from pathorob_checks.models.transfers import Arriving, Transfers
 
 
@@ -186,3 +187,52 @@ def test_on_the_cpu_nothing_is_copied_or_waited_for() -> None:
     assert link.send(batch) is batch
     assert link.fetch(batch).event is None
     assert link.fetch(batch).result() is batch
+
+
+@pytest.mark.parametrize(("held", "batch_size"), [(0.0, 2), (0.5, 5)])
+def test_a_batch_that_was_too_large_beside_others_is_tried_again_in_the_next_run(
+    prepared: Prepared,
+    cohort: Cohort,
+    store: EmbeddingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    held: float,
+    batch_size: int,
+) -> None:
+    """What other processes hold of the device's memory says nothing about the next run."""
+    monkeypatch.setattr(devices, "share_held_by_others", lambda device: held)
+    prepared.model = Queued(begin0=torch.OutOfMemoryError("too little"))
+    assert obtain(prepared, cohort, store).details["batch_size"] == 2
+    assert BatchSizes(store.root, prepared.identity).usable(5) == batch_size
+
+
+@pytest.mark.parametrize("fails", [{}, {"begin0": RuntimeError("bad layer")}])
+def test_the_devices_memory_is_given_back_before_the_next_process_takes_the_device(
+    prepared: Prepared,
+    cohort: Cohort,
+    store: EmbeddingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: dict[str, BaseException],
+) -> None:
+    log: list[str] = []
+
+    @contextlib.contextmanager
+    def hold(name: str, *arguments: object) -> Iterator[None]:
+        yield
+        log.append("released")
+
+    real = store.locks.hold
+    monkeypatch.setattr(extraction, "name_of", lambda device: "gpu")
+    monkeypatch.setattr(extraction, "give_back_memory", lambda device: log.append(f"{device} given back"))
+    monkeypatch.setattr(store.locks, "hold", lambda *given: (hold if given[0] == "gpu" else real)(*given))
+    prepared.model, prepared.device = Queued(**fails), "cuda"
+    with contextlib.suppress(ModelError):
+        obtain(prepared, cohort, store)
+    assert log[0] == "cuda given back"
+    assert log[1:] == ([] if fails else ["released"])
+
+
+def test_what_others_hold_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.share_held_by_others(torch.device("cpu")) == 0.0
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 10 * 2**30)
+    assert devices.share_held_by_others(torch.device("cuda")) == 0.5
