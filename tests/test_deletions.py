@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pathorob_checks.metrics.drop_effects import deletions
 from pathorob_checks.metrics.inputs import labels
+from pathorob_checks.numerics import deletions as deletions_kernel
+from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics.deletions import predictions_without, scores_without
 from pathorob_checks.numerics.logistic import Classifier
 
@@ -110,6 +114,33 @@ def test_the_step_predicts_what_a_refit_predicts(classes: int, c: float) -> None
     assert (stepped != refitted).sum() < 0.4 * changed
     accuracy = [(those == fitted.codes[fitted.tested]).mean(axis=1) for those in (stepped, refitted)]
     assert np.std(accuracy[0]) == pytest.approx(np.std(accuracy[1]), rel=0.3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_steps_of_solved_systems_change_nothing(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU checks rarely whether all systems are solved: solutions are those of a check at every step."""
+    fitted = Fitted(classes, c=0.1)
+    arguments = (torch.from_numpy(fitted.x), fitted.codes, fitted.rows, fitted.classifier)
+    more = (fitted.left_out.multiplicity, fitted.tested)
+    solutions, checks = [], []
+    solve, found = deletions_kernel._conjugate_gradients, torch.Tensor.__bool__
+
+    def solved(*system: Any) -> torch.Tensor:
+        solutions.append(solve(*system))
+        return solutions[-1]
+
+    def checked(tensor: torch.Tensor) -> bool:
+        checks[-1] += 1
+        return bool(found(tensor))
+
+    monkeypatch.setattr(deletions_kernel, "_conjugate_gradients", solved)
+    monkeypatch.setattr(torch.Tensor, "__bool__", checked)
+    for gpu in (False, True):
+        checks.append(0)
+        monkeypatch.setattr(devices, "is_gpu", lambda device, gpu=gpu: gpu)
+        predictions_without(*arguments, *more)
+    assert torch.equal(*solutions)
+    assert 0 < checks[1] <= -(-checks[0] // 4) + 1 < checks[0]
 
 
 def test_the_others_of_a_cell_take_the_place_of_a_slide() -> None:

@@ -45,19 +45,16 @@ class Deletions:
 
 def deletions(rows: Int64, units: Int64, cells: Int64) -> Deletions:
     """Leave out each unit of a training set; `units` and `cells` are codes of all rows of the table."""
-    unit, cell = units[rows], cells[rows]
-    members = np.unique(unit)
-    multiplicity = np.ones((len(members), len(rows)), dtype=np.float32)
-    share = np.ones(len(members))
-    in_cell = {number: np.unique(unit[cell == number]).size for number in np.unique(cell)}
-    for place, member in enumerate(members):
-        own = unit == member
-        for number in np.unique(cell[own]):
-            k = in_cell[number]
-            if k > 1:
-                multiplicity[place, cell == number] = k / (k - 1)
-                share[place] = min(share[place], (k - 1) / k)
-        multiplicity[place, own] = 0
+    members, unit = np.unique(units[rows], return_inverse=True)
+    numbers, cell = np.unique(cells[rows], return_inverse=True)
+    present = np.zeros((len(members), len(numbers)), dtype=bool)
+    present[unit, cell] = True
+    k = present.sum(axis=0)
+    counts = present & (k > 1)  # in a cell of its own nothing takes a unit's place
+    of_cells = np.where(counts, k / np.maximum(k - 1, 1), 1).astype(np.float32)
+    multiplicity = of_cells[:, cell]
+    multiplicity[unit, np.arange(len(rows))] = 0
+    share = np.where(counts, (k - 1) / k, 1).min(axis=1)
     return Deletions(units=members, multiplicity=multiplicity, share=share)
 
 

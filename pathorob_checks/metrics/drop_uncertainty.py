@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
+from pathorob_checks.numerics import threads
 
 _SLIDES_NAMED = 10
 _LEAST_NAMED = 5e-5  # an effect that is written with four decimals
@@ -101,10 +103,11 @@ def _units_that_matter(effects: DropEffects, tested: Tested) -> Int64:
 def _cells_of_units(tested: Tested) -> tuple[tuple[str, ...], ...]:
     """The cells in which each unit has patches, by name."""
     classes = len(tested.classes.names)
-    pairs = np.unique(np.stack([tested.units.codes, tested.cells]), axis=1)
+    cells = len(tested.centers.names) * classes
     names: list[list[str]] = [[] for _ in tested.units.names]
-    for slide, cell in pairs.T:
-        center, cls = divmod(int(cell), classes)
+    for pair in np.unique(tested.units.codes * cells + tested.cells).tolist():
+        slide, cell = divmod(pair, cells)
+        center, cls = divmod(cell, classes)
         names[slide].append(f"{tested.centers.names[center]} / {tested.classes.names[cls]}")
     return tuple(map(tuple, names))
 
@@ -196,13 +199,20 @@ def drop_groups(
     counts = np.ones(len(tested.cells), dtype=np.int64) if patches is None else patches
     by_column = {}
     for column, labels in (("medical_center", tested.centers), ("biological_class", tested.classes)):
+        here = [labels.codes[everything] == number for number in range(len(labels.names))]
+
+        def of_group(number: int, labels: Labels = labels, here: list[Any] = here) -> DropEffects | None:
+            chosen = None if here[number].all() else labels.codes == number
+            return drop_effects(tested, chosen, factors=factors)
+
         measured = {}
-        for number, name in enumerate(labels.names):
-            here = labels.codes[everything] == number
-            effects = drop_effects(tested, None if here.all() else labels.codes == number, factors=factors)
+        every = threads.spread(of_group, range(len(labels.names)))
+        for name, rows, effects in zip(labels.names, here, every, strict=True):
             if effects is not None:
-                rows = int(counts[everything[here]].sum())
-                measured[name] = drop_resampling(metric, effects, tested, {}), rows
+                measured[name] = (
+                    drop_resampling(metric, effects, tested, {}),
+                    int(counts[everything[rows]].sum()),
+                )
         by_column[column] = group_values(measured, confidence, higher_is_better=higher_is_better)
     return by_column
 

@@ -20,7 +20,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.confusion import diagnostic_errors, error_asymmetry
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
+from pathorob_checks.metrics.drop_effects import DropEffects, Predictions, drop_effects
 from pathorob_checks.metrics.drop_predictions import outcomes, together
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.metrics.drop_uncertainty import (
@@ -38,6 +38,7 @@ from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
+from pathorob_checks.numerics import threads
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -230,6 +231,7 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
             remedy="check that labels and embeddings belong together",
         )
     resampling = drop_resampling(metric, effects, tested, protocol)
+    at_splits = threads.spread(partial(_with_factors, tested), np.eye(len(effects.accuracies)))
     return _Domain(
         accuracies=effects.accuracies,
         resampling=resampling,
@@ -238,10 +240,14 @@ def _domain(metric: str, tested: Predictions, protocol: dict[str, object], confi
             _of_an_accuracy(
                 interval_of(drop_resampling(metric, at_split, tested, protocol), confidence=confidence)
             )
-            for factors in np.eye(len(effects.accuracies))
-            if (at_split := drop_effects(tested, factors=factors)) is not None
+            for at_split in at_splits
+            if at_split is not None
         ),
     )
+
+
+def _with_factors(tested: Predictions, factors: Float64) -> DropEffects | None:
+    return drop_effects(tested, factors=factors)
 
 
 def _of_an_accuracy(interval: Interval | None) -> Interval | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import screens, threads
 from pathorob_checks.numerics.candidates import LOWEST, Candidates, offer
 from pathorob_checks.numerics.screens import ROUNDING, Float32Screen, Run, Screen, ScreenError
@@ -22,6 +23,7 @@ _ROWS = {"cpu": (512, 2048), "cuda": (8192, 8192)}  # of a block
 _BLOCKS = 8
 _CROWDED = 40  # with more than 1/40 of all products as candidates, float32 products of all are cheaper
 _PAIR_BYTES = 16 << 20
+_PARTS = 16  # of a GPU's free memory; a few of them are in use at a time
 
 
 NONE = -1  # in the place of a neighbor
@@ -224,7 +226,8 @@ def _products(a: Tensor, b: Tensor, row: Tensor, other: Tensor) -> Tensor:
         pattern = _pattern(torch.nn.functional.pad(ends, (1, 0)), other, (len(a), len(b)), a.dtype)
         products: Tensor = torch.sparse.sampled_addmm(pattern, a, b.T, beta=0).values()
         return products
-    at_once = max(1, _PAIR_BYTES // (a.element_size() * a.shape[1]))
+    memory = devices.free_memory(a.device) // _PARTS if devices.is_gpu(a.device) else _PAIR_BYTES
+    at_once = max(1, memory // (a.element_size() * a.shape[1]))
     starts = range(0, len(row), at_once)
     parts = [(a[row[i : i + at_once]] * b[other[i : i + at_once]]).sum(dim=1) for i in starts]
     return torch.cat([a.new_empty(0), *parts])
