@@ -45,14 +45,16 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="little data: do the steps work?")
     parser.add_argument("--parts", help=f"of {','.join(part.name for part in PARTS)} (default all)")
     parser.add_argument("--predict", action="store_true", help="print predicted times and stop")
-    parser.add_argument("--measure", nargs=3, metavar=("MODULE", "FILE", "SECONDS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--measure", nargs=4, metavar=("MODULE", "FILE", "SECONDS", "FOLDER"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.predict:
         print(predicted.table())
         return 0
     if arguments.measure:
-        module, file, seconds = arguments.measure
-        task = Task(arguments.device, arguments.small, time.monotonic() + float(seconds))
+        module, file, seconds, work = arguments.measure
+        task = Task(arguments.device, arguments.small, time.monotonic() + float(seconds), Path(work))
         return measure(module, Path(file), task)
     if arguments.out is None:
         parser.error("--out is missing; name a folder for the results")
@@ -62,7 +64,7 @@ def main() -> int:
         parser.error(
             f"--parts: {unknown[0]!r} is no part; choose of {', '.join(part.name for part in PARTS)}"
         )
-    parts = [part for part in PARTS if part.name in chosen]
+    parts = [next(part for part in PARTS if part.name == name) for name in chosen]
     command = [sys.executable, __file__, "--device", arguments.device, *(["--small"] * arguments.small)]
     shown = " ".join(["python", *sys.argv])
     os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -40,7 +41,7 @@ class Part:
 def run_parts(parts: Sequence[Part], command: Sequence[str], out: Path, seconds: float, *, shown: str) -> int:
     """Run every part within `seconds` together; 1 if one of them failed or had no time, else 0.
 
-    `command` is followed by `--measure MODULE FILE SECONDS`; `shown` is the command that stands in `gpu.md`.
+    `command` is followed by `--measure MODULE FILE SECONDS FOLDER`; `shown` is the command in `gpu.md`.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -48,11 +49,14 @@ def run_parts(parts: Sequence[Part], command: Sequence[str], out: Path, seconds:
         (out / f"{part.name}.json").unlink(missing_ok=True)
     facts = machine.facts()
     done: list[tuple[Part, dict[str, Any]]] = []
+    work = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     for part in parts:
         left = began + seconds - min(_RESERVE_S, 0.05 * seconds) - time.monotonic()
-        result = _run(part, command, out / f"{part.name}.json", min(left, part.share * seconds))
+        limit = min(left, part.share * seconds)
+        result = _run(part, command, out / f"{part.name}.json", limit, work.name)
         done.append((part, result))
         (out / "gpu.md").write_text(markdown(done, facts, shown), encoding="utf-8")
+    work.cleanup()
     failed = [part.name for part, result in done if result["error"]]
     print(
         f"{len(done) - len(failed)} of {len(done)} parts done",
@@ -62,13 +66,13 @@ def run_parts(parts: Sequence[Part], command: Sequence[str], out: Path, seconds:
     return int(bool(failed))
 
 
-def _run(part: Part, command: Sequence[str], path: Path, seconds: float) -> dict[str, Any]:
+def _run(part: Part, command: Sequence[str], path: Path, seconds: float, work: str) -> dict[str, Any]:
     """What the part wrote, with its seconds; `error` says what went wrong."""
     print(f"== {part.name}: {max(0.0, seconds):.0f} s at most", flush=True)
     began, lines, code, in_time = time.monotonic(), deque[str](maxlen=_LAST_LINES), 0, False
     if started := seconds >= min(_SHORTEST_S, 1.0):
         code, in_time = _watch(
-            [*command, "--measure", part.module, str(path), f"{seconds:.1f}"], seconds, lines
+            [*command, "--measure", part.module, str(path), f"{seconds:.1f}", work], seconds, lines
         )
     result: dict[str, Any] = {"rows": [], "notes": [], "error": None, "finished": False}
     with contextlib.suppress(OSError, ValueError):

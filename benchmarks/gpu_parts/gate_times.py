@@ -5,49 +5,45 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from defusedxml.ElementTree import parse
 
-from gpu_parts import models
+from gpu_parts import images, models
 from gpu_parts.record import Record, Task
 
-_PATCHES, _SMALL_PATCHES = 4000, 240
 _VERDICTS = (0, 1)  # exit codes of a run that measured everything: a model of random weights may fail
 
 
 def measure(record: Record, task: Task) -> None:
     network = models.SMALL if task.small else models.VIT_L
-    patches = _SMALL_PATCHES if task.small else _PATCHES
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        images = models.write_images(work / "images", "png", patches)
-        models.write_cohort(work / "cohort", images, patches)
-        models.write_model(work / "model", network, task.device)
-        record.note(f"{network.name}, bf16, {patches:,} patches of 256 px as PNG, profile floor")
-        for state in ("cold", "warm"):
-            row = record.row(run=state)
-            with record.attempt(row):
-                record.update(row, **run(work, task))
+    patches = images.write_images(task)
+    cohort = models.write_cohort(task.work, patches, "png")
+    fm = models.write_model(task.work / network.name, network, task.device)
+    record.note(f"{network.name}, bf16, {patches:,} patches of 256 px as PNG, profile floor")
+    for state in ("cold", "warm"):
+        row = record.row(run=state)
+        with record.attempt(row):
+            record.update(row, **run(task, cohort, [fm]))
 
 
-def run(work: Path, task: Task, *options: str, fms: tuple[str, ...] = ("model",)) -> dict[str, Any]:
-    """Seconds of `pytest --fm` in all, to start, to embed, and of each suite; with the outcome.
+def run(task: Task, cohort: Path, fms: Sequence[Path], *options: str) -> dict[str, Any]:
+    """Seconds of `pytest --fm` in all, to load, to embed, and of each suite; with the outcome.
 
-    `work` holds the folder `cohort` and those of the `fms`; its cache is kept between runs.
+    The cache is kept for the next run.
     """
-    files = {name: work / f"run.{name}" for name in ("json", "xml")}
+    place = task.work / "here"
+    place.mkdir(exist_ok=True)
+    files = {name: place / f"run.{name}" for name in ("json", "xml")}
     for file in files.values():
         file.unlink(missing_ok=True)
-    place = work / "here"
-    place.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "pytest", *(f"--fm=local-dir:{work / fm}" for fm in fms)]
-    command += [f"--fm-cohort={work / 'cohort'}", f"--fm-device={task.device}", "--fm-precision=bf16"]
-    command += [f"--fm-cache={work / 'cache'}", f"--fm-json={files['json']}", f"--junitxml={files['xml']}"]
+    command = [sys.executable, "-m", "pytest", *(f"--fm=local-dir:{fm}" for fm in fms)]
+    command += [f"--fm-cohort={cohort}", f"--fm-device={task.device}", "--fm-precision=bf16"]
+    command += [f"--fm-cache={place / 'cache'}", f"--fm-json={files['json']}", f"--junitxml={files['xml']}"]
     command += ["--fm-repetitions=2"] * task.small
     began = time.monotonic()
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_parts import gate_times, machine, models, predicted, views
+from gpu_parts import gate_times, images, machine, models, predicted, views
 from gpu_parts.record import Record, Task
 from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings.extraction import obtain
@@ -20,34 +19,32 @@ from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.loading import PreparedModel
 
 _LEFT_MIB = (4000, 1000, 300)  # free memory of the device, with the model in it
-_BATCH, _PATCHES, _SMALL_PATCHES = 1024, 1024, 240
+_BATCH, _PATCHES, _SMALL_PATCHES = 1024, 1024, 180
 _PIECE = 64 << 20  # bytes by which the device is filled
 _LEFT_FOR_METRICS_MIB = 3000
 
 
 def measure(record: Record, task: Task) -> None:
     network = models.SMALL if task.small else models.VIT_L
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        patches = _SMALL_PATCHES if task.small else _PATCHES
-        models.write_cohort(work / "cohort", models.write_images(work / "images", "jpg", patches), patches)
-        for fm in ("model", "other"):
-            models.write_model(work / fm, network, task.device)
-        if task.on_gpu:
-            _embed_with_little(record, task, work)
-            _measure_with_little(record, task)
-        else:
-            record.note("a CPU: the device is not filled, its memory not measured")
-        row = record.row(what="two workers, two FMs")
-        with record.attempt(row), _watched(task) as peak:
-            record.update(row, **gate_times.run(work, task, "-n", "2", fms=("model", "other")))
-        record.update(row, device_peak_MiB=max(peak, default=None))
+    patches = _SMALL_PATCHES if task.small else _PATCHES
+    images.write_images(task)
+    cohort = models.write_cohort(task.work, patches, "jpg")
+    fms = [models.write_model(task.work / name, network, task.device) for name in (network.name, "other")]
+    if task.on_gpu:
+        _embed_with_little(record, task, fms[0], cohort)
+        _measure_with_little(record, task)
+    else:
+        record.note("a CPU: the device is not filled, its memory not measured")
+    row = record.row(what="two workers, two FMs")
+    with record.attempt(row), _watched(task) as peak:
+        record.update(row, **gate_times.run(task, cohort, fms, "-n", "2"))
+    record.update(row, device_peak_MiB=max(peak, default=None))
 
 
-def _embed_with_little(record: Record, task: Task, work: Path) -> None:
+def _embed_with_little(record: Record, task: Task, fm: Path, folder: Path) -> None:
     """A cohort with plenty of memory, then with less and less."""
-    prepared = models.prepared(work / "model", task, precision="bf16", batch_size=_BATCH)
-    cohort, loaded = load_folder(work / "cohort"), prepared.load()
+    prepared = models.prepared(fm, task, precision="bf16", batch_size=_BATCH)
+    cohort, loaded = load_folder(folder), prepared.load()
     plenty = None
     for left in (None, *_LEFT_MIB):
         row = record.row(what=f"embed, batches of {_BATCH}", left_MiB=left)
@@ -55,7 +52,7 @@ def _embed_with_little(record: Record, task: Task, work: Path) -> None:
         with record.attempt(row), _filled(left):
             began = time.monotonic()
             model = PreparedModel(prepared.name, prepared.identity, lambda: loaded, device=task.device)
-            found = obtain(model, cohort, EmbeddingStore(work / f"store-{left}"))
+            found = obtain(model, cohort, EmbeddingStore(task.work / f"store-{left}"))
             record.update(
                 row,
                 batch=found.details["batch_size"],

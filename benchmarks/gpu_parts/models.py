@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import extraction
 import timm
 import torch
 from timm.models import save_for_hf
 
+from gpu_parts import images
 from gpu_parts.record import Task
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
@@ -53,23 +53,15 @@ def prepared(folder: Path, task: Task, **settings: Any) -> PreparedModel:
     return prepare(resolve(parse_spec(f"local-dir:{folder}"), folder.name), chosen)
 
 
-def write_images(folder: Path, form: str, count: int) -> Path:
-    """Images of `benchmarks/extraction.py`, from which cohorts of any size are made."""
-    extraction.write_cohort(folder, count, form)
-    return folder
-
-
-def write_cohort(folder: Path, images: Path, patches: int) -> Path:
-    """A cohort of the first images, linked and not copied, with a manifest."""
-    files = sorted(path for path in images.iterdir() if path.suffix != ".csv")
-    folder.mkdir()
-    of_slide = max(4, min(16, patches // 60))  # so that a few patches are of enough slides, too
-    lines = ["image_path,slide_id,patch_id,biological_class,medical_center,subset"]
-    for number in range(patches):
-        file = files[number]
-        name, slide = f"{number:05}{file.suffix}", number // of_slide
-        cls, center = "ab"[slide % 2], "ABC"[slide // 2 % 3]
-        os.link(file, folder / name)
-        lines.append(f"{name},s{slide},{number:05},{cls},{center},{'OOD' if center == 'C' else 'ID'}")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+def write_cohort(work: Path, patches: int, form: str) -> Path:
+    """A folder with so many of the images in `work / "images"`, and a manifest."""
+    folder = work / f"cohort-{form}-{patches}"
+    if not folder.exists():
+        folder.mkdir()
+        names = [f"{number:05}.{form}" for number in range(patches)]
+        for name in names:
+            os.link(work / "images" / name, folder / name)
+        images.table(patches).assign(image_path=names, patch_id=names).to_csv(
+            folder / "manifest.csv", index=False
+        )
     return folder

@@ -42,7 +42,7 @@ def measure(record: Record, task: Task) -> None:
                     results[device] = view.compute(x, table, device=device, **settings), labels
                 record.update(row, **{f"{device}, s": round(time.monotonic() - began, 1)})
             (cpu, of_cpu), (gpu, of_gpu) = results["cpu"], results[task.device]
-            record.update(row, **_compared(dict(numbers(cpu)), dict(numbers(gpu))))
+            record.update(row, **compared(dict(numbers(cpu)), dict(numbers(gpu))))
             if of_cpu:
                 record.update(row, labels=_labels_compared(of_cpu, of_gpu))
 
@@ -82,7 +82,7 @@ def numbers(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name.lstrip("."), value
 
 
-def _compared(cpu: dict[str, Any], gpu: dict[str, Any]) -> dict[str, Any]:
+def compared(cpu: dict[str, Any], gpu: dict[str, Any]) -> dict[str, Any]:
     """How many numbers there are and differ, the largest difference and its place."""
     total = different = 0
     largest, where = 0.0, ""

@@ -17,11 +17,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """What every part is told: the device, whether data are few, and the `time.monotonic()` of its end."""
+    """What every part is told.
+
+    Attributes
+    ----------
+    small : whether few data are enough.
+    deadline : the `time.monotonic()` at which it is stopped.
+    work : a folder for models and images, which later parts use again.
+    """
 
     device: str
     small: bool
     deadline: float
+    work: Path
 
     @property
     def left(self) -> float:
