@@ -15,7 +15,8 @@ from planted_drops import DropDesign
 from test_logistic import planted
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pathorob_checks.metrics import drop_predictions, performance_drop
+from pathorob_checks.metrics import drop_predictions, general_schedule, performance_drop
+from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import lbfgs, logistic
 from pathorob_checks.numerics.training_rows import GatheredSets, SharedBlocks
@@ -145,17 +146,24 @@ def test_an_iteration_has_as_many_products_for_many_sets_as_for_few(
             assert more_sets[name] - expected[name] <= filled, name
 
 
-def test_repetitions_in_one_batch_give_the_drop_of_single_ones(as_on_a_gpu: None) -> None:
-    arguments = DESIGN.embeddings(0), DESIGN.table
-    together = performance_drop(*arguments, repetitions=3)
+def test_a_batch_of_repetitions_gives_the_drop_of_single_ones(as_on_a_gpu: None) -> None:
+    """But for the rounding of sums, which moves a patch across a border here and there, and a tie of Cs."""
+    together, alone = drop_with(free=1 << 40), drop_with(free=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "is_gpu", lambda device: False)
-        alone = performance_drop(*arguments, repetitions=3)
-    # Sums in another order move a validation patch across the border here and there, and with it a tie of Cs.
-    assert np.mean(together.regularisation == alone.regularisation) >= 0.8
-    np.testing.assert_allclose(together.id_accuracies, alone.id_accuracies, atol=0.01)
-    assert together.id_drop == pytest.approx(alone.id_drop, abs=0.002)
-    assert together.id_interval == pytest.approx(alone.id_interval, abs=0.005)
+        on_cpu = drop_with(free=0)
+    schedule = general_schedule(DESIGN.table, repetitions=3)
+    one_patch = 1 / min(len(draw.id_test) for draw in schedule.repetitions(DESIGN.table, 3))
+    for other in (alone, on_cpu):
+        assert np.mean(together.regularisation == other.regularisation) >= 0.8
+        assert np.mean(together.id_accuracies == other.id_accuracies) >= 0.8
+        np.testing.assert_allclose(together.id_accuracies, other.id_accuracies, atol=1.01 * one_patch)
+
+
+def drop_with(free: int) -> PerformanceDrop:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "free_memory", lambda device: free)
+        return performance_drop(DESIGN.embeddings(0), DESIGN.table, repetitions=3)
 
 
 @pytest.mark.parametrize(("free", "sizes"), [(10.0, [5]), (3.0, [3, 2]), (1.0, [1] * 5), (0.1, [1] * 5)])
