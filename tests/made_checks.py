@@ -21,6 +21,8 @@ VALUES = {
     "diagnostic_errors_id": 0.31,
     "diagnostic_errors_ood": 0.27,
     "error_asymmetry": 0.4,
+    "slide_prediction_id": -0.05,
+    "slide_prediction_ood": -0.02,
 }
 
 

@@ -221,6 +221,7 @@ def test_every_metric_has_its_words():
     assert [metric.label for metric in metrics().values()] == [
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
         "diagnostic errors in-domain", "diagnostic errors out-of-domain", "error asymmetry",
+        "slide AUC drop ID", "slide AUC drop OOD",
     ]  # fmt: skip
     for metric in metrics().values():
         assert metric.remedies

@@ -22,6 +22,7 @@ from pathorob_checks.metrics import (
     metrics,
     performance_drop,
     robustness_index,
+    slide_prediction,
     worst_group,
 )
 
@@ -117,12 +118,31 @@ def test_the_performance_drops(seed: int, confidence: float) -> None:
         assert_together(measurements, confidence)
 
 
+@settings(max_examples=2, deadline=None)
+@given(seed=seeds, confidence=confidences)
+def test_the_slide_predictions(seed: int, confidence: float) -> None:
+    table = drop_table()
+    predictions = [
+        slide_prediction(
+            embed(table, biology=0.2, center=center, seed=seed), table, repetitions=2, confidence=confidence
+        ).measurements()
+        for center in (0.0, 1.2)
+    ]
+    for name in predictions[0]:
+        measurements = [measured[name] for measured in predictions]
+        for measurement in measurements:
+            assert_whole(measurement)
+        assert_together(measurements, confidence)
+
+
 def test_every_metric_of_the_package_is_tried_here() -> None:
     assert set(metrics()) == {
         "robustness_index",
         "clustering_score",
         "performance_drop_id",
         "performance_drop_ood",
+        "slide_prediction_id",
+        "slide_prediction_ood",
     }
 
 

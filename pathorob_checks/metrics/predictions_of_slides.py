@@ -300,13 +300,13 @@ def _metric(suffix: str, label: str, where: str, *, out_of_domain: bool) -> Metr
 METRICS = (
     _metric(
         "id",
-        "slide AUC drop in-domain",
+        "slide AUC drop ID",
         "tested at the medical centers of the training slides",
         out_of_domain=False,
     ),
     _metric(
         "ood",
-        "slide AUC drop out-of-domain",
+        "slide AUC drop OOD",
         "tested at medical centers without training slides",
         out_of_domain=True,
     ),
