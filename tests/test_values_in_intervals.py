@@ -123,6 +123,9 @@ def test_every_metric_of_the_package_is_tried_here() -> None:
         "clustering_score",
         "performance_drop_id",
         "performance_drop_ood",
+        "diagnostic_errors_id",  # these three with the drops
+        "diagnostic_errors_ood",
+        "error_asymmetry",
     }
 
 
