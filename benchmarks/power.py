@@ -28,7 +28,7 @@ from planted_slides import Design
 from tabulate import tabulate
 
 from pathorob_checks.metrics import Resampling, robustness_index
-from pathorob_checks.metrics.confusion import increases
+from pathorob_checks.metrics.confusion import increases, of_the_worst
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.power import POWER, slides_needed
@@ -78,7 +78,7 @@ def errors(design: DropDesign, domain: str) -> Measure:
         tested = sized.ridge_predictions(sized.embeddings(seed))[domain]
         name = f"diagnostic_errors_{domain.lower()}"
         measured = sorted(increases(name, tested, {}).values(), key=lambda both: -both[0].value)
-        return measured[0][1].model_copy(update={"candidates": tuple(one for one, _ in measured)})
+        return of_the_worst([one for _, one in measured], tuple(one for one, _ in measured))
 
     return measure
 

@@ -14,6 +14,7 @@ from pathorob_checks.metrics import PerformanceDrop, difference, performance_dro
 from pathorob_checks.metrics.confusion import (
     asymmetry_effects,
     countings,
+    diagnostic_errors,
     directions,
     error_asymmetry,
     increases,
@@ -111,6 +112,8 @@ def test_a_result_agrees_with_itself(shortcut: PerformanceDrop) -> None:
     asymmetry = shortcut.asymmetry
     change = (asymmetry.towards - asymmetry.away)[[0, -1]]
     assert asymmetry.value == pytest.approx(change[1] - change[0])
+    centers = [group.value for group in asymmetry.groups["medical_center"]]
+    assert asymmetry.value == pytest.approx(np.mean(centers))
     assert asymmetry.curve.y[-1] == pytest.approx(asymmetry.value, abs=1e-6)
 
 
@@ -211,6 +214,22 @@ def test_the_difference_of_two_worst_values_is_not_paired_cell_by_cell(shortcut:
     assert change.value == new.value - base.value < -0.9
     assert change.interval[1] < 0
     assert "The value is the worst of 4 centers x classes" in change.note
+
+
+def test_two_worst_cells_of_other_slides_have_a_difference() -> None:
+    """Out-of-domain every cell has slides of its own, and the worst of two FMs need not be the same."""
+    cells = []
+    for seed in range(20):
+        tested = DESIGN.ridge_predictions(DESIGN.embeddings(seed))["OOD"]
+        errors = diagnostic_errors(
+            "diagnostic_errors_ood", tested, [0.0] * 5, {}, 0.95, domain="out-of-domain"
+        )
+        cells.append((errors.cells[0].biological_class, errors.resampling))
+    [first, other] = [next(one for name, one in cells if name == cls) for cls in ("class 0", "class 1")]
+    assert first.units == other.units or set(first.units) == set(other.units)
+    change = difference(first, other)
+    assert change.value == first.value - other.value
+    assert change.interval[0] < change.value < change.interval[1]
 
 
 # --- what the metrics say ------------------------------------------------------------------------------

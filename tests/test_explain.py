@@ -220,7 +220,7 @@ def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
 def test_every_metric_has_its_words():
     assert [metric.label for metric in metrics().values()] == [
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
-        "diagnostic errors in-domain", "diagnostic errors out-of-domain", "error asymmetry",
+        "added errors ID", "added errors OOD", "error asymmetry",
         "slide AUC drop ID", "slide AUC drop OOD",
     ]  # fmt: skip
     for metric in metrics().values():

@@ -22,12 +22,12 @@ def test_the_table_has_a_row_per_check_in_the_given_order_but_failures_first():
     assert re.split("  +", table[0]) == [
         "FM", "cohort", "metric", "value", "95 % interval", "bound", "verdict (each)",
     ]  # fmt: skip
-    assert [re.split("  +", line)[2] for line in table[2:8]] == [
-        "clustering score", "drop in-domain", "robustness index",
-        "slide AUC drop OOD", "slide AUC drop ID", "drop out-of-domain",
+    assert [line[30:50].strip() for line in table[2:9]] == [
+        "error asymmetry", "added errors OOD", "added errors ID", "clustering score", "drop in-domain",
+        "robustness index", "drop out-of-domain",
     ]  # fmt: skip
-    assert table[4].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
-    assert table[5].startswith("demo:color-sensitive  demo")
+    assert table[7].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
+    assert table[8].startswith("demo:color-sensitive  demo")
 
 
 def test_the_interval_is_shown_where_it_is_known():
@@ -68,7 +68,7 @@ def test_a_narrow_table_breaks_lines_and_loses_no_number():
     shown = render_table(checks, 70)
     for one in checks:
         assert f"{one.value:.3f}" in shown
-        assert f">= {one.bound:.3f}" in shown
+        assert f"{one.direction} {one.bound:.3f}" in shown
     assert "[-0.123," in shown
 
 

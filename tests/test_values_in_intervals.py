@@ -143,6 +143,9 @@ def test_every_metric_of_the_package_is_tried_here() -> None:
         "performance_drop_ood",
         "slide_prediction_id",
         "slide_prediction_ood",
+        "diagnostic_errors_id",  # these three with the drops
+        "diagnostic_errors_ood",
+        "error_asymmetry",
     }
 
 

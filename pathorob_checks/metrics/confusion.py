@@ -7,6 +7,7 @@ Their uncertainty is that of the drop: the effect of every slide as test and as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def diagnostic_errors(
     candidates = {cell: candidate for cell, (candidate, _) in measured.items()}
     order = sorted(candidates, key=lambda cell: (-candidates[cell].value, candidates[cell].name))
     every = tuple(candidates[cell] for cell in order)
-    worst = measured[order[0]][1].model_copy(update={"candidates": every})
+    worst = of_the_worst([measured[cell][1] for cell in order], every)
     cells = tuple(
         _cell_errors(tested, cell, one, candidate_interval(metric, one, confidence))
         for cell, one in zip(order, every, strict=True)
@@ -104,6 +105,26 @@ def increases(
             resampling = drop_resampling(metric, effects, tested, protocol)
             measured[cell] = _candidate(tested, cell, effects, resampling), resampling
     return measured
+
+
+def of_the_worst(resamplings: Sequence[Resampling], candidates: tuple[Candidate, ...]) -> Resampling:
+    """The first resampling, with the units of all: another FM's worst cell has other slides."""
+    worst = resamplings[0]
+    units = {
+        (unit, cells): weight
+        for one in resamplings
+        for unit, cells, weight in zip(one.units, one.cells, one.weights or (), strict=True)
+    }
+    effects = dict(zip(zip(worst.units, worst.cells, strict=True), worst.effects, strict=True))
+    return worst.model_copy(
+        update={
+            "units": tuple(unit for unit, _ in units),
+            "cells": tuple(cells for _, cells in units),
+            "effects": tuple(effects.get(key, 0.0) for key in units),
+            "weights": tuple(units.values()),
+            "candidates": candidates,
+        }
+    )
 
 
 def _rise(splits: int) -> Float64:
@@ -271,6 +292,7 @@ def error_asymmetry(
     since_balance = np.eye(splits) - np.eye(splits)[0]
     values = parts[0] - parts[1]
     return ErrorAsymmetry(
+        groups={"medical_center": _centers(tested, both, protocol, confidence)},
         value=resampling.value,
         interval=interval_of(resampling, confidence=confidence),
         towards=parts[0],
@@ -288,6 +310,36 @@ def error_asymmetry(
         ),
         confidence=confidence,
     )
+
+
+def _centers(
+    tested: Predictions, counting: Counting, protocol: Mapping[str, object], confidence: float
+) -> tuple[GroupValue, ...]:
+    """The asymmetry of each medical center in which errors can have a direction, worst first."""
+    every = np.unique(np.concatenate(tested.rows))
+    by_center = counting.shares.reshape(len(tested.centers.names), -1)
+    directed = np.flatnonzero(by_center.any(axis=1))
+    alone = replace(counting, shares=counting.shares * len(directed))
+    measured = {}
+    for center in directed:
+        effects = drop_effects(
+            tested, tested.centers.codes == center, factors=_rise(len(tested.predicted[0])), counting=alone
+        )
+        if effects is not None:
+            measured[center] = drop_resampling(ASYMMETRY, effects, tested, protocol)
+    together = 1 - (1 - confidence) / max(1, len(measured))
+    groups = [
+        GroupValue(
+            name=tested.centers.names[center],
+            value=resampling.value,
+            interval=interval_of(resampling, confidence=confidence),
+            simultaneous=interval_of(resampling, confidence=together),
+            support=None,
+            rows=int((tested.centers.codes[every] == center).sum()),
+        )
+        for center, resampling in measured.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: (-group.value, group.name)))
 
 
 def asymmetry_effects(tested: Predictions, draw: Repetition) -> DropEffects | None:

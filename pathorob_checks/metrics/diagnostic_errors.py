@@ -181,6 +181,8 @@ class ErrorAsymmetry:
         For other slides from the same medical centers.
     towards, away : (splits,) ndarray of float64
         The two parts at every split, means over centers and repetitions.
+    groups : mapping of str to tuple of GroupValue
+        The asymmetry by "medical_center", worst first.
     slides : tuple of SlideValue
         Slides that make the asymmetry larger, largest effect first.
     resampling : Resampling
@@ -216,6 +218,7 @@ class ErrorAsymmetry:
     interval: Interval | None
     towards: Float64
     away: Float64
+    groups: Mapping[str, tuple[GroupValue, ...]]
     slides: tuple[SlideValue, ...]
     resampling: Resampling
     curve: Curve
@@ -306,5 +309,6 @@ def asymmetry_measurement(
         confidence=asymmetry.confidence,
         resampling=asymmetry.resampling,
         slides=asymmetry.slides,
+        groups=asymmetry.groups,
         curves=(asymmetry.curve,),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,8 @@ class PerformanceDrop:
     training_slides: int
     classes: int
     rows: int
+    # What a test means that checks the result without the name of a metric.
+    main_metrics: ClassVar[tuple[str, ...]] = ("performance_drop_id", "performance_drop_ood")
 
     def __repr__(self) -> str:
         drops = f"in-domain {value_text(self.id_drop, self.id_interval, self.confidence)}"

@@ -63,12 +63,12 @@ def _errors(name: str, label: str, where: str, missing: tuple[str, str] | None =
 METRICS = (
     _errors(
         "diagnostic_errors_id",
-        "diagnostic errors in-domain",
+        "added errors ID",
         "tested at the medical centers of the training data",
     ),
     _errors(
         "diagnostic_errors_ood",
-        "diagnostic errors out-of-domain",
+        "added errors OOD",
         "tested at medical centers without training data",
         OUTSIDE_MISSING,
     ),
@@ -83,7 +83,8 @@ METRICS = (
         meaning=_direction,
         remedies=_REMEDIES,
         higher_is_better=False,
-        quantities=("value", "mean", "difference"),
+        quantities=("value", "worst-center", "mean", "difference"),
+        groups_cover_view=False,
         needs=drop_needs,
         missing=(
             "has a schedule in which no class comes to go with a medical center",

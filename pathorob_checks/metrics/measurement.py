@@ -239,13 +239,18 @@ def measurements_of(result: Any) -> Mapping[str, Measurement]:
 def one_measurement(result: Any, metric: str | None = None) -> Measurement:
     """The measurement of a result; of a result with several, that of `metric`.
 
+    Without a name, only the `main_metrics` of a result come into question, where it says which those are.
+
     Raises
     ------
     MetricError : there are several and none is named, or none of that name.
     """
     measured = measurements_of(result)
-    if metric is None and len(measured) == 1:
-        return next(iter(measured.values()))
+    if metric is None:
+        main = getattr(result, "main_metrics", tuple(measured))
+        measured = {name: one for name, one in measured.items() if name in main}
+        if len(measured) == 1:
+            return next(iter(measured.values()))
     if metric is not None and metric in measured:
         return measured[metric]
     names = ", ".join(measured)

@@ -26,8 +26,8 @@ _GAP = 2
 _ONE_LINE = 100  # columns from which on each row is one line, as far as FMs' names can be cut
 _LEAST_CUT = 12  # characters that a cut name keeps
 _NARROW_COHORT = 12
-_NARROW_METRIC = 14
-_LEAST_FM = 7
+_NARROW_METRIC = 13
+_LEAST_FM = 8
 _LINES = 3
 _PIECES = re.compile(r"[^/:@._+-]*[/:@._+-]|[^/:@._+-]+")
 
