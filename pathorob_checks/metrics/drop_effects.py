@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
 
 Float64 = npt.NDArray[np.float64]
@@ -130,7 +131,11 @@ _QUARTER = 0.25
 
 
 def drop_effects(
-    tested: Predictions, chosen: Bool | None = None, *, split: int | None = None
+    tested: Predictions,
+    chosen: Bool | None = None,
+    *,
+    split: int | None = None,
+    degradation: Degradation | None = None,
 ) -> DropEffects | None:
     """Effects on the drop in a domain, or in a group of its rows.
 
@@ -142,10 +147,12 @@ def drop_effects(
     tested : the predictions.
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
     split : the balanced accuracy at this split takes the place of the drop.
+    degradation : this takes the place of the drop.
 
     Returns
     -------
-    The effects; None where fewer than two repetitions test the group, or where it has no accuracy at split 0.
+    The effects; None where fewer than two repetitions test the group, or where it has no accuracy at split 0;
+    a degradation is None where that accuracy is not above chance.
     """
     of_repetition = []
     for number, rows in enumerate(tested.rows):
@@ -156,7 +163,14 @@ def drop_effects(
         return None
     accuracies = np.stack([one.right @ one.weights for one in of_repetition])  # (R, splits)
     first, later = accuracies[:, 0], accuracies[:, 1:]
-    if split is not None:
+    least = _QUARTER
+    if degradation is not None:
+        moved = degradation.drops_and_slopes(accuracies)
+        if moved is None:
+            return None
+        drops, slopes = moved
+        least *= float(slopes[0, 1:].sum())
+    elif split is not None:
         drops = accuracies[:, split]
         slopes = np.zeros_like(accuracies)
         slopes[:, split] = 1.0
@@ -193,7 +207,7 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=_QUARTER * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
+        least_error=least * float(np.linalg.norm(_weight_of_a_row(of_repetition, means.shape[1]))),
     )
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.drop_effects import (
     Deletions,
     Predictions,
@@ -26,7 +27,7 @@ from pathorob_checks.metrics.drop_effects import (
     deletions,
     drop_effects,
 )
-from pathorob_checks.metrics.drop_result import PerformanceDrop
+from pathorob_checks.metrics.drop_result import PerformanceDrop, degradation_of
 from pathorob_checks.metrics.drop_uncertainty import (
     cell_values,
     drop_groups,
@@ -186,6 +187,21 @@ def performance_drop(
     ood_domain = (
         _domain("performance_drop_ood", outside, protocol, confidence) if len(outside.rows[0]) else None
     )
+    degradation = Degradation(
+        cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides), chance=1 / len(classes)
+    )
+    degradations = {
+        name: measured
+        for name, domain, predictions in (
+            ("nipd_id", "in-domain", inside),
+            *((("nipd_ood", "out-of-domain", outside),) if ood_domain else ()),
+        )
+        if (
+            measured := degradation_of(
+                name, domain, predictions, degradation, protocol, confidence, len(array)
+            )
+        )
+    }
     return PerformanceDrop(
         id_drop=id_domain.resampling.value,
         ood_drop=ood_domain.resampling.value if ood_domain else None,
@@ -195,7 +211,8 @@ def performance_drop(
         ood_accuracies=ood_domain.accuracies if ood_domain else None,
         id_accuracy_intervals=id_domain.accuracy_intervals,
         ood_accuracy_intervals=ood_domain.accuracy_intervals if ood_domain else (),
-        cramers_v=tuple(cramers_v(counts) for counts in schedule.training_slides),
+        degradations=degradations,
+        cramers_v=degradation.cramers_v,
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=cell_values(inside),
         ood_cells=cell_values(outside) if ood_domain else (),
@@ -333,7 +350,7 @@ def _meaning(where: str, value: float) -> str:
     )
 
 
-_COMPUTATION = Computation(
+COMPUTATION = Computation(
     name=METRIC,
     function=performance_drop,
     view="performance_drop",
@@ -351,7 +368,7 @@ def _drop(
     return Metric(
         name=name,
         label=label,
-        computation=_COMPUTATION,
+        computation=COMPUTATION,
         lowest=-1.0,  # an accuracy cannot fall below nothing
         highest=1.0,  # that it more than doubles is no sensible demand
         neutral=0.0,

@@ -12,7 +12,7 @@ from pathorob_checks.wording import hint
 
 GROUP = "pathorob_checks.metrics"
 # Modules with the definitions of this package, in the order of tables.
-_MODULES = ("neighborhoods", "performance", "clusters", "margins", "margin_index")
+_MODULES = ("neighborhoods", "performance", "clusters", "margins", "margin_index", "degradation_metrics")
 
 
 @cache
