@@ -201,14 +201,14 @@ def measurements_of(result: Any) -> Mapping[str, Measurement]:
 
     Parameters
     ----------
-    result : Measurement, RobustnessIndex, PerformanceDrop or ClusteringScore
+    result : Measurement, RobustnessIndex, RobustnessMargin, PerformanceDrop or ClusteringScore
         A `Measurement`, or any result whose `measurements()` gives them.
 
     Returns
     -------
     mapping of str to Measurement
-        One or several; `performance_drop` gives `performance_drop_id` and, where there are out-of-domain
-        patches, `performance_drop_ood`.
+        One or several; `performance_drop` gives `performance_drop_id` and `nipd_id` and, where there are
+        out-of-domain patches, `performance_drop_ood` and `nipd_ood`.
 
     Raises
     ------
