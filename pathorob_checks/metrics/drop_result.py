@@ -226,6 +226,7 @@ def degradation_of(
         interval_note=_interval_note(resampling),
         confidence=confidence,
         resampling=resampling,
+        is_secondary=True,
         slides=worst_slides(resampling, tested),
         curves=(
             Curve(

@@ -163,6 +163,8 @@ class Measurement:
         How it is spread over centers and classes.
     nearest : tuple of NearestPatches
         Patches that pull the value down, worst first, with their neighbors.
+    is_secondary : bool
+        Whether it is meant only where its metric is named: a result's other values are what it is made for.
 
     Examples
     --------
@@ -188,6 +190,7 @@ class Measurement:
     curves: tuple[Curve, ...] = ()
     grids: tuple[Grid, ...] = ()
     nearest: tuple[NearestPatches, ...] = ()
+    is_secondary: bool = False
 
     def __repr__(self) -> str:
         support = "" if self.support is None else f"support {rounded_percent(self.support)}, "
@@ -234,15 +237,17 @@ def measurements_of(result: Any) -> Mapping[str, Measurement]:
 
 
 def one_measurement(result: Any, metric: str | None = None) -> Measurement:
-    """The measurement of a result; of a result with several, that of `metric`.
+    """The measurement of a result; of a result with several, that of `metric`, or the only one not secondary.
 
     Raises
     ------
     MetricError : there are several and none is named, or none of that name.
     """
     measured = measurements_of(result)
-    if metric is None and len(measured) == 1:
-        return next(iter(measured.values()))
+    if metric is None:
+        measured = {name: one for name, one in measured.items() if not one.is_secondary} or measured
+        if len(measured) == 1:
+            return next(iter(measured.values()))
     if metric is not None and metric in measured:
         return measured[metric]
     names = ", ".join(measured)
