@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from croma import nipd
 from planted_drops import DOMAINS, DropDesign, drop_of_ridge
 
 from pathorob_checks.metrics import performance_drop
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
 from pathorob_checks.metrics.drop_uncertainty import draws_share, drop_resampling
 from pathorob_checks.metrics.intervals import interval_of
@@ -187,3 +189,52 @@ def test_slides_of_one_case_are_left_out_together() -> None:
     assert cases.id_interval != alone.id_interval
     assert cases.id_slides[0].meaning.startswith("an average case instead")
     assert " + " in cases.id_slides[0].slide_id
+
+
+# --- degradation: the share of the skill that is lost, over Cramér's V -------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_degradation_agrees_with_croma(seed: int) -> None:
+    accuracies = np.random.default_rng(seed).uniform(0.6, 0.95, (7, 20))
+    v = (0.0, 0.204, 0.354, 0.5, 0.677, 0.842, 1.0)
+    moved = Degradation(cramers_v=v, chance=0.25).drops_and_slopes(accuracies.T)
+    assert moved is not None
+    assert moved[0].mean() == pytest.approx(nipd(accuracies, v, 0.25), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "value"), [((0.9, 0.9, 0.9), 0), ((0.9, 0.7, 0.5), -0.5), ((0.9, 0.5, 0.5), -0.75)]
+)
+def test_the_degradation_of_planted_accuracies(accuracies: tuple[float, ...], value: float) -> None:
+    """None, an even fall to chance, and one to chance at once."""
+    degradation = Degradation(cramers_v=(0.0, 0.5, 1.0), chance=0.5)
+    moved = degradation.drops_and_slopes(np.tile(accuracies, (2, 1)))
+    assert moved is not None
+    assert moved[0] == pytest.approx([value, value])
+    assert degradation.drops_and_slopes(np.full((2, 3), 0.5)) is None
+
+
+def test_the_derivatives_of_the_degradation_are_those_of_small_changes() -> None:
+    accuracies = np.random.default_rng(0).uniform(0.7, 0.9, (4, 5))
+    degradation = Degradation(cramers_v=(0.0, 0.25, 0.5, 0.75, 1.0), chance=0.5)
+    moved = degradation.drops_and_slopes(accuracies)
+    assert moved is not None
+    for split in range(5):
+        more = accuracies.copy()
+        more[1, split] += 1e-6
+        changed = degradation.drops_and_slopes(more)
+        assert changed is not None
+        slope = 4 * (changed[0].mean() - moved[0].mean()) / 1e-6
+        assert moved[1][1, split] == pytest.approx(slope, rel=1e-4)
+
+
+def test_the_degradation_of_a_cohort_has_an_interval_and_is_that_of_its_accuracies() -> None:
+    design = DropDesign(repetitions=4)
+    result = performance_drop(design.embeddings(0), design.table, repetitions=4)
+    for name, accuracies in (("nipd_id", result.id_accuracies), ("nipd_ood", result.ood_accuracies)):
+        one = result.measurements()[name]
+        assert one.value == pytest.approx(nipd(accuracies, result.cramers_v, 1 / result.classes), abs=1e-12)
+        assert one.interval is not None
+        assert one.interval[0] < one.value < one.interval[1]
+        assert one.curves[0].y[0] == 0

@@ -34,7 +34,8 @@ def test_a_value_that_the_cohort_does_not_give_is_named_beside_those_that_it_giv
         one_measurement(drop(ood=False), metric="performance_drop_ood")
     assert str(error.value) == (
         "the result has no value of performance_drop_ood; name one of its values (performance_drop_id, "
-        "diagnostic_errors_id, error_asymmetry), or measure a cohort on which the metric has a value."
+        "diagnostic_errors_id, error_asymmetry, nipd_id), or measure a cohort on which the metric has a "
+        "value."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -10,8 +12,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from planted import embed, patch_table
 
+from pathorob_checks.criteria.files import load_profile
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics import NeighborSearch, neighbor_search, robustness_index, searched_patches
+from pathorob_checks.evaluation.measuring import Measuring
+from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.metrics import (
+    NeighborSearch,
+    margin_aware_index,
+    metrics,
+    neighbor_search,
+    robustness_index,
+    searched_patches,
+)
 from pathorob_checks.metrics.neighbor_search import cosine_distances
 
 PATCHES = patch_table(slides=4, patches=6)
@@ -130,3 +143,23 @@ def test_neighbors_of_each_type_are_those_that_sorting_all_distances_gives(
         expected = np.where(np.isinf(np.take_along_axis(distance, order, axis=1)), -1, order)
         np.testing.assert_array_equal(lists, expected)
         assert (lists >= 0).any()
+
+
+def test_all_metrics_of_a_run_search_an_fm_and_view_once(searches: list[int]) -> None:
+    view = SimpleNamespace(rows=np.arange(len(PATCHES)), patches=PATCHES, k=9, paired=False)
+    inputs = SimpleNamespace(
+        cohort=lambda name: SimpleNamespace(name=name, views={"robustness_index": view}),
+        embeddings=lambda subject: SimpleNamespace(values=EMBEDDINGS),
+        settings=SimpleNamespace(device="cpu"),
+        observer=Observer(),
+    )
+    run = Measuring(inputs, SimpleNamespace(profile=load_profile("full")))  # type: ignore[arg-type]
+    subject = Subject("fm", "none", "cohort")
+    takers = [one.name for one in metrics().values() if one.computation.takes_neighbors]
+    assert {"robustness_index", "mari", "croma_median"} <= set(takers)
+    values = {name: run.value(subject, name).value for name in takers}
+    assert len(searches) == 1
+    assert values["mari"] == margin_aware_index(EMBEDDINGS, PATCHES, k=9).value
+    assert values["robustness_index"] == robustness_index(EMBEDDINGS, PATCHES, k=9).value
+    run.value(subject._replace(fm="other"), "mari")
+    assert len(searches) == 4  # one for the other FM, and two for the calls without a run

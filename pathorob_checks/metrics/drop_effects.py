@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
 from pathorob_checks.metrics.resampling import Scale
 
@@ -230,6 +231,7 @@ def drop_effects(
     *,
     factors: Float64 | None = None,
     counting: Counting | None = None,
+    degradation: Degradation | None = None,
 ) -> DropEffects | None:
     """Effects on the drop in a domain, or in a group of its rows, or on a sum over the splits.
 
@@ -242,10 +244,12 @@ def drop_effects(
     chosen : (N,) bool, rows of the table that belong to the group; None for all.
     factors : (splits,) float64; the sum of the accuracies with these factors takes the place of the drop.
     counting : of predictions, takes the place of whether they are right.
+    degradation : this takes the place of the drop.
 
     Returns
     -------
-    The effects; None where fewer than two repetitions test the group, or where it has no accuracy at split 0.
+    The effects; None where fewer than two repetitions test the group, or where it has no accuracy at split 0;
+    a degradation is None where that accuracy is not above chance.
     """
     if counting is not None:
         assert isinstance(tested, Predictions)  # noqa: S101 (scores of other kinds count as they are)
@@ -259,7 +263,14 @@ def drop_effects(
         return None
     accuracies = np.stack([one.scores @ one.weights for one in of_repetition])  # (R, splits)
     first, later = accuracies[:, 0], accuracies[:, 1:]
-    if factors is not None:
+    scale = 1.0
+    if degradation is not None:
+        moved = degradation.drops_and_slopes(accuracies)
+        if moved is None:
+            return None
+        drops, slopes = moved
+        scale = float(slopes[0, 1:].sum())
+    elif factors is not None:
         drops = accuracies @ factors
         slopes = np.tile(factors, (len(accuracies), 1))
     elif chosen is None:
@@ -297,7 +308,7 @@ def drop_effects(
         training=training,
         through=through,
         tested=outside,
-        least_error=tested.least_error(_weight_of_a_row(of_repetition, means.shape[1])),
+        least_error=scale * tested.least_error(_weight_of_a_row(of_repetition, means.shape[1])),
     )
 
 

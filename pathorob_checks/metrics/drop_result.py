@@ -10,13 +10,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.diagnostic_errors import (
     DiagnosticErrors,
     ErrorAsymmetry,
     asymmetry_measurement,
     errors_measurement,
 )
-from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share
+from pathorob_checks.metrics.drop_effects import Predictions, drop_effects
+from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share, drop_resampling, worst_slides
+from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
 from pathorob_checks.metrics.resampling import Resampling
@@ -49,6 +52,9 @@ class PerformanceDrop:
         Of the mean accuracy at every split, for other slides from the same medical centers.
     ood_accuracy_intervals : tuple of ((float, float) or None)
         The same, out-of-domain; empty without out-of-domain patches.
+    degradations : mapping of str to Measurement
+        `nipd_id` and `nipd_ood`: the share of the accuracy above chance that is lost, integrated over
+        Cramér's V. Missing where the accuracy at the balanced split is not above chance.
     cramers_v : tuple of float
         Of every split's training slides, 0 (class and center independent) to 1.
     regularisation : (splits, repetitions) ndarray of float64
@@ -105,7 +111,7 @@ class PerformanceDrop:
     >>> result.id_accuracies.shape, result.ood_drop
     ((5, 2), None)
     >>> list(result.measurements())
-    ['performance_drop_id', 'diagnostic_errors_id', 'error_asymmetry']
+    ['performance_drop_id', 'diagnostic_errors_id', 'error_asymmetry', 'nipd_id']
     """
 
     id_drop: float
@@ -116,6 +122,7 @@ class PerformanceDrop:
     ood_accuracies: Float64 | None
     id_accuracy_intervals: tuple[tuple[float, float] | None, ...]
     ood_accuracy_intervals: tuple[tuple[float, float] | None, ...]
+    degradations: Mapping[str, Measurement]
     cramers_v: tuple[float, ...]
     regularisation: Float64
     id_cells: tuple[CellValue, ...]
@@ -146,13 +153,14 @@ class PerformanceDrop:
         return short_text("PerformanceDrop", drops, f"{rests_on}, {patches_text(self.rows)}")
 
     def measurements(self) -> dict[str, Measurement]:
-        """Return the drops and the diagnostic errors behind them by metric name.
+        """Return the drops, the diagnostic errors behind them and the degradations by metric name.
 
         Returns
         -------
         dict of str to Measurement
             With the keys `performance_drop_id`, `diagnostic_errors_id` and `error_asymmetry`, and, where
-            there are out-of-domain patches, `performance_drop_ood` and `diagnostic_errors_ood`.
+            there are out-of-domain patches, `performance_drop_ood` and `diagnostic_errors_ood`; and those of
+            `degradations`.
         """
         measured = {
             "performance_drop_id": Measurement(
@@ -196,7 +204,7 @@ class PerformanceDrop:
             measured["error_asymmetry"] = asymmetry_measurement(
                 self.asymmetry, self._protocol(self.id_accuracies), self.rows, note
             )
-        return measured
+        return measured | dict(self.degradations)
 
     def _curve(
         self, domain: str, accuracies: Float64, intervals: tuple[tuple[float, float] | None, ...]
@@ -223,6 +231,44 @@ class PerformanceDrop:
             "chance": round(1 / self.classes, 6),
             "accuracy_by_split": [round(float(a), 6) for a in accuracies.mean(axis=1)],
         }
+
+
+def degradation_of(
+    name: str,
+    domain: str,
+    tested: Predictions,
+    degradation: Degradation,
+    protocol: Mapping[str, object],
+    confidence: float,
+    rows: int,
+) -> Measurement | None:
+    """The degradation in a domain with its interval and slides; None where there is no skill to lose."""
+    effects = drop_effects(tested, degradation=degradation)
+    if effects is None:
+        return None
+    curve = degradation.curve(effects.accuracies.mean(axis=1))
+    resampling = drop_resampling(name, effects, tested, protocol)
+    return Measurement(
+        metric=name,
+        value=resampling.value,
+        interval=interval_of(resampling, confidence=confidence),
+        rows=rows,
+        protocol={**protocol, "chance": round(degradation.chance, DECIMALS)},
+        interval_note=_interval_note(resampling),
+        confidence=confidence,
+        resampling=resampling,
+        slides=worst_slides(resampling, tested),
+        curves=(
+            Curve(
+                name=f"change of the accuracy above chance, {domain}",
+                over="Cramér's V of class and center in the training slides",
+                x=tuple(round(v, DECIMALS) for v in degradation.cramers_v),
+                y=() if curve is None else rounded(curve),
+                level=0.0,
+                level_name="nothing is lost",
+            ),
+        ),
+    )
 
 
 def _interval_note(resampling: Resampling) -> str:

@@ -277,7 +277,7 @@ def cell_values(counted: NeighborCounts) -> tuple[CellValue, ...]:
                     medical_center=center_name,
                     biological_class=class_name,
                     value=so / (so + os_),
-                    meaning=_shared_center(counted.so_count[here], counted.os_count[here]),
+                    meaning=_shared_center(*_counts(counted, here)),
                     same_center=float(same_center[here].mean()),
                 )
             )
@@ -300,16 +300,20 @@ def worst_slides(counted: NeighborCounts) -> tuple[SlideValue, ...]:
                 medical_center=" + ".join(counted.centers[center] for center in centers),
                 biological_class=" + ".join(counted.classes[cls] for cls in classes),
                 value=float(so[slide] / (so[slide] + os_[slide])),
-                meaning=_shared_center(counted.so_count[rows], counted.os_count[rows]),
+                meaning=_shared_center(*_counts(counted, rows)),
             )
         )
     return tuple(named)
 
 
-def _shared_center(so_count: Int64, os_count: Int64) -> str:
+def _counts(counted: NeighborCounts, queries: Bool) -> tuple[int, int]:
+    """SO and OS neighbors of some queries."""
+    return int(counted.so_count[queries].sum()), int(counted.os_count[queries].sum())
+
+
+def _shared_center(so: int, os_: int) -> str:
     """How many informative neighbors are of the patch's own center, as a clause."""
-    os_ = int(os_count.sum())
-    number = int(so_count.sum()) + os_
+    number = so + os_
     if number == 1:
         return f"its only informative neighbor shares the {'medical center' if os_ else 'class'}"
     share = "shares" if os_ == 1 else "share"

@@ -23,7 +23,7 @@ from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs
-from pathorob_checks.metrics.neighbor_search import NeighborSearch, searched_patches
+from pathorob_checks.metrics.neighbor_search import NeighborSearch, cosine_distances, searched_patches
 from pathorob_checks.metrics.neighborhoods import labels_of_neighbors
 from pathorob_checks.metrics.pictured import NearestPatches
 from pathorob_checks.metrics.resampling import Resampling
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 METRIC = "mari"
+_NEAR = 0.01  # with a smaller tau the rounding of float32 would move weights
 Float64 = npt.NDArray[np.float64]
 
 
@@ -257,7 +258,8 @@ def margin_aware_index(
 
     Notes
     -----
-    Distances are 1 less the float32 product of the directions, at most 2e-6 off. In the interval tau stays as
+    Distances are 1 less the float32 product of the directions, at most 2e-6 off, or in float64 where tau is
+    below 0.01. In the interval tau stays as
     it is; the rest is as in `robustness_index`.
 
     References
@@ -301,6 +303,11 @@ def margin_aware_index(
         )
     distances = found.distances.astype(np.float64)
     tau = float(np.median(distances[:, :number][informative[:, :number]]))
+    if tau < _NEAR:
+        query, rank = np.nonzero(informative)
+        others = found.rows[query, rank]
+        distances[query, rank] = cosine_distances(searched.array, found.queries[query], others)
+        tau = float(np.median(distances[:, :number][informative[:, :number]]))
     weights = np.exp(-distances / tau) if tau > 0 else np.ones(distances.shape)
     counted = WeightedNeighbors(k=number, weights=weights, **labelled)
     protocol = {"k": number, "paired": searched.paired, **searched.units.protocol}

@@ -204,14 +204,14 @@ def measurements_of(result: Any) -> Mapping[str, Measurement]:
 
     Parameters
     ----------
-    result : Measurement, RobustnessIndex, PerformanceDrop or ClusteringScore
+    result : Measurement, RobustnessIndex, RobustnessMargin, PerformanceDrop or ClusteringScore
         A `Measurement`, or any result whose `measurements()` gives them.
 
     Returns
     -------
     mapping of str to Measurement
-        One or several; `performance_drop` gives `performance_drop_id` and, where there are out-of-domain
-        patches, `performance_drop_ood`.
+        One or several; `performance_drop` gives `performance_drop_id` and `nipd_id` and, where there are
+        out-of-domain patches, `performance_drop_ood` and `nipd_ood`.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def measurements_of(result: Any) -> Mapping[str, Measurement]:
 
 
 def one_measurement(result: Any, metric: str | None = None) -> Measurement:
-    """The measurement of a result; of a result with several, that of `metric`.
+    """The measurement of a result; of a result with several, that of `metric`, or the only one not secondary.
 
     Without a name, only the `main_metrics` of a result come into question, where it says which those are.
 

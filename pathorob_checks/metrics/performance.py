@@ -20,9 +20,10 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.confusion import diagnostic_errors, error_asymmetry
 from pathorob_checks.metrics.definition import Computation, Metric
+from pathorob_checks.metrics.degradation import Degradation
 from pathorob_checks.metrics.drop_effects import DropEffects, Predictions, drop_effects
 from pathorob_checks.metrics.drop_predictions import outcomes, together
-from pathorob_checks.metrics.drop_result import PerformanceDrop
+from pathorob_checks.metrics.drop_result import PerformanceDrop, degradation_of
 from pathorob_checks.metrics.drop_uncertainty import (
     cell_values,
     drop_groups,
@@ -183,6 +184,19 @@ def performance_drop(
     )
     v = tuple(cramers_v(counts) for counts in schedule.training_slides)
     errors = partial(diagnostic_errors, cramers_v=v, protocol=protocol, confidence=confidence)
+    degradation = Degradation(cramers_v=v, chance=1 / len(classes))
+    degradations = {
+        name: measured
+        for name, domain, predictions in (
+            ("nipd_id", "in-domain", inside),
+            *((("nipd_ood", "out-of-domain", outside),) if ood_domain else ()),
+        )
+        if (
+            measured := degradation_of(
+                name, domain, predictions, degradation, protocol, confidence, len(array)
+            )
+        )
+    }
     return PerformanceDrop(
         id_drop=id_domain.resampling.value,
         ood_drop=ood_domain.resampling.value if ood_domain else None,
@@ -192,6 +206,7 @@ def performance_drop(
         ood_accuracies=ood_domain.accuracies if ood_domain else None,
         id_accuracy_intervals=id_domain.accuracy_intervals,
         ood_accuracy_intervals=ood_domain.accuracy_intervals if ood_domain else (),
+        degradations=degradations,
         cramers_v=v,
         regularisation=np.asarray(chosen, dtype=np.float64).T,
         id_cells=cell_values(inside),

@@ -16,13 +16,14 @@ _MODULES = (
     "neighborhoods",
     "performance",
     "clusters",
-    "error_metrics",
-    "predictions_of_slides",
     "margins",
     "margin_index",
     "center_probes",
-    "pretraining_overlap",
+    "error_metrics",
+    "degradation_metrics",
     "retrieval",
+    "predictions_of_slides",
+    "pretraining_overlap",
 )
 
 
