@@ -18,16 +18,19 @@ VALUES = {
     "performance_drop_id": -0.123,
     "performance_drop_ood": -0.031,
     "clustering_score": -0.2,
+    "retrieval_accuracy": 0.4,
+    "retrieval_drop": -0.2,
+    "retrieval_same_center": 0.9,
 }
 
 
-def criterion_of(metric, cohort="demo", profile="floor"):
+def criterion_of(metric, cohort="demo", profile="full"):
     criteria = load_profile(profile).criteria_for((cohort,))
     return next(one for one in criteria if one.metric == metric)
 
 
 def made(metric="robustness_index", value=None, *, fm="demo:color-sensitive", cohort="demo",
-         profile="floor", interval=None, cells=(), protocol=None, support=None, **changes):  # fmt: skip
+         profile="full", interval=None, cells=(), protocol=None, support=None, **changes):  # fmt: skip
     measurement = Measurement(
         metric=metric,
         value=VALUES[metric] if value is None else value,

@@ -449,14 +449,17 @@ def _drop_meaning(value: float) -> str:
 
 
 def _same_center_meaning(value: float) -> str:
-    if value <= 0:
+    where = "in a balanced database,"
+    if value == 0:
+        return f"{where} the nearest slides come from the query's own medical center as often as by chance"
+    if value < 0:
         return (
-            "in a balanced database, the nearest slides come from the query's own medical center no more "
-            "often than by chance"
+            f"{where} the nearest slides come from the query's own medical center less often than by chance "
+            f"(preference {value:.2f})"
         )
     return (
-        f"in a balanced database, slides of the query's own medical center take {rounded_percent(value)} of "
-        "the places among the nearest slides that other medical centers would have by chance"
+        f"{where} slides of the query's own medical center take {rounded_percent(value)} of the places among "
+        "the nearest slides that other medical centers would have by chance"
     )
 
 
