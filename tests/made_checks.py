@@ -23,6 +23,9 @@ VALUES = {
     "error_asymmetry": 0.4,
     "slide_prediction_id": -0.05,
     "slide_prediction_ood": -0.02,
+    "retrieval_accuracy": 0.4,
+    "retrieval_drop": -0.2,
+    "retrieval_same_center": 0.9,
 }
 
 
@@ -33,7 +36,7 @@ def criterion_of(metric, cohort="demo", profile="floor"):
 
 
 def made(metric="robustness_index", value=None, *, fm="demo:color-sensitive", cohort="demo",
-         profile="floor", interval=None, cells=(), protocol=None, support=None, **changes):  # fmt: skip
+         profile="full", interval=None, cells=(), protocol=None, support=None, **changes):  # fmt: skip
     measurement = Measurement(
         metric=metric,
         value=VALUES[metric] if value is None else value,

@@ -65,6 +65,12 @@ def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy()
             0.0,
             "is as accurate if class and center go together in its training data as if",
         ),
+        ("retrieval_accuracy", 0.86, "86 % of the slides have a majority of their own biological class"),
+        ("retrieval_drop", -0.2, "the right class 20 % less often than in a balanced database"),
+        ("retrieval_drop", 0.0, "the right class as often as in a balanced database"),
+        ("retrieval_same_center", 0.3, "take 30 % of the places among the nearest slides that other"),
+        ("retrieval_same_center", 0.0, "the query's own medical center as often as by chance"),
+        ("retrieval_same_center", -0.1, "less often than by chance (preference -0.10)"),
         ("clustering_score", -0.2, "follow the medical centers more than the biological classes"),
         ("clustering_score", 0.2, "follow the biological classes more than the medical centers"),
         (
@@ -222,6 +228,7 @@ def test_every_metric_has_its_words():
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
         "added errors ID", "added errors OOD", "error asymmetry",
         "slide AUC drop ID", "slide AUC drop OOD",
+        "retrieval accuracy", "retrieval drop", "same-center preference",
     ]  # fmt: skip
     for metric in metrics().values():
         assert metric.remedies

@@ -14,6 +14,7 @@ from planted_slides import DESIGN, Design
 from pathorob_checks.metrics import (
     Measurement,
     Resampling,
+    case_retrieval,
     clustering_score,
     difference,
     interval_of,
@@ -135,6 +136,27 @@ def test_the_slide_predictions(seed: int, confidence: float) -> None:
         assert_together(measurements, confidence)
 
 
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds, confidence=confidences)
+def test_case_retrieval(seed: int, confidence: float) -> None:
+    table = drop_table()
+    found = [
+        case_retrieval(
+            embed(table, biology=0.4, center=center, noise=0.25, seed=seed),
+            table,
+            repetitions=3,
+            confidence=confidence,
+        ).measurements()
+        for center in (0.0, 1.2)
+    ]
+    assert len(found[0]) == 3
+    for name in found[0]:
+        measurements = [measured[name] for measured in found]
+        for measurement in measurements:
+            assert_whole(measurement)
+        assert_together(measurements, confidence)
+
+
 def test_every_metric_of_the_package_is_tried_here() -> None:
     assert set(metrics()) == {
         "robustness_index",
@@ -146,6 +168,9 @@ def test_every_metric_of_the_package_is_tried_here() -> None:
         "diagnostic_errors_id",  # these three with the drops
         "diagnostic_errors_ood",
         "error_asymmetry",
+        "retrieval_accuracy",
+        "retrieval_drop",
+        "retrieval_same_center",
     }
 
 

@@ -7,8 +7,8 @@ performance drop's schedule, the queries its test slides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,20 +17,11 @@ import numpy.typing as npt
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.any_cohort_schedule import general_schedule
 from pathorob_checks.metrics.definition import Computation, Metric, Work
-from pathorob_checks.metrics.drop_effects import DropEffects, drop_effects
-from pathorob_checks.metrics.drop_uncertainty import (
-    CellScores,
-    drop_groups,
-    drop_resampling,
-    mean_scores,
-    worst_slides,
-)
 from pathorob_checks.metrics.inputs import Int64, as_embeddings
-from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
+from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings
 from pathorob_checks.metrics.labelled import read_labels
-from pathorob_checks.metrics.measurement import CellValue, Interval
+from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.needs import retrieval_needs
-from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.retrieval_entries import Entries, entries
 from pathorob_checks.metrics.retrieval_lists import (
     Database,
@@ -48,8 +39,8 @@ from pathorob_checks.metrics.retrieval_result import (
     DROP,
     SAME_CENTER,
     CaseRetrieval,
-    RetrievalValue,
 )
+from pathorob_checks.metrics.retrieval_values import Found, Measure
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
 from pathorob_checks.wording import counted, rounded_percent
 
@@ -160,7 +151,7 @@ def case_retrieval(
     searches = [_searched(slides, draw, top) for draw in schedule.repetitions(table, repetitions)]
     inside, outside = [one.inside for one in searches], [one.outside for one in searches]
     protocol = {"schedule": schedule.name, "repetitions": repetitions, "top": top, **slides.units.protocol}
-    measure = _Measure(slides=slides, protocol=protocol, confidence=confidence)
+    measure = Measure(slides=slides, protocol=protocol, confidence=confidence)
     found = _retrieved(slides, inside, "right")
     preferred = _retrieved(slides, inside, "preference")
     id_accuracies, id_intervals = measure.by_split(ACCURACY, found)
@@ -230,32 +221,11 @@ def _by_split(of_repetitions: Iterable[Float64]) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What the queries of a domain found in one repetition.
-
-    Attributes
-    ----------
-    queries : (n,) int64 entries.
-    right, preference : scores at every split.
-    right_of_first : from a number of results to (splits, n) scores.
-    average_precision, same_center, expected : (splits, n) float64.
-    """
-
-    queries: Int64
-    right: list[Scored]
-    preference: list[Scored]
-    right_of_first: dict[int, Float64]
-    average_precision: Float64
-    same_center: Float64
-    expected: Float64
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Searches:
     """One repetition."""
 
-    inside: _Found
-    outside: _Found
+    inside: Found
+    outside: Found
 
 
 def _searched(slides: Entries, draw: Repetition, top: int) -> _Searches:
@@ -267,13 +237,13 @@ def _searched(slides: Entries, draw: Repetition, top: int) -> _Searches:
     return _Searches(inside=inside, outside=outside)
 
 
-def _found(slides: Entries, queries: Int64, databases: list[Database], top: int) -> _Found:
+def _found(slides: Entries, queries: Int64, databases: list[Database], top: int) -> Found:
     similarity = slides.similarity[queries]
     results = [search(slides, similarity, queries, database.members) for database in databases]
     for one in results:
         need_results(slides, queries, one, top, NAME)
     is_right, share = right(slides, queries), same_center(slides, queries)
-    return _Found(
+    return Found(
         queries=queries,
         right=[database.scored(one, is_right) for database, one in zip(databases, results, strict=True)],
         preference=[
@@ -292,7 +262,7 @@ def _found(slides: Entries, queries: Int64, databases: list[Database], top: int)
 
 def _retrieved(
     slides: Entries,
-    found: list[_Found],
+    found: list[Found],
     score: Literal["right", "preference"],
 ) -> Retrieved:
     scored: list[list[Scored]] = [getattr(one, score) for one in found]
@@ -309,128 +279,6 @@ def _retrieved(
         scale="share" if score == "right" else "fisher",
         of_repetition=[np.stack([split.scores for split in splits]) for splits in scored],
         without=[[split.without for split in splits] for splits in scored],
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measure:
-    """Values with intervals from what the in-domain queries found."""
-
-    slides: Entries
-    protocol: Mapping[str, object]
-    confidence: float
-
-    def by_split(self, metric: str, found: Retrieved) -> tuple[Float64, tuple[Interval | None, ...]]:
-        """(splits, repetitions) mean scores of the classes, and the interval of each split's mean."""
-        scores, intervals = np.empty((0, 0)), []
-        for factors in np.eye(len(found.of_repetition[0])):
-            effects = _effects(found, factors)
-            scores = effects.accuracies
-            intervals.append(self._interval(self._resampling(metric, found, effects)))
-        return scores, tuple(intervals)
-
-    def accuracy(self, found: Retrieved) -> RetrievalValue:
-        """With the balanced database."""
-        cells = [
-            _cell(one, one.first, f"{rounded_percent(one.first)} of its queries find their class")
-            for one in mean_scores(found)
-        ]
-        balanced = _balanced(found)
-        effects = _effects(found, balanced)
-        return self._value(ACCURACY, found, effects, cells, "accuracy", "higher", balanced)
-
-    def drop(self, found: Retrieved) -> RetrievalValue | None:
-        """Mean over the confounded databases, relative to the balanced one; None where that has nothing."""
-        found = replace(found, scale="bounded")
-        # As of a group: the accuracy of one repetition can be 0.
-        effects = drop_effects(found, np.ones(len(self.slides.cells), dtype=bool))
-        if effects is None:
-            return None
-        cells = [
-            _cell(
-                one,
-                one.later - one.first,
-                f"the share of its queries that find their class goes from {one.first:.3f} in the balanced "
-                f"database to {one.later:.3f} on average in the confounded ones",
-                unit="in the share of right queries",
-            )
-            for one in mean_scores(found)
-        ]
-        return self._value(DROP, found, effects, cells, "drop", "smaller")
-
-    def same_center(self, preferred: Retrieved, found: list[_Found]) -> RetrievalValue:
-        """With the balanced database."""
-        shares = {
-            name: replace(preferred, of_repetition=[getattr(one, name) for one in found])
-            for name in ("same_center", "expected")
-        }
-        told = zip(*(mean_scores(of) for of in (preferred, *shares.values())), strict=True)
-        cells = [
-            _cell(
-                one,
-                one.first,
-                f"{rounded_percent(share.first)} of the results come from the query's own medical center, "
-                f"which has {rounded_percent(expected.first)} of the database",
-            )
-            for one, share, expected in told
-        ]
-        balanced = _balanced(preferred)
-        effects = _effects(preferred, balanced)
-        return self._value(SAME_CENTER, preferred, effects, cells, "preference", "lower", balanced)
-
-    def _value(
-        self,
-        metric: str,
-        found: Retrieved,
-        effects: DropEffects,
-        cells: list[CellValue],
-        what: str,
-        better: str,
-        factors: Float64 | None = None,
-    ) -> RetrievalValue:
-        higher_is_better = metric != SAME_CENTER
-        resampling = self._resampling(metric, found, effects)
-        return RetrievalValue(
-            value=resampling.value,
-            interval=self._interval(resampling),
-            resampling=resampling,
-            cells=tuple(sorted(cells, key=lambda cell: cell.value if higher_is_better else -cell.value)),
-            slides=worst_slides(resampling, found, what, better, higher_is_better=higher_is_better),
-            groups=drop_groups(
-                metric,
-                found,
-                self.confidence,
-                factors=factors,
-                patches=self.slides.patches,
-                higher_is_better=higher_is_better,
-            ),
-        )
-
-    def _resampling(self, metric: str, found: Retrieved, effects: DropEffects) -> Resampling:
-        return drop_resampling(metric, effects, found, self.protocol)
-
-    def _interval(self, resampling: Resampling) -> Interval | None:
-        return interval_of(resampling, confidence=self.confidence)
-
-
-def _balanced(found: Retrieved) -> Float64:
-    """(splits,) factors of the balanced database alone."""
-    return np.asarray(np.eye(len(found.of_repetition[0]))[0])
-
-
-def _effects(found: Retrieved, factors: Float64) -> DropEffects:
-    effects = drop_effects(found, factors=factors)
-    assert effects is not None  # noqa: S101 (a split always has an accuracy)
-    return effects
-
-
-def _cell(one: CellScores, value: float, meaning: str, unit: str = "") -> CellValue:
-    return CellValue(
-        medical_center=one.medical_center,
-        biological_class=one.biological_class,
-        value=value,
-        meaning=meaning,
-        unit=unit,
     )
 
 
@@ -452,14 +300,17 @@ def _drop_meaning(value: float) -> str:
 
 
 def _same_center_meaning(value: float) -> str:
-    if value <= 0:
+    where = "in a balanced database,"
+    if value == 0:
+        return f"{where} the nearest slides come from the query's own medical center as often as by chance"
+    if value < 0:
         return (
-            "in a balanced database, the nearest slides come from the query's own medical center no more "
-            "often than by chance"
+            f"{where} the nearest slides come from the query's own medical center less often than by chance "
+            f"(preference {value:.2f})"
         )
     return (
-        f"in a balanced database, slides of the query's own medical center take {rounded_percent(value)} of "
-        "the places among the nearest slides that other medical centers would have by chance"
+        f"{where} slides of the query's own medical center take {rounded_percent(value)} of the places among "
+        "the nearest slides that other medical centers would have by chance"
     )
 
 
