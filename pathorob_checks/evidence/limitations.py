@@ -109,8 +109,7 @@ def _support(results: ResultsDocument) -> Iterator[str]:
     for check in known:
         yield (
             f"The {check.label} of {check.fm} on {check.cohort} rests on the "
-            f"{rounded_percent(check.support or 0.0)} of the patches whose neighbors tell biology and "
-            "medical center apart."
+            f"{rounded_percent(check.support or 0.0)} of the patches that are informative for it."
         )
     if not known:
         yield "No value of this run has a support."
@@ -119,8 +118,9 @@ def _support(results: ResultsDocument) -> Iterator[str]:
 def _pretraining(results: ResultsDocument) -> Iterator[str]:
     names = ", ".join(dict.fromkeys(run.fm.name for run in results.runs)) or "the FM"
     yield (
-        f"Which slides {names} was trained on is not known to this run. If slides of the cohorts, or of "
-        "their centers, were among them, the values may be too good."
+        f"Which slides {names} was trained on is not known to this run, only the data that its recipe or the "
+        "user states, if any. If slides of the cohorts, or of their centers, were among them, the values may "
+        "be too good."
     )
     unknown = [fm.name for fm in fms_of(results) if weights_sha256(fm) is None]
     if unknown:

@@ -40,7 +40,7 @@ def render_support(checks: Sequence[Check], width: int, names: Mapping[str, str]
             named.append(f"{rounded_percent(check.support)} ({names[full_name(check)]})")
     if not supports:
         return ""
-    lines = ["Support (patches whose neighbors tell biology and medical center apart):"]
+    lines = ["Support (patches that the value rests on):"]
     for (label, cohort, k), named in supports.items():
         neighbors = f", {counted(k, 'neighbor')} (k = {k})" if k is not None else ""
         sentence = f"- {label} of {cohort}{neighbors}: {', '.join(named)}"
