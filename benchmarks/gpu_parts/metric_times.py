@@ -85,7 +85,7 @@ def _measure(record: Record, row: Row, view: views.MetricView, task: Task, card:
             "predicted, s": None
             if task.small
             else predicted.seconds(view.computation.name, view.cohort, card),
-            "k-means on the CPU, s": round(sum(on_cpu.values()), 2) if on_cpu else None,
+            "k-means on the CPU, s of all threads": round(sum(on_cpu.values()), 2) if on_cpu else None,
             "of it": ", ".join(f"{name} {spent:.2f}" for name, spent in on_cpu.items()) or None,
         },
     )
