@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py --out results --minutes 8           # on a machine with an NVIDIA GPU
     python benchmarks/gpu.py --out results --device cpu --small  # the same steps on little data, without one
-    python benchmarks/gpu.py --out results --parts tests,parity
+    python benchmarks/gpu.py --out results --parts metrics,tests  # these, in this order
     python benchmarks/gpu.py --predict                           # the times that a GPU should need, computed
 
 Writes `DIR/gpu.md`, with a table per part, and `DIR/<part>.json`, which grows with every measurement. A part

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_parts import gate_times, images, machine, models, predicted, views
+from gpu_parts import gate_times, images, machine, models, parity, predicted, views
 from gpu_parts.record import Record, Task
 from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings.extraction import obtain
@@ -57,7 +57,7 @@ def _embed_with_little(record: Record, task: Task, fm: Path, folder: Path) -> No
                 row,
                 batch=found.details["batch_size"],
                 seconds=round(time.monotonic() - began, 1),
-                peak_MiB=machine.peak_mib(task.device),
+                peak_MiB=None if left else machine.peak_mib(task.device),
             )
             plenty = found.values if plenty is None else plenty
             record.update(row, largest_difference=float(np.abs(found.values - plenty).max()))
@@ -67,19 +67,19 @@ def _measure_with_little(record: Record, task: Task) -> None:
     """The metrics of one cohort with plenty of memory and with little: equal values."""
     for view in (view for view in views.of_all_metrics() if view.cohort == "tolkach_esca"):
         x, table = view.data(predicted.DIMENSION)
-        values: list[Any] = []
+        results: list[dict[str, Any]] = []
         for left in (None, _LEFT_FOR_METRICS_MIB):
             row = record.row(what=f"{view.computation.name}, {view.cohort}", left_MiB=left)
             machine.forget_peak(task.device)
             with record.attempt(row), _filled(left):
                 began = time.monotonic()
                 result = view.compute(x, table, device=task.device)
-                values.append(getattr(result, "value", getattr(result, "id_drop", None)))
+                results.append(dict(parity.numbers(result)))
                 record.update(
                     row,
                     seconds=round(time.monotonic() - began, 1),
-                    peak_MiB=machine.peak_mib(task.device),
-                    largest_difference=abs(values[-1] - values[0]),
+                    peak_MiB=None if left else machine.peak_mib(task.device),
+                    largest_difference=parity.compared(results[0], results[-1])["largest difference"],
                 )
 
 
@@ -96,7 +96,6 @@ def _filled(left_mib: float | None) -> Iterator[None]:
             break
         # Large pieces first; the allocator keeps none of them, because all are in use.
         taken.append(torch.empty(max(_PIECE, free // 2 // _PIECE * _PIECE), dtype=torch.uint8, device="cuda"))
-    machine.forget_peak("cuda")
     try:
         yield
     finally:

@@ -40,7 +40,7 @@ def write_model(folder: Path, network: Network, device: str) -> Path:
         with torch.device(device):
             model = timm.create_model(network.name, num_classes=0, **network.arguments)
         size = model.patch_embed.img_size
-        save_for_hf(model, str(folder), model_args=network.arguments, safe_serialization=True)
+        save_for_hf(model.cpu(), str(folder), model_args=network.arguments, safe_serialization=True)
         config = json.loads((folder / "config.json").read_text())
         config["pretrained_cfg"]["input_size"] = [3, *size]
         (folder / "config.json").write_text(json.dumps(config))

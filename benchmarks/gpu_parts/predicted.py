@@ -11,7 +11,6 @@ from functools import cache
 from itertools import combinations, product
 
 import metrics
-import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
@@ -91,17 +90,18 @@ def _search(table: pd.DataFrame, parts: int, dim: int) -> Counts:
 
 
 def _drop(table: pd.DataFrame, job: metrics.Job, dim: int) -> Counts:
-    draws = list(published_schedule(job.cohort).repetitions(table, metrics.REPETITIONS))
+    """All fits in one batch, each training set with its own copy of its rows (numerics/training_rows.py)."""
+    draws = published_schedule(job.cohort).repetitions(table, metrics.REPETITIONS)
+    rows = [len(training) for draw in draws for training in draw.training]
     classes = table.biological_class.nunique()
-    columns = len(draws[0].training) * len(REGULARIZATION_GRID) * (1 if classes == 2 else classes)
-    evaluations = ASSUMED.evaluations
-    operations = used = 0.0
-    for draw in draws:
-        rows = len(np.unique(np.concatenate(draw.training)))
-        operations += evaluations * 2 * 2 * rows * dim * columns  # scores, and gradients
-        matrices = 2 * rows * dim + 4 * rows * columns + (4 * MEMORY + 8) * columns * dim
-        used += evaluations * 4 * matrices
-    return Counts(operations, used, len(draws) * evaluations * ASSUMED.launches_of_evaluation)
+    columns = len(REGULARIZATION_GRID) * (1 if classes == 2 else classes)
+    read = 2 * sum(rows) * dim  # for the scores and for the gradients
+    pairs = (4 * MEMORY + 8) * len(rows) * columns * dim
+    return Counts(
+        ASSUMED.evaluations * 2 * read * columns,
+        ASSUMED.evaluations * 4 * (read + 4 * sum(rows) * columns + pairs),
+        ASSUMED.evaluations * ASSUMED.launches_of_evaluation,
+    )
 
 
 def _clustering(table: pd.DataFrame, dim: int) -> Counts:
