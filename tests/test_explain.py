@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_checks import CELLS, criterion_of, headline, lines_wider_than, made, passing, unmeasured
+from made_checks import CELLS, VALUES, criterion_of, headline, lines_wider_than, made, passing, unmeasured
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.judging import judged
@@ -213,7 +213,7 @@ def test_cells_on_the_scale_of_the_metric_are_shown_however_good_they_are():
     assert explanation_of(made(cells=())).cells_note == ""
 
 
-@pytest.mark.parametrize("metric", tuple(metrics()))
+@pytest.mark.parametrize("metric", tuple(VALUES))
 def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
     long_names = (
         CellValue(medical_center="C" * 120, biological_class="x y " * 40, value=0.1, meaning="m " * 90),
@@ -226,15 +226,17 @@ def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
 def test_every_metric_has_its_words():
     assert [metric.label for metric in metrics().values()] == [
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
-        "added errors ID", "added errors OOD", "error asymmetry",
-        "slide AUC drop ID", "slide AUC drop OOD",
-        "retrieval accuracy", "retrieval drop", "same-center preference",
+        "median margin", "margins below 0", "tail of margins", "margin-aware index",
+        "center prediction", "center by k-NN",
+        "added errors ID", "added errors OOD", "error asymmetry", "degradation ID", "degradation OOD",
+        "retrieval accuracy", "retrieval drop", "center preference",
+        "slide AUC drop ID", "slide AUC drop OOD", "pretraining overlap",
     ]  # fmt: skip
     for metric in metrics().values():
         assert metric.remedies
-        assert (
-            metric.meaning(metric.neutral) != metric.meaning(metric.lowest) != metric.meaning(metric.highest)
-        )
+        worst = metric.worst([metric.lowest, metric.highest])
+        assert metric.meaning(metric.neutral) != metric.meaning(worst)
+        assert metric.meaning(metric.lowest) != metric.meaning(metric.highest)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])

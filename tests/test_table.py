@@ -17,17 +17,16 @@ def flat(text):
 
 
 def test_the_table_has_a_row_per_check_in_the_given_order_but_failures_first():
-    rows = [made(metric) for metric in reversed(METRICS)]
+    rows = [made(metric) for metric in reversed(METRICS[:4])]
     table = render_table(rows, 120).splitlines()
     assert re.split("  +", table[0]) == [
         "FM", "cohort", "metric", "value", "95 % interval", "bound", "verdict (each)",
     ]  # fmt: skip
-    assert [line[30:50].strip() for line in table[2:9]] == [
-        "error asymmetry", "added errors OOD", "added errors ID", "clustering score", "drop in-domain",
-        "robustness index", "drop out-of-domain",
+    assert [re.split("  +", line)[2] for line in table[2:6]] == [
+        "clustering score", "drop in-domain", "robustness index", "drop out-of-domain",
     ]  # fmt: skip
-    assert table[7].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
-    assert table[8].startswith("demo:color-sensitive  demo")
+    assert table[4].split()[-4:] == ["-", ">=", "0.500", "FAIL"]
+    assert table[5].startswith("demo:color-sensitive  demo")
 
 
 def test_the_interval_is_shown_where_it_is_known():

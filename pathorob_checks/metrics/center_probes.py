@@ -279,5 +279,5 @@ def _metric(name: str, label: str, by: str) -> Metric:
 
 METRICS = (
     _metric(METRIC, "center prediction", "a linear probe"),
-    _metric(KNN, "center prediction, k-NN", "the vote of the nearest neighbors"),
+    _metric(KNN, "center by k-NN", "the vote of the nearest neighbors"),
 )

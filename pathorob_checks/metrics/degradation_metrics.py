@@ -53,7 +53,7 @@ def _degradation(
 METRICS = (
     _degradation(
         "nipd_id",
-        "degradation in-domain",
+        "degradation ID",
         "tested at the medical centers of the training data",
         (
             "has no accuracy above chance with balanced training data",
@@ -63,7 +63,7 @@ METRICS = (
     ),
     _degradation(
         "nipd_ood",
-        "degradation out-of-domain",
+        "degradation OOD",
         "tested at medical centers without training data",
         _NO_SKILL,
         out_of_domain=True,

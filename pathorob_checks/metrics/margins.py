@@ -409,7 +409,7 @@ METRICS = (
     ),
     _metric(
         name="croma_f0",
-        label="share of margins below 0",
+        label="margins below 0",
         lowest=0.0,
         highest=1.0,
         neutral=0.5,
@@ -420,7 +420,7 @@ METRICS = (
     ),
     _metric(
         name="croma_ltm10",
-        label="lower tail of margins",
+        label="tail of margins",
         lowest=-1.0,
         highest=1.0,
         neutral=0.0,

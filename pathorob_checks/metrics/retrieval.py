@@ -377,7 +377,7 @@ METRICS = (
     ),
     Metric(
         name=SAME_CENTER,
-        label="same-center preference",
+        label="center preference",
         computation=_COMPUTATION,
         lowest=-1.0,
         highest=1.0,
