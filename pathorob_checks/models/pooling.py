@@ -25,7 +25,8 @@ Pooling = Literal["clsmean", "cls", "mean", "pooled"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 SIDE_BY_SIDE = "side-by-side"
-"""No pooling but what each is cut from: class token, mean of patches, and `pooled` where it is the model's own."""
+"""No pooling, but what each is cut from: class token, mean of the patches, and `pooled` where a model has no
+other of its own."""
 
 Grid = Callable[[int, int], tuple[int, int]]
 Norm = Callable[["torch.Tensor"], "torch.Tensor"]
