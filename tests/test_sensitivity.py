@@ -144,6 +144,23 @@ def test_precision_and_batch_size_take_a_pass_each(place: Path) -> None:
     assert subject["extractions"][3]["identity"]["batch_size"] == 5
 
 
+def test_a_second_call_embeds_nothing_and_says_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--only=pooling", "--only=batch-size", "--batch-size=5")
+    first = run(place, *options, cache="twice")
+    monkeypatch.setattr(extraction, "embed_shards", lambda *_: pytest.fail("it embeds again"))
+    assert run(place, *options, cache="twice") == first
+
+
+def test_fms_and_choices_may_repeat(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, subject = run(place, "--only=k", "--k=5", "--k=3", "--k=5", "--fm=demo:color-sensitive")
+    assert code == 0
+    assert [one["choice"] for one in subject["changes"] if one["metric"] == "mari"] == ["3", "5"]
+    out = capsys.readouterr().out
+    assert "vit on slides; its own settings: pooling clsmean" in out
+    assert "color-sensitive on slides; its own settings: batch size 32, k 11" in out
+    assert out.count("The largest change:") == 1
+
+
 def test_equal_embeddings_are_called_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, subject = run(
         place, "--only=batch-size", "--batch-size=7", fm="demo:color-sensitive"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from pathorob_checks.results.sensitivity import Change, Sensitivity, SensitivityDocument
 
 _SETTINGS = ("pooling", "precision", "batch-size", "k")
+_DESCRIPTION = """\
+Measure the robustness index and the margins of an FM at its own settings, and
+again with one setting changed at a time: pooling (cls, mean, clsmean),
+precision (bf16, fp16), batch size and k. Each value has its difference from
+the FM's own settings, with the paired interval of the same slides.
+
+All poolings and all k come from one pass over the images; every other
+precision and batch size takes a pass of its own. Embeddings are kept in the
+cache, apart from the gate's. What the FM cannot do is left out and named."""
+_EXAMPLES = """\
+examples:
+  pathorob-checks sensitivity --fm=virchow2 --fm-cohort=camelyon
+  pathorob-checks sensitivity --fm=local-dir:our-fm --fm-cohort=slides \\
+      --only=pooling --only=k        (one pass)
+  pathorob-checks sensitivity --fm=hf-hub:org/model --fm-cohort=camelyon \\
+      --only=batch-size --batch-size=1 --batch-size=64"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,16 +41,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "sensitivity",
         help="say how much an FM's values change with pooling, precision, batch size and k",
-        description="Measure the robustness index and the margins of an FM at its own settings, and again "
-        "with one setting changed at a time: pooling (cls, mean, clsmean), precision (bf16, fp16), batch "
-        "size and k. Each value has its difference from the FM's own settings, with the paired interval of "
-        "the same slides. All poolings and all k come from one pass over the images; every other precision "
-        "and batch size takes a pass of its own. Embeddings are kept in the cache, apart from the gate's.",
-        epilog="Examples: 'pathorob-checks sensitivity --fm=virchow2 --fm-cohort=camelyon' varies all. With "
-        "'--only=pooling --only=k' one pass is enough. With '--only=batch-size --batch-size=1 "
-        "--batch-size=64' only these two sizes are compared with the FM's own.",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # no line ends within an option
     )
-    parser.add_argument("--fm", required=True, metavar="SPEC", help="as for pytest")
+    parser.add_argument(
+        "--fm", action="append", required=True, metavar="SPEC", help="as for pytest; may repeat"
+    )
     parser.add_argument(
         "--fm-cohort", action="append", default=[], metavar="NAME|PATH", help="as for pytest; may repeat"
     )
@@ -105,7 +118,7 @@ def _measured(options: argparse.Namespace) -> SensitivityDocument:
 
     choices = _choices(options)
     settings = Settings(
-        fms=(options.fm,),
+        fms=tuple(options.fm),
         cohorts=tuple(options.fm_cohort),
         device=options.fm_device,
         cache=options.fm_cache,
@@ -137,9 +150,13 @@ def _choices(options: argparse.Namespace) -> Choices:
     return Choices(
         poolings=usual.poolings if "pooling" in only else (),
         precisions=usual.precisions if "precision" in only else (),
-        batch_sizes=tuple(options.batch_size or usual.batch_sizes) if "batch-size" in only else (),
-        ks=tuple(options.k or usual.ks) if "k" in only else (),
+        batch_sizes=_each_once(options.batch_size or usual.batch_sizes) if "batch-size" in only else (),
+        ks=_each_once(options.k or usual.ks) if "k" in only else (),
     )
+
+
+def _each_once(numbers: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(numbers)))
 
 
 def printable_document(document: SensitivityDocument, columns: int) -> str:

@@ -23,6 +23,7 @@ from pathorob_checks.metrics.neighbor_search import NeighborSearch
 from pathorob_checks.metrics.neighborhood_size import USUAL_K
 from pathorob_checks.metrics.registry import metric
 from pathorob_checks.models.pooling import SIDE_BY_SIDE, SideBySide
+from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.progress import Item, Progress
 from pathorob_checks.results.sensitivity import Change, Extraction, LeftOut, Own, Sensitivity, Setting
 
@@ -53,7 +54,7 @@ class Choices:
     """
 
     poolings: tuple[str, ...] = POOLED_BY
-    precisions: tuple[str, ...] = ("bf16", "fp16")
+    precisions: tuple[str, ...] = tuple(one for one in PRECISIONS if one != OWN_PRECISION)
     batch_sizes: tuple[int, ...] = (1,)
     ks: tuple[int, ...] = (5, 11, 21, 46, 61)
 
@@ -154,7 +155,7 @@ class _OneSubject:
                 _known_by_batch_size(prepared, changed.get("batch_size")),
                 self._cohort,
                 inputs.store,
-                progress=inputs.observer.extraction_progress,
+                progress=self._extraction_progress(changed),
                 waiting=inputs.observer.waits,
             )
             inputs.observer.works()
@@ -168,6 +169,14 @@ class _OneSubject:
             )
         )
         return embeddings
+
+    def _extraction_progress(self, changed: Mapping[str, Any]) -> Progress:
+        way = "".join(f" ({name.replace('_', ' ')} {value})" for name, value in changed.items())
+
+        def progress(items: Iterable[Item], total: int, text: str, /) -> Iterable[Item]:
+            return self._inputs.observer.extraction_progress(items, total, text + way)
+
+        return progress
 
     def _model_settings(self, changed: Mapping[str, Any]) -> ModelSettings:
         from pathorob_checks.models.devices import resolve_device
