@@ -151,6 +151,23 @@ def test_a_second_call_embeds_nothing_and_says_the_same(place: Path, monkeypatch
     assert run(place, *options, cache="twice") == first
 
 
+def test_the_cache_says_what_they_are_and_exports_none(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, subject = run(place, "--only=batch-size", "--batch-size=5", cache="listed")
+    assert code == 0
+    capsys.readouterr()
+    cache = f"--fm-cache={place / 'listed'}"
+    assert main(["cache", "ls", cache]) == 0
+    listed = capsys.readouterr().out
+    assert "vit (side-by-side)  " in listed
+    assert "vit (side-by-side, batch size 5)  " in listed
+    for one in subject["extractions"]:
+        assert main(["cache", "export", cache, one["key"], str(place / "exported")]) == 1
+        assert "holds several poolings side by side" in capsys.readouterr().err
+    assert not (place / "exported").exists()
+
+
 def test_fms_and_choices_may_repeat(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, subject = run(place, "--only=k", "--k=5", "--k=3", "--k=5", "--fm=demo:color-sensitive")
     assert code == 0

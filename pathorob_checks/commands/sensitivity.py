@@ -26,7 +26,7 @@ the FM's own settings, with the paired interval of the same slides.
 
 All poolings and all k come from one pass over the images; every other
 precision and batch size takes a pass of its own. Embeddings are kept in the
-cache, apart from the gate's. What the FM cannot do is left out and named."""
+cache for a second call. What the FM cannot do is left out and named."""
 _EXAMPLES = """\
 examples:
   pathorob-checks sensitivity --fm=virchow2 --fm-cohort=camelyon

@@ -150,12 +150,12 @@ class _OneSubject:
                 raise ModelError(f"{fm} is given by its embeddings", remedy="give the model itself")
             embeddings = given(Path(inputs.resolved(fm).spec.target), self._subject.cohort, self._cohort)
         else:
-            prepared = prepare(inputs.resolved(fm), self._model_settings(changed))
+            settings = self._model_settings(changed)
             embeddings = obtain(
-                _known_by_batch_size(prepared, changed.get("batch_size")),
+                _kept_apart(prepare(inputs.resolved(fm), settings), settings.pooling, changed),
                 self._cohort,
                 inputs.store,
-                progress=self._extraction_progress(changed),
+                progress=inputs.observer.extraction_progress,
                 waiting=inputs.observer.waits,
             )
             inputs.observer.works()
@@ -169,14 +169,6 @@ class _OneSubject:
             )
         )
         return embeddings
-
-    def _extraction_progress(self, changed: Mapping[str, Any]) -> Progress:
-        way = "".join(f" ({name.replace('_', ' ')} {value})" for name, value in changed.items())
-
-        def progress(items: Iterable[Item], total: int, text: str, /) -> Iterable[Item]:
-            return self._inputs.observer.extraction_progress(items, total, text + way)
-
-        return progress
 
     def _model_settings(self, changed: Mapping[str, Any]) -> ModelSettings:
         from pathorob_checks.models.devices import resolve_device
@@ -275,11 +267,12 @@ class _OneSubject:
         self._found.left_out.append(LeftOut(setting=setting, choice=choice, reason=reason))
 
 
-def _known_by_batch_size(prepared: PreparedModel, batch_size: int | None) -> PreparedModel:
-    """The same model, whose embeddings are stored apart from those in batches of another size."""
-    if batch_size is None:
-        return prepared
-    return replace(prepared, identity={**prepared.identity, "batch_size": batch_size})
+def _kept_apart(prepared: PreparedModel, pooling: str | None, changed: Mapping[str, Any]) -> PreparedModel:
+    """The same model by a name that says what is changed, stored apart from batches of another size."""
+    ways = [*filter(None, [pooling]), *(f"{name.replace('_', ' ')} {one}" for name, one in changed.items())]
+    name = f"{prepared.name} ({', '.join(ways)})" if ways else prepared.name
+    batch_size = {key: one for key, one in changed.items() if key == "batch_size"}  # else no part of it
+    return replace(prepared, name=name, identity={**prepared.identity, **batch_size})
 
 
 def _batch_size(embeddings: Embeddings) -> int | None:
