@@ -17,6 +17,7 @@ from pathorob_checks.commands import (
     qualify,
     report,
     reproduce,
+    sensitivity,
     sign,
     verify,
 )
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_parser(commands)
     merge.add_parser(commands)
     plan.add_parser(commands)
+    sensitivity.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)

@@ -13,6 +13,7 @@ from pathorob_checks.embeddings.locks import keys_in_use
 from pathorob_checks.embeddings.shards import DAMAGE, file_name, unpack
 from pathorob_checks.embeddings.store import MANIFEST, TIDY, EmbeddingStore
 from pathorob_checks.errors import CacheError
+from pathorob_checks.models.pooling import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +150,8 @@ def export(
 
     Raises
     ------
-    CacheError : the entry is unfinished or damaged, or the file exists or cannot be written.
+    CacheError : the entry is unfinished or damaged or holds more than one pooling, or the file exists or
+        cannot be written.
     """
     from pathorob_checks.embeddings import matrix_files, pathorob_layout
 
@@ -158,6 +160,11 @@ def export(
         raise CacheError(
             f"the extraction {entry.key[:12]} is not finished",
             remedy="run pytest with the same FM and cohort until it ends, then export",
+        )
+    if manifest["identity"].get("pooling") == SIDE_BY_SIDE:
+        raise CacheError(
+            f"the entry {entry.key[:12]} holds several poolings side by side, which no run reads",
+            remedy="run pytest with the FM and one --fm-pooling, then export what that has kept",
         )
     plan = store.plan(entry.key, manifest)
     name, patches = cohort or (entry.cohort, None)

@@ -14,6 +14,8 @@ from pathorob_checks.models.devices import batch_size_for
 from pathorob_checks.models.failures import brief
 from pathorob_checks.models.pixel_steps import split
 from pathorob_checks.models.pooling import (
+    SIDE_BY_SIDE,
+    SideBySide,
     TokenLayout,
     TokenLayoutError,
     choose_pooling,
@@ -46,7 +48,7 @@ class Encoder(ABC):
     device : `cpu`, `cuda` or `cuda:N`.
     precision : `fp32` (with TF32 off), `bf16` or `fp16` (by autocast, the weights stay float32).
     pooling : one of `pooling.POOLINGS`; None takes the recipe's, else `clsmean` for a model with a class
-        token, else `pooled`.
+        token, else `pooled`; `SIDE_BY_SIDE` gives what each pooling can be cut from.
     batch_size : patches per batch; None takes a number that suits the device.
     recipe : how the benchmark uses this model, where that is known.
     description : facts for the report, which this class completes.
@@ -91,8 +93,10 @@ class Encoder(ABC):
         self.pixels = split(transform, self.device)
         self._transfers = Transfers(self.device)
         self.batch_size = batch_size or batch_size_for(self.device)
-        requested = pooling or (recipe.pooling if recipe else None)
+        wide = pooling == SIDE_BY_SIDE
+        requested = (None if wide else pooling) or (recipe.pooling if recipe else None)
         self._pooling, note = choose_pooling(requested, layout, origin)
+        self._parts: tuple[str, ...] = (self._pooling,)
         notes = [*notes, *([note] if note else [])]
         # A blank image shows the real width, and an impossible pooling, before any patch is read.
         try:
@@ -100,15 +104,17 @@ class Encoder(ABC):
         except TokenLayoutError as error:
             if requested is not None:
                 raise
-            self._pooling = "pooled"
+            self._pooling, self._parts = "pooled", ("pooled",)
             self.dimension = self._width(size)
             notes.append(fallback_note(error.problem))
+        side_by_side = self._stand_side_by_side(size) if wide else None
         if recipe is not None:
             notes += self._disagreements(recipe, requested=pooling)
         self.description: dict[str, object] = {
             **description,
             "recipe": recipe.name if recipe else None,
-            "pooling": self._pooling,
+            "pooling": SIDE_BY_SIDE if side_by_side else self._pooling,
+            **({"side_by_side": side_by_side.to_dict()} if side_by_side else {}),
             "prefix_tokens": layout.prefix_tokens,
             "precision": precision,
             "dimension": self.dimension,
@@ -158,11 +164,8 @@ class Encoder(ABC):
             if images.dtype == torch.uint8 and self.pixels is not None:
                 images = self.pixels.scaled(images)
             output = self._forward(images)
-            if self._pooling == "pooled":
-                embeddings = self._checked(self._own_pooling(output))
-            else:
-                embeddings = self._pooled(self._tokens(output), images)
-            return self._transfers.fetch(embeddings.float())
+            parts = [self._part(pooling, output, images).float() for pooling in self._parts]
+            return self._transfers.fetch(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
 
     def in_fp32(self) -> Self:
         """The same network and preprocessing without autocast: what a lower precision is compared with."""
@@ -170,7 +173,32 @@ class Encoder(ABC):
         full._autocast = None
         return full
 
-    def _pooled(self, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    def _stand_side_by_side(self, size: tuple[int, int]) -> SideBySide:
+        """From now on embed to the parts that every pooling is cut from."""
+        layout, own = self._layout, self._pooling
+        left_out = {
+            pooling: f"{self._origin} has no {layout.absent()}"
+            for pooling in ("clsmean", "cls", "mean")
+            if pooling not in layout.possible
+        }
+        parts = [pooling for pooling in ("cls", "mean") if pooling in layout.possible]
+        widths: dict[str, int] = {}
+        for pooling in (*parts, *(["pooled"] if own == "pooled" else [])):
+            self._parts = (pooling,)
+            try:
+                widths[pooling] = self._width(size)
+            except TokenLayoutError as error:
+                left_out |= dict.fromkeys((pooling, "clsmean"), error.problem)
+        self._parts = tuple(widths)
+        self.dimension = sum(widths.values())
+        return SideBySide.of(own, widths, left_out)
+
+    def _part(self, pooling: str, output: Any, images: torch.Tensor) -> torch.Tensor:
+        if pooling == "pooled":
+            return self._checked(self._own_pooling(output))
+        return self._pooled(pooling, self._tokens(output), images)
+
+    def _pooled(self, pooling: str, tokens: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         layout = self._layout
         if layout.grid is None:
             raise AssertionError("choose_pooling accepts no pooling of tokens without a grid")
@@ -179,7 +207,7 @@ class Encoder(ABC):
             prefix_tokens=layout.prefix_tokens,
             grid=layout.grid(int(images.shape[-2]), int(images.shape[-1])),
             class_token=layout.class_token,
-            pooling=self._pooling,
+            pooling=pooling,
             origin=self._origin,
             norm=self._norm_after_pooling(),
         )

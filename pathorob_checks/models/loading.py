@@ -81,7 +81,7 @@ class ModelSettings:
     ----------
     device : `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
     precision : `fp32`, `bf16` or `fp16`.
-    pooling : None (the model's default), `clsmean`, `cls`, `mean` or `pooled`.
+    pooling : None (the model's default), `clsmean`, `cls`, `mean`, `pooled`, or `pooling.SIDE_BY_SIDE`.
     batch_size : None (what suits the device) or patches per batch.
     trust_remote_code : whether the code in a repository may run; it must be pinned to a commit as well.
     checkpoint_key, checkpoint_prefixes : where the weights hold the network, see `checkpoints.StatedNames`;
@@ -404,11 +404,11 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
 
 
 def _check_choices(settings: ModelSettings) -> None:
-    from pathorob_checks.models.pooling import POOLINGS
+    from pathorob_checks.models.pooling import POOLINGS, SIDE_BY_SIDE
     from pathorob_checks.models.precision import PRECISIONS
 
     for setting, value, choices in (
-        ("pooling", settings.pooling, POOLINGS),
+        ("pooling", settings.pooling, (*POOLINGS, SIDE_BY_SIDE)),
         ("precision", settings.precision, PRECISIONS),
     ):
         if value is not None and value not in choices:

@@ -9,9 +9,9 @@ torch is imported only where tokens are pooled, so that the options of pytest ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pathorob_checks.errors import ModelError
 
@@ -24,8 +24,50 @@ Pooling = Literal["clsmean", "cls", "mean", "pooled"]
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
+SIDE_BY_SIDE = "side-by-side"
+"""No pooling, but what each is cut from: class token, mean of the patches, and `pooled` where a model has no
+other of its own."""
+
 Grid = Callable[[int, int], tuple[int, int]]
 Norm = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Which columns of a wide embedding are the embedding by each pooling.
+
+    Attributes
+    ----------
+    own : the pooling that the model has where none is requested.
+    columns : by pooling, its first column and the one after its last.
+    left_out : by pooling that the model does not support, the reason as a clause.
+    """
+
+    own: str
+    columns: Mapping[str, tuple[int, int]]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-like, for the model's description."""
+        columns = {pooling: list(limits) for pooling, limits in self.columns.items()}
+        return {"own": self.own, "columns": columns, "left_out": dict(self.left_out)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SideBySide:
+        """Undo `to_dict`."""
+        columns = {name: (int(first), int(end)) for name, (first, end) in content["columns"].items()}
+        return cls(str(content["own"]), columns, dict(content["left_out"]))
+
+    @classmethod
+    def of(cls, own: str, widths: Mapping[str, int], left_out: Mapping[str, str]) -> SideBySide:
+        """From the widths of what stands side by side, in this order: `cls` before `mean`."""
+        columns, start = {}, 0
+        for pooling, width in widths.items():
+            columns[pooling] = (start, start + width)
+            start += width
+        if "cls" in columns and "mean" in columns:
+            columns = {"clsmean": (columns["cls"][0], columns["mean"][1]), **columns}
+        return cls(own, columns, left_out)
 
 
 class TokenLayoutError(ModelError):
@@ -55,6 +97,10 @@ class TokenLayout:
         mean: tuple[Pooling, ...] = ("mean",) if self.grid else ()
         return (*token, *mean, "pooled")
 
+    def absent(self) -> str:
+        """What a pooling that is not `possible` lacks."""
+        return "class token" if self.grid else "class or patch tokens"
+
 
 def choose_pooling(requested: str | None, layout: TokenLayout, origin: str) -> tuple[str, str | None]:
     """The pooling in force, and a note for the user where it is not the one to be expected.
@@ -71,9 +117,8 @@ def choose_pooling(requested: str | None, layout: TokenLayout, origin: str) -> t
     if requested is not None:
         if requested in layout.possible:
             return requested, None
-        absent = "class token" if layout.grid else "class or patch tokens"
         problem = (
-            f"{origin} has no {absent} for pooling {requested}"
+            f"{origin} has no {layout.absent()} for pooling {requested}"
             if requested in POOLINGS
             else f"there is no pooling {requested}"
         )
