@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathorob_checks.console import logger_of
-from pathorob_checks.embeddings.threads import new_threads
+from pathorob_checks.embeddings.threads import GROUP, new_threads
 from pathorob_checks.errors import PathorobChecksError
 
 if TYPE_CHECKING:
     from pathorob_checks.embeddings.reading import Preprocessed, RowReader
-
-GROUP = 16  # rows that a process reads at a time: telling it about a single one costs as much as reading it
 
 logger = logger_of(__name__)
 

@@ -25,8 +25,9 @@ from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import reading_processes
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.reading import RowReader
-from pathorob_checks.embeddings.reading_processes import GROUP, ReadingProcesses, read_in_processes
+from pathorob_checks.embeddings.reading_processes import ReadingProcesses, read_in_processes
 from pathorob_checks.embeddings.shards import ShardRows, plan_of
+from pathorob_checks.embeddings.threads import GROUP
 from pathorob_checks.errors import CohortError
 from pathorob_checks.models.pixel_steps import ToPixels
 
