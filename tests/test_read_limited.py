@@ -29,7 +29,7 @@ def test_a_file_of_another_size_than_is_said_is_read_whole(
 ) -> None:
     """It grows or shrinks meanwhile, or is one of those that the system makes when they are read."""
     (tmp_path / "file").write_bytes(b"1234567")
-    status = list(os.stat(tmp_path / "file"))
+    status = list((tmp_path / "file").stat())
     status[6] = said
     monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(status))
     assert read_limited(tmp_path / "file", 100) == b"1234567"
