@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+_PART = 1 << 20  # bytes that are read at a time of a file whose size is not known
 TEMPORARY = ".*.tmp"  # what a process that was killed may leave behind
 
 
@@ -83,18 +84,31 @@ def read_limited(path: Path, most: int) -> bytes:
     ------
     OSError : it cannot be read, is a folder or no regular file, or is larger; `strerror` says which.
     """
+    # No buffered file: it would take five more system calls, each of which gives Python's lock away, and room
+    # for `most` bytes. Opening a named pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        with open(path, "rb", opener=_without_waiting) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            content = stream.read(most + 1)
-    except IsADirectoryError:
-        raise IsADirectoryError(errno.EISDIR, "it is a folder") from None
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = _content(descriptor, status.st_size, most)
+    finally:
+        os.close(descriptor)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
     return content
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a named pipe waits for a writer
+def _content(descriptor: int, size: int, most: int) -> bytes:
+    """All bytes of an open file, but not more than `most` + 1, whatever `size` its folder names."""
+    content = os.read(descriptor, min(size, most) + 1)
+    if len(content) == size:
+        return content
+    parts = [content]
+    left = most + 1 - len(content)
+    while left and (part := os.read(descriptor, min(left, _PART))):  # it grows, or one read is not enough
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

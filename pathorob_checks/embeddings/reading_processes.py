@@ -3,6 +3,9 @@
 Threads share one interpreter, which holds them up at some thousands of images per second however many cores
 there are. Processes do not: each reads a few images into a file in memory that it shares with this process.
 They take seconds to start, in which threads read, as they do where processes cannot.
+
+The file is on no disk and not in /dev/shm, which is small in containers, and nobody maps it: where there is
+no room, writing to it is an error that can be caught, not a bus error. It is gone with this process.
 """
 
 from __future__ import annotations
@@ -10,24 +13,25 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import tempfile
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pathorob_checks.console import logger_of
-from pathorob_checks.embeddings.threads import new_threads
+from pathorob_checks.embeddings.threads import GROUP, new_threads
 from pathorob_checks.errors import PathorobChecksError
 
 if TYPE_CHECKING:
     from pathorob_checks.embeddings.reading import Preprocessed, RowReader
 
-GROUP = 16  # rows that a process reads at a time: telling it about a single one costs as much as reading it
+Uint8 = npt.NDArray[np.uint8]
+
+_IDLE_S = 60  # after which a process ends that gets nothing to do: this one may have been killed
 
 logger = logger_of(__name__)
 
@@ -45,12 +49,26 @@ class _Failure:
 class _Place:
     """Room for the images of a group in the shared file: `shape` is (`GROUP`, H, W, 3), `offset` in bytes."""
 
-    path: Path
     offset: int
     shape: tuple[int, ...]
 
-    def images(self) -> Any:
-        return np.memmap(self.path, np.uint8, "r+", self.offset, self.shape)
+    def write(self, file: int, images: Uint8) -> None:
+        """Images of this shape, of which there may be fewer."""
+        left, offset = np.ascontiguousarray(images).reshape(-1).data, self.offset
+        while left:
+            written = os.pwrite(file, left, offset)
+            left, offset = left[written:], offset + written
+
+    def read(self, file: int, count: int) -> Uint8:
+        """The first `count` images."""
+        images = np.empty((count, *self.shape[1:]), np.uint8)
+        left, offset = images.reshape(-1).data, self.offset
+        while left:
+            read = os.preadv(file, [left], offset)
+            if not read:
+                raise EOFError("the shared file is too short")
+            left, offset = left[read:], offset + read
+        return images
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,7 @@ class ReadingProcesses:
     Attributes
     ----------
     groups : that are read at a time.
+    problem : why threads read instead; None where processes do.
     started : done when a process can read; None where processes cannot be used.
     """
 
@@ -105,22 +124,18 @@ class ReadingProcesses:
         self.groups = max(groups, count + 1)
         self._reader = reader
         self._threads = new_threads(count)
-        self._folder = tempfile.TemporaryDirectory(prefix="pathorob-checks-", ignore_cleanup_errors=True)
+        self._file: int | None = None
         self._pool: Any = None
+        self.problem: str | None = None
         self.started: Future[Any] | None = None
+        size = GROUP * int(np.prod(shape))
+        self._free = [_Place(number * size, (GROUP, *shape)) for number in range(self.groups)]
         try:
-            self._free = self._places((GROUP, *shape))
-            self._pool = _pool_of(reader, count)
+            self._file = os.memfd_create("pathorob-checks-images")
+            self._pool = _pool_of(reader, f"/proc/{os.getpid()}/fd/{self._file}", count)
             self.started = self._pool.submit(_answer)
-        except Exception as error:  # no room for the file, a cohort that cannot be sent, no processes here
+        except Exception as error:  # not Linux, a cohort that cannot be sent, no processes here
             self._use_threads(error)
-
-    def _places(self, shape: tuple[int, ...]) -> list[_Place]:
-        path, size = Path(self._folder.name) / "images", int(np.prod(shape))
-        with path.open("wb") as file:
-            # A disk that is full would otherwise end the process when it writes there.
-            os.posix_fallocate(file.fileno(), 0, self.groups * size)
-        return [_Place(path, number * size, shape) for number in range(self.groups)]
 
     def begin(self, rows: Sequence[int]) -> _Reading:
         """Begin to read a group."""
@@ -142,43 +157,58 @@ class ReadingProcesses:
             return reading.future.result()  # type: ignore[no-any-return]
         try:
             done, failure = reading.future.result()
-        except Exception as error:  # the process was killed
+            images = reading.place.read(self._file or 0, done)
+        except Exception as error:  # the process was killed, or there is no memory for the file
             self._use_threads(error)
             return _read_here(self._reader, reading.rows)
-        images = np.array(reading.place.images()[:done])
         self._free.append(reading.place)
         return list(images), failure
 
     def _use_threads(self, error: Exception) -> None:
-        if self.started is not None or self._pool is None:
-            logger.info("Images are read in threads, as processes cannot: %s", " ".join(str(error).split()))
+        if self.problem is None:
+            self.problem = " ".join(str(error).split()) or type(error).__name__
+            logger.warning("Images are read in threads, as processes cannot: %s", self.problem)
         self.started = None
 
     def close(self) -> None:
-        """End the processes and the threads, and delete the shared file."""
+        """End the processes and the threads, and give the shared file back."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._folder.cleanup()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
-def _pool_of(reader: RowReader, count: int) -> Any:
+def _pool_of(reader: RowReader, file: str, count: int) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.backend.context import get_context
 
-    # The device belongs to this process, and one core to each of those. They do not run the main program.
-    environment = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    context = get_context("loky")
-    return ProcessPoolExecutor(count, context=context, env=environment, initializer=_keep, initargs=(reader,))
+    return ProcessPoolExecutor(
+        count,
+        timeout=_IDLE_S,
+        context=get_context("loky"),  # the processes do not run the main program
+        # The device belongs to this process, and one core to each of those.
+        env={"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        initializer=_keep,
+        initargs=(reader, file),
+    )
 
 
 # -- in the processes --------------------------------------------------------------------------------------
 
-_kept: list[RowReader] = []
+
+@dataclass(frozen=True)
+class _Kept:
+    reader: RowReader
+    file: int
 
 
-def _keep(reader: RowReader) -> None:
-    _kept[:] = [reader]
+_kept: list[_Kept] = []
+
+
+def _keep(reader: RowReader, file: str) -> None:
+    _kept[:] = [_Kept(reader, os.open(file, os.O_RDWR))]
 
 
 def _answer() -> None:
@@ -187,13 +217,15 @@ def _answer() -> None:
 
 def _read(rows: Sequence[int], place: _Place) -> tuple[int, _Failure | None]:
     """Fill the place with the images of these rows: how many of them, and why not the next."""
-    images, failure = _read_here(_kept[0], rows)
-    shared = place.images()
+    reader, file = _kept[0].reader, _kept[0].file
+    images, failure = _read_here(reader, rows)
     for number, image in enumerate(images):
-        if image.shape != shared.shape[1:]:
-            error = _kept[0].different_shapes([image.shape, shared.shape[1:]])
-            return number, _Failure(type(error), error.problem, error.remedy)
-        shared[number] = image
+        if image.shape != place.shape[1:]:
+            error = reader.different_shapes([image.shape, place.shape[1:]])
+            images, failure = images[:number], _Failure(type(error), error.problem, error.remedy)
+            break
+    if images:
+        place.write(file, np.stack(images))
     return len(images), failure
 
 

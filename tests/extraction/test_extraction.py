@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import multiprocessing
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.identity import embedding_key
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.embeddings.threads import in_order
+from pathorob_checks.errors import CohortError
 
 
 def expected(cohort: Cohort) -> npt.NDArray[np.float32]:
@@ -208,6 +210,58 @@ def test_a_cohort_without_files_is_extracted_too(prepared: Prepared, store: Embe
         views={},
     )
     assert obtain(prepared, generated, store).values.shape == (3, 6)
+
+
+def test_threads_get_several_images_at_a_time() -> None:
+    """Each hand-over of one takes Python's lock from the thread that runs the model."""
+    begun: dict[str, list[int]] = {}
+
+    def begin(item: int) -> int:
+        begun.setdefault(threading.current_thread().name, []).append(item)
+        return item
+
+    assert list(in_order(begin, range(1024), threads=4, window=516)) == list(range(1024))
+    for items in begun.values():
+        for start in range(0, len(items), 16):
+            assert items[start : start + 16] == list(range(items[start], items[start] + 16))
+
+
+@pytest.mark.parametrize("broken", [0, 5, 15, 16, 37, 63])
+def test_an_error_comes_after_the_images_before_it(broken: int) -> None:
+    def read(item: int) -> int:
+        if item >= broken:
+            raise CohortError(f"image {item}", remedy="")
+        return item
+
+    results = in_order(read, range(64), threads=2, window=64)
+    assert list(itertools.islice(results, broken)) == list(range(broken))
+    with pytest.raises(CohortError, match=f"image {broken}$|image {broken};"):
+        next(results)
+
+
+def test_an_end_stops_threads_between_two_images() -> None:
+    begun: list[int] = []
+    reached, closed = threading.Event(), threading.Event()
+
+    def read(item: int) -> int:
+        begun.append(item)
+        if item == 18:  # in the second group
+            reached.set()
+            assert closed.wait(60)
+        if item > 18:
+            time.sleep(0.02)
+        return item
+
+    results = in_order(read, range(640), threads=1, window=640)
+    assert next(results) == 0
+    assert reached.wait(60)
+    closing = threading.Thread(target=results.close)
+    closing.start()
+    while not results.gi_running:
+        time.sleep(0.001)
+    closed.set()
+    closing.join()
+    assert 18 <= begun[-1] < 31
 
 
 def test_only_a_bounded_number_of_images_is_in_memory() -> None:

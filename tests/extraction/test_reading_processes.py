@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings import reading_processes
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.reading import RowReader
-from pathorob_checks.embeddings.reading_processes import GROUP, ReadingProcesses, read_in_processes
+from pathorob_checks.embeddings.reading_processes import ReadingProcesses, read_in_processes
 from pathorob_checks.embeddings.shards import ShardRows, plan_of
+from pathorob_checks.embeddings.threads import GROUP
 from pathorob_checks.errors import CohortError
 from pathorob_checks.models.pixel_steps import ToPixels
 
@@ -92,26 +94,38 @@ def test_a_process_that_is_killed_costs_no_image(spoilt: RowReader, caplog: pyte
         readings = [processes.begin([row, row + 1]) for row in (0, 2, 5)]
         images = [image for reading in readings for image in processes.finish(reading)[0]]
         np.testing.assert_array_equal(images, [spoilt.read(row) for row in (0, 1, 2, 3, 5, 6)])
-        folder = Path(processes._folder.name)
     assert "Images are read in threads, as processes cannot" in caplog.text
     assert caplog.text.count("Images are read") == 1
-    assert not folder.exists()
+    assert processes.problem is not None
 
 
-@pytest.mark.parametrize("cause", ["no room", "cannot be sent"])
+@pytest.mark.parametrize("cause", ["no memory file", "no /proc", "no room", "cannot be sent"])
 def test_where_processes_cannot_read_threads_do(
-    spoilt: RowReader, cause: str, monkeypatch: pytest.MonkeyPatch
+    spoilt: RowReader, cause: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    if cause == "no room":
-        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    if cause == "no memory file":
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    elif cause == "no /proc":
+        monkeypatch.setattr(os, "getpid", lambda: 0)
+    elif cause == "no room":
+        monkeypatch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_RDWR))
     else:
         monkeypatch.setattr(reading_processes, "_pool_of", refuse)
     rows = [0, 1, 2, 3, 5, 6, 8, 9] * 9
-    images = list(read_in_processes(spoilt, rows, processes=2, window=40))
+    with contextlib.closing(ReadingProcesses(spoilt, (8, 8, 3), count=1, groups=3)) as processes:
+        if processes.started is not None:
+            wait([processes.started], 120)
+        images = [image for row in rows for image in processes.finish(processes.begin([row]))[0]]
     np.testing.assert_array_equal(images, [spoilt.read(row) for row in rows])
+    assert processes.problem is not None
+    assert "\n" not in processes.problem
+    assert caplog.text.count("Images are read in threads, as processes cannot: ") == 1
+    np.testing.assert_array_equal(
+        list(read_in_processes(spoilt, rows, processes=2, window=40)), [spoilt.read(row) for row in rows]
+    )
 
 
 def test_an_error_comes_when_the_turn_of_its_row_has_come(spoilt: RowReader) -> None:
