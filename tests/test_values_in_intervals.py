@@ -15,14 +15,17 @@ from pathorob_checks.metrics import (
     Measurement,
     Resampling,
     case_retrieval,
+    center_prediction,
     clustering_score,
     difference,
     interval_of,
+    margin_aware_index,
     mean_over_cohorts,
     metric,
     metrics,
     performance_drop,
     robustness_index,
+    robustness_margin,
     slide_prediction,
     worst_group,
 )
@@ -45,8 +48,9 @@ def assert_whole(measurement: Measurement) -> None:
     """The value and its groups lie in their intervals, and the worst group too."""
     assert measurement.interval is not None
     assert_inside(measurement.value, measurement.interval)
-    assert measurement.groups
-    higher = metric(measurement.metric).higher_is_better
+    definition = metric(measurement.metric)
+    higher = definition.higher_is_better
+    assert measurement.groups or not {"worst-center", "worst-class"} & set(definition.quantities)
     for groups in measurement.groups.values():
         for group in groups:
             assert_inside(group.value, group.interval, group.simultaneous)
@@ -157,8 +161,43 @@ def test_case_retrieval(seed: int, confidence: float) -> None:
         assert_together(measurements, confidence)
 
 
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds, confidence=confidences, strength=strengths, other=strengths)
+def test_the_margins_and_the_prediction_of_centers(
+    seed: int, confidence: float, strength: tuple[float, float], other: tuple[float, float]
+) -> None:
+    table = DESIGN.table()
+    parts = [
+        replace(DESIGN, biology=each[0], center=each[1]).embeddings(table, seed + number)
+        for number, each in enumerate((strength, other))
+    ]
+    results = [
+        {
+            **robustness_margin(x, table, confidence=confidence).measurements(),
+            **margin_aware_index(x, table, k=15, confidence=confidence).measurements(),
+            **center_prediction(x, table, confidence=confidence).measurements(),
+        }
+        for x in parts
+    ]
+    assert len(results[0]) == 6
+    for name in results[0]:
+        measurements = [measured[name] for measured in results]
+        for measurement in measurements:
+            assert_whole(measurement)
+        assert_together(measurements, confidence)
+
+
 def test_every_metric_of_the_package_is_tried_here() -> None:
-    assert set(metrics()) == {
+    # The overlap of pretraining data is a fact and has no interval.
+    assert set(metrics()) - {"pretraining_overlap"} == {
+        "croma_median",
+        "croma_f0",
+        "croma_ltm10",
+        "mari",
+        "center_prediction",
+        "center_prediction_knn",
+        "nipd_id",  # with the drops
+        "nipd_ood",
         "robustness_index",
         "clustering_score",
         "performance_drop_id",
