@@ -170,7 +170,7 @@ OPTIONS = (
         default="auto",
         environment="PATHOROB_CHECKS_READERS",
         help="what reads images: threads, or as many processes, which do not share one interpreter but take "
-        "seconds to start (default: auto, processes for a GPU that gets many patches); embeddings are the same",
+        "seconds to start (default: auto, processes for a GPU that gets many patches)",
     ),
     Option(
         flag="--fm-metadata",
