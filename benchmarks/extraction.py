@@ -5,13 +5,15 @@
     python benchmarks/extraction.py --variants                            # channels-last, torch.compile
     python benchmarks/extraction.py --decoders                            # the time to read an image
     python benchmarks/extraction.py --reading                             # reading alone, without a model
+    python benchmarks/extraction.py --launches                            # small operations beside readers
     python benchmarks/extraction.py --device cuda --readers processes     # the pipeline, reading in processes
 
 "bare": `embed` on batches in the device's memory, the next one queued before the last one is fetched.
 "pipeline": from image files to embeddings in the store, without loading the model. "loop": batches of 32,
 read, preprocessed and embedded one after the other in one thread. Each runs several times, in turn; the table
 has medians. "without images" is the share of the pipeline's time in which the thread that runs the model
-waited for images: the most that a faster reader could save. Weights are random, which does not change the
+waited for images, "held up" that in which it stood still while it gave work to a GPU, mostly to get the
+interpreter from the threads that read: together the most that other readers could save. Weights are random, which does not change the
 time.
 """
 
@@ -21,6 +23,7 @@ import argparse
 import io
 import itertools
 import platform
+import resource
 import statistics
 import tempfile
 import time
@@ -43,7 +46,9 @@ from pathorob_checks.cohorts import demo
 from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.embeddings.extraction import embed_shards, obtain
+from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.reading import Reader
+from pathorob_checks.embeddings.shards import ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
 from pathorob_checks.models.spec import parse_spec
@@ -86,12 +91,13 @@ class Subject:
 
     Attributes
     ----------
-    waiting : share of the last pipeline's time in which the model's thread waited for images.
+    waiting, held_up : shares of the last pipeline's time in which the model's thread waited for images, and
+        stood still while it gave work to a GPU.
     """
 
     def __init__(self, prepared: PreparedModel, folder: Path, work: Path, readers: str = "threads") -> None:
         self.readers = readers
-        self.waiting = 0.0
+        self.waiting = self.held_up = 0.0
         self.cohort = load_folder(folder)
         self.prepared = prepared
         self.model = prepared.load()
@@ -127,6 +133,7 @@ class Subject:
         details: Any = obtain(loaded, self.cohort, store, engine=engine).details
         seconds = time.perf_counter() - begin
         self.waiting = details["seconds_without_images"] / seconds
+        self.held_up = details["seconds_held_up"] / seconds
         return len(self.cohort) / seconds
 
     def loop(self) -> float:
@@ -148,13 +155,14 @@ def throughput(arguments: argparse.Namespace, work: Path) -> None:
         subject = Subject(_prepared(arguments, work), work / form, work / form, arguments.readers)
         subject.bare()  # warm
         rates: dict[str, list[float]] = {"bare": [], "pipeline": [], "loop": []}
-        waiting = []
+        waiting, held_up = [], []
         for _ in range(arguments.rounds):
             for method, measured in rates.items():
                 measured.append(getattr(subject, method)())
             waiting.append(subject.waiting)
+            held_up.append(subject.held_up)
         bare, pipeline, loop = (statistics.median(measured) for measured in rates.values())
-        ratios = [pipeline / bare, pipeline / loop, statistics.median(waiting)]
+        ratios = [pipeline / bare, pipeline / loop, *map(statistics.median, (waiting, held_up))]
         lines.append([form, arguments.readers, subject.model.batch_size, bare, pipeline, loop, *ratios])
     heads = [
         "files",
@@ -166,6 +174,7 @@ def throughput(arguments: argparse.Namespace, work: Path) -> None:
         "pipeline / bare",
         "pipeline / loop",
         "without images",
+        "held up",
     ]
     print(tabulate(lines, headers=heads, floatfmt=".2f", tablefmt="pipe"))
 
@@ -236,6 +245,44 @@ def reading(arguments: argparse.Namespace, work: Path) -> None:
     print(tabulate(lines, headers=["files", "readers", "workers", "1/s"], floatfmt=".0f", tablefmt="pipe"))
 
 
+class _Launching:
+    """Starts many small operations for a batch, as a ViT on a GPU, and embeds nothing."""
+
+    dimension = 1
+    operations = 200
+
+    def __init__(self, model: Any) -> None:
+        self.pixels, self.preprocess, self.device = model.pixels, model.preprocess, torch.device("cpu")
+        self.seconds: list[float] = []
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        begin, small = time.perf_counter(), torch.ones(64, 64)
+        for _ in range(self.operations):
+            small = small + 1
+        self.seconds.append(time.perf_counter() - begin)
+        return torch.rand(len(batch), 1)
+
+
+def launches(arguments: argparse.Namespace, work: Path) -> None:
+    """Print how long a thread needs for small operations while others read, and how often threads change."""
+    torch.set_num_threads(1)
+    lines = []
+    for form in ("png", "jpg"):
+        write_cohort(work / form, arguments.patches, form)
+        subject = Subject(_prepared(arguments, work), work / form, work)
+        shards = ShardRows(plan_of(subject.cohort, ""), subject.cohort)
+        for readers in (1, 2, 4, 8, 16):
+            model: Any = _Launching(subject.model)
+            pipeline = Pipeline("launching", model, shards, readers, 256)
+            changes, begin = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, time.perf_counter()
+            done = sum(1 for _ in pipeline.run(range(len(shards.plan)), lambda _, values: None))
+            rate = done / (time.perf_counter() - begin)
+            changes = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - changes
+            lines.append([form, readers, rate, 1000 * statistics.median(model.seconds), changes / done])
+    heads = ["files", "readers", "1/s", "launch, ms per batch", "changes of threads per image"]
+    print(tabulate(lines, headers=heads, floatfmt=(".0f", "", ".0f", ".1f", ".1f"), tablefmt="pipe"))
+
+
 def _steady_rate(reader: Reader, images: Any, size: int, count: int) -> float:
     """Images per second in the second half, in which processes have started."""
     done, half, begin = 0, 0, 0.0
@@ -279,6 +326,7 @@ def main() -> None:
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--decoders", action="store_true")
     parser.add_argument("--reading", action="store_true")
+    parser.add_argument("--launches", action="store_true")
     parser.add_argument("--readers", choices=("threads", "processes"), default="threads")
     arguments = parser.parse_args()
     where = torch.cuda.get_device_name() if arguments.device != "cpu" else platform.processor() or "CPU"
@@ -290,7 +338,9 @@ def main() -> None:
     print(f"{available_cpus()} cores, torch threads {torch.get_num_threads()}; {packages}\n", flush=True)
     with tempfile.TemporaryDirectory() as work:
         chosen = [
-            measure for measure in (variants, decoders, reading) if getattr(arguments, measure.__name__)
+            measure
+            for measure in (variants, decoders, reading, launches)
+            if getattr(arguments, measure.__name__)
         ]
         for measure in chosen or [throughput]:
             measure(arguments, Path(work))

@@ -147,6 +147,7 @@ def test_a_failed_integrity_check_is_in_the_results_and_no_pass(folder: Terminal
         ({"baseline": ""}, "the name of a criteria file or of the baseline is empty"),
         ({"fm": []}, "there is no FM to check"),
         ({"engine": "slurm"}, "engine is 'slurm'; choose one of local, ray"),
+        ({"readers": "fibers"}, "readers is 'fibers'; choose one of auto, threads, processes"),
         ({"precision": "fp8"}, "precision is 'fp8'; choose one of fp32, bf16, fp16"),
         ({"pooling": "max"}, "pooling is 'max'; choose one of cls"),
         ({"device": "gpu"}, "device is 'gpu'; choose auto, cpu, cuda or cuda:N"),

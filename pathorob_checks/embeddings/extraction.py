@@ -7,6 +7,7 @@ interruption only the missing shards are extracted.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathorob_checks.models.foundation_model import FoundationModel
 
 MAX_THREADS = 32
+MANY_PATCHES = 5000  # as many as threads read while processes start
 
 NO_MODEL = (
     "It is given by its embeddings: no model was run, so how it embeds was not tested, and nothing but the "
@@ -216,16 +218,28 @@ def in_process(
     missing: Sequence[int],
     store: EmbeddingStore,
     progress: Progress | None,
+    *,
+    readers: str = "auto",
 ) -> Details:
-    """The engine that embeds in this process, on one device; on a GPU only one model runs at a time."""
+    """The engine that embeds in this process, on one device; on a GPU only one model runs at a time.
+
+    `readers` of images are `threads` or `processes`; `auto`: processes for a GPU that gets many patches.
+    """
+    processes = readers == "processes" or (
+        readers == "auto" and _suit_processes(prepared.device, shards.plan.count(missing))
+    )
     exclusive = (
         store.locks.hold(name_of(prepared.device)) if prepared.device != "cpu" else contextlib.nullcontext()
     )
     with exclusive:
         try:
-            return embed_shards(prepared, shards, missing, store, progress)
+            return embed_shards(prepared, shards, missing, store, progress, processes=processes)
         finally:
             give_back_memory(prepared.device)
+
+
+def _suit_processes(device: str, patches: int) -> bool:
+    return device != "cpu" and patches >= MANY_PATCHES and hasattr(os, "memfd_create")
 
 
 def embed_shards(
@@ -265,8 +279,10 @@ def embed_shards(
         "model_seconds": round(loaded - started, 3),
         "seconds": round(time.monotonic() - loaded, 3),
         "seconds_without_images": round(pipeline.seconds_without_images, 3),
+        "seconds_held_up": round(pipeline.seconds_held_up, 3),
         "batch_size": pipeline.batch_size,
         "threads": threads,
+        **pipeline.readers,
     }
 
 

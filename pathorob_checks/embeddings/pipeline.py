@@ -87,6 +87,9 @@ class Pipeline:
     batch_size : patches per batch now; halved each time the device runs out of memory.
     was_crowded : whether other processes held much of the device's memory when it was too small.
     seconds_without_images : how long the thread that runs the model waited for images after the first batch.
+    seconds_held_up : how long that thread stood still while it gave batches to a device that works on its
+        own. It does not wait for the device then, but for Python's lock, which the threads that read images
+        hold, or for a core.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Pipeline:
         self.batch_size = batch_size
         self.was_crowded = False
         self.seconds_without_images = 0.0
+        self.seconds_held_up = 0.0
         self._name = name
         self._model = model
         self._shards = shards
@@ -145,6 +149,14 @@ class Pipeline:
                     names = [self._shards.cohort.keys[row] for row in left[: len(some)]]
                     left = left[len(some) :]
                     yield _Batch(shard, names, self._reader.batch(some), ends_shard=not left)
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """What read the images at the end, and why not processes where they were to."""
+        cannot = self._reader.cannot
+        if cannot is not None:
+            return {"readers": "threads", "no_processes": cannot}
+        return {"readers": "processes" if self._processes else "threads"}
 
     def preprocess(self, row: int) -> Any:
         """The image of a row of the cohort as the model takes it; raises as `run`."""
@@ -192,6 +204,7 @@ class Pipeline:
 
         if len(batch.names) > self.batch_size:
             return _Begun(batch, "too large")
+        wall, at_work = time.monotonic(), time.thread_time()
         try:
             outcome = self._started(batch.images)
         except ENDS as error:
@@ -199,6 +212,9 @@ class Pipeline:
                 return _Begun(batch, "out of memory")
             return _Begun(batch, "failed", error)
         running = isinstance(outcome, Arriving) and outcome.event is not None
+        if running:
+            stood_still = time.monotonic() - wall - (time.thread_time() - at_work)
+            self.seconds_held_up += max(0.0, stood_still)
         return _Begun(batch, "running" if running else "done", outcome)
 
     def _started(self, images: torch.Tensor) -> Any:

@@ -101,6 +101,7 @@ class Reader:
     Attributes
     ----------
     of_rows : reads one row.
+    cannot : why threads read where processes were to; None otherwise.
     """
 
     def __init__(self, name: str, model: FoundationModel, cohort: Cohort) -> None:
@@ -109,6 +110,7 @@ class Reader:
         pixels = getattr(model, "pixels", None)
         preprocess = model.preprocess if pixels is None else pixels.pixels
         self.of_rows = RowReader(name, cohort.read_image, cohort.keys, preprocess, pixels is not None)
+        self.cannot: str | None = None
         self._transfers = Transfers(model.device)
 
     def images(
@@ -123,8 +125,15 @@ class Reader:
         processes : whether to read in as many processes, where images are 8-bit pixels.
         """
         if processes and self.of_rows.to_pixels:
-            return read_in_processes(self.of_rows, rows, processes=threads, window=window)
+            return read_in_processes(
+                self.of_rows, rows, processes=threads, window=window, cannot=self._read_in_threads
+            )
+        if processes:
+            self._read_in_threads("the preprocessing does not end with 8-bit pixels")
         return in_order(self.of_rows.read, rows, threads=threads, window=window)
+
+    def _read_in_threads(self, reason: str) -> None:
+        self.cannot = reason
 
     def batch(self, images: Sequence[Preprocessed]) -> torch.Tensor:
         """(B, C, H, W) on the model's device; on the CPU if the device has too little memory left.

@@ -13,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
+import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from pathorob_checks.embeddings.reading import Preprocessed, RowReader
 
 Uint8 = npt.NDArray[np.uint8]
-
-_IDLE_S = 60  # after which a process ends that gets nothing to do: this one may have been killed
 
 logger = logger_of(__name__)
 
@@ -81,7 +81,12 @@ class _Reading:
 
 
 def read_in_processes(
-    reader: RowReader, rows: Sequence[int], *, processes: int, window: int
+    reader: RowReader,
+    rows: Sequence[int],
+    *,
+    processes: int,
+    window: int,
+    cannot: Callable[[str], None] = lambda _: None,
 ) -> Generator[Preprocessed, None, None]:
     """The images of these rows, in order.
 
@@ -90,6 +95,7 @@ def read_in_processes(
     reader : gives (H, W, 3) uint8 arrays, all of one shape.
     processes : their number; also that of the threads that read until the processes have started.
     window : images that are in work or wait to be consumed.
+    cannot : called once with the reason if threads have to read.
 
     Raises
     ------
@@ -99,7 +105,8 @@ def read_in_processes(
         return
     first = reader.read(rows[0])
     yield first
-    with contextlib.closing(ReadingProcesses(reader, first.shape, processes, -(-window // GROUP))) as readers:
+    readers = ReadingProcesses(reader, first.shape, processes, -(-window // GROUP), cannot)
+    with contextlib.closing(readers):
         left = iter([rows[start : start + GROUP] for start in range(1, len(rows), GROUP)])
         pending = deque(map(readers.begin, itertools.islice(left, readers.groups)))
         while pending:
@@ -120,9 +127,17 @@ class ReadingProcesses:
     started : done when a process can read; None where processes cannot be used.
     """
 
-    def __init__(self, reader: RowReader, shape: tuple[int, ...], count: int, groups: int) -> None:
+    def __init__(
+        self,
+        reader: RowReader,
+        shape: tuple[int, ...],
+        count: int,
+        groups: int,
+        cannot: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.groups = max(groups, count + 1)
         self._reader = reader
+        self._cannot = cannot
         self._threads = new_threads(count)
         self._file: int | None = None
         self._pool: Any = None
@@ -168,6 +183,7 @@ class ReadingProcesses:
         if self.problem is None:
             self.problem = " ".join(str(error).split()) or type(error).__name__
             logger.warning("Images are read in threads, as processes cannot: %s", self.problem)
+            self._cannot(self.problem)
         self.started = None
 
     def close(self) -> None:
@@ -186,12 +202,11 @@ def _pool_of(reader: RowReader, file: str, count: int) -> Any:
 
     return ProcessPoolExecutor(
         count,
-        timeout=_IDLE_S,
         context=get_context("loky"),  # the processes do not run the main program
         # The device belongs to this process, and one core to each of those.
         env={"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
         initializer=_keep,
-        initargs=(reader, file),
+        initargs=(reader, file, os.getpid()),
     )
 
 
@@ -207,8 +222,16 @@ class _Kept:
 _kept: list[_Kept] = []
 
 
-def _keep(reader: RowReader, file: str) -> None:
+def _keep(reader: RowReader, file: str, parent: int) -> None:
     _kept[:] = [_Kept(reader, os.open(file, os.O_RDWR))]
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A process that is killed cannot end those that it started."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answer() -> None:

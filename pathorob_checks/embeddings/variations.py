@@ -232,7 +232,7 @@ def _preprocessed(name: str, model: FoundationModel, cohort: Cohort, *, threads:
     shards = ShardRows(ShardPlan("", tuple(cohort.keys), len(cohort)), cohort)
     pipeline = Pipeline(name, model, shards, threads, 1)
     images = in_order(
-        lambda row: np.asarray(pipeline.preprocess(row)[1]).reshape(-1),
+        lambda row: np.asarray(pipeline.preprocess(row)).reshape(-1),
         range(len(cohort)),
         threads=threads,
         window=len(cohort),

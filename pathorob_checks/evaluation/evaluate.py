@@ -47,6 +47,7 @@ def evaluate(
     images: bool = False,
     engine: str = "local",
     ray_address: str | None = None,
+    readers: str = "auto",
     progress: bool = True,
 ) -> Results:
     """Check foundation models as the gate does, and return the results.
@@ -105,6 +106,9 @@ def evaluate(
         Where to embed; `ray` embeds on a Ray cluster.
     ray_address : str, optional
         Of the Ray cluster.
+    readers : {'auto', 'threads', 'processes'}
+        What reads images for the engine `local`; `auto`: processes for a GPU that gets many patches, else
+        threads. The embeddings are the same.
     progress : bool, default True
         Show bars for what takes long.
 
@@ -194,6 +198,7 @@ def evaluate(
         images=images,
         engine=engine,
         ray_address=ray_address,
+        readers=readers,
     )
     if not settings.fms:
         raise SettingsError("there is no FM to check", remedy="name one, such as 'demo:stain-invariant'")

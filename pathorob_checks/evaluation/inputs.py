@@ -248,10 +248,12 @@ class Inputs:
         self.observer.works()
         return integrity
 
-    def _engine(self, fm: str) -> Engine | None:
-        """What embeds with a model; None: this process."""
+    def _engine(self, fm: str) -> Engine:
+        """What embeds with a model."""
         if self.settings.engine == "local":
-            return None
+            from pathorob_checks.embeddings.extraction import in_process
+
+            return partial(in_process, readers=self.settings.readers)
         from pathorob_checks.embeddings.ray_engine import RayEngine
         from pathorob_checks.models.loading import prepare
 

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from pathorob_checks.models.loading import ModelSettings
 
 ENGINES = ("local", "ray")
+READERS = ("auto", "threads", "processes")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 DEVICES = "auto, cpu, cuda or cuda:N"
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "engine": ENGINES,
+    "readers": READERS,
     "precision": PRECISIONS,
     "pooling": (*POOLINGS, None),
 }
@@ -51,6 +53,7 @@ class Settings:
     cache_limit : bytes that the folder may take after an extraction; None for no limit.
     engine : `local` or `ray`.
     ray_address : of a Ray cluster.
+    readers : `auto`, `threads` or `processes`, which read the images for the engine `local`.
     metadata : folder with the benchmark's tables; None downloads them.
     accepted_names : a file with reviewed names of classes, centers and subsets that may look alike.
     commercial : leave out what is not known to allow commercial use.
@@ -83,6 +86,7 @@ class Settings:
     cache_limit: int | None = None
     engine: str = "local"
     ray_address: str | None = None
+    readers: str = "auto"
     metadata: str | Path | None = None
     accepted_names: str | Path | None = None
     commercial: bool = False

@@ -14,7 +14,9 @@ from pathorob_checks.wording import counted
 
 Protocol = Mapping[str, Any]
 Finder = Callable[[ResultsDocument, Protocol], Iterator[str]]
-_PLACES = frozenset(("cache", "cache_limit", "ray_address", "metadata"))  # settings that change no value
+_PLACES = frozenset(
+    ("cache", "cache_limit", "ray_address", "readers", "metadata")
+)  # settings that change no value
 _NAMED = frozenset(("fms", "cohorts"))  # a run must name these, or takes what suits
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pathorob_checks.evaluation.settings import ENGINES
+from pathorob_checks.evaluation.settings import ENGINES, READERS
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.plugin.option import (
@@ -161,6 +161,16 @@ OPTIONS = (
         metavar="ADDRESS",
         environment="RAY_ADDRESS",
         help="Ray cluster for --fm-engine=ray, like head:6379 or auto (default: one on this machine)",
+    ),
+    Option(
+        flag="--fm-readers",
+        decides=False,
+        metavar="|".join(READERS),
+        parse=one_of(*READERS),
+        default="auto",
+        environment="PATHOROB_CHECKS_READERS",
+        help="what reads images: threads, or as many processes, which do not share one interpreter but take "
+        "seconds to start (default: auto, processes for a GPU that gets many patches)",
     ),
     Option(
         flag="--fm-metadata",

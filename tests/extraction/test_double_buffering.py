@@ -6,6 +6,7 @@ The device here is a stand-in: its memory is ordinary memory, and its work is do
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,24 @@ def test_the_next_batch_is_begun_before_the_last_one_is_waited_for(
     prepared.model = model = Queued()
     np.testing.assert_array_equal(obtain(prepared, cohort, store).values, plain)
     assert model.log == ["begin0", "begin1", "wait0", "begin2", "wait1", "wait2"]
+
+
+def test_it_is_told_how_long_the_model_was_held_up(
+    prepared: Prepared, cohort: Cohort, tmp_path: Path
+) -> None:
+    """A thread that waits for Python's lock takes no time of a core."""
+
+    class HeldUp(Queued):
+        def begin(self, batch: torch.Tensor) -> Arriving:
+            time.sleep(0.05)
+            return super().begin(batch)
+
+    prepared.model = model = HeldUp()
+    details = obtain(prepared, cohort, EmbeddingStore(tmp_path / "held_up")).details
+    held_up: Any = details["seconds_held_up"]
+    assert held_up >= 0.05 * model.batches - 0.01
+    prepared.model = ColorModel()  # what works in this thread is not given to a device
+    assert obtain(prepared, cohort, EmbeddingStore(tmp_path / "cpu")).details["seconds_held_up"] == 0
 
 
 @pytest.mark.parametrize("moment", ["begin0", "begin1", "begin2", "wait0", "wait1", "wait2"])

@@ -7,8 +7,12 @@ import itertools
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +27,13 @@ from torchvision import transforms
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.manifest import load_folder
-from pathorob_checks.embeddings import reading_processes
+from pathorob_checks.embeddings import extraction, reading_processes
+from pathorob_checks.embeddings.extraction import MANY_PATCHES
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.reading import RowReader
 from pathorob_checks.embeddings.reading_processes import ReadingProcesses, read_in_processes
-from pathorob_checks.embeddings.shards import ShardRows, plan_of
+from pathorob_checks.embeddings.shards import ShardPlan, ShardRows, plan_of
+from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.embeddings.threads import GROUP
 from pathorob_checks.errors import CohortError
 from pathorob_checks.models.pixel_steps import ToPixels
@@ -145,6 +151,95 @@ def test_the_pipeline_gives_the_same_embeddings(cohort: Cohort, tmp_path: Path) 
         assert len(list(pipeline.run([0, 1, 2], lambda _, values, kept=kept: kept.append(values)))) == ROWS
         embedded.append([torch.from_numpy(values) for values in kept])
     assert all(torch.equal(one, other) for one, other in zip(*embedded, strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes read on Linux only")
+def test_processes_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    write_colors(tmp_path / "colors")
+    script = f"""
+import os, pathlib, time
+from torchvision import transforms
+from pathorob_checks.cohorts.manifest import load_folder
+from pathorob_checks.embeddings.reading import RowReader
+from pathorob_checks.embeddings.reading_processes import ReadingProcesses
+from pathorob_checks.models.pixel_steps import ToPixels
+
+cohort = load_folder(pathlib.Path({str(tmp_path / "colors")!r}))
+reader = RowReader("fm", cohort.read_image, cohort.keys, ToPixels(transforms.Compose([])), to_pixels=True)
+processes = ReadingProcesses(reader, (8, 8, 3), count=1, groups=3)
+print(processes._pool.submit(os.getpid).result(), flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        reading = Path("/proc") / parent.stdout.readline().strip()
+        assert reading.exists()
+        parent.kill()
+    for _ in range(600):
+        if not reading.exists():
+            break
+        time.sleep(0.1)
+    assert not reading.exists()
+
+
+@pytest.mark.parametrize(
+    ("readers", "device", "patches", "expected"),
+    [
+        ("auto", "cpu", MANY_PATCHES, False),
+        ("auto", "cuda:1", MANY_PATCHES - 1, False),
+        ("auto", "cuda:1", MANY_PATCHES, True),
+        ("threads", "cuda:1", MANY_PATCHES, False),
+        ("processes", "cpu", 1, True),
+    ],
+)
+def test_processes_read_for_a_gpu_that_gets_many_patches(
+    prepared: Prepared,
+    store: EmbeddingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    readers: str,
+    device: str,
+    patches: int,
+    expected: bool,
+) -> None:
+    asked = []
+    monkeypatch.setattr(extraction, "name_of", lambda device: device)
+    monkeypatch.setattr(extraction, "give_back_memory", lambda device: None)
+    monkeypatch.setattr(
+        extraction, "embed_shards", lambda *arguments, processes: asked.append(processes) or {}
+    )
+    prepared.device = device
+    shards = ShardRows(ShardPlan("key", tuple(map(str, range(patches))), 256), None)  # type: ignore[arg-type]
+    extraction.in_process(prepared, shards, range(len(shards.plan)), store, None, readers=readers)
+    assert asked == [expected]
+
+
+def test_what_reads_does_not_belong_to_the_embeddings(
+    prepared: Prepared, cohort: Cohort, tmp_path: Path
+) -> None:
+    prepared.model = load_timm(write_tiny_vit(tmp_path / "vit"))  # type: ignore[assignment]
+    embedded = {
+        readers: extraction.obtain(
+            prepared,
+            cohort,
+            EmbeddingStore(tmp_path / readers),
+            engine=partial(extraction.in_process, readers=readers),
+        )
+        for readers in ("threads", "processes")
+    }
+    one, other = embedded.values()
+    assert one.values.tobytes() == other.values.tobytes()
+    assert (one.key, one.identity) == (other.key, other.identity)
+    assert {readers: ours.details["readers"] for readers, ours in embedded.items()} == {
+        "threads": "threads",
+        "processes": "processes",
+    }
+
+
+def test_the_details_say_why_threads_read(prepared: Prepared, cohort: Cohort, store: EmbeddingStore) -> None:
+    engine = partial(extraction.in_process, readers="processes")
+    details = extraction.obtain(prepared, cohort, store, engine=engine).details
+    assert details["readers"] == "threads"
+    assert details["no_processes"] == "the preprocessing does not end with 8-bit pixels"
 
 
 def test_a_model_without_pixels_is_read_for_in_threads(

@@ -8,7 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from color_models import Augmenting, Coupled, Cropping, Masking, Model, Positional, Shared, Training, matrix
+from color_models import (
+    Augmenting,
+    Coupled,
+    Cropping,
+    Masking,
+    Model,
+    Positional,
+    Shared,
+    SharedBlue,
+    Training,
+    matrix,
+)
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.embeddings import variations
@@ -42,6 +53,7 @@ def test_a_sound_model_depends_on_nothing_but_the_patch(model: Model, cohort: Co
         (Coupled(), {"batch_size", "stored"}),
         (Positional(), {"order", "batch_size", "stored"}),
         (Shared(), {"threads"}),
+        (SharedBlue(), {"threads"}),
     ],
     ids=lambda value: type(value).__name__,
 )
