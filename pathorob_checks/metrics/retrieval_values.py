@@ -101,7 +101,7 @@ class Measure:
             name: replace(preferred, of_repetition=[getattr(one, name) for one in found])
             for name in ("same_center", "expected")
         }
-        told = zip(*(mean_scores(of) for of in (preferred, *shares.values())), strict=True)
+        pairs = zip(*(mean_scores(of) for of in (preferred, *shares.values())), strict=True)
         cells = [
             _cell(
                 one,
@@ -109,7 +109,7 @@ class Measure:
                 f"{rounded_percent(share.first)} of the results come from the query's own medical center, "
                 f"which has {rounded_percent(expected.first)} of the database",
             )
-            for one, share, expected in told
+            for one, share, expected in pairs
         ]
         balanced = _balanced(preferred)
         effects = _effects(preferred, balanced)
