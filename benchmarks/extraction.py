@@ -13,8 +13,8 @@
 read, preprocessed and embedded one after the other in one thread. Each runs several times, in turn; the table
 has medians. "without images" is the share of the pipeline's time in which the thread that runs the model
 waited for images, "held up" that in which it stood still while it gave work to a GPU, mostly to get the
-interpreter from the threads that read: together the most that other readers could save. Weights are random, which does not change the
-time.
+interpreter from the threads that read: together the most that other readers could save. Weights are random,
+which does not change the time.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def launches(arguments: argparse.Namespace, work: Path) -> None:
             model: Any = _Launching(subject.model)
             pipeline = Pipeline("launching", model, shards, readers, 256)
             changes, begin = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, time.perf_counter()
-            done = sum(1 for _ in pipeline.run(range(len(shards.plan)), lambda _, values: None))
+            done = sum(1 for _ in pipeline.run(range(len(shards.plan)), lambda *_: None))
             rate = done / (time.perf_counter() - begin)
             changes = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - changes
             lines.append([form, readers, rate, 1000 * statistics.median(model.seconds), changes / done])
@@ -337,11 +337,8 @@ def main() -> None:
     )
     print(f"{available_cpus()} cores, torch threads {torch.get_num_threads()}; {packages}\n", flush=True)
     with tempfile.TemporaryDirectory() as work:
-        chosen = [
-            measure
-            for measure in (variants, decoders, reading, launches)
-            if getattr(arguments, measure.__name__)
-        ]
+        every = (variants, decoders, reading, launches)
+        chosen = [measure for measure in every if getattr(arguments, measure.__name__)]
         for measure in chosen or [throughput]:
             measure(arguments, Path(work))
 
