@@ -337,11 +337,8 @@ def main() -> None:
     )
     print(f"{available_cpus()} cores, torch threads {torch.get_num_threads()}; {packages}\n", flush=True)
     with tempfile.TemporaryDirectory() as work:
-        chosen = [
-            measure
-            for measure in (variants, decoders, reading, launches)
-            if getattr(arguments, measure.__name__)
-        ]
+        every = (variants, decoders, reading, launches)
+        chosen = [measure for measure in every if getattr(arguments, measure.__name__)]
         for measure in chosen or [throughput]:
             measure(arguments, Path(work))
 
