@@ -123,7 +123,12 @@ def test_without_patches_out_of_domain_there_is_no_drop_out_of_domain() -> None:
         None,
         (),
     )
-    assert set(result.measurements()) == {"performance_drop_id", "diagnostic_errors_id", "error_asymmetry"}
+    assert set(result.measurements()) == {
+        "performance_drop_id",
+        "diagnostic_errors_id",
+        "error_asymmetry",
+        "nipd_id",
+    }
 
 
 # --- input --------------------------------------------------------------------------------------------

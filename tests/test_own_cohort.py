@@ -103,7 +103,7 @@ def test_license_commercial_use_and_k_come_from_the_settings_file(write: Write, 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("licence = 'MIT'", ["unknown key 'licence'", "'license', 'commercial' and 'k'"]),
+        ("licence = 'MIT'", ["unknown key 'licence'", "'license', 'commercial', 'sources' and 'k'"]),
         ("license = 3", ["license = 3", "not text"]),
         ("license = ' '", ["not text"]),
         ("commercial = 'no'", ["commercial = 'no'", "true or false"]),
