@@ -248,7 +248,8 @@ def test_a_cohort_without_other_centers_has_no_errors_there() -> None:
     patches = drop_table(ood=False)
     result = performance_drop(embed(patches, biology=1, center=1), patches, repetitions=2)
     assert result.ood_errors is None
-    assert list(result.measurements()) == ["performance_drop_id", "diagnostic_errors_id", "error_asymmetry"]
+    measured = ["performance_drop_id", "diagnostic_errors_id", "error_asymmetry", "nipd_id"]
+    assert list(result.measurements()) == measured
 
 
 def test_a_measurement_shows_errors_over_the_correlation(shortcut: PerformanceDrop) -> None:

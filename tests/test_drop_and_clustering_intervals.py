@@ -35,6 +35,8 @@ SMALLER_IS_BETTER = {  # what the metrics of the performance drop's predictions 
     "diagnostic_errors_id": "increase",
     "diagnostic_errors_ood": "increase",
     "error_asymmetry": "asymmetry",
+    "nipd_id": "degradation",
+    "nipd_ood": "degradation",
 }
 
 

@@ -257,7 +257,7 @@ def degradation_of(
         interval_note=_interval_note(resampling),
         confidence=confidence,
         resampling=resampling,
-        slides=worst_slides(resampling, tested),
+        slides=worst_slides(resampling, tested, "degradation"),
         curves=(
             Curve(
                 name=f"change of the accuracy above chance, {domain}",
