@@ -97,7 +97,7 @@ def agree(folder: Path, patches: pd.DataFrame, k: int | None, seed: int) -> None
     x = embed(patches, biology=0.5, center=0.8, noise=0.4, seed=seed)
     checks = of_a_run(folder, patches, x, f"k = {k}" if k else "")
     ours = of_the_functions(x, patches, **({"k": k} if k else {}))
-    assert set(checks) == set(ours) == set(METRICS)
+    assert set(checks) == set(METRICS) <= set(ours)
     for metric, check in checks.items():
         assert (check.value, check.interval, check.support) == (
             ours[metric].value,

@@ -157,7 +157,7 @@ def test_limitations_have_the_numbers_of_the_run():
         "camelyon has 2 in-domain medical centers and none that is out-of-domain.",
         "camelyon has 4 patches from 2 slides",
         "No clinical claim follows from a verdict",
-        "Which slides ours was trained on is not known to this run.",
+        "Which slides ours was trained on is not known to this run, only the data that its recipe or the",
         "The weights of ours have no digest",
         "Some criteria name no requirement",
         "Criteria that were measured: 1 of 1 planned.",
