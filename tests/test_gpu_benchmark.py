@@ -152,6 +152,7 @@ def test_the_tests_that_need_a_gpu_are_found(driver: Any, pytester: pytest.Pytes
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPU_TEST_OUTCOMES", str(pytester.path / "outcomes"))
+        patch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this test may run in a worker, that one does not
         pytester.runpytest("-p", "gpu_parts.only_gpu", "-p", "no:xdist").assert_outcomes(
             failed=1, passed=1, deselected=2
         )
