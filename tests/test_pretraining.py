@@ -156,24 +156,26 @@ def test_a_statement_is_about_one_fm() -> None:
     with pytest.raises(SpecError, match=which):
         subjects_of(Settings(fms=("h-optimus-0", "virchow2"), cohorts=("camelyon",), pretraining=("TCGA",)))
     with pytest.raises(SpecError, match="the recipes state all already; leave it out"):
-        subjects_of(Settings(fms=("phikon",), cohorts=("camelyon",), pretraining=("TCGA",)))
+        subjects_of(Settings(fms=("demo:stain-invariant",), cohorts=("demo",), pretraining=("TCGA",)))
     with pytest.raises(SettingsError, match="the name of a source of pretraining data is empty"):
         Settings(fms=("virchow2",), pretraining=("",))
 
 
 def test_a_statement_completes_that_of_the_recipe() -> None:
     subjects = subjects_of(
-        Settings(fms=("phikon-v2", "phikon"), cohorts=("camelyon",), pretraining=("CAMELYON16",))
+        Settings(fms=("phikon-v2", "demo:stain-invariant"), cohorts=("demo",), pretraining=("CAMELYON16",))
     )
     assert subjects.pretraining_of("phikon-v2").is_complete
     assert subjects.pretraining_of("phikon-v2").names == ("TCGA", "CPTAC", "GTEx", "CAMELYON16")
-    assert subjects.pretraining_of("phikon").names == ("TCGA",)
+    assert subjects.pretraining_of("demo:stain-invariant").names == ()
 
 
 def test_every_statement_of_a_recipe_has_names_and_sources() -> None:
     stating = {name: one.pretraining for name, one in recipes().items() if one.pretraining.data}
     assert len(stating) > 20
     assert all(len(set(one.names)) == len(one.names) for one in stating.values())
+    # From papers and cards as remembered: a part of the data may be missing, so none of them says "no others".
+    assert not any(one.is_complete for one in stating.values())
     assert not any(one.is_complete and not one.data for one in map(_pretraining, recipes()))
     assert recipes()["h-optimus-0"].pretraining == UNSTATED
 
