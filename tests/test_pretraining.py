@@ -174,7 +174,7 @@ def test_every_statement_of_a_recipe_has_names_and_sources() -> None:
     stating = {name: one.pretraining for name, one in recipes().items() if one.pretraining.data}
     assert len(stating) > 20
     assert all(len(set(one.names)) == len(one.names) for one in stating.values())
-    # From papers and cards as remembered: a part of the data may be missing, so none of them says "no others".
+    # A part of the data may be missing: no source was read for that, so none of them says "no others".
     assert not any(one.is_complete for one in stating.values())
     assert not any(one.is_complete and not one.data for one in map(_pretraining, recipes()))
     assert recipes()["h-optimus-0"].pretraining == UNSTATED

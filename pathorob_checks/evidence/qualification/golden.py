@@ -18,8 +18,19 @@ import pandas as pd
 
 from pathorob_checks.evidence.qualification import golden_cohorts
 from pathorob_checks.evidence.qualification.record import Finding, failure
-from pathorob_checks.metrics import clustering_score, performance_drop, robustness_index
+from pathorob_checks.metrics import (
+    case_retrieval,
+    center_prediction,
+    clustering_score,
+    margin_aware_index,
+    performance_drop,
+    robustness_index,
+    robustness_margin,
+    slide_prediction,
+)
+from pathorob_checks.metrics.pretraining_overlap import pretraining_share
 from pathorob_checks.metrics.schedules import published_schedule
+from pathorob_checks.pretraining import Pretraining, PretrainingData
 from pathorob_checks.wording import counted
 
 Values = Mapping[str, float]
@@ -123,6 +134,30 @@ def _clusters(case: Mapping[str, Any]) -> Values:
     return _known(found)
 
 
+def _further(function: Callable[..., Any], *, in_domain: bool, **settings: Any) -> Callable[..., Values]:
+    """Value and interval of every metric that a function measures."""
+
+    def measure(case: Mapping[str, Any]) -> Values:
+        embeddings, patches = view(case["cohort"], case["table"], in_domain=in_domain)
+        more = {} if in_domain else {"schedule": published_schedule(case["cohort"])}
+        values: dict[str, float | None] = {}
+        for name, measured in function(embeddings, patches, **settings, **more).measurements().items():
+            low, high = measured.interval or (None, None)
+            quantity = name.replace("_", "-")
+            values |= {quantity: measured.value, f"{quantity}-low": low, f"{quantity}-high": high}
+        return _known(values)
+
+    return measure
+
+
+def _overlap(case: Mapping[str, Any]) -> Values:
+    stated = tuple(PretrainingData(name=name, source="the golden case") for name in case["pretrained_on"])
+    pretraining = Pretraining(data=stated, is_complete=True)
+    _, patches = view(case["cohort"], case["table"], in_domain=True)
+    measured = pretraining_share(None, patches, pretraining=pretraining, sources=tuple(case["sources"]))
+    return _known({"value": measured.value})
+
+
 def _known(values: Mapping[str, float | None]) -> Values:
     return {name: float(value) for name, value in values.items() if value is not None}
 
@@ -131,4 +166,10 @@ _METRICS: Mapping[str, Callable[[Mapping[str, Any]], Values]] = {
     "robustness_index": _index,
     "performance_drop": _drop,
     "clustering_score": _clusters,
+    "croma": _further(robustness_margin, in_domain=True, paired=False),
+    "mari": _further(margin_aware_index, in_domain=True, k=46, paired=False),
+    "center_prediction": _further(center_prediction, in_domain=True),
+    "case_retrieval": _further(case_retrieval, in_domain=False, repetitions=_REPETITIONS),
+    "slide_prediction": _further(slide_prediction, in_domain=False, repetitions=_REPETITIONS),
+    "pretraining_overlap": _overlap,
 }
