@@ -98,6 +98,10 @@ class MetricError(PathorobChecksError):
     """
 
 
+class MethodError(PathorobChecksError):
+    """A method that repairs images or embeddings that cannot be fitted, applied or read."""
+
+
 class CriteriaError(PathorobChecksError):
     """A profile or criteria file that cannot be used."""
 

@@ -14,6 +14,7 @@ PACKAGE = Path(pathorob_checks.__file__).parent
 ALLOWED = {
     "numerics": set(),
     "metrics": {"numerics"},
+    "methods": {"numerics"},
     "criteria": {"metrics"},
     "results": {"criteria", "metrics"},
     "figures": {"results", "criteria", "metrics"},
@@ -21,8 +22,8 @@ ALLOWED = {
     "history": {"results", "criteria", "metrics"},
     "models": set(),
     "cohorts": set(),
-    "embeddings": {"models", "cohorts"},
-    "evaluation": {"models", "cohorts", "embeddings", "metrics", "criteria", "results"},
+    "embeddings": {"models", "cohorts", "methods"},
+    "evaluation": {"models", "cohorts", "embeddings", "methods", "metrics", "criteria", "results"},
     "evidence": {
         "metrics",
         "criteria",
@@ -46,6 +47,7 @@ ALLOWED = {
         "report",
         "history",
         "evidence",
+        "methods",
     },
 }
 NOT_A_LAYER = {"plugin", "suites"}

@@ -1,0 +1,1 @@
+"""Methods that repair what a foundation model gives, without training it again."""
