@@ -10,7 +10,10 @@ from pathorob_checks.metrics.registry import metric
 
 
 def protocol_of(
-    profile: Profile, metrics: Iterable[str], views: Mapping[str, Mapping[str, Any]]
+    profile: Profile,
+    metrics: Iterable[str],
+    views: Mapping[str, Mapping[str, Any]],
+    methods: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The protocol of a run, as builtin types.
 
@@ -18,6 +21,7 @@ def protocol_of(
     ----------
     metrics : names of those that the run measures.
     views : by cohort and view, how the view reads the cohort (k, schedule, ...).
+    methods : how images and embeddings are repaired; empty or None where they are not.
     """
     computations = {one.name: one for one in (metric(name).computation for name in metrics)}
     return {
@@ -27,4 +31,5 @@ def protocol_of(
             for name in sorted(computations)
         },
         "cohorts": {name: dict(views[name]) for name in sorted(views)},
+        **({"methods": dict(methods)} if methods else {}),
     }

@@ -41,6 +41,8 @@ def evaluate(
     commercial: bool = False,
     licensed: str | Path | Iterable[str | Path] = (),
     pretraining: str | Iterable[str] = (),
+    methods: str | Iterable[str] = (),
+    method_ood: str = "unseen",
     trust_remote_code: bool = False,
     checkpoint_key: str | None = None,
     checkpoint_prefixes: str | Iterable[str] = (),
@@ -93,6 +95,11 @@ def evaluate(
         license: your own, or those that you have a license for.
     pretraining : str or iterable of str, optional
         Names of all data that the FM was pretrained on, such as `TCGA`, where its recipe does not state all.
+    methods : str or iterable of str, optional
+        Methods that repair images or embeddings, such as `reinhard`, `combat` or `reinhard+combat`: every
+        criterion is measured without a method and with each of them.
+    method_ood : {'unseen', 'unlabeled'}
+        What methods may see of out-of-domain medical centers: nothing, or patches without biological classes.
     trust_remote_code : bool, default False
         Let a model's repository run code of its own; needs a full commit as `@revision`.
     checkpoint_key : str, optional
@@ -192,6 +199,8 @@ def evaluate(
         commercial=commercial,
         licensed=tuple(map(str, _several(licensed))),
         pretraining=tuple(map(str, _several(pretraining))),
+        methods=tuple(map(str, _several(methods))),
+        method_ood=method_ood,
         trust_remote_code=trust_remote_code,
         checkpoint_key=checkpoint_key,
         checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
+from pathorob_checks.evaluation.repairing import repaired_embeddings
 from pathorob_checks.files import without_home
 from pathorob_checks.pretraining import touched
 from pathorob_checks.results.cohort_design import design_lines
@@ -70,7 +71,7 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
     embeddings = inputs.known_embeddings(subject)
     if embeddings is None:
         return None
-    resolved, prepared = inputs.resolved(subject.fm), inputs.model(subject.fm)
+    resolved, prepared = inputs.resolved(subject.fm), inputs.prepared(subject)
     integrity = inputs.known_integrity(subject)
     description = embeddings.details.get("model")
     loading_notes = description.get("notes", ()) if isinstance(description, dict) else ()
@@ -100,7 +101,7 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
         fm=fm,
         method=subject.method,
         cohort=cohort_facts(subject.cohort, cohort),
-        map=map_of(embeddings.values, cohort),
+        map=map_of(repaired_embeddings(inputs, subject), cohort),
         neighborhoods=neighborhoods_of(measured, cohort),
         images=images_of(measured, cohort) if with_images else {},
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pathorob_checks.canonical import digest_of
-from pathorob_checks.errors import CohortError, PathorobChecksError
+from pathorob_checks.errors import CohortError, MethodError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
+from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.models.last_model import LastModel
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathorob_checks.embeddings.store import EmbeddingStore
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.evaluation.subjects import Subject, Subjects
+    from pathorob_checks.methods.image_method import ImageMethod
     from pathorob_checks.models.loading import PreparedModel, ResolvedModel
 
 Made = TypeVar("Made")
@@ -46,6 +48,7 @@ class Inputs:
         self._commits: dict[str, str | None] = {}
         self._cohorts: dict[str, Cohort] = {}
         self._contents: dict[str, str] = {}  # what the controller read, by cohort
+        self._targets: dict[tuple[str, str], ImageMethod] = {}
         self._embeddings: dict[Subject, Embeddings] = {}
         self._integrity: dict[Subject, Integrity | None] = {}
         # What failed once fails again: an hour of extraction is not repeated for each test that needs it.
@@ -137,6 +140,25 @@ class Inputs:
             self._prepared[fm] = prepare(self.resolved(fm), self.settings.model_settings(device))
         return self._prepared[fm]
 
+    def prepared(self, subject: Subject) -> PreparedModel:
+        """The model of a subject: with its images normalized, where the subject's method does that.
+
+        Raises
+        ------
+        CohortError, MethodError : the target of the normalization cannot be taken from the cohort's images.
+        """
+        chain, model = chain_of(subject.method), self.model(subject.fm)
+        if chain.image is None:
+            return model
+        place = (chain.image.name, subject.cohort)
+        if place not in self._targets:
+            from pathorob_checks.embeddings.normalizing import fit_target
+
+            self._targets[place] = fit_target(chain.image(), self.cohort(subject.cohort))
+        from pathorob_checks.embeddings.normalizing import normalized
+
+        return normalized(model, self._targets[place])
+
     def cohort(self, name: str) -> Cohort:
         """The cohort's table and images; the images' revision is pinned where some FM embeds them."""
         if name not in self._cohorts:
@@ -166,19 +188,20 @@ class Inputs:
         return self._cohorts
 
     def embeddings(self, subject: Subject) -> Embeddings:
-        """The cohort's embeddings: extracted now, read from the store, or given by the user.
+        """The cohort's embeddings: extracted now, read from the store, or given by the user; not repaired.
 
         Raises
         ------
         CacheError, CohortError, EmbeddingError, ModelError : see `extraction.obtain`.
         """
+        subject = subject.embedded
         if subject not in self._embeddings:
             self._embeddings[subject] = self._once("embeddings", subject, self._obtain_embeddings)
         return self._embeddings[subject]
 
     def known_embeddings(self, subject: Subject) -> Embeddings | None:
         """The embeddings if this process has them already."""
-        return self._embeddings.get(subject)
+        return self._embeddings.get(subject.embedded)
 
     def integrity(self, subject: Subject) -> Integrity | None:
         """How the FM embeds a few patches in several ways; None where there is no FM to run.
@@ -187,13 +210,14 @@ class Inputs:
         ------
         CacheError, CohortError, EmbeddingError, ModelError : see `embeddings.integrity`.
         """
+        subject = subject.embedded
         if subject not in self._integrity:
             self._integrity[subject] = self._once("integrity", subject, self._measure_integrity)
         return self._integrity[subject]
 
     def known_integrity(self, subject: Subject) -> Integrity | None:
         """The integrity record if this process has it already."""
-        return self._integrity.get(subject)
+        return self._integrity.get(subject.embedded)
 
     def drift(self, subject: Subject) -> Mapping[str, float]:
         """How far the FM's precision moves each metric for which that is known; empty in fp32."""
@@ -215,14 +239,14 @@ class Inputs:
     def _obtain_embeddings(self, subject: Subject) -> Embeddings:
         from pathorob_checks.embeddings.extraction import given, obtain
 
-        model, cohort = self.model(subject.fm), self.cohort(subject.cohort)
+        model, cohort = self.prepared(subject), self.cohort(subject.cohort)
         if self.subjects.specs[subject.fm].kind == "embeddings":
             return given(Path(self.resolved(subject.fm).spec.target), subject.cohort, cohort)
         embeddings = obtain(
             self._last_model.reusing(model),
             cohort,
             self.store,
-            engine=self._engine(subject.fm),
+            engine=self._engine(subject),
             progress=self.observer.extraction_progress,
             waiting=self.observer.waits,
         )
@@ -237,7 +261,7 @@ class Inputs:
 
         text = f"{subject.fm} on {subject.cohort}: another process tests its integrity"
         integrity = integrity_of(
-            self._last_model.reusing(self.model(subject.fm)),
+            self._last_model.reusing(self.prepared(subject)),
             self.cohort(subject.cohort),
             self.embeddings(subject),
             self.store,
@@ -248,8 +272,8 @@ class Inputs:
         self.observer.works()
         return integrity
 
-    def _engine(self, fm: str) -> Engine:
-        """What embeds with a model."""
+    def _engine(self, subject: Subject) -> Engine:
+        """What embeds with the model of a subject."""
         if self.settings.engine == "local":
             from pathorob_checks.embeddings.extraction import in_process
 
@@ -257,6 +281,9 @@ class Inputs:
         from pathorob_checks.embeddings.ray_engine import RayEngine
         from pathorob_checks.models.loading import prepare
 
+        if chain_of(subject.method).image is not None:
+            raise MethodError("images are not normalized on a Ray cluster", remedy="use --fm-engine=local")
+        fm = subject.fm
         kind = self.model(fm).device.partition(":")[0]  # an actor sees no other GPU than its own
         rebuild = partial(prepare, self.resolved(fm), self.settings.model_settings(kind))
         return RayEngine(rebuild, self.settings.ray_address)

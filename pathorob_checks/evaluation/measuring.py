@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.repairing import repairing_of
 from pathorob_checks.evaluation.subjects import Subject
+from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
 from pathorob_checks.metrics.neighbor_search import NeighborSearch
@@ -155,6 +157,13 @@ class Measuring:
         if definition.needs is not None:
             definition.needs(view.patches, arguments, interval=False)
         embeddings = self._inputs.embeddings(subject).values[view.rows]
+        chain = chain_of(subject.method)
+        if chain.repairs:
+            repairing = repairing_of(self._inputs, subject, view.patches)
+            if computation.takes_repair and "repair" not in arguments:
+                arguments = {**arguments, "repair": repairing}
+            elif not computation.takes_repair:
+                embeddings = repairing.view(embeddings)
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
 
     def _provenance(self, subject: Subject, cohort: Cohort) -> Mapping[str, Any]:

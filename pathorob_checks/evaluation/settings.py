@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from pathorob_checks.models.loading import ModelSettings
 
 ENGINES = ("local", "ray")
+METHODS_OOD = ("unseen", "unlabeled")
 READERS = ("auto", "threads", "processes")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 DEVICES = "auto, cpu, cuda or cuda:N"
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "engine": ENGINES,
     "readers": READERS,
+    "method_ood": METHODS_OOD,
     "precision": PRECISIONS,
     "pooling": (*POOLINGS, None),
 }
@@ -59,6 +61,9 @@ class Settings:
     commercial : leave out what is not known to allow commercial use.
     licensed : FMs and cohorts, by name or as given, that the user may use commercially all the same.
     pretraining : all that the one FM without a complete statement was pretrained on, by name.
+    methods : names of methods that repair images or embeddings, joined by `+`; without one is measured too.
+    method_ood : what methods may see of out-of-domain medical centers: nothing (`unseen`), or their patches
+        without biological classes (`unlabeled`).
     trust_remote_code : let a model's repository run code of its own.
     checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
         and what is removed from the names of tensors; None and () for the recipe's, or what is found.
@@ -92,6 +97,8 @@ class Settings:
     commercial: bool = False
     licensed: tuple[str, ...] = ()
     pretraining: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    method_ood: str = "unseen"
     trust_remote_code: bool = False
     checkpoint_key: str | None = None
     checkpoint_prefixes: tuple[str, ...] = ()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathorob_checks.errors import SpecError
+from pathorob_checks.errors import MethodError, SpecError
+from pathorob_checks.methods.chain import chain_of, chains_of
 from pathorob_checks.pretraining import UNSTATED, Pretraining, PretrainingData
-from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import quoted
 
@@ -26,6 +26,11 @@ class Subject(NamedTuple):
     fm: str
     method: str
     cohort: str
+
+    @property
+    def embedded(self) -> Subject:
+        """The subject whose embeddings are repaired: only what normalizes images changes what is embedded."""
+        return self._replace(method=chain_of(self.method).of_images)
 
     @property
     def id(self) -> str:
@@ -58,6 +63,7 @@ class Subjects:
     wanted : FM by FM, cohort by cohort, those that are excluded among them.
     excluded : what leaves a subject out.
     left_out : a sentence for each FM or cohort that `--fm-commercial` excludes.
+    method_ood : what methods may see of out-of-domain medical centers.
     """
 
     specs: Mapping[str, ModelSpec]
@@ -66,6 +72,7 @@ class Subjects:
     excluded: Mapping[Subject, LeftOut] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     pretraining: Mapping[str, Pretraining] = field(default_factory=dict)
+    method_ood: str = "unseen"
 
     def pretraining_of(self, fm: str) -> Pretraining:
         """What is stated of an FM's pretraining data, by its recipe or by the user."""
@@ -93,6 +100,7 @@ def subjects_of(settings: Settings) -> Subjects:
 
     Raises
     ------
+    MethodError : a text names no method, or one that needs images where there are none.
     SpecError : a text names no FM, `commercial` leaves nothing to check, or `licensed` names what is not
         checked.
     CohortError : two cohorts have one name, or the settings file of the user's own cannot be used.
@@ -118,7 +126,10 @@ def subjects_of(settings: Settings) -> Subjects:
             for what, text in texts.items()
             if terms[what][1] is not True and not {text, what.partition(" ")[2]} & set(settings.licensed)
         }
-    subjects = tuple(Subject(fm, NO_METHOD, cohort) for fm, names in wanted.items() for cohort in names)
+    methods = _methods(settings.methods, specs)
+    subjects = tuple(
+        Subject(fm, method, cohort) for fm, names in wanted.items() for method in methods for cohort in names
+    )
     reason = LeftOut("--fm-commercial", settings.chose("commercial"))
     without = {
         subject: reason
@@ -135,6 +146,7 @@ def subjects_of(settings: Settings) -> Subjects:
         )
     used = {one.cohort for one in subjects if one not in without} if specs else set(cohorts)
     return Subjects(
+        method_ood=settings.method_ood,
         pretraining=_pretraining(settings.pretraining, specs),
         specs=specs,
         cohorts={name: text for name, text in cohorts.items() if name in used},
@@ -142,6 +154,19 @@ def subjects_of(settings: Settings) -> Subjects:
         excluded=without,
         left_out=tuple(f"{what} is left out by --fm-commercial: {why}." for what, why in excluded.items()),
     )
+
+
+def _methods(texts: tuple[str, ...], specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
+    """The name of every method, `none` first."""
+    chains = chains_of(texts)
+    without_images = [fm for fm, spec in specs.items() if spec.kind == "embeddings"]
+    for chain in chains:
+        if chain.image is not None and without_images:
+            raise MethodError(
+                f"{chain.image.name} normalizes images, but {without_images[0]} is given by its embeddings",
+                remedy="give the FM itself, or methods that repair embeddings",
+            )
+    return tuple(chain.text for chain in chains)
 
 
 def _forbidden(license_: str, allowed: bool | None) -> str:

@@ -15,6 +15,7 @@ from pathorob_checks.errors import CriteriaError, MetricError
 from pathorob_checks.evaluation.baseline import Baseline, baseline_of_this_run, read_baseline
 from pathorob_checks.evaluation.plan import Key, PlannedCheck, plan_of
 from pathorob_checks.evaluation.subjects import Subject, Subjects
+from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.metrics.registry import metric
 from pathorob_checks.wording import brief, printable
 
@@ -67,7 +68,11 @@ class Terms:
                     f"the metric {definition.name} reads the view {view!r} of a cohort, which does not exist",
                     remedy=f"let it read one of {', '.join(VIEWS)}",
                 )
-        self.protocol = dict(protocol) if protocol else protocol_of(profile, metrics, _designs(subjects))
+        self.protocol = (
+            dict(protocol)
+            if protocol
+            else protocol_of(profile, metrics, _designs(subjects), _methods(subjects))
+        )
         self.contents: dict[str, str] = {}
         if baseline is not None:
             baseline.check_protocol(self.protocol)
@@ -141,6 +146,15 @@ class Terms:
         """Undo `to_json`: workers never read the criteria files again."""
         content: dict[str, Any] = json.loads(text)
         return Profile.model_validate(content["profile"]), content["contents"], content["digest"]
+
+
+def _methods(subjects: Subjects) -> dict[str, Any]:
+    """How embeddings are repaired; empty where they are not."""
+    chains = [chain_of(name) for name in dict.fromkeys(one.method for one in subjects.wanted)]
+    steps = [step for chain in chains for step in (chain.image, *chain.repairs) if step is not None]
+    if not steps:
+        return {}
+    return {"out_of_domain": subjects.method_ood, "versions": {step.name: step.version for step in steps}}
 
 
 def _designs(subjects: Subjects) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class Computation:
     takes_pretraining : bool
         Whether the function has the parameters `pretraining` and `sources`: what is stated of the FM's
         pretraining data, and which sources the cohort comes from.
+    takes_repair : bool
+        Whether the function has the parameter `repair`, which repairs embeddings by what training patches
+        show (see `repairing`): for a metric that trains classifiers. Other metrics get repaired embeddings.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -101,6 +104,7 @@ class Computation:
     takes_progress: bool = True
     takes_neighbors: bool = False
     takes_pretraining: bool = False
+    takes_repair: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ class LastModel:
     """
 
     def __init__(self) -> None:
-        self._name = ""
+        self._identity: Mapping[str, object] | None = None
         self._model: FoundationModel | None = None
 
     def reusing(self, prepared: PreparedModel) -> PreparedModel:
@@ -30,8 +31,8 @@ class LastModel:
         return replace(prepared, load=partial(self._load, prepared))
 
     def _load(self, prepared: PreparedModel) -> FoundationModel:
-        if self._model is None or self._name != prepared.name:
+        if self._model is None or self._identity != prepared.identity:
             self._model = None  # freed before the next is loaded: memory may not hold two models
             self._model = prepared.load()
-            self._name = prepared.name
+            self._identity = prepared.identity
         return self._model

@@ -111,7 +111,8 @@ def _checking(request: pytest.FixtureRequest, model: PreparedModel) -> Checking:
             f"{request.node.nodeid} is about {shortened(name)}, which this run does not have",
             remedy="use the fixture fm_cohort of this plugin, and let it choose the cohorts",
         )
-    subject = gate.subject(model.name, name)
+    key = parameter(request.node, "fm_criterion")
+    subject = gate.subject(model.name, name, key.method) if key else gate.subject(model.name, name)
     uses_criterion = "fm_criterion" in request.fixturenames
     return Checking(
         gate,

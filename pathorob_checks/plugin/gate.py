@@ -140,9 +140,9 @@ class Gate:
 
     # -- in a process that measures ---------------------------------------------------------------------
 
-    def subject(self, fm: str, cohort: str) -> Subject:
+    def subject(self, fm: str, cohort: str, method: str = NO_METHOD) -> Subject:
         """The subject of a test by its parameters."""
-        return Subject(fm, NO_METHOD, cohort)
+        return Subject(fm, method, cohort)
 
     def message_of_check(self, check: Check, place: int = 0) -> str:
         """A check and the runs behind it, as one JSON string for a test report."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pathorob_checks.evaluation.settings import ENGINES, READERS
+from pathorob_checks.evaluation.settings import ENGINES, METHODS_OOD, READERS
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
 from pathorob_checks.plugin.option import (
@@ -204,6 +204,24 @@ OPTIONS = (
         repeatable=True,
         help="with --fm-commercial: an FM or cohort, written as after --fm or --fm-cohort, that you may use "
         "commercially whatever is known of its license; repeat for several",
+    ),
+    Option(
+        flag="--fm-method",
+        setting="methods",
+        metavar="METHOD[+METHOD][,...]",
+        repeatable=True,
+        help="method that repairs images (reinhard, macenko) or embeddings (center, standardize, whiten, "
+        "combat, combat-class, coral, subspace, leace), or that classifiers are trained with (dann); every "
+        "criterion is measured without and with it. Join methods with '+', list several with ','",
+    ),
+    Option(
+        flag="--fm-method-ood",
+        setting="method_ood",
+        metavar="unseen|unlabeled",
+        parse=one_of(*METHODS_OOD),
+        default="unseen",
+        help="what methods may see of out-of-domain medical centers: nothing (the default), or their patches "
+        "without biological classes",
     ),
     Option(
         flag="--fm-pretraining",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pathorob_checks.plugin import fixtures
+from pathorob_checks.results.document import NO_METHOD
+from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import hint, printable, shortened
 
 if TYPE_CHECKING:
@@ -31,11 +33,12 @@ class Case(NamedTuple):
     fm_cohort: str
     fm_criterion: Key | None
     suffix: str = ""
+    method: str = NO_METHOD
 
     @property
     def id(self) -> str:
         """The part of the test's id in brackets."""
-        return printable(f"{self.fm_model}-{self.fm_cohort}{self.suffix}")
+        return printable(subject_id(self.fm_model, self.method, self.fm_cohort) + self.suffix)
 
 
 def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
@@ -49,13 +52,16 @@ def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
     if "fm_criterion" in names:
         every = cases(gate, list(metafunc.definition.iter_markers()), metafunc.definition.nodeid)
     else:
-        every = subjects(gate)
+        every = (case for case in subjects(gate) if case.method == NO_METHOD)
     values = {_id(case, names): [getattr(case, name) for name in names] for case in every}
     metafunc.parametrize(names, list(values.values()), ids=list(values), indirect=True)
 
 
 def _id(case: Case, names: list[str]) -> str:
-    subject = "-".join(str(getattr(case, name)) for name in names if name != "fm_criterion")
+    parts = [str(getattr(case, name)) for name in names if name != "fm_criterion"]
+    if case.method != NO_METHOD:
+        parts.insert(1, case.method)
+    subject = "-".join(parts)
     return printable(subject + case.suffix)
 
 
@@ -78,7 +84,7 @@ def uses(item: pytest.Item, name: str) -> bool:
 def subjects(gate: Gate) -> Iterator[Case]:
     """A case for each FM on each cohort."""
     for subject in gate.evaluation.subjects.subjects:
-        yield Case(subject.fm, subject.cohort, None)
+        yield Case(subject.fm, subject.cohort, None, method=subject.method)
 
 
 def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]:
@@ -120,4 +126,4 @@ def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]
 def _case(check: PlannedCheck, *, always: bool) -> Case:
     """`always` puts the criterion into the id even where the metric has only one."""
     suffix = f"-{check.criterion.id}" if always else ""
-    return Case(check.fm, check.criterion.cohort, check.key, suffix)
+    return Case(check.fm, check.criterion.cohort, check.key, suffix, check.method)

@@ -70,7 +70,7 @@ class SuiteTest(pytest.Item):
         gate = self.config.stash[GATE]
         key = self.case.fm_criterion
         criterion = None if key is None else gate.evaluation.terms.checks[key].criterion
-        subject = gate.subject(self.case.fm_model, self.case.fm_cohort)
+        subject = gate.subject(self.case.fm_model, self.case.fm_cohort, self.case.method)
         checking = Checking(gate, self, subject, criterion)
         offered = {
             "fm_measure": checking.measure,
