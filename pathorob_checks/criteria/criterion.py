@@ -30,6 +30,7 @@ GROUPS: tuple[Quantity, ...] = ("worst-center", "worst-class")
 AGGREGATES: tuple[Quantity, ...] = ("mean",)
 COHORTS_JOINED_BY = "+"
 DIFFERENCE_IDS = "not-worse-"  # with these begin the ids of comparisons with a baseline, and no others
+KEPT_IDS = "keeps-"  # with these, those of what a repair may not destroy
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of a test's id
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -123,6 +124,10 @@ class CriterionEntry(BaseModel):
     def _id_fits_a_test_id(cls, value: str) -> str:
         if not _IDENTIFIER.fullmatch(value):
             raise ValueError(f"must be letters, digits, '.', '_' and '-', not {shortened(value)}")
+        if value.lower().startswith(KEPT_IDS):
+            raise ValueError(
+                f"begins with {KEPT_IDS!r}, as only criteria of repaired embeddings do; give another one"
+            )
         if value.lower().startswith(DIFFERENCE_IDS):
             raise ValueError(
                 f"begins with {DIFFERENCE_IDS!r}, as only comparisons with a baseline do; give another one"

@@ -18,15 +18,17 @@ from pathorob_checks.metrics.neighborhood_size import USUAL_K
 from pathorob_checks.metrics.p_values import IntervalAt
 from pathorob_checks.metrics.registry import added_metrics, metric, metrics
 from pathorob_checks.progress import Item, Progress
-from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.results.document import NO_METHOD, ComparedWith
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import hint
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.evaluation.baseline import Baseline
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.plan import Key, PlannedCheck
     from pathorob_checks.evaluation.terms import Terms
+    from pathorob_checks.metrics.resampling import Resampling
 
 _GROUPED_BY = {"worst-center": "medical_center", "worst-class": "biological_class"}
 
@@ -235,16 +237,13 @@ class Measuring:
 
         (subject,), name = planned.subjects, planned.criterion.metric
         new = self.value(subject, name)
-        baseline = self._terms.baseline
-        assert baseline is not None  # noqa: S101 (differences are planned only where there is one)
-        old = baseline.measured[subject.cohort, name]
-        embeddings = self._inputs.embeddings(subject)
-        baseline.check_subject(subject.cohort, embeddings.key, embeddings.identity)
-        if old is None:
-            other = subject._replace(fm=baseline.fm)
-            if self._inputs.embeddings(other).key == embeddings.key:
-                raise baseline.same_subject(subject.cohort)
-            old = self.value(other, name).resampling
+        if planned.beside_unrepaired:
+            fm, source = fm_and_method(subject.fm, NO_METHOD), "this run, without a method"
+            old = self.value(subject._replace(method=NO_METHOD), name).resampling
+        else:
+            baseline = self._terms.baseline
+            assert baseline is not None  # noqa: S101 (differences are planned only where there is one)
+            fm, source, old = baseline.fm, baseline.source, self._old(baseline, subject, name)
         if new.resampling is None or old is None:
             raise MetricError(
                 f"{name}: one of the two values has no slides or repetitions from which an interval of the "
@@ -268,12 +267,25 @@ class Measuring:
             nearest=(),
             unstable=new.unstable or (old.unstable and f"of the baseline {old.unstable}"),
         )
-        compared = ComparedWith(fm=baseline.fm, source=baseline.source, value=old.value)
+        compared = ComparedWith(fm=fm, source=source, value=old.value)
         return Measured(
             measurement=measurement,
             baseline=compared,
             interval_at=lambda confidence: difference(here, there, confidence=confidence).interval,
         )
+
+    def _old(self, baseline: Baseline, subject: Subject, name: str) -> Resampling | None:
+        """What a baseline has of a metric."""
+        old = baseline.measured[subject.cohort, name]
+        embeddings = self._inputs.embeddings(subject)
+        if subject.method == NO_METHOD:
+            baseline.check_subject(subject.cohort, embeddings.key, embeddings.identity)
+        if old is None:
+            other = Subject(baseline.fm, NO_METHOD, subject.cohort)
+            if subject.method == NO_METHOD and self._inputs.embeddings(other).key == embeddings.key:
+                raise baseline.same_subject(subject.cohort)
+            old = self.value(other, name).resampling
+        return old
 
 
 def mean_of(name: str, parts: Mapping[str, Measurement], confidence: float) -> Measured:

@@ -130,7 +130,7 @@ def _records(parts: Sequence[Part], terms: Terms) -> Records:
                 records.add_check(check, number)
         for one in part.results.integrity:
             records.add_integrity(one)
-    for mean in terms.of_quantity("mean"):
+    for mean in terms.of_kind("mean"):
         if made := _mean(mean, parts, terms):
             records.add_check(made)
     return records

@@ -15,9 +15,11 @@ from pathorob_checks.canonical import digest_of
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import CriteriaError, SpecError
+from pathorob_checks.evaluation.biology import kept_biology
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS, integrity_id
 from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects
 from pathorob_checks.metrics.registry import added_metrics, metric
+from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import hint, quoted, shortened
 
@@ -46,6 +48,7 @@ class PlannedCheck:
     id : of its test.
     fm, method : the FM, and what repairs its embeddings; the criterion has the cohorts.
     left_out : why it will not be measured; None for what must be.
+    beside_unrepaired : whether it is the difference that the method makes.
     """
 
     fm: str
@@ -53,6 +56,12 @@ class PlannedCheck:
     criterion: Criterion
     id: str = ""
     left_out: LeftOut | None = None
+    beside_unrepaired: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What makes it: `repair` beside embeddings without a method, else the criterion's quantity."""
+        return "repair" if self.beside_unrepaired else self.criterion.quantity
 
     @property
     def key(self) -> Key:
@@ -231,6 +240,10 @@ def _checks_of(
     if baseline is not None:
         for criterion in baseline.criteria(fm, cohorts, profile):
             yield _check(fm, method, criterion, subjects)
+    if method != NO_METHOD:
+        for cohort in cohorts:
+            for criterion in kept_biology(cohort, profile):
+                yield replace(_check(fm, method, criterion, subjects), beside_unrepaired=True)
 
 
 def _check(fm: str, method: str, criterion: Criterion, subjects: Subjects) -> PlannedCheck:
@@ -239,7 +252,11 @@ def _check(fm: str, method: str, criterion: Criterion, subjects: Subjects) -> Pl
     return replace(check, left_out=reasons[0]) if reasons else check
 
 
-_OWN_SUITES: Mapping[str, str] = {"mean": "mean_over_cohorts", "difference": "not_worse_than_baseline"}
+_OWN_SUITES: Mapping[str, str] = {
+    "mean": "mean_over_cohorts",
+    "difference": "not_worse_than_baseline",
+    "repair": "repair_keeps_biology",
+}
 FURTHER_METRICS = "further_metrics"
 
 
@@ -261,7 +278,7 @@ def _with_ids(checks: Iterable[PlannedCheck]) -> list[PlannedCheck]:
 
 def _test(check: PlannedCheck, further: tuple[str, ...]) -> tuple[str, str]:
     """The suite and the test that make a check."""
-    suite = _OWN_SUITES.get(check.criterion.quantity)
+    suite = _OWN_SUITES.get(check.kind)
     name = check.criterion.metric
     if suite is not None:
         return suite, suite

@@ -96,9 +96,9 @@ class Terms:
         """SHA-256 over criteria, protocol, baseline and the content of the user's own cohorts."""
         return digest_of(self.content)
 
-    def of_quantity(self, quantity: str) -> tuple[PlannedCheck, ...]:
-        """The checks of a kind: `mean` over cohorts, `difference` from a baseline."""
-        return tuple(check for check in self.checks.values() if check.criterion.quantity == quantity)
+    def of_kind(self, kind: str) -> tuple[PlannedCheck, ...]:
+        """The checks of a kind: a `mean`, a `difference` from a baseline, what a `repair` may not destroy."""
+        return tuple(check for check in self.checks.values() if check.kind == kind)
 
     def of_metric(self, subject: Subject, name: str) -> tuple[PlannedCheck, ...]:
         """The checks of one metric of one subject, without means and differences."""
@@ -178,7 +178,7 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
             profile = profile.model_copy(update={"repetitions": settings.repetitions})
     baseline = _baseline(settings, subjects, profile)
     terms = Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
-    if baseline is not None and not terms.of_quantity("difference"):
+    if baseline is not None and not terms.of_kind("difference"):
         raise CriteriaError(
             f"nothing of this run is compared with the baseline {brief(printable(baseline.fm))} "
             f"({printable(baseline.source)})",

@@ -41,7 +41,7 @@ def fm_cohort(request: pytest.FixtureRequest) -> Cohort | tuple[Cohort, ...]:
     evaluation = _gate(request).evaluation
     if request.param in evaluation.subjects.cohorts:
         return evaluation.inputs.cohort(request.param)
-    means = evaluation.terms.of_quantity("mean")
+    means = evaluation.terms.of_kind("mean")
     names = next((one.criterion.cohorts for one in means if one.criterion.cohort == request.param), ())
     return tuple(evaluation.inputs.cohort(name) for name in names if name in evaluation.subjects.cohorts)
 

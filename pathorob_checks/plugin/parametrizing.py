@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 MARKERS = (
     "fm_metric(name): this test makes each check of the profile about that metric; without a name, about the "
     "metrics that other packages add",
-    "fm_criteria(quantity): this test makes each check about a 'mean' over cohorts, or about a 'difference' "
-    "from the baseline",
+    "fm_criteria(kind): this test makes each check about a 'mean' over cohorts, about a 'difference' from "
+    "the baseline, or about what a 'repair' may not destroy",
 )
 _NAMES = ("fm_model", "fm_cohort", "fm_criterion")
-_MARKS, _QUANTITIES = ("fm_metric", "fm_criteria"), ("mean", "difference")
+_MARKS, _KINDS = ("fm_metric", "fm_criteria"), ("mean", "difference", "repair")
 
 
 class Case(NamedTuple):
@@ -104,7 +104,7 @@ def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]
             "@pytest.mark.fm_metric('robustness_index') or another metric."
         )
     mark = ours[0]
-    known = tuple(metrics()) if mark.name == "fm_metric" else _QUANTITIES
+    known = tuple(metrics()) if mark.name == "fm_metric" else _KINDS
     if mark.kwargs or len(mark.args) > 1 or not (mark.args or mark.name == "fm_metric"):
         raise pytest.UsageError(f"{test} is marked with {mark.name}, which takes one of {', '.join(known)}.")
     name = mark.args[0] if mark.args else None
@@ -112,7 +112,7 @@ def cases(gate: Gate, marks: Sequence[pytest.Mark], test: str) -> Iterator[Case]
         remedy = hint(name, known, "name one of {known}")
         raise pytest.UsageError(f"{test} is marked with {mark.name}({shortened(name)}); {remedy}.")
     if mark.name == "fm_criteria":
-        for check in terms.of_quantity(str(name)):
+        for check in terms.of_kind(str(name)):
             yield _case(check, always=True)
         return
 
