@@ -15,6 +15,7 @@ from pathorob_checks.commands import (
     merge,
     plan,
     qualify,
+    repair,
     report,
     reproduce,
     sensitivity,
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_parser(commands)
     plan.add_parser(commands)
     sensitivity.add_parser(commands)
+    repair.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)

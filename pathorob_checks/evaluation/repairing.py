@@ -82,6 +82,14 @@ class Repairing:
                 )
         return embeddings
 
+    def on_all(self, embeddings: Float32) -> list[Repair]:
+        """Every repair of the chain, fitted on all in-domain patches and their classes, to be shipped."""
+        fitted = []
+        for kind in self._chain.repairs:
+            fitted.append(self._fitted(kind, embeddings, np.flatnonzero(~self._outside)))
+            embeddings = fitted[-1].transform(embeddings, centers=list(self._centers))
+        return fitted
+
     def _across_slides(self, kind: type[Repair], embeddings: Float32) -> Float32:
         """Each slide repaired by what the slides of other folds show."""
         folds = self._folds()

@@ -1,0 +1,130 @@
+"""Write an FM's embeddings as a method repairs them, and the fitted repairs, to gate or to ship them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathorob_checks.console import say
+from pathorob_checks.errors import CacheError, MethodError
+from pathorob_checks.files import expanded, shown, write_atomically
+from pathorob_checks.wording import counted
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.inputs import Inputs
+    from pathorob_checks.evaluation.subjects import Subject
+
+SCHEMA = "pathorob-checks/repaired/1"
+_DESCRIPTION = """\
+Embed a cohort with an FM, repair the embeddings, and write them for
+--fm=embeddings:DIR: a file for each medical center, and how they were made.
+Each repair is written too, for use with the FM elsewhere:
+pathorob_checks.methods.saving.load(FOLDER).transform(embeddings, centers=...).
+Repairs are fitted on the in-domain patches of the cohort."""
+_EXAMPLES = """\
+examples:
+  pathorob-checks repair --fm=virchow2 --fm-cohort=camelyon --method=combat --out repaired
+  pytest --fm=embeddings:repaired --fm-cohort=camelyon"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    from pathorob_checks.evaluation.settings import METHODS_OOD
+
+    parser = commands.add_parser(
+        "repair",
+        help="write an FM's embeddings of a cohort as a method repairs them",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--fm", required=True, metavar="SPEC", help="as for pytest")
+    parser.add_argument(
+        "--fm-cohort", action="append", default=[], metavar="NAME|PATH", help="as for pytest; may repeat"
+    )
+    parser.add_argument(
+        "--method", required=True, metavar="METHOD[+METHOD]", help="as --fm-method of pytest, one of them"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--method-ood", default="unseen", choices=METHODS_OOD, help="as --fm-method-ood of pytest"
+    )
+    parser.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--fm-cache", metavar="DIR", help="as for pytest")
+    parser.add_argument("--fm-metadata", metavar="DIR", help="as for pytest")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pathorob_checks.evaluation.inputs import Inputs
+    from pathorob_checks.evaluation.observer import Bars
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.evaluation.subjects import subjects_of
+    from pathorob_checks.methods.chain import NONE, chain_of
+
+    chain = chain_of(options.method)
+    if chain.text == NONE or "," in options.method:
+        raise MethodError(
+            f"{options.method!r} is not one method", remedy="name one, or join several with '+'"
+        )
+    classifiers = [kind.name for kind in chain.repairs if not kind.repairs_embeddings]
+    if classifiers:
+        raise MethodError(
+            f"{classifiers[0]} is part of a classifier and repairs no embeddings", remedy="leave it out"
+        )
+    out = expanded(options.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CacheError(f"{shown(out)} is not an empty folder", remedy="name a new one with --out")
+    settings = Settings(
+        fms=(options.fm,),
+        cohorts=tuple(options.fm_cohort),
+        methods=(chain.text,),
+        method_ood=options.method_ood,
+        device=options.fm_device,
+        cache=options.fm_cache,
+        metadata=options.fm_metadata,
+    )
+    inputs = Inputs(settings, subjects_of(settings), Bars())
+    inputs.preflight()
+    for subject in inputs.subjects.subjects:
+        if subject.method == chain.text:
+            say(_write(inputs, subject, out))
+    say(f"gate them: pytest --fm=embeddings:{shown(out)}")
+    return 0
+
+
+def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
+    """Write all of one cohort; returns what was written as a sentence."""
+    from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
+    from pathorob_checks.evaluation.facts import machine_facts
+    from pathorob_checks.evaluation.repairing import repaired_embeddings, repairing_of
+    from pathorob_checks.methods.saving import save
+    from pathorob_checks.results.document import builtin
+
+    cohort, embeddings = inputs.cohort(subject.cohort), inputs.embeddings(subject)
+    values = repaired_embeddings(inputs, subject)
+    write_pathorob_layout(out, subject.cohort, cohort.patches, values)
+    fitted = repairing_of(inputs, subject, cohort.patches).on_all(embeddings.values)
+    names = []
+    for place, repair in enumerate(fitted, 1):
+        names.append(f"repairs/{subject.cohort}/{place}-{repair.name}")
+        save(repair, out / names[-1])
+    provenance: dict[str, Any] = {
+        "schema": SCHEMA,
+        "fm": inputs.resolved(subject.fm).name,
+        "revision": inputs.resolved(subject.fm).revision,
+        "identity": builtin(embeddings.identity),
+        "embeddings": embeddings.key,
+        "cohort": {"name": subject.cohort, "digest": cohort.digest},
+        "method": subject.method,
+        "method_ood": inputs.settings.method_ood,
+        "repairs": names,
+        "machine": machine_facts(),
+    }
+    place_of_file = out / "provenance" / f"{subject.cohort}.json"
+    place_of_file.parent.mkdir(exist_ok=True)
+    content = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+    write_atomically(place_of_file, content.encode())
+    return f"{shown(out)}: {counted(len(values), 'embedding')} of {subject.cohort}, {subject.method}"
