@@ -14,9 +14,9 @@ from pathorob_checks import Results
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.assembling import unstarted
 from pathorob_checks.evaluation.settings import Settings
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import GroupValue, SlideValue
 from pathorob_checks.results.document import (
-    NO_METHOD,
     CellFacts,
     Check,
     ComparedWith,

@@ -21,6 +21,7 @@ from pathorob_checks import Results, figures
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.errors import ResultsError
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import CellValue, GroupValue
 from pathorob_checks.report import pictures
 from pathorob_checks.report.forms import FORMS
@@ -29,7 +30,7 @@ from pathorob_checks.report.html import html_report
 from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import page_of
 from pathorob_checks.report.sheets import cell_sheet, design_sheet, group_sheet, metric_rows
-from pathorob_checks.results.document import NO_METHOD, CellFacts, Release
+from pathorob_checks.results.document import CellFacts, Release
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.text import interval_text
 

@@ -12,10 +12,11 @@ from scipy.stats import norm
 
 from pathorob_checks.criteria.release import Judged, release_verdict
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.p_values import p_value
-from pathorob_checks.results.document import NO_METHOD, Completeness, IntegrityCheck
+from pathorob_checks.results.document import Completeness, IntegrityCheck
 from pathorob_checks.results.releases import releases_of
 
 ALPHA = 0.025

@@ -28,8 +28,8 @@ from pathorob_checks.evaluation.baseline import read_baseline
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import metric
-from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import percent, printable

@@ -90,7 +90,7 @@ def _criteria(inputs: Inputs, ahead: Ahead, held: list[Terms]) -> Iterator[Findi
     from pathorob_checks.evaluation.facts import cohort_facts
     from pathorob_checks.evaluation.subjects import Subject
     from pathorob_checks.evaluation.terms import terms_of
-    from pathorob_checks.results.document import NO_METHOD
+    from pathorob_checks.methods.names import NO_METHOD
 
     subjects = inputs.subjects
     if not subjects.specs:

@@ -62,12 +62,13 @@ def _run(options: argparse.Namespace) -> int:
     from pathorob_checks.evaluation.observer import Bars
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.evaluation.subjects import subjects_of
-    from pathorob_checks.methods.chain import NONE, chain_of
+    from pathorob_checks.methods.chain import chain_of
+    from pathorob_checks.methods.names import NO_METHOD
 
     chain = chain_of(options.method)
-    if chain.text == NONE or "," in options.method:
+    if chain.text == NO_METHOD or "," in options.method:
         raise MethodError(
-            f"{options.method!r} is not one method", remedy="name one, or join several with '+'"
+            f"{options.method!r} names no single method", remedy="name one, or join several by '+'"
         )
     classifiers = [kind.name for kind in chain.repairs if not kind.repairs_embeddings]
     if classifiers:

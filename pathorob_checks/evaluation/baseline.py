@@ -14,10 +14,11 @@ from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import CriteriaError, ResultsError
 from pathorob_checks.files import expanded, read_limited
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, Run, builtin
+from pathorob_checks.results.document import Check, CohortFacts, Run, builtin
 from pathorob_checks.results.results import LARGEST, Results
 from pathorob_checks.results.same_cohort import differing_fact
 from pathorob_checks.wording import brief, counted, printable

@@ -11,6 +11,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.repairing import repairing_of
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.methods.chain import chain_of
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Measurement, measurements_of, worst_group
 from pathorob_checks.metrics.neighbor_search import NeighborSearch
@@ -18,7 +19,7 @@ from pathorob_checks.metrics.neighborhood_size import USUAL_K
 from pathorob_checks.metrics.p_values import IntervalAt
 from pathorob_checks.metrics.registry import added_metrics, metric, metrics
 from pathorob_checks.progress import Item, Progress
-from pathorob_checks.results.document import NO_METHOD, ComparedWith
+from pathorob_checks.results.document import ComparedWith
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import hint
 

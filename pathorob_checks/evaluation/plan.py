@@ -18,8 +18,8 @@ from pathorob_checks.errors import CriteriaError, SpecError
 from pathorob_checks.evaluation.biology import kept_biology
 from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS, integrity_id
 from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import added_metrics, metric
-from pathorob_checks.results.document import NO_METHOD
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import hint, quoted, shortened
 

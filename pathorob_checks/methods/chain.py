@@ -8,11 +8,9 @@ from functools import cache
 
 from pathorob_checks.errors import MethodError
 from pathorob_checks.methods.image_method import ImageMethod
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.methods.registry import method
 from pathorob_checks.methods.repair import Repair
-
-NONE = "none"
-"""The name of no method at all: the FM as it is."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Chain:
     @property
     def of_images(self) -> str:
         """The part of the text that decides what the FM embeds."""
-        return self.image.name if self.image else NONE
+        return self.image.name if self.image else NO_METHOD
 
 
 @cache
@@ -44,8 +42,8 @@ def chain_of(text: str) -> Chain:
     ------
     MethodError : it names a method that does not exist, one twice, or methods in an order that has no sense.
     """
-    if text == NONE:
-        return Chain(NONE, None, ())
+    if text == NO_METHOD:
+        return Chain(NO_METHOD, None, ())
     names = [name.strip() for name in text.split("+")]
     known: list[type[ImageMethod] | type[Repair]] = [method(name) for name in names]
     if len(set(names)) < len(names):
@@ -80,4 +78,4 @@ def chains_of(texts: Iterable[str]) -> tuple[Chain, ...]:
     MethodError : as `chain_of`.
     """
     names = [name.strip() for text in texts for name in text.split(",")]
-    return tuple(dict.fromkeys(chain_of(name) for name in (NONE, *names)))
+    return tuple(dict.fromkeys(chain_of(name) for name in (NO_METHOD, *names)))

@@ -26,13 +26,14 @@ from pathorob_checks.evaluation.plan import Key
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.work import work_ahead
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest
 from pathorob_checks.results import properties
-from pathorob_checks.results.document import NO_METHOD, Check, Document, IntegrityCheck, Run
+from pathorob_checks.results.document import Check, Document, IntegrityCheck, Run
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.outcome import exit_code
 from pathorob_checks.results.text import DEFAULT_WIDTH

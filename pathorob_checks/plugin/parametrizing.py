@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.plugin import fixtures
-from pathorob_checks.results.document import NO_METHOD
-from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import hint, printable, shortened
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class Case(NamedTuple):
     @property
     def id(self) -> str:
         """The part of the test's id in brackets."""
+        from pathorob_checks.results.names import subject_id
+
         return printable(subject_id(self.fm_model, self.method, self.fm_cohort) + self.suffix)
 
 

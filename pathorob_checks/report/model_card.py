@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ResultsError
-from pathorob_checks.results.document import NO_METHOD, Check, CohortFacts, ResultsDocument
+from pathorob_checks.methods.names import NO_METHOD
+from pathorob_checks.results.document import Check, CohortFacts, ResultsDocument
 from pathorob_checks.results.finished import left_out, why_unfinished
 from pathorob_checks.wording import brief, counted, hint, percent, printable, quoted
 

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import to_jsonable_python
 
 from pathorob_checks.criteria.verdict import Rule, Verdict
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.definition import Direction, Metric, Quantity
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.pictured import Curve, Grid
@@ -31,7 +32,6 @@ from pathorob_checks.pretraining import Pretraining
 from pathorob_checks.wording import shortened
 
 SCHEMA: Literal["pathorob-checks/results/2"] = "pathorob-checks/results/2"
-NO_METHOD = "none"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import NO_METHOD, Check, IntegrityCheck, ResultsDocument
+from pathorob_checks.methods.names import NO_METHOD
+from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
 from pathorob_checks.wording import printable
 
 Property = tuple[str, str]

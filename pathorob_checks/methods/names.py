@@ -1,0 +1,3 @@
+"""The name that stands where no method repairs anything."""
+
+NO_METHOD = "none"
