@@ -1,4 +1,4 @@
-"""What normalizations of stained images share: a target that is a mean over patches, and one image at a time."""
+"""What normalizations of stained images share: a target, which is a mean over patches, and its use."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class StainNormalization(ImageMethod):
                 )
             if name in self.positive and not (values > 0).all():
                 raise MethodError(
-                    f"'{name}' in the target of {self.name} has a number that is not above zero",
+                    f"'{name}' in the target of {self.name} has a number not above zero",
                     remedy=remedy,
                 )
             checked[name] = values.round(DECIMALS)
