@@ -11,14 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DARK, BRIGHT = (
-    5.0,
-    85.0,
-)  # L*; a pixel is tissue between them: less is outside of the scan or ink, more is glass
+DARK, BRIGHT = 5.0, 85.0  # L*; less is outside of the scan or ink, more is glass, between them is tissue
 SHARE = 0.05  # of the pixels that must be tissue
-SPREAD = (
-    0.5  # L*a*b*; a channel whose standard deviation is less shows noise, which scaling would turn to color
-)
+SPREAD = 0.5  # least standard deviation of a channel; what varies less is noise, not to be magnified
 
 # Linear sRGB to CIE XYZ (IEC 61966-2-1), each row over its sum for the white D65.
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))

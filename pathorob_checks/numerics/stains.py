@@ -1,8 +1,8 @@
 """The two stains of an image: their directions in optical density, and how much of each there is.
 
 Macenko et al., "A method for normalizing histology slides for quantitative analysis" (ISBI 2009): light that
-passes a stain is absorbed by the Beer-Lambert law, so that optical densities add up. The pixels of a slide with
-two stains lie in a plane, between the directions of the two.
+passes a stain is absorbed by the Beer-Lambert law, so that optical densities add up. The pixels of a slide
+with two stains lie in a plane, between the directions of the two.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def stain_vectors(density: Tensor, stained: Tensor) -> Tensor:
 
     Returns
     -------
-    (B, 2, 3) float64 of length 1: hematoxylin, which absorbs more of the red light, then eosin. Where no pixel
-    counts the two are the same direction.
+    (B, 2, 3) float64 of length 1: hematoxylin, which absorbs more of the red light, then eosin. Where no
+    pixel counts the two are the same direction.
     """
     weighted = density * stained[:, None]
     scatter = weighted @ weighted.transpose(1, 2) / stained.sum(1).clamp_min(1)[:, None, None]
@@ -58,7 +58,7 @@ class Stains:
     ----------
     vectors : (B, 2, 3) float64, directions of hematoxylin and eosin, of length 1.
     most : (B, 2) float64, the amount of each that only 1 % of the pixels exceed.
-    amounts : (B, 2, N) float32, how much of each is in every pixel; below 0 where it is brighter than `LIGHT`.
+    amounts : (B, 2, N) float32, of each in every pixel; below 0 where a pixel is brighter than `LIGHT`.
     enough : (B,) bool, whether at least `SHARE` of the pixels is stained and the stains can be told apart.
     """
 
@@ -76,10 +76,9 @@ def stains_of(images: Tensor) -> Stains:
     vectors = stain_vectors(exact, stained.double())
     cosine = (vectors[:, 0] * vectors[:, 1]).sum(1)
     apart = cosine < math.cos(APART)
-    # Least squares. What cannot be told apart is replaced by axes, so that there is an inverse; it is not used.
-    usable = torch.where(
-        apart[:, None, None], vectors, torch.eye(3, dtype=exact.dtype, device=exact.device)[:2]
-    )
+    # Least squares. In place of stains that cannot be told apart are axes, so that there is a solution.
+    axes = torch.eye(3, dtype=exact.dtype, device=exact.device)[:2]
+    usable = torch.where(apart[:, None, None], vectors, axes)
     amounts = torch.linalg.solve(usable @ usable.transpose(1, 2), usable).float() @ density
     rank = 1 + round(MOST * (amounts.shape[2] - 1))
     most = amounts.kthvalue(rank, dim=2).values.double()
@@ -102,9 +101,8 @@ def restained(images: Tensor, vectors: Tensor, most: Tensor) -> tuple[Tensor, Te
     enough : (B,) bool, see `Stains`.
     """
     stains = stains_of(images)
-    gain = (
-        (most.to(stains.most) / stains.most).where(stains.enough[:, None], stains.most.new_ones(())).float()
-    )
+    # Where there is not enough, the quotient may be infinite.
+    gain = torch.where(stains.enough[:, None], most.to(stains.most) / stains.most, 1.0).float()
     density = vectors.to(gain).T @ (stains.amounts * gain[:, :, None])
     light = (LIGHT * torch.exp(-density) - 1).round_().clamp_(0, 255).to(torch.uint8).view(images.shape)
     return torch.where(stains.enough[:, None, None, None], light, images), stains.enough
