@@ -20,7 +20,7 @@ ALLOWED = {
     "figures": {"results", "criteria", "metrics"},
     "report": {"figures", "results", "criteria", "methods", "metrics"},
     "history": {"results", "criteria", "metrics"},
-    "models": set(),
+    "models": {"numerics"},
     "cohorts": set(),
     "embeddings": {"models", "cohorts", "methods"},
     "evaluation": {"models", "cohorts", "embeddings", "methods", "metrics", "criteria", "results"},

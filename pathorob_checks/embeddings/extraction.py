@@ -22,9 +22,11 @@ from pathorob_checks.embeddings.batch_sizes import BatchSizes
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import unique_patch_keys
 from pathorob_checks.embeddings.identity import embedding_key
+from pathorob_checks.embeddings.normalizing import WITHOUT_TISSUE, count_without_tissue, image_method_of
 from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.shards import Float32, ShardPlan, ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore, StoredEmbeddings
+from pathorob_checks.embeddings.tally import Tally
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.models.devices import give_back_memory, name_of
 from pathorob_checks.progress import Progress, no_progress
@@ -200,9 +202,16 @@ def _extract(
         "cohort": shards.cohort.name,
         "resumed_patches": plan.count(whole),
     }
+    method = image_method_of(prepared)
     try:
         if missing:
             details |= engine(prepared, shards, missing, store, progress)
+        if method is not None:
+            # Nobody has counted them among the patches that were embedded before an interruption.
+            uncounted = whole if WITHOUT_TISSUE in details else range(len(plan))
+            rows = [row for shard in uncounted for row in shards.rows(shard)]
+            counted = int(str(details.get(WITHOUT_TISSUE, 0)))
+            details[WITHOUT_TISSUE] = counted + count_without_tissue(method, shards.cohort, rows)
         values, files = store.assemble(plan, shards.cohort.keys)
         check_embeddings(values, shards.cohort.keys)
     except EmbeddingError:
@@ -264,6 +273,8 @@ def embed_shards(
     threads = min(MAX_THREADS, threads or available_cpus())
     size = sizes.usable(model.batch_size)
     pipeline = Pipeline(prepared.name, model, shards, threads, size, processes=processes)
+    without_tissue: Tally | None = getattr(model, "without_tissue", None)
+    before = 0 if without_tissue is None else without_tissue.count
     with (
         contextlib.closing(_Writer(store, shards.plan)) as writer,
         contextlib.closing(pipeline.run(missing, writer.put)) as steps,
@@ -283,6 +294,7 @@ def embed_shards(
         "batch_size": pipeline.batch_size,
         "threads": threads,
         **pipeline.readers,
+        **({} if without_tissue is None else {WITHOUT_TISSUE: without_tissue.count - before}),
     }
 
 

@@ -30,6 +30,7 @@ from pathorob_checks import errors
 from pathorob_checks.canonical import plain
 from pathorob_checks.embeddings.extraction import embed_shards
 from pathorob_checks.embeddings.identity import decoder
+from pathorob_checks.embeddings.normalizing import WITHOUT_TISSUE
 from pathorob_checks.embeddings.ray_cluster import (
     Pool,
     check_usable,
@@ -227,6 +228,8 @@ class _Embedder:
             first = job.shards.plan.patches(missing[0])[0]
             raise _died(begun - 1, f"at patch '{first}' or soon after it")
         details = embed_shards(self._prepared, job.shards, missing, self._store, threads=job.pool.cpus)
+        if whole:  # the actor that died did not report what it counted
+            details.pop(WITHOUT_TISSUE, None)
         return {
             **details,
             "model_seconds": self._model_seconds,
@@ -316,6 +319,8 @@ class _Reports:
 
     def details(self) -> Details:
         """Details to store with the embeddings."""
+        counted = [report[WITHOUT_TISSUE] for report in self._reports if WITHOUT_TISSUE in report]
+        all_counted = len(counted) == len(self._reports)
         return {
             "model": self._reports[0]["model"],
             "model_seconds": max(report["model_seconds"] for report in self._reports),
@@ -323,6 +328,7 @@ class _Reports:
             "threads": self._reports[0]["threads"],
             "actors": len({report["actor"] for report in self._reports}),
             "machines": len({report["machine"] for report in self._reports}),
+            **({WITHOUT_TISSUE: sum(counted)} if all_counted else {}),
         }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pathorob_checks.embeddings.reading_processes import read_in_processes
+from pathorob_checks.embeddings.tally import Tally
 from pathorob_checks.embeddings.threads import in_order
 from pathorob_checks.errors import ModelError, PathorobChecksError
 
@@ -37,6 +38,7 @@ class RowReader:
     keys : of its patches.
     preprocess : from an RGB image to a tensor, or to 8-bit pixels.
     to_pixels : whether it gives 8-bit pixels.
+    without_tissue : counts the patches that an image method in `preprocess` passes through unchanged.
     """
 
     name: str
@@ -44,6 +46,7 @@ class RowReader:
     keys: Sequence[str]
     preprocess: Callable[[Image.Image], Preprocessed]
     to_pixels: bool
+    without_tissue: Tally = field(default_factory=Tally)
 
     def read(self, row: int) -> Preprocessed:
         """The preprocessed image of a row of the cohort.
@@ -109,7 +112,8 @@ class Reader:
 
         pixels = getattr(model, "pixels", None)
         preprocess = model.preprocess if pixels is None else pixels.pixels
-        self.of_rows = RowReader(name, cohort.read_image, cohort.keys, preprocess, pixels is not None)
+        tally = getattr(model, "without_tissue", Tally())
+        self.of_rows = RowReader(name, cohort.read_image, cohort.keys, preprocess, pixels is not None, tally)
         self.cannot: str | None = None
         self._transfers = Transfers(model.device)
 

@@ -171,12 +171,13 @@ class ReadingProcesses:
         if reading.place is None:
             return reading.future.result()  # type: ignore[no-any-return]
         try:
-            done, failure = reading.future.result()
+            done, failure, without_tissue = reading.future.result()
             images = reading.place.read(self._file or 0, done)
         except Exception as error:  # the process was killed, or there is no memory for the file
             self._use_threads(error)
             return _read_here(self._reader, reading.rows)
         self._free.append(reading.place)
+        self._reader.without_tissue.add(without_tissue)
         return list(images), failure
 
     def _use_threads(self, error: Exception) -> None:
@@ -238,9 +239,15 @@ def _answer() -> None:
     """What tells that a process has started."""
 
 
-def _read(rows: Sequence[int], place: _Place) -> tuple[int, _Failure | None]:
-    """Fill the place with the images of these rows: how many of them, and why not the next."""
+def _read(rows: Sequence[int], place: _Place) -> tuple[int, _Failure | None, int]:
+    """Fill the place with the images of these rows.
+
+    Returns
+    -------
+    How many of them, why not the next, and how many were read in which an image method found no tissue.
+    """
     reader, file = _kept[0].reader, _kept[0].file
+    before = reader.without_tissue.count
     images, failure = _read_here(reader, rows)
     for number, image in enumerate(images):
         if image.shape != place.shape[1:]:
@@ -249,7 +256,7 @@ def _read(rows: Sequence[int], place: _Place) -> tuple[int, _Failure | None]:
             break
     if images:
         place.write(file, np.stack(images))
-    return len(images), failure
+    return len(images), failure, reader.without_tissue.count - before
 
 
 def _read_here(reader: RowReader, rows: Sequence[int]) -> tuple[list[Preprocessed], _Failure | None]:

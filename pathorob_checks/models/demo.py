@@ -24,7 +24,9 @@ from torch.nn import functional
 
 from pathorob_checks.errors import SpecError
 from pathorob_checks.models.foundation_model import FoundationModel
+from pathorob_checks.numerics import stains
 
+SOURCES = (Path(__file__), Path(stains.__file__))  # what decides the embeddings
 WORKING_SIDE = 112  # pixels; half the resolution of a 224 px patch, where blur and JPEG leave little trace
 
 _OPENINGS = (5, 7, 9, 13)  # pixels, width of the square that must fit into a nucleus
@@ -93,7 +95,7 @@ def load(name: str, device: str) -> FoundationModel:
 
 
 def _identity(name: str, preprocessing: str) -> Mapping[str, object]:
-    source = Path(__file__).read_bytes()
+    source = b"".join(file.read_bytes() for file in SOURCES)
     return {
         "name": f"demo:{name}",
         "source_sha256": hashlib.sha256(source).hexdigest(),
@@ -126,11 +128,9 @@ def _one_by_one(batch: Tensor, device: torch.device, describe: Callable[[Tensor]
 class StainInvariantEncoder:
     """Separates the stains of each image by itself and describes where its hematoxylin is.
 
-    The stain vectors are computed as in Macenko et al., "A method for normalizing histology slides for
-    quantitative analysis" (ISBI 2009): the two extreme directions in the plane that holds most of the
-    optical density. Each stain is then scaled by its own range in the image, so that only its
-    arrangement remains: areas, sizes of nuclei (openings), blobs, and a spectrum that separates fine from
-    coarse and aligned from scattered structures.
+    The stain vectors are those of Macenko et al., see `numerics.stains`. Each stain is then scaled by its own
+    range in the image, so that only its arrangement remains: areas, sizes of nuclei (openings), blobs, and a
+    spectrum that separates fine from coarse and aligned from scattered structures.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -194,22 +194,11 @@ def separate_stains(batch: Tensor) -> tuple[Tensor, Tensor]:
     density = -torch.log(light.clamp_min(1 / 255) / white).clamp_max(0)
     sample = density[:, :, ::3]  # a third of the pixels is enough for directions and ranges
     stained = (sample.sum(dim=1) > 0.3).to(sample.dtype)
-    weighted = sample * stained[:, None]
-    scatter = weighted @ weighted.transpose(1, 2) / stained.sum(1).clamp_min(1)[:, None, None]
-    # Uncentered, so that the plane passes through the origin, as the Beer-Lambert law requires.
-    plane = torch.linalg.eigh(scatter).eigenvectors[:, :, 1:].flip(2)  # (B, 3, 2), strongest first
-    plane = plane * torch.where(plane.sum(1, keepdim=True) < 0, -1.0, 1.0)
-    flat = torch.einsum("bcn,bck->bkn", sample, plane)
-    angle = torch.atan2(flat[:, 1], flat[:, 0])
-    angle = torch.where(stained > 0, angle, torch.nan)
-    ends = torch.nanquantile(angle, batch.new_tensor([0.01, 0.99]), dim=1).nan_to_num()
-    rays = torch.stack([torch.cos(ends), torch.sin(ends)], dim=0)  # (2 axes, 2 ends, B)
-    stains = torch.einsum("bck,keb->bec", plane, rays)  # (B, 2 ends, 3)
-    # Hematoxylin is the stain that absorbs more of the red light.
-    order = torch.argsort(stains[:, :, 0] / stains.norm(dim=2), dim=1, descending=True)
-    stains = torch.gather(stains, 1, order[:, :, None].expand(-1, -1, 3))
-    squares = stains @ stains.transpose(1, 2) + _RIDGE * torch.eye(2, dtype=batch.dtype, device=batch.device)
-    amounts = torch.linalg.solve(squares, stains @ density)  # (B, 2, H * W)
+    vectors = stains.stain_vectors(sample, stained)
+    squares = vectors @ vectors.transpose(1, 2) + _RIDGE * torch.eye(
+        2, dtype=batch.dtype, device=batch.device
+    )
+    amounts = torch.linalg.solve(squares, vectors @ density)  # (B, 2, H * W)
     low, high = torch.quantile(amounts[:, :, ::3], batch.new_tensor([0.10, 0.985]), dim=2).unsqueeze(3)
     scaled = ((amounts - low) / (high - low).clamp_min(1e-3)).clamp(-0.2, 1.3)
     hematoxylin, eosin = scaled.reshape(count, 2, height, width).unbind(1)

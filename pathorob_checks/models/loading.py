@@ -396,7 +396,7 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
         "model": dict(model.identity),
         "device": device.partition(":")[0],
         "versions": versions(),
-        "code_sha256": digest_of_files([Path(demo.__file__)]),
+        "code_sha256": digest_of_files(demo.SOURCES),
     }
     model.identity = identity
     license_text, commercial = license_of(resolved.spec)
