@@ -25,18 +25,23 @@ class Repair(ABC):
     repairs_embeddings : bool
         Whether the repaired embeddings are embeddings like the FM's. False for what is only good as input of
         a classifier that is trained on the same patches: metrics without such a classifier leave it out.
+    removes_centers : bool
+        Whether it removes what differs between medical centers. Where biological class and center go
+        together, that is biology too: `confounding` says when such a repair is refused.
     version : int
         To be raised when the same settings give other embeddings than before.
 
     Notes
     -----
     A patch of a medical center that `fit` has not seen is treated as well as possible without knowing the
-    center: a method with parameters for each center leaves it as it is.
+    center: a method with parameters for each center leaves it as it is, or uses parameters of all seen
+    patches.
     """
 
     name: ClassVar[str]
     uses_classes: ClassVar[bool] = False
     repairs_embeddings: ClassVar[bool] = True
+    removes_centers: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     @property
@@ -92,3 +97,8 @@ class Repair(ABC):
     @abstractmethod
     def centers(self) -> tuple[str, ...]:
         """The medical centers of `fit`, sorted."""
+
+    @property
+    def dimension(self) -> int | None:
+        """D of the embeddings of `fit`; None where the repair does not say."""
+        return None

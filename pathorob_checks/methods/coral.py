@@ -1,0 +1,88 @@
+"""A repair that gives every medical center the same mean and the same covariance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pathorob_checks.methods.covariance import Shrinkage, covariance_of
+from pathorob_checks.methods.fitted import Codes, FittedRepair, mapped
+from pathorob_checks.methods.repair import State
+from pathorob_checks.methods.seen_patches import SeenPatches, deviations, moments
+
+
+class Coral(FittedRepair):
+    """Whiten the embeddings of every medical center and recolor them with the pooled covariance.
+
+    A patch x of center c becomes `(x - mean_c) S_c^(-1/2) S^(1/2) + mean` with the center's shrunken
+    covariance S_c, the mean of all seen patches, and S, the shrunken covariance within centers (of deviations
+    from the centers' means, divided by N - C). Patches of a center that was not seen stay as they are.
+
+    Parameters
+    ----------
+    shrinkage : float, optional
+        Share in (0, 1] of every covariance's shrinkage to a multiple of the identity; that of Ledoit and Wolf
+        (2004) for every covariance if None. They take patches as independent.
+
+    Notes
+    -----
+    Source: Sun, Feng and Saenko, Return of frustratingly easy domain adaptation, AAAI 2016. They add the
+    identity to every covariance instead; shrinkage does not depend on the scale of an FM.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathorob_checks.methods.coral import Coral
+    >>> x = np.random.default_rng(0).standard_normal((200, 2)).astype(np.float32)
+    >>> x[::2] *= np.float32([1, 3])
+    >>> centers = ["Aachen", "Bonn"] * 100
+    >>> repaired = Coral(shrinkage=1e-6).fit(x, centers=centers).transform(x, centers=centers)
+    >>> bool(np.allclose(np.cov(repaired[::2].T), np.cov(repaired[1::2].T), rtol=1e-4))
+    True
+    """
+
+    name = "coral"
+    fewest_patches = 2
+    arrays = {  # noqa: RUF012
+        "means": (np.float64, "CD"),
+        "mean": (np.float64, "D"),
+        "matrices": (np.float32, "CDD"),
+    }
+
+    def __init__(self, shrinkage: float | None = None) -> None:
+        super().__init__()
+        self._shrinkage = Shrinkage(self.name, shrinkage)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The shrinkage; None for Ledoit and Wolf's."""
+        return {"shrinkage": self._shrinkage.share}
+
+    def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
+        within = [deviations(group) for group in seen.embeddings]
+        freedom = seen.count - len(seen.centers)
+        color = covariance_of(np.concatenate(within), freedom, self._shrinkage, "the medical centers").power(
+            0.5
+        )
+        matrices = []
+        for center, group in zip(seen.centers, within, strict=True):
+            where = f"the medical center {center!r}"
+            white = covariance_of(group, len(group) - 1, self._shrinkage, where).power(-0.5)
+            matrices.append((white @ color).astype(np.float32))
+        return {
+            "means": np.stack([moments(group).mean for group in seen.embeddings]),
+            "mean": seen.mean(),
+            "matrices": np.stack(matrices),
+        }
+
+    def _repaired(self, state: State, embeddings: npt.NDArray[np.float32], codes: Codes) -> npt.NDArray[Any]:
+        repaired = embeddings.copy()
+        for code in np.unique(codes[codes >= 0]):
+            means, matrix = state["means"][code], state["matrices"][code]
+            mapped(embeddings, codes == code, means, matrix, state["mean"], repaired)
+        return repaired
+
+
+METHODS = (Coral,)
