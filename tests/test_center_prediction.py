@@ -221,17 +221,15 @@ def test_no_slide_trains_and_tests(counts: list[int], both: bool, seed: int) -> 
 
 def test_every_two_centers_of_every_class_are_told_apart() -> None:
     table = patch_table(slides=3, patches=2, centers=("A", "B", "C", "D"))
-    pairs = {(task.within, task.labels) for task in found(table)}
-    assert pairs == {
-        (cls, two) for cls in (0, 1) for two in [(a, b) for a in range(4) for b in range(a + 1, 4)]
-    }
+    pairs = {task.cells for task in found(table)}
+    assert pairs == {((a, cls), (b, cls)) for cls in (0, 1) for a in range(4) for b in range(a + 1, 4)}
     assert len(found(table, "biological_class")) == 4
 
 
 def test_every_center_takes_part_in_a_sample_of_tasks() -> None:
     table = patch_table(slides=3, patches=1, centers=tuple("ABCDEFGHIJ"))
     some = found(table, most=20)
-    taken = np.bincount([code for task in some for code in task.labels])
+    taken = np.bincount([code for task in some for code, _ in task.cells])
     assert (len(found(table)), len(some), taken.tolist()) == (90, 20, [4] * 10)
 
 

@@ -114,6 +114,7 @@ def test_every_field_is_documented_with_its_type(name: str) -> None:
 MADE_BY = {
     "CenterPrediction": "center_prediction",
     "CaseRetrieval": "case_retrieval",
+    "ClassPrediction": "class_prediction",
     "ClusteringScore": "clustering_score",
     "Computation": "metric",
     "DiagnosticErrors": "performance_drop",

@@ -16,6 +16,7 @@ from pathorob_checks.metrics import (
     Resampling,
     case_retrieval,
     center_prediction,
+    class_prediction,
     clustering_score,
     difference,
     interval_of,
@@ -163,7 +164,7 @@ def test_case_retrieval(seed: int, confidence: float) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds, confidence=confidences, strength=strengths, other=strengths)
-def test_the_margins_and_the_prediction_of_centers(
+def test_the_margins_and_the_predictions_of_centers_and_classes(
     seed: int, confidence: float, strength: tuple[float, float], other: tuple[float, float]
 ) -> None:
     table = DESIGN.table()
@@ -176,10 +177,11 @@ def test_the_margins_and_the_prediction_of_centers(
             **robustness_margin(x, table, confidence=confidence).measurements(),
             **margin_aware_index(x, table, k=15, confidence=confidence).measurements(),
             **center_prediction(x, table, confidence=confidence).measurements(),
+            **class_prediction(x, table, confidence=confidence).measurements(),
         }
         for x in parts
     ]
-    assert len(results[0]) == 6
+    assert len(results[0]) == 8
     for name in results[0]:
         measurements = [measured[name] for measured in results]
         for measurement in measurements:
@@ -196,6 +198,8 @@ def test_every_metric_of_the_package_is_tried_here() -> None:
         "mari",
         "center_prediction",
         "center_prediction_knn",
+        "class_prediction",
+        "class_prediction_within",
         "nipd_id",  # with the drops
         "nipd_ood",
         "robustness_index",

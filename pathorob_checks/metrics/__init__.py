@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.any_cohort_schedule import general_schedule
     from pathorob_checks.metrics.center_prediction_result import CenterPrediction, ProbeAccuracy
     from pathorob_checks.metrics.center_probes import center_prediction
+    from pathorob_checks.metrics.class_prediction_result import ClassPrediction
+    from pathorob_checks.metrics.class_probes import class_prediction
     from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.diagnostic_errors import CellErrors, DiagnosticErrors, ErrorAsymmetry
@@ -51,6 +53,7 @@ _HOMES = {
     "CaseRetrieval": "metrics.retrieval_result",
     "CellValue": "metrics.measurement",
     "CenterPrediction": "metrics.center_prediction_result",
+    "ClassPrediction": "metrics.class_prediction_result",
     "ClusteringScore": "metrics.clusters",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
@@ -78,6 +81,7 @@ _HOMES = {
     "SlideValue": "metrics.measurement",
     "center_prediction": "metrics.center_probes",
     "case_retrieval": "metrics.retrieval",
+    "class_prediction": "metrics.class_probes",
     "clustering_score": "metrics.clusters",
     "difference": "metrics.differences",
     "general_schedule": "metrics.any_cohort_schedule",
@@ -107,6 +111,7 @@ __all__ = [
     "CellErrors",
     "CellValue",
     "CenterPrediction",
+    "ClassPrediction",
     "ClusteringScore",
     "Computation",
     "Curve",
@@ -134,6 +139,7 @@ __all__ = [
     "SlideValue",
     "case_retrieval",
     "center_prediction",
+    "class_prediction",
     "clustering_score",
     "difference",
     "general_schedule",

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.center_prediction_result import (
     CHANCE,
@@ -23,14 +21,14 @@ from pathorob_checks.metrics.center_prediction_result import (
     ProbeAccuracy,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.inputs import Float32, in_range, refuse_zero_rows
+from pathorob_checks.metrics.inputs import in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings
-from pathorob_checks.metrics.labelled import PatchLabels, read_embeddings, read_labels
+from pathorob_checks.metrics.labelled import each_once, read_embeddings, read_labels
 from pathorob_checks.metrics.probe_tasks import (
     FOLDS,
     MOST_PATCHES,
     MOST_TASKS,
-    center_tasks,
+    required_tasks,
     tasks,
 )
 from pathorob_checks.progress import Progress
@@ -140,7 +138,8 @@ def center_prediction(
     """
     import torch
 
-    from pathorob_checks.metrics import probe_accuracy, probes
+    from pathorob_checks.metrics import probes
+    from pathorob_checks.metrics.probe_accuracy import Tested, accuracy
     from pathorob_checks.numerics import device as devices
 
     check_settings(confidence, METRIC)
@@ -148,9 +147,9 @@ def center_prediction(
         raise MetricError(f"{METRIC}: {neighbors} neighbors have no vote", remedy="ask for at least 1")
     array, read = read_embeddings(embeddings, patches, METRIC)
     refuse_zero_rows(array, read.rows, METRIC)
-    array, read = _each_once(array, read)
+    array, read = each_once(array, read)
     limits = {"folds": folds, "patches": most_patches, "most": most_pairs}
-    of_centers = center_tasks(read, METRIC, **limits)
+    of_centers = required_tasks(read, "medical_center", METRIC, **limits)
     of_classes = tasks(read, "biological_class", **limits)
     points = torch.from_numpy(probes.scaled(array)).to(devices.choose(device))
     array = in_range(array)
@@ -160,65 +159,47 @@ def center_prediction(
         answered = progress(answered, len(work), "center prediction")
     with devices.full_precision():
         linear, knn = zip(*answered, strict=True)
-    tested = np.zeros(len(array), dtype=bool)
-    for task in of_centers:
-        tested[task.rows] = True
     protocol: dict[str, object] = {"folds": folds, "patches": len(array)}
 
-    def probe(name: str, answers: Any, settings: Mapping[str, object]) -> ProbeAccuracy:
-        border = len(of_centers)
-        those = probe_accuracy.Tested(
+    border = len(of_centers)
+
+    def tested(name: str, answers: Any, settings: Mapping[str, object]) -> Tested:
+        return Tested(
             metric=name,
+            predicted="medical_center",
             read=read,
             tasks=of_centers,
             answers=answers[:border],
             protocol={**protocol, **settings},
             confidence=confidence,
         )
+
+    def probe(those: Tested, answers: Any) -> ProbeAccuracy:
         resampling = those.resampling()
         return ProbeAccuracy(
             value=resampling.value,
             interval=those.intervals(resampling)[0],
-            class_accuracy=probe_accuracy.accuracy(of_classes, answers[border:]),
+            class_accuracy=accuracy(of_classes, answers[border:]),
             cells=those.cells(),
             slides=those.slides(),
             groups=those.groups(),
             resampling=resampling,
-            confusions=those.confusions(PROBES[name]),
+            confusions=those.confusions(PROBES[those.metric]),
         )
 
-    assert read.units is not None  # noqa: S101 (they are needed)
+    by_regression = tested(METRIC, linear, {})
     return CenterPrediction(
-        linear=probe(METRIC, linear, {}),
-        knn=probe(KNN, knn, {"neighbors": neighbors}),
+        linear=probe(by_regression, linear),
+        knn=probe(tested(KNN, knn, {"neighbors": neighbors}), knn),
         pairs=len(of_centers),
         class_pairs=len(of_classes),
         folds=folds,
         neighbors=neighbors,
-        support=float(tested.mean()),
+        support=by_regression.support,
         rows=len(array),
         left_out=read.left_out,
         confidence=confidence,
-        interval_note=_note(read.units.noun, len(read.units)),
-    )
-
-
-def _each_once(array: Float32, read: PatchLabels) -> tuple[Float32, PatchLabels]:
-    """Without the repeated rows of patches that stand in several paired subsets."""
-    if not read.are_paired:
-        return array, read
-    from pathorob_checks.metrics.neighbor_lists import different_patches
-
-    assert read.slides is not None  # noqa: S101 (they are needed)
-    first, _ = different_patches(array, read.slides.codes)
-    return array[first], read.take(first)
-
-
-def _note(noun: str, units: int) -> str:
-    return (
-        f"The interval is about other {noun}s of the same classes and centers: {units} {noun}s are drawn "
-        "with replacement within each center x class, as test and as training. It does not cover other "
-        "centers or another division into folds."
+        interval_note=by_regression.interval_note,
     )
 
 
@@ -227,7 +208,7 @@ def _needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
     read = read_labels(patches, METRIC).in_domain(METRIC)
     read.need_two(METRIC)
     folds, each, most = (settings[name] for name in ("folds", "most_patches", "most_pairs"))
-    center_tasks(read, METRIC, folds=folds, patches=each, most=most)
+    required_tasks(read, "medical_center", METRIC, folds=folds, patches=each, most=most)
 
 
 def _meaning(by: str, value: float) -> str:

@@ -169,6 +169,17 @@ def read_embeddings(
     return array[read.rows] if read.left_out else array, read
 
 
+def each_once(array: Float32, read: PatchLabels) -> tuple[Float32, PatchLabels]:
+    """Without the repeated rows of patches that stand in several paired subsets."""
+    if not read.are_paired:
+        return array, read
+    from pathorob_checks.metrics.neighbor_lists import different_patches
+
+    assert read.slides is not None  # noqa: S101 (they are needed)
+    first, _ = different_patches(array, read.slides.codes)
+    return array[first], read.take(first)
+
+
 def _check_subsets(subsets: Labels, metric: str) -> None:
     for code, name in enumerate(subsets.names):
         if (meant := probably_meant(name)) is not None:

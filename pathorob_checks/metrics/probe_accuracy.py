@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.labelled import PatchLabels
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, SlideValue
 from pathorob_checks.metrics.pictured import Grid, rounded
-from pathorob_checks.metrics.probe_tasks import Task
+from pathorob_checks.metrics.probe_tasks import Predicted, Task
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 from pathorob_checks.wording import counted, rounded_percent
@@ -28,20 +28,28 @@ _SLIDES_NAMED = 10
 
 
 def accuracy(tasks: Sequence[Task], answers: Sequence[Answer]) -> float | None:
-    """Mean over tasks of the mean recall of both sides; None without tasks."""
+    """Mean over tasks of the mean recall of its cells; None without tasks."""
     if not tasks:
         return None
     return float(np.mean([_recalls(task, answer) for task, answer in zip(tasks, answers, strict=True)]))
 
 
+_NOUNS: Mapping[Predicted, tuple[str, str]] = {
+    "medical_center": ("medical center", "medical centers"),
+    "biological_class": ("biological class", "biological classes"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """What a probe said about the medical center of every tested patch.
+    """What a probe said about the medical center, or the biological class, of every tested patch.
 
-    `read` has the labels of the patches that the tasks' rows number.
+    `read` has the labels of the patches that the tasks' rows number. A recognized center is bad, a recognized
+    class is good: cells, slides and groups come worst first.
     """
 
     metric: str
+    predicted: Predicted
     read: PatchLabels
     tasks: Sequence[Task]
     answers: Sequence[Answer]
@@ -53,34 +61,49 @@ class Tested:
         assert self.read.units is not None  # noqa: S101 (they are needed)
         effects = np.zeros((len(self.read.units), len(recalls)))
         present = np.zeros(effects.shape, dtype=bool)
-        for number, (task, answer) in enumerate(self._pairs()):
-            for side in (0, 1):
-                here, column = task.side == side, 2 * number + side
-                size = len(effects)
-                patches = np.bincount(task.units[here], minlength=size)
-                own = np.bincount(task.units[here], answer.right[here], minlength=size)
-                effects[:, column] = (own - patches * recalls[column]) / here.sum()
-                effects[answer.units, column] += answer.fall[:, side]
-                effects[:, column] *= answer.variance_ratio**0.5
-                present[:, column] = patches > 0
+        size = len(effects)
+        for column, (task, answer, part) in enumerate(self._parts()):
+            here = task.part == part
+            patches = np.bincount(task.units[here], minlength=size)
+            own = np.bincount(task.units[here], answer.right[here], minlength=size)
+            effects[:, column] = (own - patches * recalls[column]) / here.sum()
+            effects[answer.units, column] += answer.fall[:, part]
+            effects[:, column] *= answer.variance_ratios[part] ** 0.5
+            present[:, column] = patches > 0
         object.__setattr__(self, "_recall", recalls)
         object.__setattr__(self, "_effects", effects)
         object.__setattr__(self, "_present", present)
 
     @property
-    def sides(self) -> tuple[Int64, Int64]:
-        """(2 tasks,) center and class of each side of each task."""
-        centers = np.array([code for task in self.tasks for code in task.labels])
-        return centers, np.repeat([task.within for task in self.tasks], 2)
+    def columns(self) -> tuple[Int64, Int64]:
+        """(cells of all tasks,) center and class of each recall; the two of a block follow each other."""
+        centers, classes = np.array([cell for task in self.tasks for cell in task.cells]).T
+        return centers, classes
+
+    @property
+    def support(self) -> float:
+        """Share of the patches that are tested."""
+        return float(self._tested.mean())
+
+    @property
+    def interval_note(self) -> str:
+        """How the intervals are made and what they leave out."""
+        units = self.read.units
+        assert units is not None  # noqa: S101 (they are needed)
+        return (
+            f"The interval is about other {units.noun}s of the same classes and centers: {len(units)} "
+            f"{units.noun}s are drawn with replacement within each center x class, as test and as training. "
+            "It does not cover other centers or another division into folds."
+        )
 
     def value(self, some: npt.NDArray[np.bool_] | None = None) -> float:
-        """The mean recall of some sides, or of all."""
+        """The mean recall of some columns, or of all."""
         recall: Float64 = self._recall  # type: ignore[attr-defined]
         return float(recall.mean() if some is None else recall[some].mean())
 
     def resampling(self, some: npt.NDArray[np.bool_] | None = None) -> Resampling:
-        """What the interval of the mean recall of some sides, or of all, is drawn from."""
-        units, centers, classes = self.read.units, *self.sides
+        """What the interval of the mean recall of some columns, or of all, is drawn from."""
+        units, centers, classes = self.read.units, *self.columns
         assert units is not None  # noqa: S101 (they are needed)
         some = np.ones(len(centers), dtype=bool) if some is None else some
         value = self.value(some)
@@ -115,21 +138,21 @@ class Tested:
         return own_intervals(resampling, (self.confidence, together), DRAWS, SEED)
 
     def groups(self) -> dict[str, tuple[GroupValue, ...]]:
-        """Balanced accuracy of the tasks of each medical center, and of each class, highest first.
+        """Balanced accuracy of the blocks with each medical center, and with each class, worst first.
 
-        Not the recall of the center's patches alone: near chance that is high for whichever center a probe
+        Not the recall of a label's patches alone: near chance that is high for whichever label a probe
         answers more often.
         """
-        of_task = np.repeat(np.array([task.labels for task in self.tasks]), 2, axis=0)
-        _, classes = self.sides
-        return {
-            "medical_center": self._groups(self.read.centers, of_task),
-            "biological_class": self._groups(self.read.classes, classes[:, None]),
-        }
+        of_blocks = (np.repeat(codes.reshape(-1, 2), 2, axis=0) for codes in self.columns)
+        centers, classes = (
+            self._groups(labels, codes)
+            for labels, codes in zip((self.read.centers, self.read.classes), of_blocks, strict=True)
+        )
+        return {"medical_center": centers, "biological_class": classes}
 
     def cells(self) -> tuple[CellValue, ...]:
-        """Centers x classes, highest recall first."""
-        centers, classes = self.sides
+        """Recall of centers x classes, worst first."""
+        centers, classes = self.columns
         found = []
         for center, cls in dict.fromkeys(zip(centers.tolist(), classes.tolist(), strict=True)):
             here = (centers == center) & (classes == cls)
@@ -139,13 +162,13 @@ class Tested:
                     medical_center=self.read.centers.names[center],
                     biological_class=self.read.classes.names[cls],
                     value=self.value(here),
-                    meaning=_right(right, decisions),
+                    meaning=self._meaning(right, decisions),
                 )
             )
-        return tuple(sorted(found, key=lambda cell: -cell.value))
+        return tuple(sorted(found, key=self._badness))
 
     def slides(self) -> tuple[SlideValue, ...]:
-        """Slides whose patches are put into their own center most often beyond what the value predicts."""
+        """Slides whose patches raise a bad value, or lower a good one, most: first the most responsible."""
         slides = self.read.slides
         assert slides is not None  # noqa: S101 (they are needed)
         right, decisions = np.zeros(len(slides)), np.zeros(len(slides))
@@ -153,7 +176,7 @@ class Tested:
             own = slides.codes[task.rows]
             right += np.bincount(own, answer.right, minlength=len(slides))
             decisions += np.bincount(own, minlength=len(slides))
-        excess = right - decisions * self.value()
+        excess = self._bad * (right - decisions * self.value())
         worst = [slide for slide in np.argsort(-excess, kind="stable")[:_SLIDES_NAMED] if excess[slide] > 0]
         return tuple(self._slide(slide, right[slide], decisions[slide]) for slide in worst)
 
@@ -169,38 +192,38 @@ class Tested:
             medical_center=names[0],
             biological_class=names[1],
             value=float(right / decisions),
-            meaning=_right(right, decisions),
+            meaning=self._meaning(right, decisions),
         )
 
     def confusions(self, probe: str) -> Grid:
-        """Of the decisions between two centers, the share of a center's patches that is put into either."""
-        centers = self.read.centers.names
-        shares = np.full((len(centers), len(centers)), np.nan)
-        own, _ = self.sides
+        """Of the decisions between two labels, the share of a label's patches that is put into either."""
+        centers, classes = self.columns
+        own, names = {
+            "medical_center": (centers, self.read.centers.names),
+            "biological_class": (classes, self.read.classes.names),
+        }[self.predicted]
+        shares = np.full((len(names), len(names)), np.nan)
         other = own.reshape(-1, 2)[:, ::-1].ravel()
         for row in np.unique(own):
             shares[row, row] = self.value(own == row)
             for column in np.unique(other[own == row]):
                 shares[row, column] = 1 - self.value((own == row) & (other == column))
         return Grid(
-            name=f"decisions between two medical centers, {probe}",
+            name=f"decisions between two {_NOUNS[self.predicted][1]}, {probe}",
             row_name="patches of",
             column_name="put into",
-            rows=centers,
-            columns=centers,
+            rows=names,
+            columns=names,
             values=tuple(rounded(row) for row in shares),
             is_share=True,
         )
 
-    def _groups(self, labels: Labels, of_side: Int64) -> tuple[GroupValue, ...]:
-        """For each label the value of the sides that have it among their (2 tasks, some) codes."""
-        tested = np.zeros(len(labels.codes), dtype=bool)
-        for task in self.tasks:
-            tested[task.rows] = True
-        codes = np.unique(of_side)
+    def _groups(self, labels: Labels, of_column: Int64) -> tuple[GroupValue, ...]:
+        """For each label the value of the columns that have it among their (columns, 2) codes."""
+        codes = np.unique(of_column)
         found = []
         for code in codes:
-            resampling = self.resampling((of_side == code).any(axis=1))
+            resampling = self.resampling((of_column == code).any(axis=1))
             interval, simultaneous = self.intervals(resampling, len(codes))
             rows = labels.codes == code
             found.append(
@@ -209,31 +232,52 @@ class Tested:
                     value=resampling.value,
                     interval=interval,
                     simultaneous=simultaneous,
-                    support=float(tested[rows].mean()),
+                    support=float(self._tested[rows].mean()),
                     rows=int(rows.sum()),
                 )
             )
-        return tuple(sorted(found, key=lambda group: -group.value))
+        return tuple(sorted(found, key=self._badness))
+
+    @property
+    def _bad(self) -> int:
+        """1 where a recognized label is bad, else -1."""
+        return 1 if self.predicted == "medical_center" else -1
+
+    def _badness(self, part: CellValue | GroupValue) -> float:
+        return -self._bad * part.value
+
+    def _meaning(self, right: float, decisions: float) -> str:
+        """How many decisions were right, as a clause."""
+        those = counted(int(decisions), "decision")
+        noun, _ = _NOUNS[self.predicted]
+        return f"{rounded_percent(right / decisions)} of {those} between its {noun} and another are right"
+
+    @property
+    def _tested(self) -> npt.NDArray[np.bool_]:
+        """(patches,) which of them a task tests."""
+        tested = np.zeros(len(self.read.rows), dtype=bool)
+        for task in self.tasks:
+            tested[task.rows] = True
+        return tested
 
     def _decisions(self, some: npt.NDArray[np.bool_]) -> tuple[float, int]:
-        """How many decisions of some sides are right, and how many there are."""
+        """How many decisions of some columns are right, and how many there are."""
         right, decisions = 0.0, 0
-        for number, (task, answer) in enumerate(self._pairs()):
-            for side in (0, 1):
-                if some[2 * number + side]:
-                    right += float(answer.right[task.side == side].sum())
-                    decisions += int((task.side == side).sum())
+        for column, (task, answer, part) in enumerate(self._parts()):
+            if some[column]:
+                right += float(answer.right[task.part == part].sum())
+                decisions += int((task.part == part).sum())
         return right, decisions
+
+    def _parts(self) -> Iterator[tuple[Task, Answer, int]]:
+        """What each column is of."""
+        for task, answer in self._pairs():
+            for part in range(len(task.cells)):
+                yield task, answer, part
 
     def _pairs(self) -> list[tuple[Task, Answer]]:
         return list(zip(self.tasks, self.answers, strict=True))
 
 
 def _recalls(task: Task, answer: Answer) -> Float64:
-    return np.bincount(task.side, answer.right) / np.bincount(task.side)
-
-
-def _right(right: float, decisions: float) -> str:
-    """How many decisions were right, as a clause."""
-    those = counted(int(decisions), "decision")
-    return f"{rounded_percent(right / decisions)} of {those} between its medical center and another are right"
+    return np.bincount(task.part, answer.right) / np.bincount(task.part)

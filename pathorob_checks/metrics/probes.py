@@ -7,7 +7,7 @@ recalls: the neighbors by leaving out each slide, the logistic regression by how
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,14 @@ class Answer:
     ----------
     right : (n,) float64, 1 where a patch is put on its own side, 0 where not, 0.5 where votes are equal.
     units : (U,) int64 codes of the units of the task.
-    fall : (U, 2) float64, fall of the recall of either side if the unit had not been there to learn from.
-    variance_ratio : variance of the recalls over what the tested units and `fall` show.
+    fall : (U, cells) float64, fall of the recall of each cell if the unit had not been there to learn from.
+    variance_ratios : (cells,) variance of the recalls over what the tested units and `fall` show.
     """
 
     right: Float64
     units: Int64
     fall: Float64
-    variance_ratio: float = 1.0
+    variance_ratios: Float64
 
 
 def scaled(array: Float32) -> Float32:
@@ -56,24 +56,23 @@ def scaled(array: Float32) -> Float32:
     return np.concatenate([((block - mean) / length).astype(np.float32) for block in blocks])
 
 
-def linear_answer(points: torch.Tensor, task: Task) -> Answer:
+def linear_answer(own: torch.Tensor, task: Task) -> Answer:
     """A logistic regression for each fold, whose C the next fold chooses.
 
     Parameters
     ----------
-    points : (N, D) float32, scaled.
+    own : (n, D) float32 of the task's patches, scaled.
 
     Notes
     -----
-    Folds share training slides, so that their recalls vary together. With a share t of the slides to test and
-    r to train, the variance of the mean over F folds is 1 + F t / r times what the tested slides show (Nadeau
-    and Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281). To leave out
-    slides one by one, by a step of Newton's method, overstates it several times: near the border many
-    predictions change by chance.
+    Folds share training slides, so that their recalls vary together. With a share t of a cell's slides to
+    test and r to train, the variance of the mean over F folds is 1 + F t / r times what the tested slides
+    show (Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281). To
+    leave out slides one by one, by a step of Newton's method, overstates it several times: near the border
+    many predictions change by chance.
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    own = points[torch.from_numpy(task.rows).to(points.device)]
     places = range(task.folds)
     training = [task.training(fold) for fold in places]
     validation = [np.flatnonzero(task.fold == task.validation_fold(fold)) for fold in places]
@@ -88,15 +87,15 @@ def linear_answer(points: torch.Tensor, task: Task) -> Answer:
     return Answer(
         right=right,
         units=units,
-        fall=np.zeros((len(units), 2)),
-        variance_ratio=1 + task.folds / (task.folds - 2),
+        fall=np.zeros((len(units), len(task.cells))),
+        variance_ratios=1 + task.folds_of_cells / (task.folds_of_cells - 2),
     )
 
 
 def neighbor_answer(
     array: Float32, task: Task, *, neighbors: int, device: torch.device, effects: bool
 ) -> Answer:
-    """The vote of the nearest patches of other units, each weighed by how rare its side is among those.
+    """The vote of the nearest patches of other units, each weighed by how rare its side is, in one block.
 
     Parameters
     ----------
@@ -123,7 +122,7 @@ def neighbor_answer(
         lists = np.take_along_axis(nearest[asking], staying, axis=1)
         without = _votes(task.side[lists], task.side[asking], weights[asking])
         fall[place] = _by_side((right[asking] - without)[None], task.side[asking])[0]
-    return Answer(right=right, units=units, fall=fall / np.bincount(task.side))
+    return Answer(right=right, units=units, fall=fall / np.bincount(task.side), variance_ratios=np.ones(2))
 
 
 def answers(
@@ -132,20 +131,38 @@ def answers(
     """Of the logistic regression and of the neighbors."""
     device = points.device
     return (
-        linear_answer(points, task),
+        linear_answer(points[torch.from_numpy(task.rows).to(device)], task),
         neighbor_answer(array, task, neighbors=neighbors, device=device, effects=effects),
     )
 
 
-def work_on(points: torch.Tensor, array: Float32, neighbors: int, tasks: Sequence[tuple[Task, bool]]) -> Any:
-    """The answers for each task and whether its effects are wanted, in order, as they are ready."""
-    from pathorob_checks.numerics import threads
+def work_on(
+    points: torch.Tensor, array: Float32, neighbors: int, tasks: Sequence[tuple[Task, bool]]
+) -> Iterable[tuple[Answer, Answer]]:
+    """The answers of both for each task and whether its effects are wanted, in order, as they are ready."""
 
     def answer(given: tuple[Task, bool]) -> tuple[Answer, Answer]:
         return answers(points, array, given[0], neighbors=neighbors, effects=given[1])
 
-    run = threads.spread if points.device.type == "cpu" else map
-    return run(answer, tasks)
+    return _spread(answer, tasks, points.device)
+
+
+def linear_answers(array: Float32, tasks: Sequence[Task], device: torch.device) -> Iterable[Answer]:
+    """The answers of the logistic regression, in order, as they are ready.
+
+    Embeddings are scaled by those of a task alone: what happens to other patches does not change its answer.
+    """
+
+    def answer(task: Task) -> Answer:
+        return linear_answer(torch.from_numpy(scaled(array[task.rows])).to(device), task)
+
+    return _spread(answer, tasks, device)
+
+
+def _spread(work: Callable[[Any], Any], tasks: Sequence[Any], device: torch.device) -> Iterable[Any]:
+    from pathorob_checks.numerics import threads
+
+    return (threads.spread if device.type == "cpu" else map)(work, tasks)
 
 
 def _nearest(directions: Float32, units: Int64, k: int, device: torch.device) -> Int64:

@@ -19,6 +19,7 @@ _MODULES = (
     "margins",
     "margin_index",
     "center_probes",
+    "class_probes",
     "error_metrics",
     "degradation_metrics",
     "retrieval",
