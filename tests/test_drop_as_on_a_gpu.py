@@ -199,7 +199,7 @@ def batches_with(monkeypatch: pytest.MonkeyPatch, free: float, limit: int) -> li
     monkeypatch.setattr(devices, "free_memory", lambda device: int(free * each) + 1)
     tried: list[int] = []
 
-    def outcomes(work: object, batch: list[Any]) -> list[Any]:
+    def outcomes(work: object, points: object, batch: list[Any]) -> list[Any]:
         tried.append(len(batch))
         if len(batch) > limit:
             raise torch.OutOfMemoryError("out of memory")

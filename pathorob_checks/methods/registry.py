@@ -16,7 +16,7 @@ from pathorob_checks.wording import hint
 GROUP = "pathorob_checks.methods"
 Method: TypeAlias = type[Repair] | type[ImageMethod]
 # Modules of this package whose `METHODS` are its methods, in the order of tables.
-_MODULES: tuple[str, ...] = ("reinhard", "macenko", "centering", "combat", "coral", "subspace")
+_MODULES: tuple[str, ...] = ("reinhard", "macenko", "centering", "combat", "coral", "subspace", "dann")
 
 
 @cache

@@ -22,6 +22,7 @@ from pathorob_checks.metrics.drop_uncertainty import NOTE, draws_share, drop_res
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.pictured import DECIMALS, Curve, rounded
+from pathorob_checks.metrics.repairing import with_fixed_repair
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.wording import counted, percent, rounded_percent
@@ -86,6 +87,9 @@ class PerformanceDrop:
         Number of biological classes.
     rows : int
         Number of patches.
+    repaired : bool
+        Whether a repair was fitted in every repetition and split. It counts as fixed where a training slide
+        is left out, as the measurements' notes on intervals say.
 
     See Also
     --------
@@ -141,6 +145,7 @@ class PerformanceDrop:
     training_slides: int
     classes: int
     rows: int
+    repaired: bool = False
     # What a test means that checks the result without the name of a metric.
     main_metrics: ClassVar[tuple[str, ...]] = ("performance_drop_id", "performance_drop_ood")
 
@@ -204,7 +209,8 @@ class PerformanceDrop:
             measured["error_asymmetry"] = asymmetry_measurement(
                 self.asymmetry, self._protocol(self.id_accuracies), self.rows, note
             )
-        return measured | dict(self.degradations)
+        measured |= self.degradations
+        return with_fixed_repair(measured) if self.repaired else measured
 
     def _curve(
         self, domain: str, accuracies: Float64, intervals: tuple[tuple[float, float] | None, ...]

@@ -37,6 +37,7 @@ from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
+from pathorob_checks.metrics.repairing import Repairing, repaired
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
 from pathorob_checks.numerics import threads
@@ -60,6 +61,7 @@ def performance_drop(
     confidence: float = CONFIDENCE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    repair: Repairing | None = None,
 ) -> PerformanceDrop:
     """Average performance drop of embeddings on a cohort.
 
@@ -86,6 +88,11 @@ def performance_drop(
         Where to compute; None takes the GPU where there is one.
     progress : callable, optional
         Wraps the repetitions (iterable, total, description), to show a bar.
+    repair : callable, optional
+        A repair of embeddings, called as `repair(embeddings, training)` in every repetition and split with
+        all N embeddings and the (n,) row numbers that train. It is fitted on these rows and returns all rows
+        repaired, (N, E). The classifier is trained, chosen and tested on them. Several threads call it at the
+        same time.
 
     Returns
     -------
@@ -98,7 +105,8 @@ def performance_drop(
     MetricError
         Too few slides (which cells lack how many), fewer than 2 repetitions, an accuracy of zero at the
         balanced split, a confidence outside 0 to 1, embeddings with NaN or infinity, a table that does not
-        fit them, or labels that are ambiguous: an unknown subset, a slide in two centers, a patch twice.
+        fit them, labels that are ambiguous (an unknown subset, a slide in two centers, a patch twice), or a
+        repair that gives another number of rows, NaN or infinity.
 
     See Also
     --------
@@ -110,7 +118,8 @@ def performance_drop(
     -----
     The interval is about other slides from the same medical centers, in a cohort of the same design
     (Student's t with the effects of every slide as test and as training slide); other centers are not
-    covered.
+    covered. A repair counts as fixed where a training slide is left out: what the slide adds by way of the
+    repair shows in the spread of the repetitions only.
 
     References
     ----------
@@ -154,7 +163,10 @@ def performance_drop(
 
     drawn = list(schedule.repetitions(table, repetitions))
     cells = centers.codes * len(classes.names) + classes.codes
-    work: Iterable[Any] = outcomes(array, classes.codes, units.codes, cells, drawn, devices.choose(device))
+    repaired_on = None if repair is None else partial(repaired, repair, array, metric=METRIC)
+    work: Iterable[Any] = outcomes(
+        array, classes.codes, units.codes, cells, drawn, devices.choose(device), repaired_on
+    )
     if progress is not None:
         work = progress(work, repetitions, "performance drop")
     with devices.full_precision(), warnings.catch_warnings():
@@ -225,6 +237,7 @@ def performance_drop(
         training_slides=int(np.sum(schedule.training_slides[0])),
         classes=len(classes.names),
         rows=len(array),
+        repaired=repair is not None,
     )
 
 
@@ -286,6 +299,7 @@ COMPUTATION = Computation(
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     design=("schedule",),
     settings={"repetitions": 20},
+    takes_repair=True,
     work=drop_work,
     version=2,
 )
