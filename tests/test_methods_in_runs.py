@@ -1,0 +1,171 @@
+"""Runs with --fm-method: what is planned, measured, compared and caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from terminal import Terminal
+
+from pathorob_checks import Results, evaluate
+from pathorob_checks.cli import main
+from pathorob_checks.errors import MethodError
+
+CRITERIA = """
+schema = "pathorob-checks/criteria/1"
+name = "ours"
+[[criteria]]
+id = "index"
+metric = "robustness_index"
+at_least = 0.5
+rationale = "Biology outweighs the medical center."
+"""
+
+
+def write(folder: Path, shares: Iterable[tuple[str, int, int]], *, center: float, biology: float) -> None:
+    """A cohort with embeddings: per center, slides of normal tissue and of tumor.
+
+    Parameters
+    ----------
+    center, biology : distances in standard deviations, each in a feature of its own and, the center's, also
+        along the class.
+    """
+    generator = np.random.default_rng(11)
+    rows = [
+        (f"{name}-{label}-{slide}", str(patch), label, name)
+        for name, normal, tumor in shares
+        for label, slides in (("normal", normal), ("tumor", tumor))
+        for slide in range(slides)
+        for patch in range(6)
+    ]
+    columns = ["slide_id", "patch_id", "biological_class", "medical_center"]
+    patches = pd.DataFrame(rows, columns=columns)
+    patches["image_path"] = patches.slide_id + "-" + patches.patch_id + ".png"
+    for path in patches.image_path:
+        (folder / path).write_text(path)
+    patches.to_csv(folder / "manifest.csv", index=False)
+    embeddings = generator.normal(size=(len(patches), 12)).astype(np.float32)
+    embeddings[:, 0] += biology * (patches.biological_class == "tumor")
+    embeddings[:, 1] += center * (patches.medical_center == "B")
+    np.save(folder / "embeddings.npy", embeddings)
+    (folder / "ours.toml").write_text(CRITERIA)
+
+
+def run(folder: Path, *methods: str) -> Results:
+    return evaluate(
+        f"embeddings:{folder}",
+        cohorts=folder,
+        criteria=folder / "ours.toml",
+        methods=methods,
+        cache=folder.parent / "cache",
+        progress=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    target = tmp_path / "slides"
+    target.mkdir()
+    return target
+
+
+def test_a_method_repairs_a_shift_of_a_center_and_keeps_biology(folder: Path) -> None:
+    write(folder, [("A", 12, 12), ("B", 12, 12)], center=8.0, biology=5.0)
+    results = run(folder, "center")
+    verdicts = {(check.method, check.criterion): str(check.verdict) for check in results.checks}
+    assert verdicts == {
+        ("none", "index"): "fail",
+        ("center", "index"): "pass",
+        ("center", "keeps-class-prediction"): "pass",
+        ("center", "keeps-class-prediction-within"): "pass",
+    }
+    assert "+ center" in str(results.table())
+
+
+def test_a_method_that_destroys_biology_is_caught_although_the_index_rises(folder: Path) -> None:
+    # Seven in ten slides of one class: to equal the means of the centers moves the classes into each other.
+    write(folder, [("A", 80, 28), ("B", 28, 80)], center=8.0, biology=3.0)
+    results = run(folder, "center")
+    checks = {check.criterion: check for check in results.checks if check.method == "center"}
+    kept = checks["keeps-class-prediction"]
+    assert str(kept.verdict) == "fail"
+    assert kept.value is not None
+    assert kept.value < -0.03
+    assert kept.baseline is not None
+    assert kept.baseline.source == "this run, without a method"
+    within = checks["keeps-class-prediction-within"]
+    assert str(within.verdict) != "fail"  # within a center nothing but the place has changed
+    before, after = (
+        next(one for one in results.checks if (one.method, one.criterion) == (method, "index"))
+        for method in ("none", "center")
+    )
+    assert before.value is not None
+    assert after.value is not None
+    assert after.value > before.value + 0.2  # the index alone would call it a success
+    assert not results.passed
+
+
+def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) -> None:
+    folder = lone_terminal.folder / "slides"
+    folder.mkdir()
+    write(folder, [("A", 8, 8), ("B", 8, 8)], center=8.0, biology=5.0)
+    gate = lone_terminal.pytest(
+        "--fm=embeddings:slides",
+        "--fm-cohort=slides",
+        "--fm-criteria=slides/ours.toml",
+        "--fm-method=center,combat",
+        "--fm-json=g.json",
+        "--fm-cache=cache",
+    )
+    assert gate.code == 1, gate.output
+    assert "slides + combat" in gate.output
+    results = evaluate(
+        f"embeddings:{folder}",
+        cohorts=folder,
+        criteria=folder / "ours.toml",
+        methods=["center", "combat"],
+        cache=lone_terminal.folder / "cache",
+        progress=False,
+    )
+    written = Results.read(lone_terminal.folder / "g.json")
+    kept = [(one.method, one.criterion, one.value, one.interval, one.verdict) for one in written.checks]
+    assert kept == [
+        (one.method, one.criterion, one.value, one.interval, one.verdict) for one in results.checks
+    ]
+    assert main(["verdict", str(lone_terminal.folder / "g.json")]) == 1
+    assert written.environment.criteria.protocol["methods"] == {
+        "out_of_domain": "unseen",
+        "versions": {"center": 1, "combat": 1},
+    }
+
+
+def test_a_method_for_images_needs_images(folder: Path) -> None:
+    write(folder, [("A", 4, 4), ("B", 4, 4)], center=1.0, biology=1.0)
+    with pytest.raises(MethodError, match="reinhard normalizes images, but slides is given by its embeddings"):
+        run(folder, "reinhard")
+
+
+def test_repaired_embeddings_are_written_for_the_gate(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pathorob_checks.methods.saving")
+    from pathorob_checks.methods.saving import load
+
+    write(folder, [("A", 12, 12), ("B", 12, 12)], center=8.0, biology=5.0)
+    monkeypatch.chdir(tmp_path)
+    options = ["--fm=embeddings:slides", "--fm-cohort=slides", "--fm-cache=cache"]
+    assert main(["repair", *options, "--method=center", "--out=repaired"]) == 0
+    assert main(["repair", *options, "--method=center", "--out=repaired"]) == 1  # never over something else
+    again = evaluate(
+        "embeddings:repaired", cohorts="slides", criteria="slides/ours.toml", cache="cache", progress=False
+    )
+    inside = next(one for one in run(folder, "center").checks if one.method == "center")
+    assert again.checks[0].value == inside.value
+    repair = load(tmp_path / "repaired" / "repairs" / "slides" / "1-center")
+    patches = pd.read_csv(folder / "manifest.csv")
+    moved = repair.transform(np.load(folder / "embeddings.npy"), centers=list(patches.medical_center))
+    means = [moved[(patches.medical_center == name).to_numpy()].mean(axis=0) for name in "AB"]
+    np.testing.assert_allclose(*means, atol=1e-4)
