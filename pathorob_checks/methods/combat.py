@@ -212,7 +212,7 @@ class CombatClass(Combat):
         labels = checked_classes(self.name, classes, len(repaired))
         if new := sorted({label for label in labels if label is not None} - set(numbers)):
             problem = (
-                f"method {self.name!r}: its fit had no {named(new, 'biological class', 'biological classes')}"
+                f"method {self.name!r}: its fit lacks {named(new, 'biological class', 'biological classes')}"
             )
             raise MethodError(problem, remedy=f"use classes of the fit: {quoted(self.classes)}, or None")
         # A center that was not seen has the scale 1: nothing is added there.

@@ -1,7 +1,8 @@
 """Covariances of embeddings in their principal axes, also of fewer patches than dimensions.
 
-All of it is float64: with 3,400 patches of dimension 1,536 whose variances span six orders of magnitude, the
-inverse root from a float32 decomposition is wrong by 4 % of its largest value where it does not fail.
+All of it is float64. Measured with 3,400 patches of dimension 1,536 whose variances span six orders of
+magnitude, an inverse root from a float32 decomposition is off by 3e-6 of its norm with Ledoit and Wolf's
+shrinkage, but by 1e-3 with a shrinkage of 1e-4, and it was not faster throughout.
 """
 
 from __future__ import annotations
