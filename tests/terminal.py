@@ -28,6 +28,8 @@ FOREIGN = ("PYTEST_", "HF_", "HUGGING", "PATHOROB_", "GITHUB_STEP_")
 AT_START = {"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "LANG", "LC_ALL", "PYTHONUTF8"}
 OUTCOMES = ("PASS", "FAIL", "ERROR", "PARTIAL", "INCONCLUSIVE")
 TIMEOUT_S = 280
+# No run of the gate has use for them, and the second imports a library of seconds.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 SUITES = Path(pathorob_checks.__file__).parent / "suites"
 
 
@@ -74,7 +76,7 @@ class Terminal:
         read when a process starts, and where `subprocess` says so: for what kills its process, or changes
         modules of the package for good.
         """
-        arguments = ("-p", "no:cacheprovider", *arguments)
+        arguments = (*WITHOUT, *arguments)
         if subprocess or AT_START & environment.keys() or any(map(_starts_workers, arguments)):
             return self._in_a_process(["pytest", *arguments], environment)
         with surroundings(self.folder, self._variables(environment)):
@@ -91,7 +93,7 @@ class Terminal:
         try:
             termios.tcsetwinsize(ours, (24, 80))
             process = processes.Popen(
-                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+                [sys.executable, "-m", "pytest", *WITHOUT, *arguments],
                 cwd=self.folder,
                 env={**self.process_environment(environment), "TERM": "xterm"},
                 stdin=ours,

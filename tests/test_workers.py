@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from cohort_folders import write_cohort
-from terminal import Terminal
+from terminal import WITHOUT, Terminal
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pathorob_checks.evaluation.subjects import Subject
@@ -98,7 +98,7 @@ def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Te
     count, gate = terminal.folder / "count", terminal.folder / "gate"
     (terminal.folder / "counted.py").write_text(FACTORY.replace("# wait here", HOLD))
     environment = terminal.process_environment({"COUNTED": str(count), "GATE": str(gate)})
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--fm=python:counted:one"]
+    command = [sys.executable, "-m", "pytest", *WITHOUT, "--fm=python:counted:one"]
     command += [f"--fm-cohort={cohort}", "--tb=no", "-k", "robustness"]
     outputs = [terminal.folder / "first", terminal.folder / "second"]
     runs = []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from made_checks import made
 from made_results import results_of
+from terminal import WITHOUT
 
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import Verdict
@@ -97,7 +98,7 @@ def inputs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(gate_inputs, folder)
     options = ("--fm=embeddings:good", "--fm-cohort=coh", "--fm-criteria=index.toml", "--fm-evidence=ev")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", "-q", *WITHOUT, *options],
         cwd=folder,
         capture_output=True,
         text=True,

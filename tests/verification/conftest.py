@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sealed_folders import Sealed
+from terminal import WITHOUT
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def runs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         options = (f"--fm=embeddings:{name}", "--fm-cohort=coh", "--fm-criteria=index.toml",
                    f"--fm-cache={folder / 'cache'}", f"--fm-evidence={folder / name}")  # fmt: skip
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+            [sys.executable, "-m", "pytest", "-q", *WITHOUT, *options],
             cwd=inputs, capture_output=True, text=True, check=False,
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         )  # fmt: skip
