@@ -34,7 +34,7 @@ def test_methods_are_listed_by_commas_and_options_and_none_is_always_the_first()
     ],
 )
 def test_what_has_no_sense_is_refused_in_a_sentence(text, sentence):
-    with pytest.raises(MethodError, match="^[^\n]*$") as error:
+    with pytest.raises(MethodError, match=r"^[^\n]*$") as error:
         chain_of(text)
     assert sentence in str(error.value)
 
@@ -125,7 +125,7 @@ def test_a_method_that_needs_classes_never_repairs_a_slide_by_its_own():
 
     repairing(Recorder).view(EMBEDDINGS)
     assert len(Spy.seen) == len(order) == FOLDS
-    slides = {value: slide for value, slide in zip(EMBEDDINGS[:, 0].tolist(), PATCHES.slide_id, strict=True)}
+    slides = dict(zip(EMBEDDINGS[:, 0].tolist(), PATCHES.slide_id, strict=True))
     for (seen, _), repaired in zip(Spy.seen, order, strict=True):
         assert not {slides[one] for one in seen} & {slides[one] for one in repaired}
     assert set.union(*order) == firsts(slice(None))

@@ -6,12 +6,13 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.errors import MethodError
 from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
-from pathorob_checks.evaluation.repairing import repaired_embeddings
+from pathorob_checks.evaluation.repairing import repaired_embeddings, repairing_of
 from pathorob_checks.files import without_home
 from pathorob_checks.pretraining import touched
 from pathorob_checks.results.cohort_design import design_lines
-from pathorob_checks.results.document import CellFacts, CohortFacts, FMFacts, Run, builtin
+from pathorob_checks.results.document import CellFacts, CohortFacts, EmbeddingMap, FMFacts, Run, builtin
 from pathorob_checks.version import version
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
     pretraining = inputs.subjects.pretraining_of(subject.fm)
     both = touched(pretraining.names, cohort.sources)
     seen = f"It was pretrained on {' and '.join(both)}, from which patches of {cohort.name} come."
+    warnings = repairing_of(inputs, subject, cohort.patches).warnings
     notes = dict.fromkeys(
-        [*([seen] if both else []), *prepared.notes, *map(str, loading_notes), *embeddings.notes]
+        [*([seen] if both else []), *warnings, *prepared.notes, *map(str, loading_notes), *embeddings.notes]
     )
     fm = FMFacts(
         name=resolved.name,
@@ -101,10 +103,18 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
         fm=fm,
         method=subject.method,
         cohort=cohort_facts(subject.cohort, cohort),
-        map=map_of(repaired_embeddings(inputs, subject), cohort),
+        map=_map(inputs, subject, cohort),
         neighborhoods=neighborhoods_of(measured, cohort),
         images=images_of(measured, cohort) if with_images else {},
     )
+
+
+def _map(inputs: Inputs, subject: Subject, cohort: Cohort) -> EmbeddingMap | None:
+    """The map of the repaired embeddings; None where they cannot be repaired, which the checks report."""
+    try:
+        return map_of(repaired_embeddings(inputs, subject), cohort)
+    except MethodError:
+        return None
 
 
 def cohort_facts(name: str, cohort: Cohort) -> CohortFacts:

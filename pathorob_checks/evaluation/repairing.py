@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import MethodError
 from pathorob_checks.methods.chain import chain_of
+from pathorob_checks.methods.confounding import Confounding, confounding_of
 from pathorob_checks.methods.repair import Float32, Repair
 from pathorob_checks.subsets import OUT_OF_DOMAIN
 
@@ -70,7 +71,16 @@ class Repairing:
         return embeddings
 
     def view(self, embeddings: Float32) -> Float32:
-        """All embeddings of the view, as metrics without classifiers read them."""
+        """All embeddings of the view, as metrics without classifiers read them.
+
+        Raises
+        ------
+        MethodError : class and center are so confounded in the view that a repair would remove biology, or
+            it cannot be fitted.
+        """
+        for kind in self._chain.repairs:
+            if kind.repairs_embeddings:
+                self._confounding.check(kind)
         for kind in self._chain.repairs:
             if kind.repairs_embeddings:
                 embeddings = (
@@ -81,6 +91,19 @@ class Repairing:
                     )
                 )
         return embeddings
+
+    @property
+    def _confounding(self) -> Confounding:
+        """Of class and center among the patches that repairs of the view are fitted on."""
+        inside = ~self._outside
+        return confounding_of(list(self._centers[inside]), list(self._classes[inside]))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each repair that may remove biology."""
+        kinds = [kind for kind in self._chain.repairs if kind.repairs_embeddings]
+        sentences = [self._confounding.warning(kind) for kind in kinds]
+        return tuple(sentence for sentence in sentences if sentence)
 
     def on_all(self, embeddings: Float32) -> list[Repair]:
         """Every repair of the chain, fitted on all in-domain patches and their classes, to be shipped."""

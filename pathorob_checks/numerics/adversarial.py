@@ -62,12 +62,12 @@ class _Reversal(torch.autograd.Function):
     """The identity, with its gradient multiplied by -lambda."""
 
     @staticmethod
-    def forward(ctx, h, strength):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205, D102
+    def forward(ctx, h, strength):  # type: ignore[no-untyped-def]
         ctx.strength = strength
         return h.view_as(h)
 
     @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205, D102
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         return -ctx.strength * gradient, None
 
 
