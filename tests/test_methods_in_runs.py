@@ -94,6 +94,8 @@ def test_a_method_that_destroys_biology_is_caught_although_the_index_rises(folde
     assert str(kept.verdict) == "fail"
     assert kept.value is not None
     assert kept.value < -0.03
+    assert f"{abs(kept.value):.3f} lower than without a method (" in kept.meaning
+    assert kept.remedies[0].startswith("Use another method, or none")
     assert kept.baseline is not None
     assert kept.baseline.source == "this run, without a method"
     within = checks["keeps-class-prediction-within"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.criteria.criterion import KEPT_IDS, Criterion
 from pathorob_checks.criteria.verdict import RULES, Judgement, Rule, Verdict, judge
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
@@ -154,6 +154,13 @@ def _finite(interval: Interval | None) -> Interval | None:
     return (float(interval[0]), float(interval[1]))
 
 
+_AGAINST_HARM = (
+    "Use another method, or none: this one takes biology from the embeddings.",
+    "Look first whether class and medical center go together in the cohort: what separates the centers then "
+    "separates the classes too.",
+)
+
+
 def _meaning(criterion: Criterion, measured: Measured) -> str:
     definition, value = metrics().get(criterion.metric), measured.measurement.value
     if definition is None or not math.isfinite(value):
@@ -163,6 +170,9 @@ def _meaning(criterion: Criterion, measured: Measured) -> str:
         detail = measured.measurement.detail if criterion.quantity == "value" else ""
         return f"{sentence[:1].upper()}{sentence[1:]}. {detail}".rstrip()
     before = f" ({measured.baseline.value:.3f})" if measured.baseline else ""
+    if criterion.id.startswith(KEPT_IDS):
+        change = f"{abs(value):.3f} {'lower' if value < 0 else 'higher'} than" if value else "As high as"
+        return f"{change} without a method{before}."
     return f"{_compared(definition, value)} the baseline{before}."
 
 
@@ -186,7 +196,9 @@ def _remedies(
         precise = ("Measure in fp32.",) if drift else ()
         by_drift_alone = drift and not contains_bound(measured.measurement, criterion)
         return precise if by_drift_alone else (*precise, what_decides(measured, criterion))
-    return definition.remedies if verdict is Verdict.FAIL else ()
+    if verdict is not Verdict.FAIL:
+        return ()
+    return _AGAINST_HARM if criterion.id.startswith(KEPT_IDS) else definition.remedies
 
 
 def _is_undecided(criterion: Criterion, measured: Measured) -> bool:
