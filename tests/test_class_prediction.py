@@ -241,7 +241,7 @@ def test_out_of_domain_patches_are_not_read() -> None:
 # --- tasks and folds -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     counts=st.lists(st.tuples(st.integers(3, 9), st.integers(3, 9)), min_size=2, max_size=4),
     shared=st.sampled_from(["none", "slides", "cases"]),
@@ -253,8 +253,14 @@ def test_every_center_trains_and_tests_and_no_slide_does_both(
 ) -> None:
     """Also where slides have both classes, or cases have slides in several centers."""
     rng = np.random.default_rng(seed)
+    names = rng.permutation(1000)  # in an order that has nothing to do with centers and classes
     rows = [
-        (f"{center}/{'' if shared == 'slides' else cls}{slide}", f"c{center}", cls, f"p{rng.integers(12)}")
+        (
+            f"{names[100 * center + slide + 50 * (cls == 't' and shared != 'slides')]:03}",
+            f"c{center}",
+            cls,
+            f"p{rng.integers(6 * len(counts)):02}",
+        )
         for center, numbers in enumerate(counts)
         for cls, number in zip("nt", numbers, strict=True)
         for slide in range(number)
@@ -285,6 +291,23 @@ def test_every_center_trains_and_tests_and_no_slide_does_both(
             trained = np.bincount(task.part[parts[0]], minlength=len(task.cells))
             assert (trained[::2] == trained[1::2]).all()
             assert (trained > 0).all()
+
+
+def test_a_case_of_two_centers_counts_in_its_first_one_and_leaves_every_cell_its_folds() -> None:
+    """In center 0 each third case has class 'a', and the same cases have the other class in center 1."""
+    rows = [
+        (f"{case}/{center}", f"c{center}", "a" if (case % 3 == 0) == (center == 0) else "b", f"p{case}")
+        for case in range(9)
+        for center in (0, 1)
+    ]
+    rows += [(f"{case}", "c1", "ab"[case % 2], f"q{case}") for case in range(6)]
+    table = pd.DataFrame(rows, columns=["slide_id", "medical_center", "biological_class", "case_id"])
+    [task] = found(table, folds=3)[1]
+    assert len(task.rows) == len(table)
+    assert task.folds_of_cells.tolist() == [3, 3, 3, 3]
+    assert not (
+        pd.DataFrame({"unit": task.units, "fold": task.fold}).groupby("unit").fold.nunique() > 1
+    ).any()
 
 
 def test_a_pair_of_one_center_only_has_a_value_within_it() -> None:
