@@ -143,6 +143,16 @@ def test_the_confusions_are_those_of_classes() -> None:
     assert grid.values[0] == pytest.approx((1 - grid.values[0][1], grid.values[0][1]))  # type: ignore[operator]
 
 
+def test_the_meaning_says_where_the_probe_learned_and_what_chance_is() -> None:
+    assert metric(ACROSS).meaning(0.93) == (
+        "with all medical centers together in its training, a linear probe tells which of two biological "
+        "classes a patch has for 93 % of the patches, on slides that it has not seen (chance: 50 %)"
+    )
+    for name in (ACROSS, WITHIN):
+        assert metric(name).neutral == 0.5
+        assert "does not tell two biological classes apart better than chance" in metric(name).meaning(0.5)
+
+
 # --- what a repair does --------------------------------------------------------------------------------
 
 
@@ -305,9 +315,7 @@ def test_a_case_of_two_centers_counts_in_its_first_one_and_leaves_every_cell_its
     [task] = found(table, folds=3)[1]
     assert len(task.rows) == len(table)
     assert task.folds_of_cells.tolist() == [3, 3, 3, 3]
-    assert not (
-        pd.DataFrame({"unit": task.units, "fold": task.fold}).groupby("unit").fold.nunique() > 1
-    ).any()
+    assert pd.Series(task.fold).groupby(task.units).nunique().max() == 1
 
 
 def test_a_pair_of_one_center_only_has_a_value_within_it() -> None:
