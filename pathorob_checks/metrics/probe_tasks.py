@@ -224,7 +224,7 @@ def _folds(
 
     So every fold has about as many units of either side, and a unit with patches of both sides is in one
     fold. The units of a home and a side follow each other, so that they are in as many folds as there are, or
-    each in its own. Which side comes first depends on the names of the units alone.
+    each in its own. Which home and side come first depends on the names of the units alone.
 
     Parameters
     ----------
@@ -240,6 +240,7 @@ def _folds(
     if alone.size and kind[alone[0]] > 0:
         kind = -kind
     homes = np.zeros_like(members) if home is None else home[first]
+    _, earliest, of_home = np.unique(homes, return_index=True, return_inverse=True)
     fold = np.empty(len(members), dtype=np.int64)
-    fold[np.lexsort((members, kind, homes))] = np.arange(len(members)) % folds
+    fold[np.lexsort((members, kind, earliest[of_home]))] = np.arange(len(members)) % folds
     return fold[place]

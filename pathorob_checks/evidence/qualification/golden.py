@@ -21,6 +21,7 @@ from pathorob_checks.evidence.qualification.record import Finding, failure
 from pathorob_checks.metrics import (
     case_retrieval,
     center_prediction,
+    class_prediction,
     clustering_score,
     margin_aware_index,
     performance_drop,
@@ -169,6 +170,7 @@ _METRICS: Mapping[str, Callable[[Mapping[str, Any]], Values]] = {
     "croma": _further(robustness_margin, in_domain=True, paired=False),
     "mari": _further(margin_aware_index, in_domain=True, k=46, paired=False),
     "center_prediction": _further(center_prediction, in_domain=True),
+    "class_prediction": _further(class_prediction, in_domain=True),
     "case_retrieval": _further(case_retrieval, in_domain=False, repetitions=_REPETITIONS),
     "slide_prediction": _further(slide_prediction, in_domain=False, repetitions=_REPETITIONS),
     "pretraining_overlap": _overlap,
