@@ -84,9 +84,12 @@ class StainNormalization(ImageMethod):
         """
         import torch
 
+        from pathorob_checks.numerics.threads import limited
+
         found: list[dict[str, list[float]]] = []
         number = 0
-        with torch.inference_mode():
+        # One thread: images are small, and those that read them are at work.
+        with limited(1), torch.inference_mode():
             for image in images:
                 number += 1
                 parts, enough = self.statistics(_batch_of(self.name, image))

@@ -17,7 +17,7 @@ LIGHT = 240.0  # gray level of light that passed nothing
 FAINT = 0.15  # optical density; a pixel with less in any channel is background
 BLACK = 2.5  # optical density; a pixel with more in every channel is outside of the scan, ink or a fold
 EXTREMES = (0.01, 0.99)  # shares of the stained pixels; what is beyond is noise
-MOST = 0.99  # share of the pixels whose amount of a stain is at most the patch's "most"
+MOST = 0.99  # share of the pixels, but for black ones, whose amount of a stain is at most the patch's "most"
 SHARE = 0.05  # of the pixels that must be stained
 APART = math.radians(3)  # two stains that are nearer to each other cannot be told apart
 
@@ -57,21 +57,25 @@ class Stains:
     Attributes
     ----------
     vectors : (B, 2, 3) float64, directions of hematoxylin and eosin, of length 1.
-    most : (B, 2) float64, the amount of each that only 1 % of the pixels exceed.
+    most : (B, 2) float64, the amount of each that only 1 % of the pixels exceed, black ones left out.
     amounts : (B, 2, N) float32, of each in every pixel; below 0 where a pixel is brighter than `LIGHT`.
+    black : (B, N) bool, whether a pixel shows no tissue as every channel is darker than `BLACK`.
     enough : (B,) bool, whether at least `SHARE` of the pixels is stained and the stains can be told apart.
     """
 
     vectors: Tensor
     most: Tensor
     amounts: Tensor
+    black: Tensor
     enough: Tensor
 
 
 def stains_of(images: Tensor) -> Stains:
     """The stains of each of (B, 3, H, W) uint8 images, on their device."""
     density = _densities(images.device)[images.flatten(2).int()]
-    stained = (density.amin(1) >= FAINT) & (density.amin(1) <= BLACK)
+    least = density.amin(1)
+    black = least > BLACK
+    stained = (least >= FAINT) & ~black
     exact = density.double()
     vectors = stain_vectors(exact, stained.double())
     cosine = (vectors[:, 0] * vectors[:, 1]).sum(1)
@@ -80,10 +84,18 @@ def stains_of(images: Tensor) -> Stains:
     axes = torch.eye(3, dtype=exact.dtype, device=exact.device)[:2]
     usable = torch.where(apart[:, None, None], vectors, axes)
     amounts = torch.linalg.solve(usable @ usable.transpose(1, 2), usable).float() @ density
-    rank = 1 + round(MOST * (amounts.shape[2] - 1))
-    most = amounts.kthvalue(rank, dim=2).values.double()
+    most = _most(amounts, black).double()
     enough = apart & (most > 0).all(1) & (stained.double().mean(1) >= SHARE)
-    return Stains(vectors, most, amounts, enough)
+    return Stains(vectors, most, amounts, black, enough)
+
+
+def _most(amounts: Tensor, black: Tensor) -> Tensor:
+    """(B, 2), the nearest rank to the share `MOST` of each of (B, 2, N) amounts where it is not black."""
+    last = (~black).sum(1).sub(1).clamp_min(0)
+    from_top = last - torch.round(MOST * last.double()).long()
+    above = int((1 - MOST) * amounts.shape[2]) + 2
+    highest = amounts.masked_fill(black[:, None], -torch.inf).topk(min(above, amounts.shape[2]), dim=2).values
+    return highest.gather(2, from_top[:, None, None].expand(-1, 2, 1))[:, :, 0]
 
 
 def restained(images: Tensor, vectors: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,15 +109,17 @@ def restained(images: Tensor, vectors: Tensor, most: Tensor) -> tuple[Tensor, Te
 
     Returns
     -------
-    images : (B, 3, H, W) uint8 on the same device; those without enough stain are unchanged.
+    images : (B, 3, H, W) uint8 on the same device; those without enough stain are unchanged, and so are black
+        pixels.
     enough : (B,) bool, see `Stains`.
     """
     stains = stains_of(images)
     # Where there is not enough, the quotient may be infinite.
     gain = torch.where(stains.enough[:, None], most.to(stains.most) / stains.most, 1.0).float()
     density = vectors.to(gain).T @ (stains.amounts * gain[:, :, None])
-    light = (LIGHT * torch.exp(-density) - 1).round_().clamp_(0, 255).to(torch.uint8).view(images.shape)
-    return torch.where(stains.enough[:, None, None, None], light, images), stains.enough
+    light = (LIGHT * torch.exp(-density) - 1).round_().clamp_(0, 255).to(torch.uint8)
+    changed = (stains.enough[:, None] & ~stains.black)[:, None]
+    return torch.where(changed, light, images.flatten(2)).view(images.shape), stains.enough
 
 
 def _densities(device: torch.device) -> Tensor:
