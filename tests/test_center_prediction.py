@@ -21,7 +21,9 @@ from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.probe_tasks import Task, spread, tasks
 
 PLANTED = Design(slides=6, patches=6, biology=1.5, center=0.8, slide=0.4)
-FEW = settings(max_examples=5, deadline=None)
+# What changes nothing does so in any cohort: in a small one, whose values are at no end of the scale.
+SMALL = replace(PLANTED, slides=3, patches=4)
+FEW = settings(max_examples=3, deadline=None)
 ALL = {"folds": 5, "patches": 1000, "most": 400}
 
 
@@ -121,8 +123,8 @@ def test_a_rare_center_is_no_more_overlooked_than_a_frequent_one() -> None:
 @FEW
 @given(seed=st.integers(0, 99))
 def test_other_names_of_the_centers_change_nothing(seed: int) -> None:
-    table = PLANTED.table()
-    x = PLANTED.embeddings(table, seed)
+    table = SMALL.table()
+    x = SMALL.embeddings(table, seed)
     swapped = table.assign(medical_center=table.medical_center.map({"center 0": "z", "center 1": "a"}))
     one, other = center_prediction(x, table), center_prediction(x, swapped)
     assert values(one) == pytest.approx(values(other), abs=0.01)
@@ -132,8 +134,8 @@ def test_other_names_of_the_centers_change_nothing(seed: int) -> None:
 @FEW
 @given(seed=st.integers(0, 99), factor=st.sampled_from([0.25, 1000.0, 2.0**-60]))
 def test_a_positive_factor_changes_nothing(seed: int, factor: float) -> None:
-    table = PLANTED.table()
-    x = PLANTED.embeddings(table, seed)
+    table = SMALL.table()
+    x = SMALL.embeddings(table, seed)
     one, other = center_prediction(x, table), center_prediction(x * np.float32(factor), table)
     assert values(one) == pytest.approx(values(other), abs=0.01)
 
@@ -141,8 +143,8 @@ def test_a_positive_factor_changes_nothing(seed: int, factor: float) -> None:
 @FEW
 @given(seed=st.integers(0, 99))
 def test_the_order_of_the_rows_changes_nothing(seed: int) -> None:
-    table = PLANTED.table()
-    x = PLANTED.embeddings(table, seed)
+    table = SMALL.table()
+    x = SMALL.embeddings(table, seed)
     order = np.random.default_rng(seed).permutation(len(table))
     one, other = center_prediction(x, table), center_prediction(x[order], table.iloc[order])
     assert other.knn.value == pytest.approx(one.knn.value)
@@ -153,8 +155,8 @@ def test_the_order_of_the_rows_changes_nothing(seed: int) -> None:
 @FEW
 @given(seed=st.integers(0, 99), copies=st.integers(2, 3))
 def test_copies_of_every_patch_leave_the_vote_of_as_many_times_the_neighbors(seed: int, copies: int) -> None:
-    table = PLANTED.table()
-    x = PLANTED.embeddings(table, seed)
+    table = SMALL.table()
+    x = SMALL.embeddings(table, seed)
     many = center_prediction(np.tile(x, (copies, 1)), pd.concat([table] * copies), neighbors=11 * copies)
     assert many.knn.value == pytest.approx(center_prediction(x, table).knn.value)
 
@@ -168,8 +170,8 @@ def test_the_embeddings_that_are_given_stay_as_they_are() -> None:
 
 
 def test_a_patch_of_several_paired_subsets_counts_once() -> None:
-    table = replace(PLANTED, classes=3).table()
-    x = replace(PLANTED, classes=3).embeddings(table, 0)
+    table = replace(SMALL, classes=3).table()
+    x = replace(SMALL, classes=3).embeddings(table, 0)
     paired = paired_table(table)
     assert len(paired) == 2 * len(table)
     by_pairs, plain = center_prediction(x[paired.row], paired), center_prediction(x, table)

@@ -50,7 +50,11 @@ def test_the_gate_and_evaluate_write_the_same_file(
     fms, cohorts = ["demo:stain-invariant", "demo:color-sensitive"], ["slides", "more"]
     options = [*(f"--fm={fm}" for fm in fms), *(f"--fm-cohort={name}" for name in cohorts)]
     run = folder.pytest(
-        *options, f"--fm-criteria={criteria}", "--fm-baseline=stain-invariant", "--fm-json=g.json"
+        *options,
+        f"--fm-criteria={criteria}",
+        "--fm-baseline=stain-invariant",
+        "--fm-repetitions=3",
+        "--fm-json=g.json",
     )
     assert run.code == code, run.output
 
@@ -59,6 +63,7 @@ def test_the_gate_and_evaluate_write_the_same_file(
         cohorts=cohorts,
         criteria=criteria,
         baseline="stain-invariant",
+        repetitions=3,
         cache=folder.cache,
         progress=False,
     )
