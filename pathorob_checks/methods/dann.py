@@ -24,7 +24,7 @@ class Dann(FittedRepair):
     Parameters
     ----------
     hidden : number of features, H.
-    passes : how often each patch is read, at most; see `numerics.adversarial`.
+    passes : how often each patch is read; more often where the patches are few.
     strength : the largest factor (lambda) of the reversed gradient; 0 trains without an adversary.
     seed : of the initial parameters and of the order of patches, at least 0.
 
@@ -50,14 +50,18 @@ class Dann(FittedRepair):
     repairs_embeddings = False
     arrays = {  # noqa: RUF012
         "mean": (np.float32, "D"),
-        "scale": (np.float32, "D"),
         "weights": (np.float32, "HD"),
         "shift": (np.float32, "H"),
     }
 
     def __init__(self, *, hidden: int = 128, passes: int = 20, strength: float = 1.0, seed: int = 0) -> None:
         super().__init__()
-        self._settings = {"hidden": hidden, "passes": passes, "strength": strength, "seed": seed}
+        self._settings: dict[str, Any] = {
+            "hidden": hidden,
+            "passes": passes,
+            "strength": strength,
+            "seed": seed,
+        }
         for name, least in (("hidden", 1), ("passes", 1), ("strength", 0), ("seed", 0)):
             if not least <= self._settings[name] < float("inf"):
                 raise MethodError(
@@ -76,8 +80,9 @@ class Dann(FittedRepair):
         labels = [label for of_center in seen.labels for label in of_center]
         known = sorted({label for label in labels if label is not None})
         if len(known) < 2:
+            classes = counted(len(known), "known biological class", "known biological classes")
             raise MethodError(
-                f"method {self.name!r}: its patches are of {counted(len(known), 'known biological class', 'known biological classes')}",
+                f"method {self.name!r}: its patches are of {classes}",
                 remedy="fit it on patches of two or more classes",
             )
         code = {label: number for number, label in enumerate(known)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,15 @@ def scored_bags(
     seed: int,
     device: str | torch.device | None,
     progress: Progress | None,
+    repaired_on: Callable[[Int64], Float32] | None = None,
 ) -> tuple[ScoredBags, ScoredBags | None]:
-    """Train all models and score the test bags in-domain and, where two classes are there, out-of-domain."""
+    """Train all models and score the test bags in-domain and, where two classes are there, out-of-domain.
+
+    Parameters
+    ----------
+    repaired_on : from training rows to the (N, E) float32 embeddings that are used with them, writable. Each
+        model then has embeddings of its own, and is trained alone.
+    """
     import torch
 
     from pathorob_checks.numerics import device as devices
@@ -43,11 +50,20 @@ def scored_bags(
     chosen = devices.choose(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing writes into it
-        points = rescaled(torch.from_numpy(array).to(chosen))
+        shared = rescaled(torch.from_numpy(array).to(chosen)) if repaired_on is None else None
     test = [(bags.among(draw.id_test), bags.among(draw.ood_test)) for draw in drawn]
-    batches = list(_batches(_models(bags, drawn, test), array.shape[1], _MEMORY[chosen.type]))
+    models = _models(bags, drawn, test)
+    batches = (
+        list(_batches(models, array.shape[1], _MEMORY[chosen.type]))
+        if repaired_on is None
+        else [[model] for model in models]
+    )
 
     def outcome(batch: list[_Model]) -> list[Float64]:
+        points = shared
+        if repaired_on is not None:
+            points = rescaled(torch.from_numpy(repaired_on(batch[0].rows)).to(chosen))
+        assert points is not None  # noqa: S101 (one of the two)
         trained = train(
             points,
             [model.training for model in batch],
@@ -84,9 +100,10 @@ def scored_bags(
 
 @dataclass(frozen=True, kw_only=True)
 class _Model:
-    """One model to be trained: a split of a repetition."""
+    """One model to be trained: a split of a repetition, with the rows of its training patches."""
 
     repetition: int
+    rows: Int64
     training: Bags
     validation: Bags
     tested: tuple[Int64, ...]
@@ -106,6 +123,7 @@ def _models(bags: BagTable, drawn: list[Repetition], test: list[_Test]) -> Itera
         for training, validation in zip(draw.training, draw.validation, strict=True):
             yield _Model(
                 repetition=number,
+                rows=training,
                 training=learned(training),
                 validation=learned(validation),
                 tested=(*inside, *outside),

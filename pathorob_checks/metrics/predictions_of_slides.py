@@ -32,6 +32,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, SEED, check_settings, 
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_prediction_needs
+from pathorob_checks.metrics.repairing import Repairing, repaired
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
 from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
 from pathorob_checks.metrics.slide_prediction_work import prediction_work
@@ -55,6 +56,7 @@ def slide_prediction(
     confidence: float = CONFIDENCE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    repair: Repairing | None = None,
 ) -> SlidePrediction:
     """Drop of the AUC of slide-level predictions by attention-based multiple-instance learning.
 
@@ -84,6 +86,11 @@ def slide_prediction(
         Where to compute; None takes the GPU where there is one.
     progress : callable, optional
         Wraps the batches of models (iterable, total, description), to show a bar.
+    repair : callable, optional
+        A repair of embeddings, called as `repair(embeddings, training)` in every repetition and split with
+        all N embeddings and the (n,) row numbers of the patches that train. It is fitted on these rows and
+        returns all rows repaired, (N, E), for the model of that split. Several threads call it at the same
+        time.
 
     Returns
     -------
@@ -96,7 +103,8 @@ def slide_prediction(
     MetricError
         Too few slides (which cells lack how many), fewer than 2 repetitions, a negative seed, a confidence
         outside 0 to 1, embeddings with NaN or infinity, a table that does not fit them, or labels that are
-        ambiguous: an unknown subset, a slide in two centers, a patch twice.
+        ambiguous: an unknown subset, a slide in two centers, a patch twice; or a repair that gives another
+        number of rows, NaN or infinity.
 
     See Also
     --------
@@ -107,7 +115,7 @@ def slide_prediction(
     -----
     With several classes an AUC is the mean over classes of the class against the others. The interval is
     about other slides from the same medical centers, in a cohort of the same design; other centers are not
-    covered.
+    covered. What training slides add by way of a repair is in it as all that they add.
     On a CPU every batch of models is trained on one thread, so that the number of threads changes nothing;
     another processor or a GPU rounds differently.
 
@@ -149,7 +157,8 @@ def slide_prediction(
         schedule = published_schedule(schedule)
     drawn = list(schedule.repetitions(table, repetitions))
     bags = bags_of(read)
-    inside, outside = scored_bags(array, bags, drawn, seed, device, progress)
+    repaired_on = None if repair is None else partial(repaired, repair, array, metric=METRIC)
+    inside, outside = scored_bags(array, bags, drawn, seed, device, progress, repaired_on)
     share = share_drawn(bags, drawn)
     protocol = {
         "schedule": schedule.name,
@@ -264,6 +273,7 @@ _COMPUTATION = Computation(
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     design=("schedule",),
     settings={"repetitions": 20, "seed": SEED},
+    takes_repair=True,
     work=prediction_work,
 )
 _MISSING = (

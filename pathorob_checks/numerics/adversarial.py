@@ -1,15 +1,17 @@
 """Features that tell classes and not domains: a hidden layer between two heads, one of which is an adversary.
 
 Source: Ganin et al., Domain-adversarial training of neural networks (JMLR 17, 2016, arXiv 1505.07818). With
-h = relu((x - mean) * scale @ W + b) of every point, a linear head tells the class of h and another one its
-domain. Both heads go down their mean cross-entropy. The hidden layer goes down that of the classes and, because
-the gradient is reversed and multiplied by lambda in between, up that of the domains.
+h = relu(W (x - mean) + b) of every point, a linear head tells the class of h and another one its domain. Both
+heads go down their mean cross-entropy. The hidden layer goes down that of the classes and, because the
+gradient is reversed and multiplied by lambda in between, up that of the domains.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +26,24 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 UNKNOWN = -1  # class of a point that only the head of the domains learns from
+LEAST_STEPS = 300
 BATCH = 256  # points of a step
 RATE = 1e-3  # of Adam
 _STEEPNESS = 10.0  # of the rise of lambda, as published
-_ALIKE = 1e-6  # standard deviation, relative to the largest value, that is that of rounding
 _BLOCK = 4096  # points
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """The hidden layer, with the standardization before it.
+    """The hidden layer.
 
     Attributes
     ----------
-    mean, scale : (D,) float32, each point is read as (x - mean) * scale.
+    mean : (D,) float32.
     weights, shift : (H, D) and (H,) float32, W and b.
     """
 
     mean: Float32
-    scale: Float32
     weights: Float32
     shift: Float32
 
@@ -53,7 +54,7 @@ class Hidden:
         with devices.full_precision(), threads.limited(1), torch.no_grad():
             for start in range(0, len(points), _BLOCK):
                 block = slice(start, start + _BLOCK)
-                x = torch.from_numpy((points[block] - self.mean) * self.scale)
+                x = torch.from_numpy(points[block] - self.mean)
                 out[block] = linear(x, weights, shift).relu().numpy()
         return out
 
@@ -77,15 +78,18 @@ def adversarial_layer(
     domains: Int64,
     *,
     hidden: int,
-    epochs: int,
+    passes: int,
     strength: float,
     seed: int,
 ) -> Hidden:
     """Train a hidden layer on the CPU; equal arguments give equal layers on any number of threads.
 
-    Points are standardized (a dimension in which they do not differ is left out). Adam goes through all points
-    `epochs` times, `BATCH` of them a step. After the share p of all steps lambda is
-    strength * (2 / (1 + exp(-10 p)) - 1).
+    Points are read about their mean, with a mean square of 1 over all dimensions: strong directions stay
+    strong, and a dimension of noise does not become as strong as they are. Adam goes through all points
+    `passes` times, but makes at least `LEAST_STEPS` steps, with `BATCH` points a step. Its rate is `RATE`,
+    for W in proportion to H / D where D is larger, so that a step moves h as much in any number of
+    dimensions. After the share p of all steps lambda is strength * (2 / (1 + exp(-10 p)) - 1), as in the
+    source.
 
     Parameters
     ----------
@@ -93,12 +97,14 @@ def adversarial_layer(
     classes : (N,) int64 from 0; `UNKNOWN` where only the head of the domains is to learn.
     domains : (N,) int64 from 0.
     hidden : H.
+    passes : how often each point is read.
     strength : the largest lambda.
     seed : of the initial parameters and of the order of points.
     """
     mean, scale = _standardization(points)
     generator = np.random.default_rng(seed)
     shapes = [(hidden, points.shape[1]), (int(classes.max()) + 1, hidden), (int(domains.max()) + 1, hidden)]
+    steps = max(LEAST_STEPS, passes * -(-len(points) // BATCH))
     with devices.full_precision(), threads.limited(1), torch.enable_grad():
         x = torch.from_numpy((points - mean) * scale)
         known, where = torch.from_numpy(classes), torch.from_numpy(domains)
@@ -106,38 +112,39 @@ def adversarial_layer(
         for parameter in learned:
             parameter.requires_grad_()
         w, of_class, of_domain, b, b_class, b_domain = learned
-        adam = torch.optim.Adam(learned, lr=RATE)
-        starts = range(0, len(points), BATCH)
-        for epoch in range(epochs):
-            order = torch.from_numpy(generator.permutation(len(points)))
-            for number, start in enumerate(starts):
-                rows = order[start : start + BATCH]
-                done = (epoch * len(starts) + number) / (epochs * len(starts))
-                rising = strength * math.tanh(_STEEPNESS * done / 2)  # = 2 / (1 + exp(-10 p)) - 1
-                h = linear(x[rows], w, b).relu()
-                against: Tensor = _Reversal.apply(h, rising)  # type: ignore[no-untyped-call]
-                loss = cross_entropy(linear(against, of_domain, b_domain), where[rows])
-                labelled = known[rows] != UNKNOWN
-                if labelled.any():
-                    scores = linear(h[labelled], of_class, b_class)
-                    loss = loss + cross_entropy(scores, known[rows][labelled])
-                adam.zero_grad()
-                torch.autograd.backward(loss)
-                adam.step()
-    return Hidden(mean, scale, w.detach().numpy(), b.detach().numpy())
+        of_width = min(1.0, hidden / points.shape[1])
+        adam = torch.optim.Adam([{"params": [w], "lr": RATE * of_width}, {"params": learned[1:], "lr": RATE}])
+        for step, rows in enumerate(islice(_batches(len(points), generator), steps)):
+            h = linear(x[rows], w, b).relu()
+            rising = strength * math.tanh(_STEEPNESS * step / steps / 2)  # = 2 / (1 + exp(-10 p)) - 1
+            against: Tensor = _Reversal.apply(h, rising)
+            loss = cross_entropy(linear(against, of_domain, b_domain), where[rows])
+            labelled = known[rows] != UNKNOWN
+            if labelled.any():
+                scores = linear(h[labelled], of_class, b_class)
+                loss = loss + cross_entropy(scores, known[rows][labelled])
+            adam.zero_grad()
+            torch.autograd.backward(loss)
+            adam.step()
+    return Hidden(mean, w.detach().numpy() * scale, b.detach().numpy())
 
 
-def _standardization(points: Float32) -> tuple[Float32, Float32]:
-    """(D,) means, and 1 / standard deviation or 0 where all points are alike up to rounding."""
-    size = np.abs(points).max(axis=0)
+def _batches(count: int, generator: np.random.Generator) -> Iterator[Tensor]:
+    """Rows of successive steps: all points in an order of chance, then again in another one."""
+    while True:
+        order = torch.from_numpy(generator.permutation(count))
+        yield from (order[start : start + BATCH] for start in range(0, count, BATCH))
+
+
+def _standardization(points: Float32) -> tuple[Float32, np.float32]:
+    """(D,) mean, and 1 / root of the mean square about it; 0 where all points are alike."""
     mean = points.mean(axis=0, dtype=np.float64)
-    square = np.zeros(points.shape[1])
-    for start in range(0, len(points), _BLOCK):
-        square += np.square(points[start : start + _BLOCK] - mean).sum(axis=0)
-    deviation = np.sqrt(square / len(points))
-    differs = deviation > _ALIKE * size
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=differs)
-    return mean.astype(np.float32), scale.astype(np.float32)
+    square = sum(
+        float(np.square(points[start : start + _BLOCK] - mean).sum())
+        for start in range(0, len(points), _BLOCK)
+    )
+    scale = (points.size / square) ** 0.5 if square else 0.0
+    return mean.astype(np.float32), np.float32(scale)
 
 
 def _uniform(generator: np.random.Generator, shape: tuple[int, int]) -> Tensor:
