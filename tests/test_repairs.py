@@ -265,7 +265,7 @@ def test_centers_that_do_not_vary_at_all_work_or_are_refused(kind: type[FittedRe
     centers, classes = [name for name in "abc" for _ in range(4)], ["tumor", "normal"] * 6
     refused = {
         Whiten: "the embeddings of the medical center 'a' are all equal;",
-        Coral: "the embeddings of the medical centers are all equal;",
+        Coral: "the embeddings of the medical center 'a' are all equal;",
         Combat: "0 features vary within every medical center, but two are needed;",
         CombatClass: "0 features vary within every medical center, but two are needed;",
     }
@@ -364,6 +364,39 @@ def test_the_same_axes_come_from_either_matrix_of_products(seed: int) -> None:
     wide, tall = axes_of(rows, 5), axes_of(np.concatenate([rows, np.zeros((9, 9))]), 5)
     assert len(wide.variances) == len(tall.variances) == 6
     np.testing.assert_allclose(wide.power(-0.5), tall.power(-0.5), atol=1e-8)
+
+
+@given(seed=seeds, count=st.sampled_from([3, 5, 40]), dim=st.sampled_from([2, 12]))
+@examples
+def test_the_shrinkage_is_that_of_scikit_learn(seed: int, count: int, dim: int) -> None:
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    from pathorob_checks.methods.covariance import Shrinkage, covariance_of
+
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((count, dim)) * np.logspace(0, 1, dim)
+    rows -= rows.mean(axis=0)
+    ours = covariance_of(rows, count - 1, Shrinkage("coral"), "all patches").share
+    assert ours == pytest.approx(ledoit_wolf_shrinkage(rows, assume_centered=True), abs=1e-10)
+
+
+@pytest.mark.parametrize("kind", [Whiten, Coral])
+def test_two_patches_of_a_center_need_a_stated_shrinkage(kind: Any) -> None:
+    """Their deviations are opposite, so that they show no error of the covariance."""
+    x, centers, _ = patches(counts=(20, 2))
+    with pytest.raises(
+        MethodError, match="the medical center 'center 1' cannot be inverted; give a shrinkage"
+    ):
+        kind().fit(x, centers=centers)
+    assert_equal_means(kind(shrinkage=0.1).fit(x, centers=centers).transform(x, centers=centers), centers)
+
+
+@pytest.mark.parametrize("kind", [Whiten, Coral])
+def test_embeddings_of_one_dimension_are_scaled(kind: Any) -> None:
+    x, centers, _ = patches(dim=1)
+    repaired = kind().fit(x, centers=centers).transform(x, centers=centers)
+    deviations = [group.std(ddof=1) for group in of_center(repaired, centers).values()]
+    np.testing.assert_allclose(deviations, deviations[0], rtol=1e-5)
 
 
 def test_subspace_removes_nothing_orthogonal_to_the_means() -> None:

@@ -11,6 +11,7 @@ from pathorob_checks.methods.covariance import Shrinkage, covariance_of
 from pathorob_checks.methods.fitted import Codes, FeaturewiseRepair, FittedRepair, mapped
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import SeenPatches, deviations, moments
+from pathorob_checks.numerics import threads
 
 
 class Center(FeaturewiseRepair):
@@ -118,18 +119,18 @@ class Whiten(FittedRepair):
         return {"shrinkage": self._shrinkage.share}
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
-        matrices = [
-            self._matrix(group, f"the medical center {center!r}")
-            for center, group in zip(seen.centers, seen.embeddings, strict=True)
-        ]
+        groups = {f"the medical center {center!r}": group for center, group in seen.by_center()}
+        groups["all patches"] = np.concatenate(seen.embeddings)
+        *matrices, matrix_of_all = threads.spread(self._matrix, groups.items())
         return {
             "means": np.stack([moments(group).mean for group in seen.embeddings]),
             "mean": seen.mean(),
             "matrices": np.stack(matrices),
-            "matrix_of_all": self._matrix(np.concatenate(seen.embeddings), "all patches"),
+            "matrix_of_all": matrix_of_all,
         }
 
-    def _matrix(self, embeddings: Float32, where: str) -> Float32:
+    def _matrix(self, group: tuple[str, Float32]) -> Float32:
+        where, embeddings = group
         covariance = covariance_of(deviations(embeddings), len(embeddings) - 1, self._shrinkage, where)
         return covariance.power(-0.5).astype(np.float32)
 

@@ -143,7 +143,7 @@ class Combat(FeaturewiseRepair):
             raise MethodError(problem, remedy="fit it on more patches, or use the method 'center'")
         shape = (len(seen.centers), seen.dimension)
         scale, shift = np.ones(shape), np.zeros(shape)
-        for code, (center, group) in enumerate(zip(seen.centers, seen.embeddings, strict=True)):
+        for code, (center, group) in enumerate(seen.by_center()):
             posterior = _posterior(fit.locations[code, adjusted], fit.variances[code, adjusted], len(group))
             if posterior is None:
                 problem = (

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.methods.covariance import Shrinkage, covariance_of
+from pathorob_checks.methods.covariance import Shrinkage, ShrunkenCovariance, covariance_of
 from pathorob_checks.methods.fitted import Codes, FittedRepair, mapped
 from pathorob_checks.methods.repair import State
-from pathorob_checks.methods.seen_patches import SeenPatches, deviations, moments
+from pathorob_checks.methods.seen_patches import Float64, SeenPatches, deviations, moments
+from pathorob_checks.numerics import threads
 
 
 class Coral(FittedRepair):
@@ -62,20 +63,23 @@ class Coral(FittedRepair):
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         within = [deviations(group) for group in seen.embeddings]
-        freedom = seen.count - len(seen.centers)
-        color = covariance_of(np.concatenate(within), freedom, self._shrinkage, "the medical centers").power(
-            0.5
-        )
-        matrices = []
-        for center, group in zip(seen.centers, within, strict=True):
-            where = f"the medical center {center!r}"
-            white = covariance_of(group, len(group) - 1, self._shrinkage, where).power(-0.5)
-            matrices.append((white @ color).astype(np.float32))
+        groups = {
+            f"the medical center {center!r}": (group, len(group) - 1)
+            for center, group in zip(seen.centers, within, strict=True)
+        }
+        groups["the medical centers"] = np.concatenate(within), seen.count - len(seen.centers)
+        *centers, pooled = threads.spread(self._covariance, groups.items())
+        color = pooled.power(0.5)
+        matrices = [(one.power(-0.5) @ color).astype(np.float32) for one in centers]
         return {
             "means": np.stack([moments(group).mean for group in seen.embeddings]),
             "mean": seen.mean(),
             "matrices": np.stack(matrices),
         }
+
+    def _covariance(self, group: tuple[str, tuple[Float64, int]]) -> ShrunkenCovariance:
+        where, (centered, freedom) = group
+        return covariance_of(centered, freedom, self._shrinkage, where)
 
     def _repaired(self, state: State, embeddings: npt.NDArray[np.float32], codes: Codes) -> npt.NDArray[Any]:
         repaired = embeddings.copy()

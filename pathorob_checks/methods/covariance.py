@@ -113,18 +113,30 @@ def covariance_of(centered: Float64, freedom: int, shrinkage: Shrinkage, where: 
     ------
     MethodError : the rows are all equal, or do not give enough shrinkage to invert the covariance.
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     mean_variance = float(np.einsum("nd,nd->", centered, centered)) / freedom / centered.shape[1]
     if mean_variance == 0:
         problem = f"method {shrinkage.method!r}: the embeddings of {where} are all equal"
         raise MethodError(problem, remedy="leave them out of the fit, or check the FM")
-    share = shrinkage.share
-    if share is None:
-        share = float(ledoit_wolf_shrinkage(centered, assume_centered=True))
     axes = axes_of(centered, freedom)
+    share = _ledoit_wolf(centered, axes.variances * freedom / len(centered))
+    if shrinkage.share is not None:
+        share = shrinkage.share
     smallest = axes.variances[0] if len(axes.variances) == centered.shape[1] else 0.0
     if (1 - share) * smallest + share * mean_variance <= axes.variances[-1] * np.finfo(np.float64).eps:
         problem = f"method {shrinkage.method!r}: the covariance of {where} cannot be inverted"
         raise MethodError(problem, remedy="give a shrinkage above 0, such as 0.1")
     return ShrunkenCovariance(axes, share, mean_variance)
+
+
+def _ledoit_wolf(centered: Float64, variances: Float64) -> float:
+    """The share of the identity of Ledoit and Wolf (2004), with the R variances of the axes, divided by N.
+
+    The squares of a covariance's entries have the sum of its squared variances, those of a patch's products
+    the fourth power of its length: neither needs a matrix.
+    """
+    count, dimension = centered.shape
+    squares = float((variances**2).sum())
+    from_identity = squares - float(variances.sum()) ** 2 / dimension
+    lengths = np.einsum("nd,nd->n", centered, centered)
+    error = (float((lengths**2).mean()) - squares) / count
+    return 1.0 if error >= from_identity else max(error, 0.0) / from_identity

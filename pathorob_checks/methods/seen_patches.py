@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,10 @@ class SeenPatches:
     def dimension(self) -> int:
         """D."""
         return int(self.embeddings[0].shape[1])
+
+    def by_center(self) -> Iterator[tuple[str, Float32]]:
+        """Each center with its embeddings."""
+        return zip(self.centers, self.embeddings, strict=True)
 
     def mean(self) -> Float64:
         """(D,) mean of all patches."""

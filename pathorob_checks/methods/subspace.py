@@ -12,6 +12,7 @@ from pathorob_checks.methods.covariance import axes_of
 from pathorob_checks.methods.fitted import Codes, FittedRepair
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import RESOLUTION, Float64, SeenPatches, moments
+from pathorob_checks.numerics import threads
 from pathorob_checks.wording import counted
 
 # Canonical correlations below it are rounding: the whitened means of centers are exact to about 1e-10.
@@ -110,7 +111,8 @@ class Leace(_Projection):
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         mean = seen.mean()
-        axes = axes_of(np.concatenate(seen.embeddings) - mean, seen.count)
+        with threads.limited(1):  # on busy cores two threads took up to ten times as long as one
+            axes = axes_of(np.concatenate(seen.embeddings) - mean, seen.count)
         shares = np.array([len(group) for group in seen.embeddings]) / seen.count
         roots = np.sqrt(axes.variances)
         # The whitened means in the axes; their singular values are the canonical correlations with the
