@@ -227,7 +227,7 @@ def test_every_metric_has_its_words():
     assert [metric.label for metric in metrics().values()] == [
         "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
         "median margin", "margins below 0", "tail of margins", "margin-aware index",
-        "center prediction", "center by k-NN",
+        "center prediction", "center by k-NN", "class prediction", "class in a center",
         "added errors ID", "added errors OOD", "error asymmetry", "degradation ID", "degradation OOD",
         "retrieval accuracy", "retrieval drop", "center preference",
         "slide AUC drop ID", "slide AUC drop OOD", "pretraining overlap",
