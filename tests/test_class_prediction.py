@@ -151,6 +151,7 @@ def test_the_meaning_says_where_the_probe_learned_and_what_chance_is() -> None:
     for name in (ACROSS, WITHIN):
         assert metric(name).neutral == 0.5
         assert "does not tell two biological classes apart better than chance" in metric(name).meaning(0.5)
+        assert metric(name).meaning(0.4).endswith("only 40 % of the patches, fewer than by chance (50 %)")
 
 
 # --- what a repair does --------------------------------------------------------------------------------

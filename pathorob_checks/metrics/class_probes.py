@@ -221,8 +221,13 @@ _MISSING = (
 
 
 def _meaning(where: str, value: float) -> str:
-    if value <= CHANCE:
+    if value == CHANCE:
         return f"{where}, a linear probe does not tell two biological classes apart better than chance (50 %)"
+    if value < CHANCE:
+        return (
+            f"{where}, a linear probe tells which of two biological classes a patch has for only "
+            f"{rounded_percent(value)} of the patches, fewer than by chance (50 %)"
+        )
     return (
         f"{where}, a linear probe tells which of two biological classes a patch has for "
         f"{rounded_percent(value)} of the patches, on slides that it has not seen (chance: 50 %)"
