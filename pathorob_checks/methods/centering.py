@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.methods.covariance import Shrinkage, covariance_of
-from pathorob_checks.methods.fitted import Codes, FeaturewiseRepair, FittedRepair, mapped
+from pathorob_checks.methods.fitted import Arrays, Codes, FeaturewiseRepair, FittedRepair, mapped
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import SeenPatches, deviations, moments
 from pathorob_checks.numerics import threads
@@ -102,7 +102,7 @@ class Whiten(FittedRepair):
 
     name = "whiten"
     fewest_patches = 2
-    arrays = {  # noqa: RUF012
+    arrays: ClassVar[Arrays] = {
         "means": (np.float64, "CD"),
         "mean": (np.float64, "D"),
         "matrices": (np.float32, "CDD"),

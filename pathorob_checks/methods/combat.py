@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pathorob_checks.errors import MethodError
-from pathorob_checks.methods.fitted import FeaturewiseRepair
+from pathorob_checks.methods.fitted import Arrays, FeaturewiseRepair
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import (
     RESOLUTION,
@@ -181,7 +181,7 @@ class CombatClass(Combat):
 
     name = "combat-class"
     uses_classes = True
-    arrays = {  # noqa: RUF012
+    arrays: ClassVar[Arrays] = {
         **Combat.arrays,
         "effects": (np.float64, "KD"),
         "classes": (np.uint8, "B"),  # JSON: names have no type of their own among tensors

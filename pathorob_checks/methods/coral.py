@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.methods.covariance import Shrinkage, ShrunkenCovariance, covariance_of
-from pathorob_checks.methods.fitted import Codes, FittedRepair, mapped
+from pathorob_checks.methods.fitted import Arrays, Codes, FittedRepair, mapped
 from pathorob_checks.methods.repair import State
 from pathorob_checks.methods.seen_patches import Float64, SeenPatches, deviations, moments
 from pathorob_checks.numerics import threads
@@ -46,7 +46,7 @@ class Coral(FittedRepair):
 
     name = "coral"
     fewest_patches = 2
-    arrays = {  # noqa: RUF012
+    arrays: ClassVar[Arrays] = {
         "means": (np.float64, "CD"),
         "mean": (np.float64, "D"),
         "matrices": (np.float32, "CDD"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from pathorob_checks.methods.seen_patches import (
 )
 
 Codes = npt.NDArray[np.intp]
+Arrays: TypeAlias = Mapping[str, tuple[type[np.generic], str]]
 
 
 class FittedRepair(Repair):
@@ -33,7 +34,7 @@ class FittedRepair(Repair):
         How many patches it needs of every center.
     """
 
-    arrays: ClassVar[Mapping[str, tuple[type[np.generic], str]]]
+    arrays: ClassVar[Arrays]
     fewest_patches: ClassVar[int] = 1
 
     def __init__(self) -> None:
@@ -133,7 +134,7 @@ class FittedRepair(Repair):
 class FeaturewiseRepair(FittedRepair):
     """A repair that scales and moves every feature, with one scale and offset for each medical center."""
 
-    arrays = {"scale": (np.float64, "CD"), "offset": (np.float64, "CD")}  # noqa: RUF012
+    arrays: ClassVar[Arrays] = {"scale": (np.float64, "CD"), "offset": (np.float64, "CD")}
 
     def _repaired(self, state: State, embeddings: Float32, codes: Codes) -> npt.NDArray[Any]:
         repaired = embeddings.copy()

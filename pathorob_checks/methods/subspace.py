@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MethodError
 from pathorob_checks.methods.covariance import axes_of
-from pathorob_checks.methods.fitted import Codes, FittedRepair
+from pathorob_checks.methods.fitted import Arrays, Codes, FittedRepair
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import RESOLUTION, Float64, SeenPatches, moments
 from pathorob_checks.numerics import threads
 from pathorob_checks.wording import counted
 
-# Canonical correlations below it are rounding: the whitened means of centers are exact to about 1e-10.
-_NO_CORRELATION = 1e-8
+_ROUNDING = 1e-12  # share of a feature's largest value below which means, summed in float64, are equal
+_NO_CORRELATION = 1e-8  # a canonical correlation of embeddings and center below which there is none
 
 
 class _Projection(FittedRepair):
     """`x - (x - mean) right left`, the same for every medical center."""
 
-    arrays = {  # noqa: RUF012
+    arrays: ClassVar[Arrays] = {
         "mean": (np.float64, "D"),
         "right": (np.float64, "DR"),
         "left": (np.float64, "RD"),
@@ -48,10 +48,6 @@ def _means_about(seen: SeenPatches, mean: Float64) -> Float64:
     means = np.stack([one.mean for one in of_centers]) - mean
     largest = np.max([one.largest for one in of_centers], axis=0)
     return np.where(np.abs(means).max(axis=0) > _ROUNDING * largest, means, 0.0)
-
-
-# Means of float32 values are summed in float64.
-_ROUNDING = 1e-12
 
 
 class Subspace(_Projection):
