@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from pathorob_checks.criteria.criterion import KEPT_IDS
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import facts_of, fm_of, matching, metric_label
@@ -67,13 +68,19 @@ def panels_of(results: ResultsDocument, checks: Sequence[Check]) -> list[Panel]:
         panels.setdefault((check.metric, check.quantity == "difference"), []).append(check)
     return [
         Panel(
-            title=metric_label(own[0]) + (", change against the baseline" if is_change else ""),
+            title=metric_label(own[0]) + (_against(own[0]) if is_change else ""),
             is_change=is_change,
             facts=facts_of(results, own[0]),
             checks=tuple(own),
         )
         for (_, is_change), own in panels.items()
     ]
+
+
+def _against(check: Check) -> str:
+    """What a change is one of, for the title of its panel."""
+    repaired = check.criterion.startswith(KEPT_IDS)
+    return ", change by the method" if repaired else ", change against the baseline"
 
 
 @styled
