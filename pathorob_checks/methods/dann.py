@@ -55,7 +55,7 @@ class Dann(FittedRepair):
         "shift": (np.float32, "H"),
     }
 
-    def __init__(self, *, hidden: int = 128, steps: int = 1000, strength: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, *, hidden: int = 128, steps: int = 800, strength: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         self._settings: dict[str, Any] = {
             "hidden": hidden,
@@ -77,10 +77,10 @@ class Dann(FittedRepair):
 
     def _misfit(self, state: State, centers: Sequence[str]) -> str | None:
         """Also where the number of features is not that of the settings."""
-        problem = super()._misfit(state, centers)
-        if problem is None and len(state["shift"]) != self._settings["hidden"]:
-            return f"its arrays are of {len(state['shift'])} features, its settings of {self._settings['hidden']}"
-        return problem
+        if problem := super()._misfit(state, centers):
+            return problem
+        kept, hidden = len(state["shift"]), self._settings["hidden"]
+        return None if kept == hidden else f"its arrays are of {kept} features, its settings of {hidden}"
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         from pathorob_checks.numerics.adversarial import UNKNOWN, adversarial_layer

@@ -90,11 +90,11 @@ def adversarial_layer(
 
     Points are read about their mean, with a mean square of 1 over all dimensions: strong directions stay
     strong, and a dimension of noise does not become as strong as they are. Adam makes steps with `BATCH`
-    points each, all points in turn. After the share p of all steps its rate is `RATE` / (1 + 10 p)^0.75, as in
-    the source; for W in proportion to H / D where D is larger, so that a step moves h as much in any number
-    of dimensions. Lambda is strength * (2 / (1 + exp(-10 p)) - 1), as in the source. Where domains are far
-    apart, two opponents that step alike only circle each other: so the head of the domains has `AHEAD` times
-    the rate and a penalty on its weights, and Adam little momentum.
+    points each, all points in turn. Its rate is `RATE`, for W in proportion to H / D where D is larger, so
+    that a step moves h as much in any number of dimensions. As in the source, the rate is divided by
+    (1 + 10 p)^0.75 after the share p of all steps, and lambda is strength * (2 / (1 + exp(-10 p)) - 1). Where
+    domains are far apart, two opponents that step alike only circle each other: so the head of the domains
+    has `AHEAD` times the rate and a penalty on its weights, and Adam little momentum.
 
     Parameters
     ----------
