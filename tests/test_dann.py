@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 import torch
 from planted import embed, patch_table
 from planted_drops import DropDesign
-from sklearn.linear_model import LogisticRegression
 
 from pathorob_checks.errors import MethodError
 from pathorob_checks.methods.dann import Dann
 from pathorob_checks.methods.registry import method
 from pathorob_checks.metrics import performance_drop
+from pathorob_checks.metrics.drop_result import PerformanceDrop
 from pathorob_checks.numerics import adversarial
 from pathorob_checks.numerics.adversarial import UNKNOWN, adversarial_layer
 
@@ -37,16 +38,20 @@ def features(dann: Dann, x: Float32 = X) -> Float32:
 # --- what it learns ---------------------------------------------------------------------------------------
 
 
-def test_the_features_tell_the_class_and_mislead_about_the_center() -> None:
-    """Without the adversary the center can be read off them as well as off the embeddings."""
+def test_the_features_tell_classes_apart_by_much_more_than_centers() -> None:
+    """Without the adversary more of the center stays, which is twice as far apart in the embeddings."""
 
-    def read(labels: list[str], strength: float) -> float:
-        h = features(fitted(strength=strength, passes=200))
-        return float(LogisticRegression(C=0.01).fit(h[::2], labels[::2]).score(h[1::2], labels[1::2]))
+    def apart(h: Float32, labels: list[str]) -> float:
+        means = [h[np.array(labels) == label].mean(axis=0) for label in sorted(set(labels))]
+        return float(np.linalg.norm(means[0] - means[1]))
 
-    assert read(CLASSES, 1.0) >= 0.99
-    assert read(CENTERS, 0.0) >= 0.99
-    assert read(CENTERS, 1.0) <= 0.85
+    def ratio(strength: float) -> float:
+        of_seeds = [features(fitted(strength=strength, seed=seed)) for seed in range(3)]
+        return float(np.mean([apart(h, CENTERS) / apart(h, CLASSES) for h in of_seeds]))
+
+    assert apart(X, CENTERS) / apart(X, CLASSES) > 1.9
+    assert ratio(1.0) < 0.22
+    assert ratio(1.0) < 0.6 * ratio(0.0)
 
 
 class ByLabels:
@@ -67,17 +72,30 @@ class ByLabels:
 
 
 def test_with_the_center_in_a_second_direction_less_is_lost_by_confounded_training() -> None:
-    design = DropDesign(patches=10, biology=2.0, center=4.0, slide=0.3)
-    x, table = design.embeddings(1), design.table
-    plain, alone, dann = (
-        performance_drop(x, table, repetitions=2, repair=repair)
-        for repair in (None, ByLabels(table, strength=0.0), ByLabels(table))
+    clear = DropDesign(patches=10, biology=2.0, center=4.0, slide=0.3)
+    blurred = DropDesign(dim=12, patches=20, biology=1.2, center=2.0)
+    plain, repaired = (
+        [
+            performance_drop(
+                design.embeddings(seed),
+                design.table,
+                repetitions=2,
+                repair=ByLabels(design.table) if with_repair else None,
+            )
+            for design, seed in ((clear, 1), (blurred, 0))
+        ]
+        for with_repair in (False, True)
     )
-    assert dann.id_drop > max(plain.id_drop, alone.id_drop) + 0.04
-    assert (dann.ood_drop or -1) > (plain.ood_drop or 0) + 0.02
-    # Not because there is less to lose.
-    assert dann.id_accuracies[0].mean() > plain.id_accuracies[0].mean() - 0.02
-    assert dann.id_accuracies.mean() > plain.id_accuracies.mean() + 0.03
+
+    def mean(of: Callable[[PerformanceDrop], Any], results: list[PerformanceDrop]) -> float:
+        return float(np.mean([of(result) for result in results]))
+
+    assert mean(lambda drop: drop.id_drop, repaired) > mean(lambda drop: drop.id_drop, plain) + 0.02
+    assert mean(lambda drop: drop.ood_drop, repaired) > mean(lambda drop: drop.ood_drop, plain) + 0.015
+    # Not because there is less to lose: the accuracies are higher.
+    whole, first = (lambda drop: drop.id_accuracies), (lambda drop: drop.id_accuracies[0])
+    assert mean(whole, repaired) > mean(whole, plain) + 0.01
+    assert mean(first, repaired) > mean(first, plain) - 0.02
 
 
 def test_patches_of_unknown_class_train_the_head_of_the_centers() -> None:
@@ -88,7 +106,7 @@ def test_patches_of_unknown_class_train_the_head_of_the_centers() -> None:
     x[:, 0] += 3 * classes
     x[centers == 2, 1] += 6
     labelled, known = np.flatnonzero(centers < 2), np.where(centers < 2, classes, UNKNOWN)
-    settings: dict[str, Any] = {"hidden": 16, "passes": 1, "strength": 1.0, "seed": 0}
+    settings: dict[str, Any] = {"hidden": 16, "steps": 300, "strength": 1.0, "seed": 0}
     with_them = adversarial_layer(x, known, centers, **settings).features(x)
     without = adversarial_layer(x[labelled], known[labelled], centers[labelled], **settings).features(x)
 
@@ -187,7 +205,7 @@ def test_it_needs_two_classes(classes: list[str | None] | None, problem: str) ->
     ("settings", "problem"),
     [
         ({"hidden": 0}, "its hidden is 0"),
-        ({"passes": 0}, "its passes is 0"),
+        ({"steps": 0}, "its steps is 0"),
         ({"strength": -1.0}, "its strength is -1.0"),
         ({"strength": float("nan")}, "its strength is nan"),
         ({"seed": -1}, "its seed is -1"),
@@ -203,7 +221,7 @@ def test_a_state_of_another_number_of_features_is_refused() -> None:
     state["shift"] = state["shift"][:-1]
     with pytest.raises(MethodError, match="does not fit the others"):
         Dann(hidden=16).restore(state, ["Aachen", "Bonn"])
-    with pytest.raises(MethodError, match="has 16 features instead of 128"):
+    with pytest.raises(MethodError, match="its arrays are of 16 features, its settings of 128"):
         Dann().restore(fitted().state(), ["Aachen", "Bonn"])
 
 
@@ -218,7 +236,7 @@ def test_lambda_rises_from_0_to_the_strength(monkeypatch: pytest.MonkeyPatch) ->
             return reversal.apply(h, strength)
 
     monkeypatch.setattr(adversarial, "_Reversal", Recorded)
-    fitted(strength=0.5)
+    fitted(strength=0.5, steps=40)
     p = np.arange(len(seen)) / len(seen)
-    assert len(seen) == adversarial.LEAST_STEPS
+    assert len(seen) == 40
     np.testing.assert_allclose(seen, 0.5 * (2 / (1 + np.exp(-10 * p)) - 1), atol=1e-12)

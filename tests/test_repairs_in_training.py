@@ -61,7 +61,7 @@ class Fitted:
 
 
 def dann() -> Dann:
-    return Dann(hidden=16)
+    return Dann(hidden=8, steps=20)
 
 
 def unchanged(embeddings: Float32, training: Int64) -> Float32:

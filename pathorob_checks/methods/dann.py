@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Dann(FittedRepair):
     Parameters
     ----------
     hidden : number of features, H.
-    passes : how often each patch is read; more often where the patches are few.
+    steps : of the optimizer, each with 256 patches.
     strength : the largest factor (lambda) of the reversed gradient; 0 trains without an adversary.
     seed : of the initial parameters and of the order of patches, at least 0.
 
@@ -54,15 +55,15 @@ class Dann(FittedRepair):
         "shift": (np.float32, "H"),
     }
 
-    def __init__(self, *, hidden: int = 128, passes: int = 20, strength: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, *, hidden: int = 128, steps: int = 800, strength: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         self._settings: dict[str, Any] = {
             "hidden": hidden,
-            "passes": passes,
+            "steps": steps,
             "strength": strength,
             "seed": seed,
         }
-        for name, least in (("hidden", 1), ("passes", 1), ("strength", 0), ("seed", 0)):
+        for name, least in (("hidden", 1), ("steps", 1), ("strength", 0), ("seed", 0)):
             if not least <= self._settings[name] < float("inf"):
                 raise MethodError(
                     f"method {self.name!r}: its {name} is {self._settings[name]}",
@@ -73,6 +74,13 @@ class Dann(FittedRepair):
     def settings(self) -> dict[str, Any]:
         """See `Repair`."""
         return dict(self._settings)
+
+    def _misfit(self, state: State, centers: Sequence[str]) -> str | None:
+        """Also where the number of features is not that of the settings."""
+        if problem := super()._misfit(state, centers):
+            return problem
+        kept, hidden = len(state["shift"]), self._settings["hidden"]
+        return None if kept == hidden else f"its arrays are of {kept} features, its settings of {hidden}"
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         from pathorob_checks.numerics.adversarial import UNKNOWN, adversarial_layer

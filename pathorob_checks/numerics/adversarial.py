@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
+from torch.optim.lr_scheduler import LambdaLR
 
 from pathorob_checks.numerics import device as devices
 from pathorob_checks.numerics import threads
@@ -26,9 +27,12 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 UNKNOWN = -1  # class of a point that only the head of the domains learns from
-LEAST_STEPS = 300
 BATCH = 256  # points of a step
-RATE = 1e-3  # of Adam
+RATE = 1e-3  # of Adam at the first step
+AHEAD = 3.0  # times this rate for the head of the domains, which is to be near its best at every step
+_MOMENTUM = 0.5  # of Adam: with its usual 0.9 the layer runs past the place where the head is misled
+_PENALTY = 0.03  # of the head of the domains, so that it keeps a slope where it is sure
+_ANNEALING = (10.0, 0.75)  # after the share p of the steps rates are divided by (1 + 10 p)^0.75, as published
 _STEEPNESS = 10.0  # of the rise of lambda, as published
 _BLOCK = 4096  # points
 
@@ -78,18 +82,19 @@ def adversarial_layer(
     domains: Int64,
     *,
     hidden: int,
-    passes: int,
+    steps: int,
     strength: float,
     seed: int,
 ) -> Hidden:
     """Train a hidden layer on the CPU; equal arguments give equal layers on any number of threads.
 
     Points are read about their mean, with a mean square of 1 over all dimensions: strong directions stay
-    strong, and a dimension of noise does not become as strong as they are. Adam goes through all points
-    `passes` times, but makes at least `LEAST_STEPS` steps, with `BATCH` points a step. Its rate is `RATE`,
-    for W in proportion to H / D where D is larger, so that a step moves h as much in any number of
-    dimensions. After the share p of all steps lambda is strength * (2 / (1 + exp(-10 p)) - 1), as in the
-    source.
+    strong, and a dimension of noise does not become as strong as they are. Adam makes steps with `BATCH`
+    points each, all points in turn. Its rate is `RATE`, for W in proportion to H / D where D is larger, so
+    that a step moves h as much in any number of dimensions. As in the source, the rate is divided by
+    (1 + 10 p)^0.75 after the share p of all steps, and lambda is strength * (2 / (1 + exp(-10 p)) - 1). Where
+    domains are far apart, two opponents that step alike only circle each other: so the head of the domains
+    has `AHEAD` times the rate and a penalty on its weights, and Adam little momentum.
 
     Parameters
     ----------
@@ -97,14 +102,13 @@ def adversarial_layer(
     classes : (N,) int64 from 0; `UNKNOWN` where only the head of the domains is to learn.
     domains : (N,) int64 from 0.
     hidden : H.
-    passes : how often each point is read.
+    steps : of Adam.
     strength : the largest lambda.
     seed : of the initial parameters and of the order of points.
     """
     mean, scale = _standardization(points)
     generator = np.random.default_rng(seed)
     shapes = [(hidden, points.shape[1]), (int(classes.max()) + 1, hidden), (int(domains.max()) + 1, hidden)]
-    steps = max(LEAST_STEPS, passes * -(-len(points) // BATCH))
     with devices.full_precision(), threads.limited(1), torch.enable_grad():
         x = torch.from_numpy((points - mean) * scale)
         known, where = torch.from_numpy(classes), torch.from_numpy(domains)
@@ -112,13 +116,17 @@ def adversarial_layer(
         for parameter in learned:
             parameter.requires_grad_()
         w, of_class, of_domain, b, b_class, b_domain = learned
-        of_width = min(1.0, hidden / points.shape[1])
-        adam = torch.optim.Adam([{"params": [w], "lr": RATE * of_width}, {"params": learned[1:], "lr": RATE}])
+        rates = [RATE * min(1.0, hidden / points.shape[1]), RATE, RATE * AHEAD, RATE, RATE, RATE * AHEAD]
+        groups = [{"params": [one], "lr": rate} for one, rate in zip(learned, rates, strict=True)]
+        adam = torch.optim.Adam(groups, betas=(_MOMENTUM, 0.999))
+        factor, power = _ANNEALING
+        annealing = LambdaLR(adam, lambda step: (1 + factor * step / steps) ** -power)
         for step, rows in enumerate(islice(_batches(len(points), generator), steps)):
             h = linear(x[rows], w, b).relu()
             rising = strength * math.tanh(_STEEPNESS * step / steps / 2)  # = 2 / (1 + exp(-10 p)) - 1
             against: Tensor = _Reversal.apply(h, rising)
             loss = cross_entropy(linear(against, of_domain, b_domain), where[rows])
+            loss = loss + _PENALTY / 2 * of_domain.square().sum()
             labelled = known[rows] != UNKNOWN
             if labelled.any():
                 scores = linear(h[labelled], of_class, b_class)
@@ -126,6 +134,7 @@ def adversarial_layer(
             adam.zero_grad()
             torch.autograd.backward(loss)
             adam.step()
+            annealing.step()
     return Hidden(mean, w.detach().numpy() * scale, b.detach().numpy())
 
 
