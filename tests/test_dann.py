@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from planted import embed, patch_table
 from planted_drops import DropDesign
 
 from pathorob_checks.errors import MethodError
+from pathorob_checks.methods import saving
 from pathorob_checks.methods.dann import Dann
 from pathorob_checks.methods.registry import method
 from pathorob_checks.metrics import performance_drop
@@ -159,12 +161,13 @@ def test_scale_and_offset_of_the_embeddings_do_not_matter() -> None:
     np.testing.assert_allclose(features(fitted(moved), moved), features(fitted()), atol=0.05)
 
 
-def test_a_saved_head_is_restored_to_the_bit() -> None:
+def test_a_saved_head_is_restored_to_the_bit(tmp_path: Path) -> None:
     dann = fitted(seed=3)
     saved = {name: values.copy() for name, values in dann.state().items()}
-    again = Dann(**dann.settings).restore(saved, dann.centers)
-    np.testing.assert_array_equal(features(again), features(dann))
-    assert (again.centers, again.settings, again.dimension) == (dann.centers, dann.settings, X.shape[1])
+    saving.save(dann, tmp_path / "dann")
+    for again in (Dann(**dann.settings).restore(saved, dann.centers), saving.load(tmp_path / "dann")):
+        np.testing.assert_array_equal(again.transform(X, centers=CENTERS), features(dann))
+        assert (again.centers, again.settings, again.dimension) == (dann.centers, dann.settings, X.shape[1])
 
 
 def test_embeddings_that_are_all_alike_have_features_that_are_alike() -> None:

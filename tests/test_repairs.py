@@ -22,7 +22,9 @@ from pathorob_checks.methods.repair import Repair
 from pathorob_checks.methods.subspace import Leace, Subspace
 
 Float32 = npt.NDArray[np.float32]
-REPAIRS = tuple(one for one in registry.methods().values() if issubclass(one, FittedRepair))
+REPAIRS = tuple(
+    one for one in registry.methods().values() if issubclass(one, FittedRepair) and one.repairs_embeddings
+)
 NAMES = ("center", "standardize", "whiten", "combat", "combat-class", "coral", "subspace", "leace")
 BY_CENTER = (Center, Standardize, Combat, CombatClass, Coral)  # leave an unseen center as it is
 each = pytest.mark.parametrize("kind", REPAIRS, ids=lambda kind: kind.name)

@@ -25,7 +25,7 @@ class Dann(FittedRepair):
     Parameters
     ----------
     hidden : number of features, H.
-    steps : of the optimizer, each with 256 patches.
+    steps : of the optimizer, each with 128 patches.
     strength : the largest factor (lambda) of the reversed gradient; 0 trains without an adversary.
     seed : of the initial parameters and of the order of patches, at least 0.
 
@@ -55,7 +55,7 @@ class Dann(FittedRepair):
         "shift": (np.float32, "H"),
     }
 
-    def __init__(self, *, hidden: int = 128, steps: int = 800, strength: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, *, hidden: int = 128, steps: int = 1000, strength: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         self._settings: dict[str, Any] = {
             "hidden": hidden,

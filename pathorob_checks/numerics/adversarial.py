@@ -27,7 +27,7 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 UNKNOWN = -1  # class of a point that only the head of the domains learns from
-BATCH = 256  # points of a step
+BATCH = 128  # points of a step
 RATE = 1e-3  # of Adam at the first step
 AHEAD = 3.0  # times this rate for the head of the domains, which is to be near its best at every step
 _MOMENTUM = 0.5  # of Adam: with its usual 0.9 the layer runs past the place where the head is misled
