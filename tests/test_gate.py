@@ -12,6 +12,11 @@ import pytest
 from loopback_hub import LoopbackHub, loopback_hub, write_tiny_vit
 from terminal import Terminal
 
+# For tests of what a run does, whatever it measures.
+INDEX = (
+    'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
+    'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
+)
 CHECKS = ("robustness_index", "performance_drop_id", "performance_drop_ood", "clustering_score")
 
 
@@ -41,7 +46,7 @@ def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) 
 
 
 def test_the_negative_control_fails_and_says_why(terminal: Terminal) -> None:
-    run = terminal.pytest("--fm=demo:color-sensitive", "-q", subprocess=True)
+    run = terminal.pytest("--fm=demo:color-sensitive", "-q", "--fm-repetitions=3", subprocess=True)
     assert run.code == 1
     assert "of 4 criteria not met: robustness index 0." in run.output
     assert "the medical center outweighs" in run.output
@@ -71,6 +76,7 @@ def test_an_explanation_uses_the_width_of_the_terminal(
 
 def test_two_workers_say_what_one_process_says(terminal: Terminal, slides: Path) -> None:
     arguments = ["--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-cohort={slides}"]
+    arguments += ["--fm-repetitions=3"]
     alone = terminal.pytest(*arguments, "--fm-json=one.json", "-p", "no:xdist")
     together = terminal.pytest(*arguments, "--fm-json=two.json", "-n2")
     assert alone.code == together.code
@@ -181,10 +187,7 @@ def test_the_plugins_fixtures_without_fm_are_a_named_skip(terminal: Terminal) ->
 
 def test_options_can_come_from_the_ini_file_and_the_environment(terminal: Terminal, slides: Path) -> None:
     (terminal.folder / "pytest.ini").write_text(f"[pytest]\nfm_cohort = {slides}\nfm_json = from_ini.json\n")
-    (terminal.folder / "mine.toml").write_text(
-        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "only"\n'
-        'metric = "robustness_index"\nat_least = 0.0\nrationale = "A test."\n'
-    )
+    (terminal.folder / "mine.toml").write_text(INDEX)
     run = terminal.pytest("--fm=demo:color-sensitive", PATHOROB_CHECKS_CRITERIA="mine.toml")
     assert run.code == 0, run.output
     assert "PASS: 1 of 1 criteria met" in run.output.replace("criterion", "criteria")
@@ -226,7 +229,9 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     terminal = lone_terminal
     environment = hub.settings(tmp_path / "home")
     hub.add("acme/vit", write_tiny_vit(tmp_path / "first", seed=1))
-    arguments = ["--fm=hf-hub:acme/vit", f"--fm-cohort={slides}", "--fm-json=results.json", "--tb=short"]
+    (terminal.folder / "mine.toml").write_text(INDEX)
+    arguments = ["--fm=hf-hub:acme/vit", f"--fm-cohort={slides}", "--fm-criteria=mine.toml"]
+    arguments += ["--fm-json=results.json", "--tb=short"]
     first = terminal.pytest(*arguments, **environment)
     assert first.code == 0
     assert "[vit-slides]" in first.output or first.code == 0
@@ -257,9 +262,9 @@ def test_a_crashed_worker_leaves_the_run_incomplete(terminal: Terminal, slides: 
         "def test_crash(fm_measure, fm_check):\n"
         "    os._exit(3)\n"
     )
-    run = terminal.pytest(
-        "--fm=demo:color-sensitive", f"--fm-cohort={slides}", "test_mine.py", "-n2", "--fm-json=results.json"
-    )
+    (terminal.folder / "mine.toml").write_text(INDEX)
+    arguments = ("--fm=demo:color-sensitive", f"--fm-cohort={slides}", "--fm-criteria=mine.toml")
+    run = terminal.pytest(*arguments, "test_mine.py", "-n2", "--fm-json=results.json")
     assert run.code == 1
     assert "never ran" in run.output
     assert "a worker crashed" in " ".join(run.output.split())

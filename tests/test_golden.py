@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -222,23 +223,29 @@ def test_the_accuracy_of_the_first_repetition_agrees_in_every_split(cohort: str)
     """Within 0.001 of the reference; where the processor rounds otherwise, within a wider tolerance.
 
     A fit that stops after 100 iterations without having converged carries its rounding along, so that
-    scikit-learn's own accuracy depends on the order of additions in a product. Where a split differs, the
-    protocol is fitted again with the columns in other orders, and 0.001 and three standard deviations from
+    scikit-learn's own accuracy depends on the order of additions in a product. A split that differs is fitted
+    again by the protocol with the columns in other orders, and 0.001 and three standard deviations from
     its mean are allowed: 0.0032 on an EPYC with OpenBLAS's Haswell kernels, where one split is 0.0027 away.
     """
     domains = [(ours[:, 0], upstream[:, 0]) for ours, upstream in _accuracies(cohort)]
     equal = [np.abs(ours - upstream) <= 0.001 for ours, upstream in domains]
-    if all(one.all() for one in equal):
+    differing = np.flatnonzero(~np.logical_and(*equal))
+    if not len(differing):
         return
     embeddings, table = _view(cohort, UPSTREAM["performance_drop"][cohort]["table"], in_domain=False)
     [first, *_] = published_schedule(cohort).repetitions(table, 20)
+    first = replace(
+        first,
+        training=tuple(first.training[split] for split in differing),
+        validation=tuple(first.validation[split] for split in differing),
+    )
     orders = [np.random.default_rng(seed).permutation(embeddings.shape[1]) for seed in range(8)]
     fits = [plain_protocol.performance_drop(embeddings[:, order], table, [first]) for order in orders]
     for domain, (ours, _) in enumerate(domains):
         accuracies = np.array([fit[domain][:, 0] for fit in fits])
         allowed = 0.001 + 3 * accuracies.std(axis=0, ddof=1)
-        away = np.abs(ours - accuracies.mean(axis=0))
-        assert (equal[domain] | (away <= allowed)).all(), (away, allowed)
+        away = np.abs(ours[differing] - accuracies.mean(axis=0))
+        assert (equal[domain][differing] | (away <= allowed)).all(), (away, allowed)
 
 
 @pytest.mark.parametrize("cohort", REPEATABLE)

@@ -47,8 +47,18 @@ def assert_incomplete(gate: Attack, reason: str, *, protocol: bool = True) -> No
     assert (folder / "protocol.json").exists() == protocol
 
 
-@pytest.mark.parametrize("more", [(), ("-n2",), ("-q", "-ptests_without_colors"), ("--color=yes",)])
-@pytest.mark.parametrize("fm", ["good", "bad"])
+@pytest.mark.parametrize(
+    ("fm", "more"),
+    [
+        ("good", ()),
+        ("bad", ()),
+        ("bad", ("-n1",)),  # an explanation too travels from a worker
+        ("good", ("-q", "-ptests_without_colors")),
+        ("bad", ("-q", "-ptests_without_colors")),
+        ("good", ("--color=yes",)),
+        ("bad", ("--color=yes",)),
+    ],
+)
 def test_a_run_leaves_a_finished_folder_that_tells_one_story(
     fm: str, more: tuple[str, ...], small_gate: Attack
 ) -> None:
