@@ -13,6 +13,7 @@ from terminal import Terminal
 from pathorob_checks import Results, evaluate
 from pathorob_checks.cli import main
 from pathorob_checks.errors import MethodError
+from pathorob_checks.report.reproduction import command_of
 
 CRITERIA = """
 schema = "pathorob-checks/criteria/1"
@@ -161,6 +162,7 @@ def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) ->
     assert kept == [
         (one.method, one.criterion, one.value, one.interval, one.verdict) for one in results.checks
     ]
+    assert "--fm-method=center,combat" in command_of(written)
     assert main(["verdict", str(lone_terminal.folder / "g.json")]) == 1
     assert written.environment.criteria.protocol["methods"] == {
         "out_of_domain": "unseen",

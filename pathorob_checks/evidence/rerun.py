@@ -34,6 +34,8 @@ _TAKEN = (
     "checkpoint_prefixes",
     "licensed",
     "pretraining",
+    "methods",
+    "method_ood",
     "require_complete",
     "baseline_fm",
 )

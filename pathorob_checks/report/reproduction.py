@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.results.document import CohortFacts, FMFacts, ResultsDocument, Terms
 from pathorob_checks.wording import printable
 
@@ -37,6 +38,12 @@ def _options(results: ResultsDocument) -> Iterator[str]:
     for precision in dict.fromkeys(_precision(run.fm) for run in results.runs):
         if precision not in ("", "fp32"):
             yield f"--fm-precision={precision}"
+    methods = [one for one in dict.fromkeys(run.method for run in results.runs) if one != NO_METHOD]
+    if methods:
+        yield f"--fm-method={','.join(methods)}"
+    known = terms.protocol.get("methods")
+    if isinstance(known, dict) and known.get("out_of_domain") == "unlabeled":
+        yield "--fm-method-ood=unlabeled"
     if terms.require_complete:
         yield "--fm-require-complete"
 
