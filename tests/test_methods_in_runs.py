@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,9 @@ from terminal import Terminal
 from pathorob_checks import Results, evaluate
 from pathorob_checks.cli import main
 from pathorob_checks.errors import MethodError
+from pathorob_checks.methods.centering import Center
+from pathorob_checks.models.last_model import LastModel
+from pathorob_checks.models.loading import PreparedModel
 from pathorob_checks.report.reproduction import command_of
 
 CRITERIA = """
@@ -168,6 +173,54 @@ def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) ->
         "out_of_domain": "unseen",
         "versions": {"center": 1, "combat": 1},
     }
+
+
+def test_embeddings_are_repaired_once_for_all_metrics_of_a_view(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, [("A", 6, 6), ("B", 6, 6)], center=2.0, biology=5.0)
+    more = CRITERIA.split("[[criteria]]")[1].replace("robustness_index", "center_prediction")
+    more = more.replace('id = "index"', 'id = "center"').replace("at_least", "at_most")
+    (folder / "ours.toml").write_text(f"{CRITERIA}[[criteria]]{more}")
+    fitted: list[int] = []
+    fit = Center.fit
+
+    def counted(self: Center, embeddings: Any, **labels: Any) -> Center:
+        fitted.append(len(embeddings))
+        return fit(self, embeddings, **labels)
+
+    monkeypatch.setattr(Center, "fit", counted)
+    results = run(folder, "center")
+    # The index, the probes of the center and of the class read one view; the map is of the whole cohort.
+    assert len({check.metric for check in results.checks if check.method == "center"}) == 4
+    assert fitted == [144, 144]
+
+
+def test_the_method_of_the_documentation_repairs_and_is_kept(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "repairs.md").read_text()
+    start = page.index("    import numpy as np")
+    example = textwrap.dedent(page[start : page.index("In `pyproject.toml`", start)])
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/repairs.md", "exec"), names)
+    kind = names["MedianCenter"]
+    x = np.array([[0, 1], [2, 3], [10, 20], [12, 22], [5, 5]], dtype=np.float32)
+    repair = kind().fit(x[:4], centers=["A", "A", "B", "B"])
+    repaired = repair.transform(x, centers=["A", "A", "B", "B", "new"])
+    np.testing.assert_array_equal(repaired, [[-1, -1], [1, 1], [-1, -1], [1, 1], [5, 5]])
+    again = kind().restore(repair.state(), repair.centers)
+    np.testing.assert_array_equal(again.transform(x, centers=["A", "A", "B", "B", "new"]), repaired)
+
+
+def test_a_model_that_sees_other_images_is_another_model() -> None:
+    loaded: list[str] = []
+
+    def prepared(target: str) -> PreparedModel:
+        return PreparedModel("fm", {"image_method": target}, lambda: loaded.append(target) or target)  # type: ignore[arg-type,func-returns-value]
+
+    last = LastModel()
+    for target in ("a", "a", "b", "a"):
+        assert last.reusing(prepared(target)).load() == target
+    assert loaded == ["a", "b", "a"]
 
 
 def test_a_method_for_images_needs_images(folder: Path) -> None:

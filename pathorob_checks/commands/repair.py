@@ -65,8 +65,8 @@ def _run(options: argparse.Namespace) -> int:
     from pathorob_checks.methods.chain import chain_of
     from pathorob_checks.methods.names import NO_METHOD
 
-    chain = chain_of(options.method)
-    if chain.text == NO_METHOD or "," in options.method:
+    chain = None if "," in options.method else chain_of(options.method)
+    if chain is None or chain.text == NO_METHOD:
         raise MethodError(
             f"{options.method!r} names no single method", remedy="name one, or join several by '+'"
         )
@@ -100,14 +100,14 @@ def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
     """Write all of one cohort; returns what was written as a sentence."""
     from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
     from pathorob_checks.evaluation.facts import machine_facts
-    from pathorob_checks.evaluation.repairing import repaired_embeddings, repairing_of
+    from pathorob_checks.methods.chain import chain_of
     from pathorob_checks.methods.saving import save
     from pathorob_checks.results.document import builtin
 
     cohort, embeddings = inputs.cohort(subject.cohort), inputs.embeddings(subject)
-    values = repaired_embeddings(inputs, subject)
+    values = inputs.repaired(subject)
     write_pathorob_layout(out, subject.cohort, cohort.patches, values)
-    fitted = repairing_of(inputs, subject, cohort.patches).on_all(embeddings.values)
+    fitted = inputs.repairing(subject).on_all(embeddings.values)
     names = []
     for place, repair in enumerate(fitted, 1):
         names.append(f"repairs/{subject.cohort}/{place}-{repair.name}")
@@ -120,6 +120,7 @@ def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
         "embeddings": embeddings.key,
         "cohort": {"name": subject.cohort, "digest": cohort.digest},
         "method": subject.method,
+        "versions": chain_of(subject.method).versions,
         "method_ood": inputs.settings.method_ood,
         "repairs": names,
         "machine": machine_facts(),

@@ -157,6 +157,27 @@ class Profile(BaseModel):
             if self.worst_ood_center and plain and (entry.metric, "worst-center") not in present:
                 yield entry.model_copy(update={"id": f"{entry.id}-worst", "group": "worst-center"})
 
+    def difference_criterion(self, prefix: str, metric: str, cohort: str, rationale: str) -> Criterion:
+        """That a metric is not worse than another measurement of it, by the margin and rule of `[baseline]`.
+
+        Parameters
+        ----------
+        prefix : of its id.
+        rationale : with `{margin}` where the margin belongs.
+        """
+        margin, of_metric = self.baseline.margin_of(metric), definition(metric)
+        return Criterion(
+            id=f"{prefix}{metric.replace('_', '-')}",
+            metric=metric,
+            cohort=cohort,
+            cohorts=(cohort,),
+            quantity="difference",
+            bound=-of_metric.sign * margin + 0.0,
+            direction=of_metric.good_direction,
+            rule=self.baseline.rule or self.rule,
+            rationale=rationale.replace("{margin}", f"{margin:g}"),
+        )
+
     def settings_of(self, computation: Computation) -> dict[str, Any]:
         """The settings of a computation, with the profile's repetitions where it has any."""
         settings = dict(computation.settings)

@@ -51,27 +51,13 @@ class Baseline:
         """ "Not worse than the baseline" for every cohort and metric that the baseline has."""
         if self.protocol is None and fm == self.fm:
             return []
+        rationale = f"Not worse than {self.fm} ({self.source}) by more than {{margin}}."
         return [
-            self._criterion(cohort, name, profile)
+            profile.difference_criterion(DIFFERENCE_IDS, name, cohort, rationale)
             for cohort in cohorts
             for name in metrics()
             if (cohort, name) in self.measured and "difference" in metric(name).quantities
         ]
-
-    def _criterion(self, cohort: str, name: str, profile: Profile) -> Criterion:
-        margin = profile.baseline.margin_of(name)
-        definition = metric(name)
-        return Criterion(
-            id=f"{DIFFERENCE_IDS}{name.replace('_', '-')}",
-            metric=name,
-            cohort=cohort,
-            cohorts=(cohort,),
-            quantity="difference",
-            bound=-definition.sign * margin + 0.0,
-            direction=definition.good_direction,
-            rule=profile.baseline.rule or profile.rule,
-            rationale=f"Not worse than {self.fm} ({self.source}) by more than {margin:g}.",
-        )
 
     def lacking(self, wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The wanted cohorts and metrics that the baseline does not have."""

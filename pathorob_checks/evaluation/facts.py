@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import MethodError
 from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods_of
-from pathorob_checks.evaluation.repairing import repaired_embeddings, repairing_of
 from pathorob_checks.files import without_home
 from pathorob_checks.pretraining import touched
 from pathorob_checks.results.cohort_design import design_lines
@@ -80,7 +79,7 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
     pretraining = inputs.subjects.pretraining_of(subject.fm)
     both = touched(pretraining.names, cohort.sources)
     seen = f"It was pretrained on {' and '.join(both)}, from which patches of {cohort.name} come."
-    warnings = repairing_of(inputs, subject, cohort.patches).warnings
+    warnings = inputs.repairing(subject).warnings
     notes = dict.fromkeys(
         [*([seen] if both else []), *warnings, *prepared.notes, *map(str, loading_notes), *embeddings.notes]
     )
@@ -112,7 +111,7 @@ def run_of(inputs: Inputs, subject: Subject, measured: Iterable[Measurement] = (
 def _map(inputs: Inputs, subject: Subject, cohort: Cohort) -> EmbeddingMap | None:
     """The map of the repaired embeddings; None where they cannot be repaired, which the checks report."""
     try:
-        return map_of(repaired_embeddings(inputs, subject), cohort)
+        return map_of(inputs.repaired(subject), cohort)
     except MethodError:
         return None
 

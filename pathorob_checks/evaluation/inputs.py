@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathorob_checks.embeddings.integrity import Integrity
     from pathorob_checks.embeddings.shards import Float32
     from pathorob_checks.embeddings.store import EmbeddingStore
+    from pathorob_checks.evaluation.repairing import Repairing
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.evaluation.subjects import Subject, Subjects
     from pathorob_checks.methods.image_method import ImageMethod
@@ -50,6 +51,7 @@ class Inputs:
         self._contents: dict[str, str] = {}  # what the controller read, by cohort
         self._targets: dict[tuple[str, str], ImageMethod] = {}
         self._embeddings: dict[Subject, Embeddings] = {}
+        self._repaired: dict[tuple[Subject, str | None], Float32] = {}
         self._integrity: dict[Subject, Integrity | None] = {}
         # What failed once fails again: an hour of extraction is not repeated for each test that needs it.
         self._failures: dict[tuple[str, Subject], PathorobChecksError] = {}
@@ -202,6 +204,41 @@ class Inputs:
     def known_embeddings(self, subject: Subject) -> Embeddings | None:
         """The embeddings if this process has them already."""
         return self._embeddings.get(subject.embedded)
+
+    def repairing(self, subject: Subject, view: str | None = None) -> Repairing:
+        """The repairs of a subject on the patches of a view; None: on all of its cohort."""
+        from pathorob_checks.evaluation.repairing import Repairing
+
+        cohort = self.cohort(subject.cohort)
+        patches = cohort.patches if view is None else cohort.views[view].patches
+        unlabeled = self.settings.method_ood == "unlabeled"
+        return Repairing(chain_of(subject.method), patches, unlabeled=unlabeled)
+
+    def repaired(self, subject: Subject, view: str | None = None) -> Float32:
+        """The embeddings as metrics without classifiers read them: (N, D) float32.
+
+        Those of the subject that was asked for last are kept, as its metrics follow each other.
+
+        Parameters
+        ----------
+        view : of the cohort; None for all of its patches.
+
+        Raises
+        ------
+        MethodError : a repair cannot be fitted on the patches, or would remove biology.
+        """
+        values = self.embeddings(subject).values
+        if view is not None:
+            values = values[self.cohort(subject.cohort).views[view].rows]
+        if not chain_of(subject.method).repairs:
+            return values
+        if any(one != subject for one, _ in self._repaired):
+            self._repaired.clear()
+        if (subject, view) not in self._repaired:
+            repaired = self.repairing(subject, view).view(values)
+            repaired.flags.writeable = False  # several metrics read them
+            self._repaired[subject, view] = repaired
+        return self._repaired[subject, view]
 
     def integrity(self, subject: Subject) -> Integrity | None:
         """How the FM embeds a few patches in several ways; None where there is no FM to run.

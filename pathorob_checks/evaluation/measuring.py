@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.evaluation.repairing import repairing_of
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.methods.names import NO_METHOD
@@ -159,14 +158,11 @@ class Measuring:
             ) from None
         if definition.needs is not None:
             definition.needs(view.patches, arguments, interval=False)
-        embeddings = self._inputs.embeddings(subject).values[view.rows]
-        chain = chain_of(subject.method)
-        if chain.repairs:
-            repairing = repairing_of(self._inputs, subject, view.patches)
-            if computation.takes_repair and "repair" not in arguments:
-                arguments = {**arguments, "repair": repairing}
-            elif not computation.takes_repair:
-                embeddings = repairing.view(embeddings)
+        if chain_of(subject.method).repairs and computation.takes_repair:
+            embeddings = self._inputs.embeddings(subject).values[view.rows]
+            arguments = {"repair": self._inputs.repairing(subject, computation.view), **arguments}
+        else:
+            embeddings = self._inputs.repaired(subject, computation.view)
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
 
     def _provenance(self, subject: Subject, cohort: Cohort) -> Mapping[str, Any]:

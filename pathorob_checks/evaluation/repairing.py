@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MethodError
-from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.methods.confounding import Confounding, confounding_of
 from pathorob_checks.methods.repair import Float32, Repair
 from pathorob_checks.subsets import OUT_OF_DOMAIN
@@ -23,8 +22,6 @@ from pathorob_checks.subsets import OUT_OF_DOMAIN
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pathorob_checks.evaluation.inputs import Inputs
-    from pathorob_checks.evaluation.subjects import Subject
     from pathorob_checks.methods.chain import Chain
 
 FOLDS = 5  # of slides, for a repair that needs classes
@@ -154,22 +151,3 @@ class Repairing:
                 name if is_known else None for name, is_known in zip(self._classes[rows], known, strict=True)
             ]
         return kind().fit(embeddings[rows], centers=list(self._centers[rows]), classes=classes)
-
-
-def repaired_embeddings(inputs: Inputs, subject: Subject) -> Float32:
-    """All embeddings of a subject's cohort as metrics without classifiers read them: (N, D) float32.
-
-    Raises
-    ------
-    MethodError : a repair cannot be fitted on the cohort.
-    """
-    values, chain = inputs.embeddings(subject).values, chain_of(subject.method)
-    if not chain.repairs:
-        return values
-    return repairing_of(inputs, subject, inputs.cohort(subject.cohort).patches).view(values)
-
-
-def repairing_of(inputs: Inputs, subject: Subject, patches: pd.DataFrame) -> Repairing:
-    """The repairs of a subject on the patches of a view."""
-    unlabeled = inputs.settings.method_ood == "unlabeled"
-    return Repairing(chain_of(subject.method), patches, unlabeled=unlabeled)

@@ -150,11 +150,10 @@ class Terms:
 
 def _methods(subjects: Subjects) -> dict[str, Any]:
     """How embeddings are repaired; empty where they are not."""
-    chains = [chain_of(name) for name in dict.fromkeys(one.method for one in subjects.wanted)]
-    steps = [step for chain in chains for step in (chain.image, *chain.repairs) if step is not None]
-    if not steps:
-        return {}
-    return {"out_of_domain": subjects.method_ood, "versions": {step.name: step.version for step in steps}}
+    versions: dict[str, int] = {}
+    for name in dict.fromkeys(one.method for one in subjects.wanted):
+        versions |= chain_of(name).versions
+    return {"out_of_domain": subjects.method_ood, "versions": versions} if versions else {}
 
 
 def _designs(subjects: Subjects) -> dict[str, Any]:

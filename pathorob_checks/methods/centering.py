@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.methods.covariance import Shrinkage, covariance_of
-from pathorob_checks.methods.fitted import Arrays, Codes, FeaturewiseRepair, FittedRepair, mapped
+from pathorob_checks.methods.covariance import covariance_of
+from pathorob_checks.methods.fitted import Arrays, Codes, FeaturewiseRepair, ShrinkingRepair, mapped
 from pathorob_checks.methods.repair import Float32, State
 from pathorob_checks.methods.seen_patches import SeenPatches, deviations, moments
 from pathorob_checks.numerics import threads
@@ -71,7 +71,7 @@ class Standardize(FeaturewiseRepair):
         return {"scale": scale, "offset": seen.mean() - scale * np.stack([one.mean for one in of_centers])}
 
 
-class Whiten(FittedRepair):
+class Whiten(ShrinkingRepair):
     """Whiten the embeddings of every medical center (ZCA) around the mean of all seen patches.
 
     A patch x of center c becomes `(x - mean_c) S_c^(-1/2) + mean` with the center's shrunken covariance S_c.
@@ -101,22 +101,12 @@ class Whiten(FittedRepair):
     """
 
     name = "whiten"
-    fewest_patches = 2
     arrays: ClassVar[Arrays] = {
         "means": (np.float64, "CD"),
         "mean": (np.float64, "D"),
         "matrices": (np.float32, "CDD"),
         "matrix_of_all": (np.float32, "DD"),
     }
-
-    def __init__(self, shrinkage: float | None = None) -> None:
-        super().__init__()
-        self._shrinkage = Shrinkage(self.name, shrinkage)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The shrinkage; None for Ledoit and Wolf's."""
-        return {"shrinkage": self._shrinkage.share}
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         groups = {f"the medical center {center!r}": group for center, group in seen.by_center()}

@@ -29,6 +29,12 @@ class Chain:
     repairs: tuple[type[Repair], ...]
 
     @property
+    def versions(self) -> dict[str, int]:
+        """The version of each method by its name."""
+        image = {self.image.name: self.image.version} if self.image else {}
+        return image | {repair.name: repair.version for repair in self.repairs}
+
+    @property
     def of_images(self) -> str:
         """The part of the text that decides what the FM embeds."""
         return self.image.name if self.image else NO_METHOD

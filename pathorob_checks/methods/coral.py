@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.methods.covariance import Shrinkage, ShrunkenCovariance, covariance_of
-from pathorob_checks.methods.fitted import Arrays, Codes, FittedRepair, mapped
+from pathorob_checks.methods.covariance import ShrunkenCovariance, covariance_of
+from pathorob_checks.methods.fitted import Arrays, Codes, ShrinkingRepair, mapped
 from pathorob_checks.methods.repair import State
 from pathorob_checks.methods.seen_patches import Float64, SeenPatches, deviations, moments
 from pathorob_checks.numerics import threads
 
 
-class Coral(FittedRepair):
+class Coral(ShrinkingRepair):
     """Whiten the embeddings of every medical center and recolor them with the pooled covariance.
 
     A patch x of center c becomes `(x - mean_c) S_c^(-1/2) S^(1/2) + mean` with the center's shrunken
@@ -45,21 +45,11 @@ class Coral(FittedRepair):
     """
 
     name = "coral"
-    fewest_patches = 2
     arrays: ClassVar[Arrays] = {
         "means": (np.float64, "CD"),
         "mean": (np.float64, "D"),
         "matrices": (np.float32, "CDD"),
     }
-
-    def __init__(self, shrinkage: float | None = None) -> None:
-        super().__init__()
-        self._shrinkage = Shrinkage(self.name, shrinkage)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The shrinkage; None for Ledoit and Wolf's."""
-        return {"shrinkage": self._shrinkage.share}
 
     def _learned(self, seen: SeenPatches) -> dict[str, npt.NDArray[Any]]:
         within = [deviations(group) for group in seen.embeddings]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MethodError
+from pathorob_checks.methods.covariance import Shrinkage
 from pathorob_checks.methods.repair import Float32, Repair, State
 from pathorob_checks.methods.seen_patches import (
     SeenPatches,
@@ -143,6 +144,27 @@ class FeaturewiseRepair(FittedRepair):
                 rows = codes == code
                 repaired[rows] = embeddings[rows] * state["scale"][code] + state["offset"][code]
         return repaired
+
+
+class ShrinkingRepair(FittedRepair):
+    """A repair by covariances, each shrunken to a multiple of the identity.
+
+    Parameters
+    ----------
+    shrinkage : float, optional
+        Share in (0, 1] of the shrinkage; that of Ledoit and Wolf (2004) for every covariance if None.
+    """
+
+    fewest_patches = 2
+
+    def __init__(self, shrinkage: float | None = None) -> None:
+        super().__init__()
+        self._shrinkage = Shrinkage(self.name, shrinkage)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The shrinkage; None for Ledoit and Wolf's."""
+        return {"shrinkage": self._shrinkage.share}
 
 
 def mapped(
