@@ -149,7 +149,7 @@ def test_all_metrics_of_a_run_search_an_fm_and_view_once(searches: list[int]) ->
     view = SimpleNamespace(rows=np.arange(len(PATCHES)), patches=PATCHES, k=9, paired=False)
     inputs = SimpleNamespace(
         cohort=lambda name: SimpleNamespace(name=name, views={"robustness_index": view}),
-        embeddings=lambda subject: SimpleNamespace(values=EMBEDDINGS),
+        repaired=lambda subject, view: EMBEDDINGS,
         settings=SimpleNamespace(device="cpu"),
         observer=Observer(),
     )

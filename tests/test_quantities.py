@@ -49,7 +49,7 @@ def measuring(
     view = SimpleNamespace(rows=rows, patches=pd.DataFrame({"medical_center": centers}))
     inputs = SimpleNamespace(
         cohort=lambda name: SimpleNamespace(name=name, views={"v": view}),
-        embeddings=lambda subject: SimpleNamespace(values=np.zeros((len(centers), 2), np.float32)),
+        repaired=lambda subject, view: np.zeros((len(centers), 2), np.float32),
         settings=SimpleNamespace(device="cpu"),
         observer=Observer(),
     )
