@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import CohortError, MethodError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
-from pathorob_checks.methods.chain import chain_of
+from pathorob_checks.methods.chain import Chain, chain_of
 from pathorob_checks.models.last_model import LastModel
 
 if TYPE_CHECKING:
@@ -207,12 +207,19 @@ class Inputs:
 
     def repairing(self, subject: Subject, view: str | None = None) -> Repairing:
         """The repairs of a subject on the patches of a view; None: on all of its cohort."""
+        return self._repairing(chain_of(subject.method), subject.cohort, view)
+
+    def head(self, subject: Subject, view: str) -> Repairing | None:
+        """What of a subject's repairs is part of a classifier."""
+        chain = chain_of(subject.method).head
+        return None if chain is None else self._repairing(chain, subject.cohort, view)
+
+    def _repairing(self, chain: Chain, cohort_name: str, view: str | None) -> Repairing:
         from pathorob_checks.evaluation.repairing import Repairing
 
-        cohort = self.cohort(subject.cohort)
+        cohort = self.cohort(cohort_name)
         patches = cohort.patches if view is None else cohort.views[view].patches
-        unlabeled = self.settings.method_ood == "unlabeled"
-        return Repairing(chain_of(subject.method), patches, unlabeled=unlabeled)
+        return Repairing(chain, patches, unlabeled=self.settings.method_ood == "unlabeled")
 
     def repaired(self, subject: Subject, view: str | None = None) -> Float32:
         """The embeddings as metrics without classifiers read them: (N, D) float32.
