@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from pathorob_checks import Results, evaluate, figures
+from pathorob_checks.cohorts import demo
+from pathorob_checks.embeddings.normalizing import fit_target
+from pathorob_checks.methods.macenko import Macenko
+from pathorob_checks.methods.reinhard import Reinhard
 
 HERE = Path(__file__).parent / "figures"
 FM = "color-sensitive"  # it fails on purpose
+METHODS = ("reinhard", "combat", "reinhard+combat")
 COLORS = 128
 SHOWN = {
     "intervals": figures.intervals,
@@ -28,8 +34,26 @@ def main() -> None:
     for name, draw in SHOWN.items():
         picture = as_image(draw(results), 144)
         picture.quantize(COLORS).save(HERE / f"{name}.png", optimize=True)
+    repaired = evaluate(f"demo:{FM}", methods=METHODS, progress=False)
+    picture = as_image(figures.changes_by_method(repaired), 144)
+    picture.quantize(COLORS).save(HERE / "changes-by-method.png", optimize=True)
+    patches_before_and_after().save(HERE / "normalized-patches.jpg", quality=80, optimize=True)
     picture = as_image(figures.misled_patches(with_two_patches(results), fm=FM), 96)
     picture.save(HERE / "misled-patches.jpg", quality=70, optimize=True)
+
+
+def patches_before_and_after() -> Image.Image:
+    """Patches of one class from each center: as they are, by `reinhard`, and by `macenko`, in three rows."""
+    cohort = demo.load()
+    of_class = cohort.patches[cohort.patches.biological_class == "tumor"]
+    rows = of_class.groupby("medical_center").head(2).index
+    before = [np.asarray(cohort.read_image(row)) for row in rows]
+    after = [
+        [method.transform(image)[0] for image in before]
+        for method in (fit_target(kind(), cohort) for kind in (Reinhard, Macenko))
+    ]
+    whole = np.concatenate([np.concatenate(images, axis=1) for images in (before, *after)])
+    return Image.fromarray(whole)
 
 
 def with_two_patches(results: Results) -> Results:

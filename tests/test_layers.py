@@ -17,7 +17,7 @@ ALLOWED = {
     "methods": {"numerics"},
     "criteria": {"metrics"},
     "results": {"criteria", "methods", "metrics"},
-    "figures": {"results", "criteria", "metrics"},
+    "figures": {"results", "criteria", "methods", "metrics"},
     "report": {"figures", "results", "criteria", "methods", "metrics"},
     "history": {"results", "criteria", "metrics"},
     "models": {"numerics"},
