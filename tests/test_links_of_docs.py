@@ -1,4 +1,7 @@
-"""Relative links of the pages lead to files, and to headings that are there."""
+"""On a code host, relative links of the pages lead to files, and to headings that are there.
+
+Links of the site, and that each of its pages is in a section, are looked at when it is built (docs/conf.py).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 _CODE = re.compile(r"^```.*?^```|^    .*?$", re.M | re.S)
@@ -40,10 +43,3 @@ def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[x](none.md) [y](#a-b-c) [z](#d) [w](https://example.org/none.md)\n")
     assert broken_links(page) == ["none.md", "#d"]
-
-
-def test_readme_leads_to_every_page() -> None:
-    links = {
-        link.partition("#")[0] for link in _LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    }
-    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= links

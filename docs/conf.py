@@ -1,0 +1,62 @@
+"""The documentation site: `python -m sphinx -W --keep-going -n -b html docs build/site`.
+
+It is built without network, and its pages load nothing from elsewhere: they can be read on a machine without
+network, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
+
+from pathorob_checks.version import version as version_of_code  # noqa: E402
+
+project = "pathorob-checks"
+author = "The pathorob-checks maintainers"
+copyright = author  # noqa: A001 (Sphinx reads this name)
+version = release = version_of_code()
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "root_pages",
+    "sections",
+]
+exclude_patterns = ["_ext", "_templates", "gallery"]
+templates_path = ["_templates"]
+nitpicky = True
+
+# Pages are Markdown that a code host shows as well: headings have the same anchors on both.
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+# Tests run the notebooks; the site shows the outputs in their files.
+nb_execution_mode = "off"
+
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"  # docstrings have types, with shapes and units
+numpydoc_show_class_members = False
+
+html_title = project
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_sidebars = {"**": ["section"], "index": []}
+html_theme_options = {
+    "navbar_center": ["sections"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "show_version_warning_banner": False,
+}
+copybutton_exclude = ".linenos, .gp, .go"  # prompts and what a session printed
