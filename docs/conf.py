@@ -26,15 +26,21 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_design",
+    "command_line",
+    "local_links",
+    "package_tables",
+    "pytest_options",
     "root_pages",
+    "schema_tables",
     "sections",
 ]
 exclude_patterns = ["_ext", "_templates", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
+smartquotes = False  # they would make a dash of `--`
 
 # Pages are Markdown that a code host shows as well: headings have the same anchors on both.
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 # Tests run the notebooks; the site shows the outputs in their files.
 nb_execution_mode = "off"
