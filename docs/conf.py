@@ -26,7 +26,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "command_line",
+    "gallery",
     "local_links",
     "package_tables",
     "pytest_options",
@@ -34,7 +36,7 @@ extensions = [
     "schema_tables",
     "sections",
 ]
-exclude_patterns = ["_ext", "_templates", "gallery"]
+exclude_patterns = ["_ext", "_templates", "auto_gallery/*.ipynb", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
 smartquotes = False  # they would make a dash of `--`
@@ -44,6 +46,19 @@ myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 4
 # Tests run the notebooks; the site shows the outputs in their files.
 nb_execution_mode = "off"
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../build/gallery",
+    "gallery_dirs": "auto_gallery",
+    "image_scrapers": ("gallery.shown",),
+    "within_subsection_order": "gallery.place",
+    "capture_repr": (),
+    "reset_modules": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 3600,  # seconds; how long a script takes is of no interest here
+}
 
 autosummary_ignore_module_all = False
 autosummary_imported_members = True

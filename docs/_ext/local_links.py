@@ -1,7 +1,7 @@
 """After the pages are written: each link to a page, an anchor or a file of the site leads somewhere.
 
 Sphinx looks at links that it made itself. This looks at what a browser gets, so also at what themes,
-directives and notebooks wrote. A page must load nothing from elsewhere either: it is read without network, too.
+directives and notebooks wrote. A page must load nothing from elsewhere either: it is read without network.
 """
 
 from __future__ import annotations
