@@ -2,8 +2,9 @@
 An FM among the published ones
 ==============================
 
-Where an FM stands among those that the benchmark's authors measured. Nothing is published about the demo cohort, so the FM
-"ours" and its value on Camelyon are invented here; with results of your own on a cohort of the benchmark, begin at the last lines.
+Where an FM stands among those that the benchmark's authors measured. Nothing is published about the demo
+cohort, so the FM "ours" and its value on Camelyon are invented here; with results of your own on a cohort
+of the benchmark, begin at the last lines.
 """
 
 from pathorob_checks import Results, figures

@@ -2,8 +2,8 @@
 Clustering score by pairs of classes and centers
 ================================================
 
-Each cell clusters the embeddings of two biological classes from two medical centers. Above 0 the clusters follow the class,
-below 0 the center.
+Each cell clusters the embeddings of two biological classes from two medical centers. Above 0 the clusters
+follow the class, below 0 the center.
 """
 
 from pathorob_checks import Results, figures

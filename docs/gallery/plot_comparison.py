@@ -2,8 +2,9 @@
 Changes between two FMs
 =======================
 
-How much more robust is one FM than another on the same slides? :func:`pathorob_checks.compare` gives a table with a paired interval
-for each change, and matplotlib draws it. An interval that leaves 0 out is a change; one that crosses it is undecided.
+How much more robust is one FM than another on the same slides? :func:`pathorob_checks.compare` gives a
+table with a paired interval for each change, and matplotlib draws it. An interval that leaves 0 out is a
+change; one that crosses it is undecided.
 """
 
 from matplotlib.figure import Figure

@@ -2,8 +2,8 @@
 Whose neighbors are nearest
 ===========================
 
-For the patches of each medical center and biological class: how many of their nearest neighbors share class, center, both or
-neither.
+For the patches of each medical center and biological class: how many of their nearest neighbors share
+class, center, both or neither.
 """
 
 from pathorob_checks import Results, figures

@@ -2,8 +2,9 @@
 Trend over versions of an FM
 ============================
 
-``--fm-history`` keeps runs, and ``pathorob-checks history --figure`` draws them. Here four versions of an FM are checked on
-made embeddings, in which the medical center weighs more from version to version. A ring marks a significant fall.
+``--fm-history`` keeps runs, and ``pathorob-checks history --figure`` draws them. Here four versions of an
+FM are checked on made embeddings, in which the medical center weighs more from version to version. A ring
+marks a significant fall.
 """
 
 from datetime import UTC, datetime
