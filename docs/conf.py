@@ -6,6 +6,7 @@ network, too.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -39,6 +40,7 @@ extensions = [
 exclude_patterns = ["_ext", "_templates", "auto_gallery/*.ipynb", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
+default_role = "literal"  # what stands between backticks in docstrings is code
 smartquotes = False  # they would make a dash of `--`
 
 # Pages are Markdown that a code host shows as well: headings have the same anchors on both.
@@ -56,6 +58,7 @@ sphinx_gallery_conf = {
     "reset_modules": (),
     "download_all_examples": False,
     "show_signature": False,
+    "thumbnail_size": (480, 320),  # pixels
     "write_computation_times": False,
     "min_reported_time": 3600,  # seconds; how long a script takes is of no interest here
 }
@@ -65,19 +68,31 @@ autosummary_imported_members = True
 autodoc_typehints = "none"  # docstrings have types, with shapes and units
 numpydoc_show_class_members = False
 
+# Where versions of the site stand beside each other, and which of them this is (.github/workflows/docs.yml).
+url_of_versions = os.environ.get("PATHOROB_CHECKS_DOCS_URL")
+this_version = os.environ.get("PATHOROB_CHECKS_DOCS_VERSION", "latest")
+
 html_title = project
 html_theme = "pydata_sphinx_theme"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_sidebars = {"**": ["section"], "index": []}
 html_theme_options = {
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": project},
     "navbar_center": ["sections"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "show_version_warning_banner": False,
+    "show_version_warning_banner": bool(url_of_versions),
 }
+if url_of_versions:
+    html_theme_options |= {
+        "navbar_end": ["version-switcher", "theme-switcher"],
+        "switcher": {"json_url": f"{url_of_versions}/switcher.json", "version_match": this_version},
+        "check_switcher": False,  # the list is written when all versions are there
+    }
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and what a session printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 
 from docutils import nodes
@@ -45,7 +46,7 @@ def profiles_table() -> list[nodes.Node]:
         settings = profile.model_dump(
             mode="json", exclude={"name", "description", "criteria"}, exclude_defaults=True
         )
-        written = [paragraph(code(f"{key} = {value!r}")) for key, value in settings.items()]
+        written = [paragraph(code(f"{key} = {json.dumps(value)}")) for key, value in settings.items()]
         rows = [
             (
                 code(entry.metric),

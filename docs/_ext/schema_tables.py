@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Any, ClassVar
 
@@ -62,13 +62,12 @@ class SchemaTables(SphinxDirective):
             rows = [
                 (
                     code(field),
-                    paragraph(*self._type(facts)),
-                    "required" if field in required else paragraph(*_default(facts)),
                     paragraph(*inline(meanings.get(field, ""))),
+                    paragraph(*self._type(facts), *([] if field in required else _default(facts))),
                 )
                 for field, facts in schema.get("properties", {}).items()
             ]
-            content.append(table(("Field", "Type", "Default", "Meaning"), rows))
+            content.append(table(("Field", "Meaning", "Type"), rows))
         return section(name, self.anchor(name), *content)
 
     def _type(self, facts: Schema) -> list[nodes.Node]:
@@ -96,9 +95,11 @@ class SchemaTables(SphinxDirective):
         return [nodes.Text(_NAMES.get(facts.get("type", ""), "any JSON"))]
 
 
-def _default(facts: Schema) -> Iterator[nodes.Node]:
-    if "default" in facts:
-        yield code(_json(facts["default"]))
+def _default(facts: Schema) -> list[nodes.Node]:
+    """What a field is where it is left out; a constant is never anything else."""
+    if "default" not in facts or "const" in facts:
+        return []
+    return [nodes.Text("; default "), code(_json(facts["default"]))]
 
 
 def _json(value: object) -> str:
