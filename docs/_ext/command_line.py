@@ -11,7 +11,7 @@ from described_options import described_option, sentence
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from tables import paragraph, section
+from table_nodes import paragraph, section
 
 _WIDTH = 88
 

@@ -34,6 +34,6 @@ def described_option(
     env.domains.standard_domain.add_program_option(program, name, env.docname, anchor)
     inside = addnodes.desc_content()
     inside += content
-    described = addnodes.desc(domain="std", objtype="option", desctype="option")
+    described = addnodes.desc(domain="std", objtype="option", desctype="option", classes=["std", "option"])
     described += [signature, inside]
     return described

@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
-from tables import code, paragraph, section, table
+from table_nodes import code, paragraph, section, table
 
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.criteria.files import load_profile

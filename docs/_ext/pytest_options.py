@@ -8,7 +8,7 @@ from described_options import described_option, sentence
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from tables import code, inline, paragraph, section
+from table_nodes import code, inline, paragraph, section
 
 from pathorob_checks.plugin.option import Option
 from pathorob_checks.plugin.options import OPTIONS

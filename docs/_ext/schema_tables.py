@@ -16,7 +16,7 @@ from docutils import nodes
 from numpydoc.docscrape import NumpyDocString
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from tables import code, inline, link, paragraph, section, table
+from table_nodes import code, inline, link, paragraph, section, table
 
 Schema = Mapping[str, Any]
 _NAMES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false"}
