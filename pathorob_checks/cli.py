@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
 
     def command() -> int:
-        options = _parser().parse_args(arguments)
+        options = argument_parser().parse_args(arguments)
         code: int = options.run(options)
         return code
 
@@ -68,7 +68,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
+    """All commands, with what each takes."""
     parser: argparse.ArgumentParser = _Parser(
         prog=console.NAME,
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
