@@ -137,14 +137,14 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         help="run the gate as a job of a CI server: inputs from the environment, all reports in a folder",
         description=f"Run pytest --fm with what the variables {PREFIX}FM, {PREFIX}COHORTS, {PREFIX}CRITERIA, "
         f"{PREFIX}BASELINE (one value a line) and {PREFIX}ARGUMENTS (further arguments, quoted as in a "
-        f"shell) say, write all reports into the folder {PREFIX}REPORTS (default: {DEFAULT_REPORTS}), and end "
+        f"shell) say, write all reports into the folder {PREFIX}REPORTS ({DEFAULT_REPORTS}), and end "
         f"as 'pathorob-checks verdict --complete' does ({PREFIX}COMPLETE=false: without --complete; "
         f"{PREFIX}IMAGES=true: images of patches in the HTML report). A job of GitHub Actions gets outputs.",
     )
     parser.add_argument(
         "--cache-key",
         action="store_true",
-        help="run nothing: print a key for the CI server's cache, which changes when other embeddings are needed",
+        help="print a key for the CI server's cache that changes where other embeddings are needed",
     )
     parser.set_defaults(run=_run)
 
