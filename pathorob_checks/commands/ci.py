@@ -155,7 +155,7 @@ def _run(options: argparse.Namespace) -> int:
         from pathorob_checks.commands.cache_key import key_of_job
 
         key = key_of_job(job)
-        _write_outputs({"cache-key": key})
+        write_outputs({"cache-key": key})
         say(key)
         return 0
     return _gate(job)
@@ -171,7 +171,7 @@ def _gate(job: Job) -> int:
     code = code or by_file
     say(sentence)
     outcome = results.outcome.value if results else "error"
-    _write_outputs(
+    write_outputs(
         {
             "verdict": outcome,
             "passed": str(code == 0).lower(),
@@ -224,7 +224,7 @@ def _commands_of_the_server_stopped() -> Iterator[None]:
         say(f"\n::{token}::")
 
 
-def _write_outputs(outputs: Mapping[str, str]) -> None:
+def write_outputs(outputs: Mapping[str, str]) -> None:
     """Append to the file that `OUTPUT` names; every value is one line, so that none makes another output.
 
     Raises
