@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pathorob_checks import console
 from pathorob_checks.commands import (
     after_runs,
+    ci,
     compare,
     criteria_template,
     merge,
@@ -139,6 +140,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    ci.add_parser(commands)
     report.add_parser(commands)
     compare.add_parser(commands)
     merge.add_parser(commands)
