@@ -12,6 +12,7 @@ from pathorob_checks.commands import (
     after_runs,
     compare,
     criteria_template,
+    import_features,
     merge,
     plan,
     qualify,
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_parser(commands)
     sensitivity.add_parser(commands)
     repair.add_parser(commands)
+    import_features.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)
