@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 PATHOROB = "pathorob"
 SUFFIXES = (".npy", ".safetensors", ".parquet")
+OF_OTHER_TOOLS = (".h5", ".hdf5", ".h5ad", ".pt", ".zarr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +142,14 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
         f"write '{shown(root / cohort)}/<medical center>.npz' with one array per patch key, or "
         f"'{shown(root / cohort)}/embeddings.npy' with manifest.csv beside it"
     )
+    names = sorted(path.name for path in root.iterdir())
+    if any(name.lower().endswith(OF_OTHER_TOOLS) for name in names):
+        remedy = (
+            f"if these are features of another tool, read them with 'pathorob-checks import {shown(root)}'"
+        )
     if center_files(root):
         remedy = f"move the .npz files into '{shown(root / cohort)}'"
-    content = quoted(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
+    content = quoted(names[:10]) or "nothing"
     raise EmbeddingError(
         f"folder '{shown(root)}' has no embeddings of the cohort '{cohort}' (it has {content})",
         remedy=remedy,

@@ -29,11 +29,13 @@ from pathorob_checks.importing.bag import (
 )
 from pathorob_checks.importing.hdf5_tree import hdf5_tree, listed
 from pathorob_checks.importing.source import Source, is_store
+from pathorob_checks.importing.tile_shapes import places_of
 from pathorob_checks.importing.zarr_tree import zarr_tree
+from pathorob_checks.wording import named
 
 SUFFIXES = (".h5ad", ".zarr")
 TABLES = "tables"
-SLIDE, PATCH = "slide_id", "tile_id"
+SLIDE, PATCH, REGION = "slide_id", "tile_id", "library_id"
 SPATIAL = "obsm/spatial"
 
 
@@ -86,19 +88,30 @@ def bags_of(source: Source, path: Path, key: str | None) -> Iterator[Bag]:
     features = f"obsm/{entry}" if entry else "X"
     with _tree(source, table, where) as tree:
         matrix, shape = _features(tree, features, where)
-        ids = _patch_ids(tree, shape, where)
         slides = _column(tree, SLIDE, where)
+        places = _places(source, path, tree, slides, where)
+        tiles = _column(tree, PATCH, where)
         dtype = matrix.dtype
-    if slides is not None and len(slides) != shape.patches:
-        raise EmbeddingError(
-            f"'{where}' has {shape.patches:,} rows and {len(slides):,} cells in the column '{SLIDE}'",
-            remedy="write the file again",
-        )
+    for cells, what in (
+        (slides, f"the column '{SLIDE}'"),
+        (tiles, f"the column '{PATCH}'"),
+        (places, SPATIAL),
+    ):
+        if cells is not None and len(cells) != shape.patches:
+            raise EmbeddingError(
+                f"'{where}' has features of {shape.patches:,} patches and {len(cells):,} rows in {what}",
+                remedy="write the file again",
+            )
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
     for row, slide in enumerate(slides or [slide_of(path)] * shape.patches):
         rows_of[slide].append(row)
     for slide, rows in rows_of.items():
         own = np.array(rows)
+        place = f"slide '{slide}' in '{where}'" if slides is not None else f"'{where}'"
+        if places is not None:
+            ids = ids_of_coordinates(places[own], len(rows), place)
+        else:
+            ids = unique_ids([tiles[row] for row in rows], place) if tiles else ids_of_rows(len(rows))
 
         def read(chosen: Rows, own: Rows = own) -> npt.NDArray[Any]:
             with _tree(source, table, where) as tree:
@@ -108,7 +121,7 @@ def bags_of(source: Source, path: Path, key: str | None) -> Iterator[Bag]:
         yield Bag(
             slide_id=slide,
             where=where,
-            patch_ids=unique_ids([ids[row] for row in rows], f"slide '{slide}' in '{where}'"),
+            patch_ids=ids,
             dimension=shape.dimension,
             dtype=dtype,
             read=read,
@@ -173,31 +186,26 @@ def _group(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _patch_ids(tree: Tree, shape: MatrixShape, where: str) -> list[str]:
-    """From the coordinates; without them the tile_id, as LazySlide writes it; without both the rows.
-
-    Ids of different slides may be equal.
-    """
+def _places(
+    source: Source, path: Path, tree: Tree, slides: list[str] | None, where: str
+) -> npt.NDArray[Any] | None:
+    """(N, 2) corners of the patches, of obsm or of the tiles of the store; None where neither has them."""
     coordinates = tree.array(SPATIAL)
     if coordinates is not None:
-        slides = _column(tree, SLIDE, where)
-        values = coordinates.rows()
-        if slides is None or len(slides) != len(values):
-            return ids_of_coordinates(values, shape.patches, f"'{where}'")
-        ids = [""] * len(values)
-        for slide in dict.fromkeys(slides):
-            rows = [row for row, one in enumerate(slides) if one == slide]
-            place = f"slide '{slide}' in '{where}'"
-            for row, name in zip(rows, ids_of_coordinates(values[rows], len(rows), place), strict=True):
-                ids[row] = name
-        return ids
-    ids = _column(tree, PATCH, where) or ids_of_rows(shape.patches)
-    if len(ids) != shape.patches:
+        return coordinates.rows()
+    tiles, regions = _column(tree, PATCH, where), set(_column(tree, REGION, where) or ())
+    if tiles is None or len(regions) != 1 or slides is not None:
+        return None
+    known = places_of(source, path, next(iter(regions)))
+    if known is None:
+        return None
+    missing = [tile for tile in tiles if tile not in known]
+    if missing:
         raise EmbeddingError(
-            f"'{where}' has {shape.patches:,} rows and {len(ids):,} cells in the column '{PATCH}'",
-            remedy="write the file again",
+            f"'{where}' has features of {named(missing, 'tile', 'tiles')} whose place it does not have",
+            remedy="extract the features of this slide again",
         )
-    return ids
+    return np.array([known[tile] for tile in tiles])
 
 
 def _column(tree: Tree, name: str, where: str) -> list[str] | None:

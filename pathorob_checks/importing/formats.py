@@ -79,11 +79,11 @@ def _table(source: Source, key: str | None) -> list[Entry]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "hdf5": Format("TRIDENT or CLAM (HDF5)", hdf5_bags.SUFFIXES, _hdf5),
+    "hdf5": Format("TRIDENT or CLAM", hdf5_bags.SUFFIXES, _hdf5),
     "anndata": Format("LazySlide, AnnData or SpatialData", anndata_bags.SUFFIXES, _anndata),
-    "bags": Format("slideflow, CLAM or TRIDENT (.pt)", torch_bags.SUFFIXES, _torch),
+    "bags": Format("slideflow, CLAM or TRIDENT", torch_bags.SUFFIXES, _torch),
     "eva": Format("eva", (eva_bags.MANIFEST,), _eva),
-    "table": Format("tables (CSV or parquet)", table_bags.SUFFIXES, _table),
+    "table": Format("tables", table_bags.SUFFIXES, _table),
 }
 # Tables lie beside the features of most tools, so that they are features only where nothing else is.
 _WEAK = "table"
@@ -111,7 +111,7 @@ def detected(source: Source) -> str:
     if found:
         raise EmbeddingError(
             f"'{place}' has features in {counted(len(found), 'format')}: "
-            f"{quoted([f'{name} ({FORMATS[name].tools})' for name in found])}",
+            + ", ".join(f"{name} ({' and '.join(suffixes)})" for name, suffixes in found.items()),
             remedy="name the one that you mean with --format",
         )
     below = _folders_below(source.root)

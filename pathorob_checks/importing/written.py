@@ -52,6 +52,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     """
     token = f"{os.getpid()}.{secrets.token_hex(8)}.tmp"
     temporary, old = (folder.with_name(f".{folder.name}.{kind}.{token}") for kind in ("new", "old"))
+    missing = [path for path in folder.parents if not path.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -70,6 +71,9 @@ def replacing(folder: Path) -> Iterator[Path]:
     finally:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)
+        for path in missing if not folder.exists() else ():
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def manifest_of(patches: Sequence[Patch], columns: Sequence[str]) -> bytes:
