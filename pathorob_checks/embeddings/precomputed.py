@@ -144,9 +144,7 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
     )
     names = sorted(path.name for path in root.iterdir())
     if any(name.lower().endswith(OF_OTHER_TOOLS) for name in names):
-        remedy = (
-            f"if these are features of another tool, read them with 'pathorob-checks import {shown(root)}'"
-        )
+        remedy = f"read features of another tool with 'pathorob-checks import {shown(root)}'"
     if center_files(root):
         remedy = f"move the .npz files into '{shown(root / cohort)}'"
     content = quoted(names[:10]) or "nothing"

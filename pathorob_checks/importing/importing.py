@@ -212,7 +212,10 @@ def _bags(
 
 def _extractor(bags: Iterable[Bag]) -> str | None:
     """What the files say about the FM, all the same."""
-    stated = {bag.extractor: bag for bag in bags if bag.extractor is not None}
+    stated: dict[str, Bag] = {}
+    for bag in bags:
+        if bag.extractor is not None:
+            stated.setdefault(bag.extractor, bag)
     if len(stated) > 1:
         one, two = list(stated)[:2]
         raise EmbeddingError(

@@ -35,6 +35,7 @@ CONFIG = "bags_config.json"
 _OLD_INDEX = ".index.npy"  # of older slideflow
 _MOST_CONFIG = 1 << 22
 _MOST_MEMBERS = 10_000
+_ARCHIVE = b"PK"  # how files of torch begin since version 1.6
 
 
 def slide_of(path: Path) -> str:
@@ -141,7 +142,9 @@ def _loaded(path: Path, where: str) -> Any:
     import torch
 
     with reading_errors(where):
-        if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:
+            is_archive = stream.read(len(_ARCHIVE)) == _ARCHIVE
+        if not is_archive:
             raise EmbeddingError(
                 f"'{where}' is a bare pickle, which is never loaded",
                 remedy="if you made it yourself, load it and save the tensor again with torch.save",
