@@ -11,7 +11,7 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +104,8 @@ def tensor_in(path: Path, where: str, key: str | None = None) -> torch.Tensor:
                 f"'{where}' holds tensors of different shapes ({quoted(map(str, sorted(shapes)[:3]))})",
                 remedy="extract the features of this slide again, with one FM",
             )
-        [shape] = shapes
-        _check(content[0], path, where)
-        if len(shape) == 1:
+        _check(content, path, where)
+        if content[0].ndim == 1:
             return torch.stack([one.detach() for one in content])
         if len(content) == 1:
             content = content[0]
@@ -115,7 +114,7 @@ def tensor_in(path: Path, where: str, key: str | None = None) -> torch.Tensor:
             f"'{where}' holds no tensor but {type(content).__name__}",
             remedy="save the tensor (N, D) itself with torch.save",
         )
-    _check(content, path, where)
+    _check([content], path, where)
     return content.detach()
 
 
@@ -126,16 +125,17 @@ def as_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
-def _check(tensor: torch.Tensor, path: Path, where: str) -> None:
+def _check(tensors: Sequence[torch.Tensor], path: Path, where: str) -> None:
     import torch
 
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+    if any(one.layout != torch.strided or one.is_quantized or one.is_meta for one in tensors):
         raise EmbeddingError(
             f"'{where}' holds a tensor that is sparse, quantized or without numbers",
             remedy="save it as a dense tensor of float32",
         )
-    # A view may repeat one stored number a million times.
-    declared.check_expansion(tensor.numel() * tensor.element_size(), path.stat().st_size, f"'{where}'")
+    # A view may repeat one stored number a million times, and stand in a list a thousand times.
+    size = sum(one.numel() * one.element_size() for one in tensors)
+    declared.check_expansion(size, path.stat().st_size, f"'{where}'")
 
 
 def _loaded(path: Path, where: str) -> Any:
