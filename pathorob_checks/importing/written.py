@@ -27,6 +27,9 @@ def check_target(folder: Path) -> None:
     ------
     CacheError : it is a file, a link, or a folder with other files.
     """
+    above = next(path for path in folder.parents if path.exists())
+    if not above.is_dir():
+        raise CacheError(f"'{shown(above)}' is not a folder", remedy="name another one with --out")
     if not folder.exists() and not folder.is_symlink():
         return
     if folder.is_symlink() or not folder.is_dir():
