@@ -13,6 +13,7 @@ from pathorob_checks.commands import (
     ci,
     compare,
     criteria_template,
+    import_features,
     merge,
     plan,
     qualify,
@@ -147,6 +148,7 @@ def argument_parser() -> argparse.ArgumentParser:
     plan.add_parser(commands)
     sensitivity.add_parser(commands)
     repair.add_parser(commands)
+    import_features.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)
