@@ -1,9 +1,16 @@
-"""Makes the pictures of docs/figures.md from a run on the demo cohort: `python docs/make_figures.py`."""
+"""Makes the pictures that a code host shows on docs/figures.md: `python docs/make_figures.py`.
+
+The site's gallery shows the same figures, drawn when it is built. These are kept in the repository, smaller.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import runpy
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,31 +22,39 @@ from pathorob_checks.embeddings.normalizing import fit_target
 from pathorob_checks.methods.macenko import Macenko
 from pathorob_checks.methods.reinhard import Reinhard
 
-HERE = Path(__file__).parent / "figures"
-FM = "color-sensitive"  # it fails on purpose
-METHODS = ("reinhard", "combat", "reinhard+combat")
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+import gallery  # noqa: E402
+
 COLORS = 128
-SHOWN = {
-    "intervals": figures.intervals,
-    "accuracy-over-correlation": lambda results: figures.accuracy_over_correlation(results, fm=FM),
-    "neighbor-shares": lambda results: figures.neighbor_shares(results, fm=FM),
-    "embedding-map": lambda results: figures.embedding_map(results, fm=FM),
-}
+SHOWN = ("intervals", "accuracy-over-correlation", "neighbor-shares", "embedding-map")
+METHODS = ("reinhard", "combat", "reinhard+combat")
 
 
 def main() -> None:
-    """Run the demo and write each picture; drawings as PNG, what has photographs as JPEG."""
-    results = evaluate([f"demo:{FM}", "demo:stain-invariant"], images=True, progress=False)
-    HERE.mkdir(exist_ok=True)
-    for name, draw in SHOWN.items():
-        picture = as_image(draw(results), 144)
-        picture.quantize(COLORS).save(HERE / f"{name}.png", optimize=True)
-    repaired = evaluate(f"demo:{FM}", methods=METHODS, progress=False)
-    picture = as_image(figures.changes_by_method(repaired), 144)
-    picture.quantize(COLORS).save(HERE / "changes-by-method.png", optimize=True)
-    patches_before_and_after().save(HERE / "normalized-patches.jpg", quality=80, optimize=True)
-    picture = as_image(figures.misled_patches(with_two_patches(results), fm=FM), 96)
-    picture.save(HERE / "misled-patches.jpg", quality=70, optimize=True)
+    """Run scripts of the gallery and write what they draw; drawings as PNG, what has photographs as JPEG."""
+    gallery.prepare()
+    os.chdir(gallery.COPY)
+    for name in SHOWN:
+        write_drawing(ran(name)["figure"], name)
+    picture = as_image(figures.misled_patches(with_two_patches(ran("misled-patches")["results"])), 96)
+    picture.save(HERE / "figures" / "misled-patches.jpg", quality=70, optimize=True)
+    repaired = evaluate("demo:color-sensitive", methods=METHODS, progress=False)
+    write_drawing(figures.changes_by_method(repaired), "changes-by-method")
+    path = HERE / "figures" / "normalized-patches.jpg"
+    patches_before_and_after().save(path, quality=80, optimize=True)
+
+
+def ran(name: str) -> dict[str, Any]:
+    """The names of a script of the gallery after it ran."""
+    return runpy.run_path(f"plot_{name.replace('-', '_')}.py")
+
+
+def write_drawing(figure: Figure, name: str) -> None:
+    """Write it as a PNG of few colors."""
+    path = HERE / "figures" / f"{name}.png"
+    as_image(figure, 144).quantize(COLORS).save(path, optimize=True)
 
 
 def patches_before_and_after() -> Image.Image:

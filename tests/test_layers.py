@@ -23,6 +23,7 @@ ALLOWED = {
     "models": {"numerics"},
     "cohorts": set(),
     "embeddings": {"models", "cohorts", "methods"},
+    "importing": {"cohorts", "embeddings"},
     "evaluation": {"models", "cohorts", "embeddings", "methods", "metrics", "criteria", "results"},
     "evidence": {
         "metrics",
@@ -47,6 +48,7 @@ ALLOWED = {
         "report",
         "history",
         "evidence",
+        "importing",
         "methods",
     },
 }

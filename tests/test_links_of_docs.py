@@ -1,4 +1,7 @@
-"""Relative links of the pages lead to files, and to headings that are there."""
+"""On a code host, relative links of the pages lead to files, and to headings that are there.
+
+Links of the site, and that each of its pages is in a section, are looked at when it is built (docs/conf.py).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 _CODE = re.compile(r"^```.*?^```|^    .*?$", re.M | re.S)

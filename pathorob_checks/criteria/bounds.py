@@ -20,7 +20,12 @@ from pathorob_checks.wording import counted, hint, shortened
 
 
 class PublishedQuantile(BaseModel):
-    """A quantile (0..1) of the published FMs on the cohort in question, counted from the least robust."""
+    """A quantile of the published FMs on the cohort in question.
+
+    Attributes
+    ----------
+    published_quantile : 0 to 1, counted from the least robust.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +51,13 @@ class PublishedQuantile(BaseModel):
 
 
 class PublishedFM(BaseModel):
-    """The published value of one FM, less strict by a margin in the metric's unit."""
+    """The published value of one FM.
+
+    Attributes
+    ----------
+    published_fm : name of the FM in the published table.
+    margin : by how much less strict the bound is than the value, in the metric's unit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -99,7 +99,25 @@ RuleOrNone = Annotated[Rule | None, one_of(tuple(RULES), "rules")]
 
 
 class CriterionEntry(BaseModel):
-    """One `[[criteria]]` of a file. Exactly one of `at_least` and `at_most` is given."""
+    """One `[[criteria]]` of a file. Exactly one of `at_least` and `at_most` is given.
+
+    Attributes
+    ----------
+    id : letters, digits, `.`, `_` and `-`; a part of the test's id where a metric has several criteria.
+    metric : name of the metric.
+    at_least, at_most : the bound, on the metric's scale.
+    cohorts : names of the cohorts that it is about; None: every cohort of the run.
+    aggregate : `mean` holds the mean over the named cohorts against the bound.
+    group : `worst-center` or `worst-class` holds the worst medical center or biological class against it.
+    rule : how value and interval are held against the bound; None: the file's.
+    required : without it, what cannot be measured is skipped with its reason, and no error.
+    minimum_support : with a smaller share of informative patches the verdict is an error.
+    rationale : why the bound is what it is.
+    source : where the bound comes from, such as a section of a validation plan.
+    owner : who answers for the criterion.
+    requirements : ids of the requirements that it speaks to.
+    override : whether it may be less strict than the criterion of the same id in an earlier file.
+    """
 
     model_config = _FROZEN
 

@@ -89,10 +89,12 @@ class Profile(BaseModel):
 
     Attributes
     ----------
+    name : in reports and results; the names of this package's profiles are theirs alone.
+    description : what the profile is for.
     rule : how criteria are judged that name no rule of their own.
     inconclusive : what an inconclusive verdict does: fail the test, warn, or xfail it.
     confidence : of every interval.
-    family : how the failures of an FM's criteria are taken together, see `release.release_verdict`.
+    family : how the failures of an FM's criteria are taken together: as they are, or by Holm's correction.
     pass_confidence : one-sided confidence with which a release must meet every criterion; None: by the
         intervals.
     worst_ood_center : whether a criterion about all out-of-domain medical centers also holds for the worst
@@ -100,6 +102,7 @@ class Profile(BaseModel):
     repetitions : draws of slides of the performance drop; None: the protocol's.
     require_complete : a run that leaves out a required criterion fails.
     baseline : margins against `--fm-baseline`.
+    criteria : what must hold, at least one.
     """
 
     model_config = _FROZEN

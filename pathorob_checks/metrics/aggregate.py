@@ -110,9 +110,9 @@ def mean_over_cohorts(
 
     References
     ----------
-    .. [1] PathoROB. Nature Communications 17, 5218 (2026). .. [2] Newcombe 1998. Interval estimation for the
-    difference between independent proportions: comparison of
-       eleven methods. Statistics in Medicine 17, 873-890.
+    .. [1] PathoROB. Nature Communications 17, 5218 (2026).
+    .. [2] Newcombe 1998. Interval estimation for the difference between independent proportions: comparison
+       of eleven methods. Statistics in Medicine 17, 873-890.
 
     Examples
     --------

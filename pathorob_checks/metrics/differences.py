@@ -112,8 +112,7 @@ def difference(
     References
     ----------
     .. [1] Newcombe 1998. Interval estimation for the difference between independent proportions: comparison
-    of
-       eleven methods. Statistics in Medicine 17, 873-890.
+       of eleven methods. Statistics in Medicine 17, 873-890.
 
     Examples
     --------
