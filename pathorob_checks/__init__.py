@@ -13,16 +13,18 @@ from pathorob_checks.errors import PathorobChecksError
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.evaluate import evaluate
+    from pathorob_checks.importing.importing import import_features
     from pathorob_checks.results.comparing import compare
     from pathorob_checks.results.results import Results
 
     __version__: str
 
-__all__ = ["PathorobChecksError", "Results", "__version__", "compare", "evaluate"]
+__all__ = ["PathorobChecksError", "Results", "__version__", "compare", "evaluate", "import_features"]
 
 _HOMES = {
     "compare": "results.comparing",
     "evaluate": "evaluation.evaluate",
+    "import_features": "importing.importing",
     "Results": "results.results",
 }
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pathorob_checks import console
 from pathorob_checks.commands import (
     after_runs,
+    ci,
     compare,
     criteria_template,
+    import_features,
     merge,
     plan,
     qualify,
@@ -139,12 +141,14 @@ def argument_parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    ci.add_parser(commands)
     report.add_parser(commands)
     compare.add_parser(commands)
     merge.add_parser(commands)
     plan.add_parser(commands)
     sensitivity.add_parser(commands)
     repair.add_parser(commands)
+    import_features.add_parser(commands)
     verify.add_parser(commands)
     sign.add_parser(commands)
     qualify.add_parser(commands)

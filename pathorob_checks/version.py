@@ -7,6 +7,7 @@ The build reads this module too, so it imports nothing of the package.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from email import message_from_bytes
 from functools import cache
@@ -26,8 +27,9 @@ def version() -> str:
     """The version by PEP 440; what cannot be known is called unknown.
 
     Of a commit it is `0.1.0.dev57+g3f2c1e9ab`: 57 counts the commits up to it. It ends with `.dirty` if
-    files of the package differ from the commit. A copy of the files that is neither installed nor a checkout
-    is `0.1.0.dev0+unknown`.
+    files of the package differ from the commit. An archive that git made, as the action of GitHub is
+    downloaded, does not know how many commits there are: `0.1.0.dev0+g3f2c1e9ab`. A copy of the files that is
+    none of these and not installed is `0.1.0.dev0+unknown`.
 
     >>> version().startswith(RELEASE)
     True
@@ -35,7 +37,7 @@ def version() -> str:
     root = _PACKAGE.parent
     if (root / ".git").exists():
         return _of_checkout(root) or _UNKNOWN
-    return _of_installation() or _of_source_distribution(root) or _UNKNOWN
+    return _of_installation() or _of_source_distribution(root) or _of_archive(root) or _UNKNOWN
 
 
 def _of_checkout(root: Path) -> str | None:
@@ -88,3 +90,16 @@ def _of_source_distribution(root: Path) -> str | None:
     except OSError:
         return None
     return fields["Version"] if fields["Name"] == _DISTRIBUTION else None
+
+
+def _of_archive(root: Path) -> str | None:
+    """By what `git archive` wrote into a file; None where it is as in the checkout."""
+    try:
+        lines = (root / ".git_archival.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return None
+    fields = dict(line.partition(": ")[::2] for line in lines)
+    commit, refs = fields.get("commit", ""), fields.get("refs", "")
+    if not re.fullmatch("[0-9a-f]{7,64}", commit):
+        return None
+    return RELEASE if f"tag: v{RELEASE}" in refs.split(", ") else f"{RELEASE}.dev0+g{commit}"

@@ -66,20 +66,21 @@ def results(
     """A document of some checks; `fms` and `cohorts` say by name in what their facts differ."""
     checks = checks or (check(),)
     base = document(list(checks))
-    places = dict.fromkeys((one.fm, name) for one in checks for name in one.cohort.split("+"))
+    places = dict.fromkeys((one.fm, one.method, name) for one in checks for name in one.cohort.split("+"))
     runs = tuple(
         Run(
             fm=FM.model_copy(
                 update={"name": fm, "embeddings": fm, "identity": {**IDENTITY, "repository": fm}}
                 | (fms or {}).get(fm, {})
             ),
+            method=method,
             cohort=COHORT.model_copy(update={"name": cohort} | (cohorts or {}).get(cohort, {})),
         )
-        for fm, cohort in places
+        for fm, method, cohort in places
     )
     said = {
         "metrics": {one.computation.name: one.computation.protocol for one in metrics().values()},
-        "cohorts": {cohort: {"robustness_index": {"k": 11}} for _, cohort in places},
+        "cohorts": {cohort: {"robustness_index": {"k": 11}} for *_, cohort in places},
         **(protocol or {}),
     }
     terms = base.environment.criteria.model_copy(update={"protocol": said})

@@ -12,7 +12,7 @@ import re
 import subprocess as processes
 import sys
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -80,6 +80,8 @@ class Terminal:
         if subprocess or AT_START & environment.keys() or any(map(_starts_workers, arguments)):
             return self._in_a_process(["pytest", *arguments], environment)
         with surroundings(self.folder, self._variables(environment)):
+            import pathorob_checks.evaluation.assembling  # noqa: F401 - a refused run imports it at its very end
+
             kept = _KeepsLibraries(self.folder)
             done = self.pytester.runpytest_inprocess(*arguments, plugins=[kept])
             # pytester forgets what was imported meanwhile; torch and its like cannot be loaded twice.
@@ -187,6 +189,14 @@ class _KeepsLibraries:
     def __init__(self, folder: Path) -> None:
         self.modules: dict[str, ModuleType] = {}
         self._folder = folder
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_parse(self) -> Generator[None, Any, Any]:
+        """A run that is refused while its options are read is never configured."""
+        try:
+            return (yield)
+        finally:
+            self.modules |= library_modules(self._folder)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

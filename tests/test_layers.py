@@ -17,12 +17,13 @@ ALLOWED = {
     "methods": {"numerics"},
     "criteria": {"metrics"},
     "results": {"criteria", "methods", "metrics"},
-    "figures": {"results", "criteria", "metrics"},
+    "figures": {"results", "criteria", "methods", "metrics"},
     "report": {"figures", "results", "criteria", "methods", "metrics"},
     "history": {"results", "criteria", "metrics"},
     "models": {"numerics"},
     "cohorts": set(),
     "embeddings": {"models", "cohorts", "methods"},
+    "importing": {"cohorts", "embeddings"},
     "evaluation": {"models", "cohorts", "embeddings", "methods", "metrics", "criteria", "results"},
     "evidence": {
         "metrics",
@@ -47,6 +48,7 @@ ALLOWED = {
         "report",
         "history",
         "evidence",
+        "importing",
         "methods",
     },
 }

@@ -43,3 +43,19 @@ def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[x](none.md) [y](#a-b-c) [z](#d) [w](https://example.org/none.md)\n")
     assert broken_links(page) == ["none.md", "#d"]
+
+
+def pages_from(start: Path) -> set[Path]:
+    """The pages that a reader reaches from one by links."""
+    reached, left = {start}, [start]
+    while left:
+        page = left.pop()
+        targets = {link.partition("#")[0] for link in _LINK.findall(_CODE.sub("", page.read_text("utf-8")))}
+        new = {(page.parent / target).resolve() for target in targets if target.endswith(".md")} - reached
+        reached |= new
+        left += new
+    return reached
+
+
+def test_readme_leads_to_every_page() -> None:
+    assert set((ROOT / "docs").glob("*.md")) <= pages_from(ROOT / "README.md")

@@ -91,6 +91,25 @@ def test_a_method_repairs_a_shift_of_a_center_and_keeps_biology(folder: Path) ->
     assert list(dict.fromkeys(results.table().method)) == ["none", "center"]
 
 
+def test_methods_are_held_to_the_class_ari_where_embeddings_are_clustered(folder: Path) -> None:
+    write(folder, [("A", 6, 6), ("B", 6, 6)], center=8.0, biology=5.0)
+    clustered = CRITERIA.replace("robustness_index", "clustering_score").replace('"index"', '"clusters"')
+    (folder / "ours.toml").write_text(clustered)
+    results = run(folder, "center", "dann")
+    checks = {(check.method, check.criterion): check for check in results.checks}
+    assert {criterion for method, criterion in checks if method == "none"} == {"clusters"}
+    kept = checks["center", "keeps-class-ari"]
+    assert (str(kept.verdict), kept.bound, kept.direction) == ("pass", -0.05, ">=")
+    assert kept.value is not None
+    assert kept.value > 0.5  # before, clusters were centers
+    assert kept.baseline is not None
+    assert kept.baseline.value < 0.2
+    # A head is no part of what is clustered, but of the probes.
+    unchanged, probed = (checks["dann", f"keeps-class-{name}"].value for name in ("ari", "prediction"))
+    assert unchanged == 0
+    assert probed is not None
+
+
 def test_a_method_that_destroys_biology_is_caught_although_the_index_rises(folder: Path) -> None:
     # Seven in ten slides of one class: to equal the means of the centers moves the classes into each other.
     write(folder, [("A", 110, 38), ("B", 38, 110)], center=8.0, biology=3.5)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from pathorob_checks.evidence.qualification import golden_cohorts as golden
 from pathorob_checks.metrics import clustering_score, performance_drop, published_schedule, robustness_index
-from pathorob_checks.metrics.clusters import ClusteringScore
+from pathorob_checks.metrics.clustering_result import ClusteringScore
 from pathorob_checks.metrics.drop_result import PerformanceDrop
 
 Float32 = npt.NDArray[np.float32]

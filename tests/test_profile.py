@@ -29,7 +29,7 @@ rationale = "our clinic's choice"
 """
 
 
-IN_NO_PROFILE = ("class_prediction", "class_prediction_within", "pretraining_overlap")
+IN_NO_PROFILE = ("class_ari", "class_prediction", "class_prediction_within", "pretraining_overlap")
 PUBLISHED = [name for name, one in metrics().items() if one.published is not None]
 
 

@@ -93,15 +93,17 @@ def test_the_robustness_index(
 def test_the_clustering_score(
     seed: int, confidence: float, strength: tuple[float, float], other: tuple[float, float]
 ) -> None:
-    measurements = []
+    scores = []
     for number, each in enumerate((strength, other)):
         design = planted(each)
         table = design.table()
         x = design.embeddings(table, seed + number)
-        score = clustering_score(x, table, trials=2, clusters=[2, 3, 4], confidence=confidence)
-        measurements.append(score.measurement())
-        assert_whole(measurements[-1])
-    assert_together(measurements, confidence)
+        scores.append(clustering_score(x, table, trials=2, clusters=[2, 3, 4], confidence=confidence))
+    for name in ("clustering_score", "class_ari"):
+        measurements = [score.measurements()[name] for score in scores]
+        for measured in measurements:
+            assert_whole(measured)
+        assert_together(measurements, confidence)
 
 
 @settings(max_examples=4, deadline=None)
@@ -204,6 +206,7 @@ def test_every_metric_of_the_package_is_tried_here() -> None:
         "nipd_ood",
         "robustness_index",
         "clustering_score",
+        "class_ari",  # with the score
         "performance_drop_id",
         "performance_drop_ood",
         "slide_prediction_id",

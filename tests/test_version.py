@@ -133,3 +133,29 @@ def test_what_is_built_has_the_version_of_its_checkout(checkout: Path, tmp_path:
 
 def test_a_copy_can_be_built(copy: Path, tmp_path: Path) -> None:
     assert built("wheel", copy, tmp_path / "dist").name.startswith(f"pathorob_checks-{UNKNOWN}-")
+
+
+def archive_of(checkout: Path, folder: Path) -> Path:
+    """What `git archive` makes of a checkout, unpacked."""
+    folder.mkdir()
+    git(checkout, "archive", f"--output={folder.parent / 'archive.tar'}", "HEAD")
+    with tarfile.open(folder.parent / "archive.tar") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def test_an_archive_of_a_commit_says_which(checkout: Path, tmp_path: Path) -> None:
+    for name in (".git_archival.txt", ".gitattributes"):
+        shutil.copyfile(ROOT / name, checkout / name)
+    assert archive_of(checkout, tmp_path / "without") is not None
+    assert shown(tmp_path / "without") == UNKNOWN  # the two files are not committed yet
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "--message=Three")
+    digest = git(checkout, "rev-parse", "--short", "HEAD")
+    assert shown(archive_of(checkout, tmp_path / "commit")) == f"{RELEASE}.dev0+g{digest}"
+    git(checkout, "tag", f"v{RELEASE}0")
+    assert shown(archive_of(checkout, tmp_path / "other")) == f"{RELEASE}.dev0+g{digest}"
+    git(checkout, "tag", f"v{RELEASE}")
+    assert shown(archive_of(checkout, tmp_path / "release")) == RELEASE
+    shutil.copyfile(ROOT / ".git_archival.txt", tmp_path / "commit" / ".git_archival.txt")
+    assert shown(tmp_path / "commit") == UNKNOWN  # a copy of a checkout's files

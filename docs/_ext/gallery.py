@@ -31,6 +31,7 @@ ORDER = (
     "neighbor_shares",
     "embedding_map",
     "misled_patches",
+    "changes_by_method",
     "comparison",
     "trend",
     "among_published",

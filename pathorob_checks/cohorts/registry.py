@@ -150,7 +150,7 @@ def check_cohort_text(text: str) -> None:
             f"'{_shown(text)}' is no path of a cohort: {error.strerror}", remedy=choices
         ) from error
     if is_folder or (is_file and path.suffix == ".parquet"):
-        _check_own_name(text, path)
+        check_own_name(text, path)
         return
     if exists:
         raise CohortError(
@@ -177,7 +177,7 @@ def _may_be_a_cohort(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(".parquet"))
 
 
-def _check_own_name(text: str, path: Path) -> None:
+def check_own_name(text: str, path: Path) -> None:
     """Refuse a user's cohort under the name of another one: published bounds and schedules are by name."""
     last = Path(os.path.normpath(Path.cwd() / path)).name
     for name in (cohort_name(text), last, Path(os.path.realpath(path)).name):

@@ -51,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--method-ood", default="unseen", choices=METHODS_OOD, help="as --fm-method-ood of pytest"
     )
+    parser.add_argument("--method-target", metavar="IMAGE|DIR", help="as --fm-method-target of pytest")
     parser.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--fm-cache", metavar="DIR", help="as for pytest")
     parser.add_argument("--fm-metadata", metavar="DIR", help="as for pytest")
@@ -83,6 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         cohorts=tuple(options.fm_cohort),
         methods=(chain.text,),
         method_ood=options.method_ood,
+        method_target=options.method_target,
         device=options.fm_device,
         cache=options.fm_cache,
         metadata=options.fm_metadata,
@@ -122,6 +124,7 @@ def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
         "method": subject.method,
         "versions": chain_of(subject.method).versions,
         "method_ood": inputs.settings.method_ood,
+        "method_target": inputs.subjects.method_target,
         "repairs": names,
         "machine": machine_facts(),
     }

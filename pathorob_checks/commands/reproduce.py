@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--baseline", metavar="FILE", help="where the baseline's results file is now")
     parser.add_argument("--fm-metadata", type=Path, metavar="DIR", help="folder with the benchmark's tables")
     parser.add_argument("--fm-accept-names", type=Path, metavar="FILE", help="as for pytest")
+    parser.add_argument("--fm-method-target", type=Path, metavar="IMAGE|DIR", help="as for pytest")
     parser.add_argument("--fm-device", default="auto", metavar="DEVICE", help="as for pytest")
     parser.add_argument("--fm-trust-remote-code", action="store_true", help="as for pytest")
     parser.add_argument(
@@ -76,6 +77,7 @@ def _run(options: argparse.Namespace) -> int:
             baseline=options.baseline,
             metadata=options.fm_metadata and expanded(options.fm_metadata),
             accepted_names=options.fm_accept_names and expanded(options.fm_accept_names),
+            method_target=options.fm_method_target and expanded(options.fm_method_target),
             device=options.fm_device,
             trust_remote_code=options.fm_trust_remote_code,
         )

@@ -117,9 +117,14 @@ class CollectedRows:
         if self.unused:
             yield f"Embeddings of {named(self.unused)} were not used: the cohort does not have them."
         for dtype, count in sorted(self.converted.items()):
-            patches = "1 patch was" if count == 1 else f"{count} patches were"
-            yield f"Embeddings of {patches} converted from {dtype} to float32."
+            yield converted(count, dtype)
         yield from self.notes
+
+
+def converted(count: int, dtype: str) -> str:
+    """A sentence on embeddings that were not stored as float32."""
+    patches = "1 patch was" if count == 1 else f"{count} patches were"
+    return f"Embeddings of {patches} converted from {dtype} to float32."
 
 
 def unique_patch_keys(patches: pd.DataFrame) -> list[str]:

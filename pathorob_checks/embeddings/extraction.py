@@ -129,6 +129,8 @@ def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
     notes = (NO_MODEL, *loaded.notes)
     identity: dict[str, object] = {"kind": "embeddings", "sha256": loaded.digest}
     details: dict[str, object] = {"layout": loaded.layout, "files": list(loaded.files)}
+    if loaded.origin is not None:
+        details["import"] = loaded.origin.facts()
     return Embeddings(
         loaded.values, cohort.patches, loaded.digest, identity, details, extracted=False, notes=notes
     )

@@ -25,6 +25,7 @@ from pathorob_checks.cohorts.registry import name_in_ids
 from pathorob_checks.embeddings import key_tables, matrix_files
 from pathorob_checks.embeddings.checks import check_embeddings
 from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name, unique_patch_keys
+from pathorob_checks.embeddings.imported import EMBEDDINGS, Origin, origin_of
 from pathorob_checks.embeddings.label_columns import check_labels
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
 from pathorob_checks.errors import EmbeddingError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 PATHOROB = "pathorob"
 SUFFIXES = (".npy", ".safetensors", ".parquet")
+OF_OTHER_TOOLS = (".h5", ".hdf5", ".h5ad", ".pt", ".zarr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Precomputed:
     notes : sentences for the report (unused patches and files, converted numbers).
     layout : 'pathorob', 'npy', 'safetensors' or 'parquet'.
     files : the files that were read, relative to the folder.
+    origin : where imported embeddings come from; None where no import wrote them.
     """
 
     values: npt.NDArray[np.float32]
@@ -57,6 +60,7 @@ class Precomputed:
     notes: tuple[str, ...]
     layout: str
     files: tuple[str, ...]
+    origin: Origin | None = None
 
 
 def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
@@ -98,12 +102,14 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
             remedy="compute these embeddings again; no option of this run changes them",
         ) from error
     values.flags.writeable = False
+    origin, sentence = origin_of(path.parent) if path.name == EMBEDDINGS else (None, "")
     return Precomputed(
         values=values,
         digest=_digest(collected.keys, values),
-        notes=tuple(collected.all_notes()),
+        notes=(*([sentence] if sentence else []), *collected.all_notes()),
         layout=layout,
         files=tuple(sorted(collected.files)),
+        origin=origin,
     )
 
 
@@ -136,9 +142,12 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
         f"write '{shown(root / cohort)}/<medical center>.npz' with one array per patch key, or "
         f"'{shown(root / cohort)}/embeddings.npy' with manifest.csv beside it"
     )
+    names = sorted(path.name for path in root.iterdir())
+    if any(name.lower().endswith(OF_OTHER_TOOLS) for name in names):
+        remedy = f"read features of another tool with 'pathorob-checks import {shown(root)}'"
     if center_files(root):
         remedy = f"move the .npz files into '{shown(root / cohort)}'"
-    content = quoted(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
+    content = quoted(names[:10]) or "nothing"
     raise EmbeddingError(
         f"folder '{shown(root)}' has no embeddings of the cohort '{cohort}' (it has {content})",
         remedy=remedy,

@@ -43,6 +43,7 @@ def evaluate(
     pretraining: str | Iterable[str] = (),
     methods: str | Iterable[str] = (),
     method_ood: str = "unseen",
+    method_target: str | Path | None = None,
     trust_remote_code: bool = False,
     checkpoint_key: str | None = None,
     checkpoint_prefixes: str | Iterable[str] = (),
@@ -100,6 +101,9 @@ def evaluate(
         criterion is measured without a method and with each of them.
     method_ood : {'unseen', 'unlabeled'}
         What methods may see of out-of-domain medical centers: nothing, or patches without biological classes.
+    method_target : str or path-like, optional
+        An image, or a folder of images, that stain normalizations take their target from; otherwise in-domain
+        patches of each cohort.
     trust_remote_code : bool, default False
         Let a model's repository run code of its own; needs a full commit as `@revision`.
     checkpoint_key : str, optional
@@ -201,6 +205,7 @@ def evaluate(
         pretraining=tuple(map(str, _several(pretraining))),
         methods=tuple(map(str, _several(methods))),
         method_ood=method_ood,
+        method_target=method_target,
         trust_remote_code=trust_remote_code,
         checkpoint_key=checkpoint_key,
         checkpoint_prefixes=tuple(map(str, _several(checkpoint_prefixes))),

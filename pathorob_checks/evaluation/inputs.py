@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import CohortError, MethodError, PathorobChecksError
 from pathorob_checks.evaluation.observer import Observer
-from pathorob_checks.methods.chain import chain_of
+from pathorob_checks.files import expanded
+from pathorob_checks.methods.chain import Chain, chain_of
 from pathorob_checks.models.last_model import LastModel
 
 if TYPE_CHECKING:
@@ -154,12 +155,19 @@ class Inputs:
             return model
         place = (chain.image.name, subject.cohort)
         if place not in self._targets:
-            from pathorob_checks.embeddings.normalizing import fit_target
-
-            self._targets[place] = fit_target(chain.image(), self.cohort(subject.cohort))
+            self._targets[place] = self._target(chain.image(), subject.cohort)
         from pathorob_checks.embeddings.normalizing import normalized
 
         return normalized(model, self._targets[place])
+
+    def _target(self, method: ImageMethod, cohort: str) -> ImageMethod:
+        """The method with its target: from the images that the user gave, or by the rule."""
+        from pathorob_checks.embeddings.normalizing import fit_target
+        from pathorob_checks.embeddings.target_images import target_images
+
+        if self.settings.method_target is None:
+            return fit_target(method, self.cohort(cohort))
+        return method.fit(target_images(expanded(self.settings.method_target)))
 
     def cohort(self, name: str) -> Cohort:
         """The cohort's table and images; the images' revision is pinned where some FM embeds them."""
@@ -207,12 +215,19 @@ class Inputs:
 
     def repairing(self, subject: Subject, view: str | None = None) -> Repairing:
         """The repairs of a subject on the patches of a view; None: on all of its cohort."""
+        return self._repairing(chain_of(subject.method), subject.cohort, view)
+
+    def head(self, subject: Subject, view: str) -> Repairing | None:
+        """What of a subject's repairs is part of a classifier."""
+        chain = chain_of(subject.method).head
+        return None if chain is None else self._repairing(chain, subject.cohort, view)
+
+    def _repairing(self, chain: Chain, cohort_name: str, view: str | None) -> Repairing:
         from pathorob_checks.evaluation.repairing import Repairing
 
-        cohort = self.cohort(subject.cohort)
+        cohort = self.cohort(cohort_name)
         patches = cohort.patches if view is None else cohort.views[view].patches
-        unlabeled = self.settings.method_ood == "unlabeled"
-        return Repairing(chain_of(subject.method), patches, unlabeled=unlabeled)
+        return Repairing(chain, patches, unlabeled=self.settings.method_ood == "unlabeled")
 
     def repaired(self, subject: Subject, view: str | None = None) -> Float32:
         """The embeddings as metrics without classifiers read them: (N, D) float32.

@@ -163,6 +163,8 @@ class Measuring:
             arguments = {"repair": self._inputs.repairing(subject, computation.view), **arguments}
         else:
             embeddings = self._inputs.repaired(subject, computation.view)
+            if computation.takes_head and (head := self._inputs.head(subject, computation.view)):
+                arguments = {"head": head, **arguments}
         return measurements_of(computation.function(embeddings, view.patches, **arguments))
 
     def _provenance(self, subject: Subject, cohort: Cohort) -> Mapping[str, Any]:

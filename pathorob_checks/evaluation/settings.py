@@ -64,6 +64,8 @@ class Settings:
     methods : names of methods that repair images or embeddings, joined by `+`; without one is measured too.
     method_ood : what methods may see of out-of-domain medical centers: nothing (`unseen`), or their patches
         without biological classes (`unlabeled`).
+    method_target : an image, or a folder of images, that stain normalizations take their target from; None
+        for in-domain patches of each cohort.
     trust_remote_code : let a model's repository run code of its own.
     checkpoint_key, checkpoint_prefixes : where checkpoints hold the network: the key of a dictionary in them,
         and what is removed from the names of tensors; None and () for the recipe's, or what is found.
@@ -99,6 +101,7 @@ class Settings:
     pretraining: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     method_ood: str = "unseen"
+    method_target: str | Path | None = None
     trust_remote_code: bool = False
     checkpoint_key: str | None = None
     checkpoint_prefixes: tuple[str, ...] = ()

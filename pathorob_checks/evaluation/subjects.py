@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathorob_checks.errors import MethodError, SpecError
+from pathorob_checks.files import expanded
 from pathorob_checks.methods.chain import chain_of, chains_of
 from pathorob_checks.pretraining import UNSTATED, Pretraining, PretrainingData
 from pathorob_checks.results.names import subject_id
@@ -64,6 +65,7 @@ class Subjects:
     excluded : what leaves a subject out.
     left_out : a sentence for each FM or cohort that `--fm-commercial` excludes.
     method_ood : what methods may see of out-of-domain medical centers.
+    method_target : SHA-256 of the images that stain normalizations take their target from; None for a rule.
     """
 
     specs: Mapping[str, ModelSpec]
@@ -73,6 +75,7 @@ class Subjects:
     left_out: tuple[str, ...] = ()
     pretraining: Mapping[str, Pretraining] = field(default_factory=dict)
     method_ood: str = "unseen"
+    method_target: str | None = None
 
     def pretraining_of(self, fm: str) -> Pretraining:
         """What is stated of an FM's pretraining data, by its recipe or by the user."""
@@ -147,6 +150,7 @@ def subjects_of(settings: Settings) -> Subjects:
     used = {one.cohort for one in subjects if one not in without} if specs else set(cohorts)
     return Subjects(
         method_ood=settings.method_ood,
+        method_target=_target_digest(settings),
         pretraining=_pretraining(settings.pretraining, specs),
         specs=specs,
         cohorts={name: text for name, text in cohorts.items() if name in used},
@@ -204,3 +208,16 @@ def _refuse_unknown(licensed: Iterable[str], texts: Mapping[str, str]) -> None:
                 f"--fm-licensed={text} is no FM and no cohort of this run",
                 remedy="write it as after --fm or --fm-cohort, or leave it out",
             )
+
+
+def _target_digest(settings: Settings) -> str | None:
+    if settings.method_target is None:
+        return None
+    if not any(chain.image for chain in chains_of(settings.methods)):
+        raise MethodError(
+            "a target for stain normalization is given, but no method normalizes images",
+            remedy="add --fm-method=reinhard or macenko, or leave the target out",
+        )
+    from pathorob_checks.embeddings.target_images import target_digest
+
+    return target_digest(expanded(settings.method_target))

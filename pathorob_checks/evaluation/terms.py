@@ -153,7 +153,8 @@ def _methods(subjects: Subjects) -> dict[str, Any]:
     versions: dict[str, int] = {}
     for name in dict.fromkeys(one.method for one in subjects.wanted):
         versions |= chain_of(name).versions
-    return {"out_of_domain": subjects.method_ood, "versions": versions} if versions else {}
+    target = {"target": subjects.method_target} if subjects.method_target else {}
+    return {"out_of_domain": subjects.method_ood, "versions": versions, **target} if versions else {}
 
 
 def _designs(subjects: Subjects) -> dict[str, Any]:

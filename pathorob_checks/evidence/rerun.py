@@ -54,7 +54,7 @@ class Places:
     fms, cohorts : what to use for an FM or a cohort of the evidence, by its name.
     baseline : the results file of the baseline.
     cache : folder of embeddings. Those that are there are not computed again.
-    metadata, accepted_names : as in `Settings`.
+    metadata, accepted_names, method_target : as in `Settings`.
     device : as in `Settings`.
     trust_remote_code : as in `Settings`; never taken from the folder.
     """
@@ -65,6 +65,7 @@ class Places:
     baseline: str | None = None
     metadata: Path | None = None
     accepted_names: Path | None = None
+    method_target: Path | None = None
     device: str = "auto"
     trust_remote_code: bool = False
 
@@ -129,6 +130,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
         cache=places.cache,
         metadata=places.metadata or _still_there(options["metadata"]),
         accepted_names=places.accepted_names or _still_there(options["accepted_names"]),
+        method_target=places.method_target or _target(options.get("method_target")),
         trust_remote_code=places.trust_remote_code,
         **{name: _typed(options[name]) for name in _TAKEN},
     )
@@ -228,6 +230,15 @@ def _baseline(protocol: Mapping[str, Any], options: Mapping[str, Any], places: P
 
 def _still_there(path: str | None) -> Path | None:
     return expanded(path) if path and expanded(path).exists() else None
+
+
+def _target(path: str | None) -> Path | None:
+    if path and _still_there(path) is None:
+        raise EvidenceError(
+            f"the image {path}, to whose stain the methods of the evidence moved all patches, is not there",
+            remedy="say where it is with --fm-method-target",
+        )
+    return _still_there(path)
 
 
 def _typed(value: Any) -> Any:

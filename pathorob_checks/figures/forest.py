@@ -26,6 +26,7 @@ from pathorob_checks.figures.style import (
     short,
     styled,
 )
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
@@ -79,8 +80,11 @@ def panels_of(results: ResultsDocument, checks: Sequence[Check]) -> list[Panel]:
 
 def _against(check: Check) -> str:
     """What a change is one of, for the title of its panel."""
-    repaired = check.criterion.startswith(KEPT_IDS)
-    return ", change by the method" if repaired else ", change against the baseline"
+    return ", change by the method" if _is_by_method(check) else ", change against the baseline"
+
+
+def _is_by_method(check: Check) -> bool:
+    return check.criterion.startswith(KEPT_IDS)
 
 
 @styled
@@ -131,7 +135,7 @@ def intervals(
     figure = new_figure(rows * _ROW + len(panels) * _PANEL + _FOOT)
     sizes = [len(panel.checks) + 0.25 for panel in panels]
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)
-    fms = distinct(map(fm_of, every), _FM)
+    fms = _names(every)
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         _draw(axes, panel, fms)
     verdicts = {check.verdict for panel in panels for check in panel.checks}
@@ -146,6 +150,15 @@ def intervals(
         title=_left_out(every, most),
     )
     return figure
+
+
+def _names(checks: Sequence[Check]) -> dict[str, str]:
+    """What the rows call each FM with its method: by the method alone where there is one FM with several."""
+    fms, methods = ({getattr(check, name) for check in checks} for name in ("fm", "method"))
+    if len(fms) > 1 or len(methods) < 2:
+        return distinct(map(fm_of, checks), _FM)
+    named = {fm_of(one): "no method" if one.method == NO_METHOD else one.method for one in checks}
+    return dict(zip(named, distinct(named.values(), _FM).values(), strict=True))
 
 
 def shown_checks(
@@ -241,7 +254,8 @@ def _scale(panel: Panel, limits: tuple[float, float]) -> str:
         return ""
     better = "higher" if panel.facts.higher_is_better else "lower"
     if panel.is_change:
-        return f"change of the value (0: as the baseline; {better} is more robust)"
+        before = "without a method" if _is_by_method(panel.checks[0]) else "the baseline"
+        return f"change of the value (0: as {before}; {better} is better)"
     low, neutral, high = panel.facts.lowest, panel.facts.neutral, panel.facts.highest
     part = "" if limits[0] <= low and high <= limits[1] else "part of the "
     return f"{part}scale {low:g} to {high:g}; dotted: neutral {neutral:g}; {better} is more robust"

@@ -14,12 +14,14 @@ from pathorob_checks.figures.curves import DROPS, INDEX, Curves, curves_of, draw
 from pathorob_checks.figures.forest import MOST, intervals, shown_checks
 from pathorob_checks.figures.grids import CLUSTERING, NEIGHBORS, ShownGrid, draw_grid, grids_of, value_text
 from pathorob_checks.figures.maps import draw_map
+from pathorob_checks.figures.methods import changes_by_method
 from pathorob_checks.figures.patches import draw_patches, relation
 from pathorob_checks.figures.picture import Picture
 from pathorob_checks.figures.published import draw_ranked, rank_sentence, ranked
 from pathorob_checks.metrics.pictured import Curve
 from pathorob_checks.results.document import Check, EmbeddingMap, ResultsDocument, Run
 from pathorob_checks.results.explanation import explain
+from pathorob_checks.results.method_changes import MethodChange, change_in_words, method_changes
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.text import interval_text
@@ -41,6 +43,12 @@ _CAPTIONS: Mapping[str, str] = {
         "Every criterion, failures first, on the scale of its metric. The shape is the value and the thin "
         "line its interval; the thick line is the bound, and the shaded side of it meets the bound. A "
         "criterion is clear where the whole interval is on one side."
+    ),
+    "changes_by_method": (
+        "What each method changes in a metric, measured on the same slides as without a method, with paired "
+        "intervals. To the right of 0 is better. A mark is filled where the whole interval is on one side of "
+        "0: a hollow one has not been shown to help or to harm. The rows of biology tell what is left of the "
+        "biological class."
     ),
     "index_over_k": (
         "The robustness index for each number k of nearest neighbors. The diamond is the value that the "
@@ -174,6 +182,36 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
         "intervals", None, "All criteria with intervals and bounds", alt, columns, rows,
         partial(intervals, results),
     )  # fmt: skip
+    if changes := method_changes(results):
+        yield _picture(
+            "changes_by_method", None, "What each method changes", _changed(changes),
+            ("FM", "cohort", "metric", "method", "without", "change", "interval", "it is"),
+            [
+                (
+                    one.fm,
+                    one.cohort,
+                    one.label,
+                    one.method,
+                    _number(one.before),
+                    f"{one.change:+.3f}",
+                    "-" if one.interval is None else interval_text(one.interval),
+                    change_in_words(one),
+                )
+                for one in changes
+            ],
+            partial(changes_by_method, results),
+        )  # fmt: skip
+
+
+def _changed(changes: Sequence[MethodChange]) -> str:
+    """What the methods change, as sentences."""
+    words = [
+        f"{method}: {counted(sum(one.says == 'more robust' for one in own), 'value')} better, "
+        f"{counted(sum(one.says == 'less robust' for one in own), 'value')} worse, of {len(own)}"
+        for method in dict.fromkeys(one.method for one in changes)
+        if (own := [one for one in changes if one.method == method])
+    ]
+    return f"Shown by their intervals, {'; '.join(words)}."
 
 
 def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture]:

@@ -29,6 +29,14 @@ class Chain:
     repairs: tuple[type[Repair], ...]
 
     @property
+    def head(self) -> Chain | None:
+        """The last method alone if it is part of a classifier."""
+        of_classifier = self.repairs[-1:]
+        if not of_classifier or of_classifier[0].repairs_embeddings:
+            return None
+        return Chain(of_classifier[0].name, None, of_classifier)
+
+    @property
     def versions(self) -> dict[str, int]:
         """The version of each method by its name."""
         image = {self.image.name: self.image.version} if self.image else {}

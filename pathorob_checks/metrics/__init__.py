@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.center_probes import center_prediction
     from pathorob_checks.metrics.class_prediction_result import ClassPrediction
     from pathorob_checks.metrics.class_probes import class_prediction
-    from pathorob_checks.metrics.clusters import ClusteringScore, clustering_score
+    from pathorob_checks.metrics.clustering_result import ClusteringScore
+    from pathorob_checks.metrics.clusters import clustering_score
     from pathorob_checks.metrics.definition import Computation, Metric
     from pathorob_checks.metrics.diagnostic_errors import CellErrors, DiagnosticErrors, ErrorAsymmetry
     from pathorob_checks.metrics.differences import Difference, difference
@@ -54,7 +55,7 @@ _HOMES = {
     "CellValue": "metrics.measurement",
     "CenterPrediction": "metrics.center_prediction_result",
     "ClassPrediction": "metrics.class_prediction_result",
-    "ClusteringScore": "metrics.clusters",
+    "ClusteringScore": "metrics.clustering_result",
     "Computation": "metrics.definition",
     "Curve": "metrics.pictured",
     "DiagnosticErrors": "metrics.diagnostic_errors",

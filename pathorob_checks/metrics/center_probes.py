@@ -7,7 +7,7 @@ patches of one biological class, on slides that they have not seen. The paper (P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from pathorob_checks.metrics.center_prediction_result import (
     ProbeAccuracy,
 )
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.inputs import in_range, refuse_zero_rows
+from pathorob_checks.metrics.inputs import Float32, as_embeddings, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings
 from pathorob_checks.metrics.labelled import each_once, read_embeddings, read_labels
 from pathorob_checks.metrics.probe_tasks import (
@@ -31,6 +31,7 @@ from pathorob_checks.metrics.probe_tasks import (
     required_tasks,
     tasks,
 )
+from pathorob_checks.metrics.repairing import Repairing
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -52,6 +53,7 @@ def center_prediction(
     confidence: float = CONFIDENCE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    head: Repairing | None = None,
 ) -> CenterPrediction:
     """Accuracy with which two probes read the medical center off embeddings.
 
@@ -85,6 +87,10 @@ def center_prediction(
         Where to compute; None takes the GPU where there is one.
     progress : callable, optional
         Wraps the pairs (iterable, total, description), to show a bar.
+    head : callable, optional
+        A learned part of the classifier: called as `head(embeddings, training)` for each fold, with all
+        embeddings and the training row numbers, it gives all features, (N, H). All
+        pairs then share one division into folds. Neighbors have no classifier and no head.
 
     Returns
     -------
@@ -140,6 +146,7 @@ def center_prediction(
 
     from pathorob_checks.metrics import probes
     from pathorob_checks.metrics.probe_accuracy import Tested, accuracy
+    from pathorob_checks.metrics.probe_heads import head_features, in_common_folds
     from pathorob_checks.numerics import device as devices
 
     check_settings(confidence, METRIC)
@@ -151,7 +158,14 @@ def center_prediction(
     limits = {"folds": folds, "patches": most_patches, "most": most_pairs}
     of_centers = required_tasks(read, "medical_center", METRIC, **limits)
     of_classes = tasks(read, "biological_class", **limits)
-    points = torch.from_numpy(probes.scaled(array)).to(devices.choose(device))
+    arrays: Sequence[tuple[Float32, Sequence[int]]] = [(array, range(folds))]
+    if head is not None:
+        assert read.units is not None  # noqa: S101 (they are needed)
+        of_centers, of_classes = in_common_folds((of_centers, of_classes), folds, METRIC)
+        everything, both = as_embeddings(embeddings, patches, METRIC), [*of_centers, *of_classes]
+        arrays = head_features(head, everything, read.rows, read.units.codes, both, METRIC)
+    compute = devices.choose(device)
+    points = [(torch.from_numpy(probes.scaled(those)).to(compute), tested) for those, tested in arrays]
     array = in_range(array)
     work = [*((task, True) for task in of_centers), *((task, False) for task in of_classes)]
     answered = probes.work_on(points, array, neighbors, work)
@@ -232,6 +246,7 @@ _COMPUTATION = Computation(
     view="robustness_index",
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     settings=_SETTINGS,
+    takes_head=True,
 )
 
 

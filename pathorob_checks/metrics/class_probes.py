@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.class_prediction_result import ACROSS, CHANCE, WITHIN, ClassPrediction
 from pathorob_checks.metrics.definition import Computation, Metric
-from pathorob_checks.metrics.inputs import in_range, refuse_zero_rows
+from pathorob_checks.metrics.inputs import Float32, as_embeddings, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings
 from pathorob_checks.metrics.labelled import PatchLabels, each_once, read_embeddings, read_labels
 from pathorob_checks.metrics.measurement import Measurement
@@ -25,6 +25,7 @@ from pathorob_checks.metrics.probe_tasks import (
     across_centers,
     required_tasks,
 )
+from pathorob_checks.metrics.repairing import Repairing
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
 
@@ -45,6 +46,7 @@ def class_prediction(
     confidence: float = CONFIDENCE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    head: Repairing | None = None,
 ) -> ClassPrediction:
     """Accuracy with which a linear probe reads the biological class off embeddings.
 
@@ -76,6 +78,10 @@ def class_prediction(
         Where to compute; None takes the GPU where there is one.
     progress : callable, optional
         Wraps the pairs (iterable, total, description), to show a bar.
+    head : callable, optional
+        A learned part of the classifier: called as `head(embeddings, training)` for each fold, with all
+        embeddings and the training row numbers, it gives all features, (N, H). All
+        pairs then share one division into folds.
 
     Returns
     -------
@@ -126,16 +132,23 @@ def class_prediction(
     """
     from pathorob_checks.metrics import probes
     from pathorob_checks.metrics.probe_accuracy import Tested
+    from pathorob_checks.metrics.probe_heads import head_features, in_common_folds
     from pathorob_checks.numerics import device as devices
 
     check_settings(confidence, ACROSS)
     array, read = read_embeddings(embeddings, patches, ACROSS)
     refuse_zero_rows(array, read.rows, ACROSS)
     array, read = each_once(array, read)
-    array = in_range(array)
     within, across = _tasks(read, folds, most_patches, most_pairs)
+    if head is not None:
+        within, across = in_common_folds((within, across), folds, ACROSS)
     work = [*within, *across]
-    answered = probes.linear_answers(array, work, devices.choose(device))
+    arrays: Sequence[tuple[Float32, Sequence[int]]] = [(in_range(array), range(folds))]
+    if head is not None:
+        assert read.units is not None  # noqa: S101 (they are needed)
+        everything = as_embeddings(embeddings, patches, ACROSS)
+        arrays = head_features(head, everything, read.rows, read.units.codes, work, ACROSS)
+    answered = probes.linear_answers(arrays, work, devices.choose(device))
     if progress is not None:
         answered = progress(answered, len(work), "class prediction")
     with devices.full_precision():
@@ -241,6 +254,7 @@ _COMPUTATION = Computation(
     view="robustness_index",
     columns=("slide_id", "biological_class", "medical_center", "subset"),
     settings=_SETTINGS,
+    takes_head=True,
 )
 _REMEDIES = (
     "If a repair of the embeddings lowered the value, it took biology along with the center: repair less, or "

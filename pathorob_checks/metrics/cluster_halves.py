@@ -33,7 +33,7 @@ _MOST_K = 8
 
 
 class HalfScore(NamedTuple):
-    """ARI(class) - ARI(center) of a half of the slides; NaN where it has no more points than clusters.
+    """A value of a half of the slides; NaN where it has no more points than clusters.
 
     `held` with the K that all slides chose, `own` with the best of the half itself, `least` and `greatest` of
     the K that are about as good there.
@@ -45,7 +45,29 @@ class HalfScore(NamedTuple):
     greatest: float
 
 
-_NONE = HalfScore(*[float("nan")] * 4)
+@dataclass(frozen=True)
+class HalfIndices:
+    """How clusters of a half of the slides agree with both labels, for each K that it may choose.
+
+    Attributes
+    ----------
+    indices : (choices, 2) float64, ARI(class) and ARI(center); the first choice is the K of all slides. None
+        where the half has no more points than clusters.
+    silhouettes : (choices,) float64 of the half.
+    """
+
+    indices: npt.NDArray[np.float64] | None
+    silhouettes: npt.NDArray[np.float64]
+
+    def scores(self, center_counts: float) -> HalfScore:
+        """Of ARI(class) - center_counts * ARI(center)."""
+        if self.indices is None:
+            return HalfScore(*[float("nan")] * 4)
+        values = self.indices[:, 0] - center_counts * self.indices[:, 1]
+        best = int(self.silhouettes.argmax())
+        top = self.silhouettes[best]
+        close = values[self.silhouettes >= top - _CLOSE * abs(top)]
+        return HalfScore(float(values[0]), float(values[best]), float(close.min()), float(close.max()))
 
 
 def halves(units: Int64, cells: Int64, seed: int) -> list[Bool]:
@@ -89,10 +111,10 @@ def contestants(silhouettes: Mapping[int, float], scores: Mapping[int, float]) -
     return [best, *(others[place] for place in places)]
 
 
-def half_scores(
+def half_indices(
     clustered: Sequence[ClusteredCombination], masks: list[Bool]
-) -> Iterator[tuple[ClusteredCombination, HalfScore]]:
-    """Scores of each half of each combination, one combination after the other.
+) -> Iterator[tuple[ClusteredCombination, HalfIndices]]:
+    """Indices of each half of each combination, one combination after the other.
 
     Parameters
     ----------
@@ -109,7 +131,7 @@ def half_scores(
     ]
     labelings = clustered[0].kmeans.labels(runs)
     for half in parts:
-        yield half.clustered, half.score([next(labelings)[half.rows] for _ in half.choices])
+        yield half.clustered, half.agreement([next(labelings)[half.rows] for _ in half.choices])
 
 
 @dataclass(frozen=True)
@@ -127,16 +149,12 @@ class _Half:
         choices = [choice for choice in (K, *others) if points > choice] if points > K else []
         return cls(clustered, rows, choices)
 
-    def score(self, labelings: list[Int64]) -> HalfScore:
-        """From the labels with each of the choices, of which the first is that of all slides."""
-        if not labelings:
-            return _NONE
-        indices = rand_indices(self.clustered.patches, labelings, self.rows)
-        scores = indices[:, 0] - indices[:, 1]
+    def agreement(self, labelings: list[Int64]) -> HalfIndices:
+        """From the labels with each of the choices."""
         silhouettes = np.zeros(1)
+        if not labelings:
+            return HalfIndices(None, silhouettes)
         if len(labelings) > 1:
             kmeans = self.clustered.kmeans
             silhouettes = np.array(kmeans.silhouettes(self.clustered.number, labelings, self.rows))
-        best = int(silhouettes.argmax())
-        close = scores[silhouettes >= silhouettes[best] - _CLOSE * abs(silhouettes[best])]
-        return HalfScore(float(scores[0]), float(scores[best]), float(close.min()), float(close.max()))
+        return HalfIndices(rand_indices(self.clustered.patches, labelings, self.rows), silhouettes)

@@ -1,4 +1,4 @@
-"""Interval of the clustering score: from trials, from slides with fixed clusters, and from moving clusters.
+"""Intervals of the clustering score and the class ARI: from trials, slides, and clusters that move.
 
 A slide's effect is computed from the tables of label x cluster: its patches are taken out of them, the
 clusters stay. Halves of the slides are clustered anew; what their scores vary beyond that is added, and where
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.metrics.cluster_combinations import CombinationSample, Pair
-from pathorob_checks.metrics.cluster_halves import HalfScore
+from pathorob_checks.metrics.cluster_halves import HalfIndices
 from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.inputs import Int64, Labels, Units
 from pathorob_checks.metrics.measurement import GroupValue, Interval, SlideValue
@@ -24,11 +24,13 @@ from pathorob_checks.metrics.rand_index import adjusted_rand, contingency
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.strata import Strata
 
-METRIC = "clustering_score"
+METRIC, CLASS_ARI = "clustering_score", "class_ari"
+_CENTER_COUNTS = {METRIC: 1.0, CLASS_ARI: 0.0}  # how often ARI(center) is subtracted from ARI(class)
 Float64 = npt.NDArray[np.float64]
 _SLIDES_NAMED = 10
 _ALIKE = 1e-18  # a variance below it is that of rounding
 _TRIALS, _HALVES, _COMBINATIONS = "trials", "halves", "combinations"  # strata of their own
+NOUNS = {METRIC: "score", CLASS_ARI: "class ARI"}
 NOTE = (
     "The interval is about other {unit}s of the same classes and centers, and other seeds of k-means. "
     "{Unit}s are drawn within each center x class, and how the clusters and their number move is estimated "
@@ -44,7 +46,7 @@ NOTE_HELD = (
     "the clusters, so the interval is too narrow."
 )
 SAMPLE_NOTE = (
-    " The score is the mean over {taken:,} of {total:,} combinations of classes and centers, drawn so that "
+    " The {noun} is the mean over {taken:,} of {total:,} combinations of classes and centers, drawn so that "
     "each takes part about equally often; the interval includes by how much another sample would change it."
 )
 UNSTABLE_NOTE = (
@@ -71,15 +73,18 @@ class Combination:
     ari_class: Float64
     ari_center: Float64
 
-    @property
-    def by_trial(self) -> Float64:
-        """(trials,) ARI(class) - ARI(center)."""
-        return self.ari_class - self.ari_center
+    def by_trial(self, metric: str = METRIC) -> Float64:
+        """(trials,) ARI(class) - ARI(center), or ARI(class) alone."""
+        return self.ari_class - _CENTER_COUNTS[metric] * self.ari_center
 
     @property
     def score(self) -> float:
         """Mean over trials of ARI(class) - ARI(center)."""
-        return float(self.by_trial.mean())
+        return self.value_of(METRIC)
+
+    def value_of(self, metric: str) -> float:
+        """Mean over trials of what a metric reads."""
+        return float(self.by_trial(metric).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +99,9 @@ class ScoresWithout:
     class_without: Float64
     center_without: Float64
 
-    def lost(self, score: float) -> Float64:
-        """(S,) fall of the combination's `score` without each of them."""
-        return np.asarray(score - (self.class_without - self.center_without))
+    def lost(self, value: float, metric: str = METRIC) -> Float64:
+        """(S,) fall of the combination's `value` without each of them."""
+        return np.asarray(value - (self.class_without - _CENTER_COUNTS[metric] * self.center_without))
 
 
 def scores_without(units: Int64, classes: Int64, centers: Int64, labelings: list[Int64]) -> ScoresWithout:
@@ -135,13 +140,13 @@ class MeasuredCombination:
     """A combination with all that its uncertainty is read off.
 
     `without` is that of the units that are drawn, `without_slides` that of the slides (the same, where slides
-    are drawn); `of_halves` are the scores of halves of the units.
+    are drawn); `of_halves` are the two indices of halves of the units.
     """
 
     combination: Combination
     without: ScoresWithout
     without_slides: ScoresWithout
-    of_halves: list[HalfScore]
+    of_halves: list[HalfIndices]
 
 
 def score_uncertainty(
@@ -152,31 +157,33 @@ def score_uncertainty(
     centers: Labels,
     chosen: CombinationSample,
     *,
+    metric: str = METRIC,
     confidence: float,
     draws: int,
     seed: int,
 ) -> ScoreUncertainty:
-    """Interval of the score and of each center's and class's, and the slides that lower it most.
+    """Interval of a value and of each center's and class's, and the slides that lower it most.
 
     Parameters
     ----------
     measured : at least one combination.
     units, slides, classes, centers : of all N patches.
     chosen : which of how many combinations these are.
+    metric : the clustering score or the class ARI.
     confidence, draws, seed : as in `clustering_score`.
     """
-    uncertainty = _Uncertainty(measured, units, classes, centers)
+    uncertainty = _Uncertainty(metric, measured, units, classes, centers)
     settings = _Settings(confidence, draws, seed)
     whole = uncertainty.resampling(list(range(len(measured))), chosen.total)
     note = uncertainty.note(whole)
     if chosen.is_sample:
-        note += SAMPLE_NOTE.format(taken=len(measured), total=chosen.total)
+        note += SAMPLE_NOTE.format(noun=NOUNS[metric], taken=len(measured), total=chosen.total)
     pairs = [each.combination for each in measured]
     return ScoreUncertainty(
         interval=own_interval(whole, *settings),
         note=note,
         resampling=whole,
-        slides=worst_slides(measured, slides, classes, centers),
+        slides=worst_slides(metric, measured, slides, classes, centers),
         groups={
             "medical_center": uncertainty.groups(
                 centers, [c.centers for c in pairs], chosen.of_center, settings
@@ -189,13 +196,13 @@ def score_uncertainty(
 
 
 def worst_slides(
-    measured: list[MeasuredCombination], slides: Labels, classes: Labels, centers: Labels
+    metric: str, measured: list[MeasuredCombination], slides: Labels, classes: Labels, centers: Labels
 ) -> tuple[SlideValue, ...]:
-    """Slides without which the score of their combinations would be higher; value: their part in it."""
+    """Slides without which the value of their combinations would be higher; value: their part in it."""
     lost: dict[int, list[float]] = {}
     for each in measured:
         without = each.without_slides
-        falls = without.lost(each.combination.score)
+        falls = without.lost(each.combination.value_of(metric), metric)
         for slide, fall in zip(without.units.tolist(), falls.tolist(), strict=True):
             lost.setdefault(slide, []).append(fall)
     means = sorted((float(np.mean(falls)), slide) for slide, falls in lost.items())
@@ -206,7 +213,7 @@ def worst_slides(
             medical_center=" + ".join(dict.fromkeys(center for center, _ in standing[slide])),
             biological_class=" + ".join(dict.fromkeys(cls for _, cls in standing[slide])),
             value=mean,
-            meaning=f"with its patches the score of its combinations is {-mean:.4f} lower",
+            meaning=f"with its patches the {NOUNS[metric]} of its combinations is {-mean:.4f} lower",
         )
         for mean, slide in means[:_SLIDES_NAMED]
         if mean < 0
@@ -229,14 +236,19 @@ class _Settings(NamedTuple):
 
 
 class _Uncertainty:
-    """Effects of slides (or cases), trials and halves on the mean score of any of the combinations."""
+    """Effects of slides (or cases), trials and halves on the mean value of any of the combinations."""
 
     def __init__(
-        self, measured: list[MeasuredCombination], units: Units, classes: Labels, centers: Labels
+        self,
+        metric: str,
+        measured: list[MeasuredCombination],
+        units: Units,
+        classes: Labels,
+        centers: Labels,
     ) -> None:
-        self._measured, self._units = measured, units
+        self._metric, self._measured, self._units = metric, measured, units
         self._standing = _standing(units, classes, centers)
-        self._scores = np.array([each.combination.score for each in measured])
+        self._values = np.array([each.combination.value_of(metric) for each in measured])
 
     def resampling(self, chosen: list[int], total: int) -> Resampling:
         """Effects on the mean score of `total` combinations, of which these were measured.
@@ -246,11 +258,12 @@ class _Uncertainty:
         because a center has too few for a spread of its own.
         """
         these = [self._measured[n] for n in chosen]
-        by_trial = np.mean([each.combination.by_trial for each in these], axis=0)
+        by_trial = np.mean([each.combination.by_trial(self._metric) for each in these], axis=0)
         value = float(by_trial.mean())
         effects = np.zeros(len(self._units))
         for each in these:
-            effects[each.without.units] += each.without.lost(each.combination.score) / len(these)
+            lost = each.without.lost(each.combination.value_of(self._metric), self._metric)
+            effects[each.without.units] += lost / len(these)
         there = np.unique(np.concatenate([each.without.units for each in these]))
         cells = tuple(tuple(map(" / ".join, self._standing[unit])) for unit in there)
         strata = Strata(cells)
@@ -261,10 +274,10 @@ class _Uncertainty:
         variance = float(away.var(ddof=1)) if len(away) > 1 else 0.0
         beyond = max(0.0, 1 - held / variance) if variance > 0 else 0.0
         moved = (away - away.mean()) * np.sqrt(beyond / len(away)) if len(away) else away
-        others = (self._scores - self._scores.mean()) if len(these) < total else self._scores[:0]
-        others = others * np.sqrt((1 / len(these) - 1 / total) / len(self._scores))
+        others = (self._values - self._values.mean()) if len(these) < total else self._values[:0]
+        others = others * np.sqrt((1 / len(these) - 1 / total) / len(self._values))
         return Resampling(
-            metric=METRIC,
+            metric=self._metric,
             value=value,
             scale="bounded",
             drawn="slides",
@@ -298,7 +311,8 @@ class _Uncertainty:
         Which of several K that are about as good a combination takes is chance, and not the same chance as in
         another one: distances from the score with the best of them are squared and added.
         """
-        scores = np.array([each.of_halves for each in these])
+        counts = _CENTER_COUNTS[self._metric]
+        scores = np.array([[half.scores(counts) for half in each.of_halves] for each in these])
         held, own, least, greatest = np.moveaxis(scores, -1, 0)
         mean = own.mean(axis=0)
         below, above = (np.sqrt((away**2).sum(axis=0)) / len(these) for away in (own - least, greatest - own))

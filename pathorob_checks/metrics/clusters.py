@@ -7,24 +7,22 @@ ARI(center).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.cluster_combinations import MOST, Pair, choose, work
-from pathorob_checks.metrics.cluster_pictures import score_by_pairs
+from pathorob_checks.metrics.cluster_combinations import MOST, choose, work
 from pathorob_checks.metrics.cluster_trials import (
     CombinationPatches,
     cluster_together,
     rows_of_combination,
 )
 from pathorob_checks.metrics.cluster_uncertainty import (
+    CLASS_ARI,
     METRIC,
     Combination,
     MeasuredCombination,
@@ -32,151 +30,21 @@ from pathorob_checks.metrics.cluster_uncertainty import (
     score_uncertainty,
     scores_without,
 )
+from pathorob_checks.metrics.clustering_result import ClusteringScore, class_ari_of
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.inputs import Float32, in_range, refuse_zero_rows
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, check_settings
 from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.labelled import read_embeddings
-from pathorob_checks.metrics.measurement import CellValue, GroupValue, Interval, Measurement, SlideValue
 from pathorob_checks.metrics.needs import clustering_needs, refuse_no_combination
 from pathorob_checks.metrics.published import published_scores
-from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.progress import Progress
-from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
 Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusteringScore:
-    """Result of `clustering_score`.
-
-    Attributes
-    ----------
-    value : float
-        Mean over combinations; +1 clusters are biology, -1 clusters are centers.
-    interval : tuple of (float, float) or None
-        At `confidence`, for new slides and other seeds; None without slides.
-    interval_note : str
-        How it was made and what it leaves out.
-    confidence : float
-        Of the intervals, between 0 and 1.
-    deviation : float
-        Sample standard deviation over trials of the mean over combinations; 0 for one trial.
-    combinations : tuple of Combination
-        One for each pair of classes x pair of centers, or for each of a sample of them.
-    all_combinations : int
-        How many there are; more than in `combinations` where those are a sample.
-    trials : int
-        Number of k-means runs at the chosen K.
-    rows : int
-        Number of in-domain patches, which are those that it reads.
-    left_out : int
-        Number of out-of-domain patches of the table, which it does not read.
-    slides : tuple of SlideValue
-        Those without which the score would rise most, worst first.
-    groups : mapping of str to tuple of GroupValue
-        Score of the combinations with each "medical_center" and "biological_class", lowest first.
-    resampling : Resampling or None
-        Effects of slides and trials, for paired intervals.
-
-    See Also
-    --------
-    clustering_score : The function that makes it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from pathorob_checks.metrics import clustering_score
-    >>> patches = pd.MultiIndex.from_product(
-    ...     [["Aachen", "Bonn"], ["normal", "tumor"], range(4), range(5)],
-    ...     names=["medical_center", "biological_class", "slide", "patch"],
-    ... ).to_frame(index=False)
-    >>> patches["slide_id"] = patches.iloc[:, :3].astype(str).agg("-".join, axis=1)
-    >>> embeddings = np.random.default_rng(0).normal(size=(len(patches), 8))
-    >>> embeddings[:, 0] += 3 * (patches.biological_class == "tumor")
-    >>> embeddings[:, 1] += 2 * (patches.medical_center == "Bonn")
-    >>> result = clustering_score(embeddings, patches, trials=3, clusters=range(2, 5))
-    >>> combination = result.combinations[0]
-    >>> combination.classes, combination.centers, combination.K
-    (('normal', 'tumor'), ('Aachen', 'Bonn'), 3)
-    >>> result.measurements()["clustering_score"] == result.measurement()
-    True
-    """
-
-    value: float
-    interval: Interval | None
-    interval_note: str
-    confidence: float
-    deviation: float
-    combinations: tuple[Combination, ...]
-    all_combinations: int
-    trials: int
-    rows: int
-    left_out: int
-    slides: tuple[SlideValue, ...]
-    groups: Mapping[str, tuple[GroupValue, ...]]
-    resampling: Resampling | None
-
-    def __repr__(self) -> str:
-        combinations = counted(len(self.combinations), "combination")
-        rests_on = f"{combinations}, {counted(self.trials, 'trial')}, {patches_text(self.rows)}"
-        return short_text("ClusteringScore", value_text(self.value, self.interval, self.confidence), rests_on)
-
-    def measurements(self) -> dict[str, Measurement]:
-        """Return the measurement by the metric's name, as every result has it.
-
-        Returns
-        -------
-        dict of str to Measurement
-            With the key `clustering_score` alone.
-        """
-        return {METRIC: self.measurement()}
-
-    def measurement(self) -> Measurement:
-        """Return the value as criteria and reports take it.
-
-        Returns
-        -------
-        Measurement
-            Of the metric `clustering_score`.
-        """
-        return Measurement(
-            metric=METRIC,
-            value=self.value,
-            interval=self.interval,
-            support=None,
-            rows=self.rows,
-            protocol={
-                "trials": self.trials,
-                "deviation_over_trials": self.deviation,
-                "all_combinations": self.all_combinations,
-                "combinations": [
-                    {
-                        "classes": list(c.classes),
-                        "centers": list(c.centers),
-                        "K": c.K,
-                        "ari_class": float(c.ari_class.mean()),
-                        "ari_center": float(c.ari_center.mean()),
-                    }
-                    for c in self.combinations
-                ],
-            },
-            cells=_cells(self.combinations),
-            interval_note=self.interval_note,
-            confidence=self.confidence,
-            resampling=self.resampling,
-            slides=self.slides,
-            groups=self.groups,
-            unstable=self.resampling.unstable if self.resampling else "",
-            grids=(score_by_pairs(self.combinations),),
-        )
 
 
 def clustering_score(
@@ -266,7 +134,7 @@ def clustering_score(
     >>> round(result.value, 2)
     0.41
     """
-    from pathorob_checks.metrics.cluster_halves import HalfScore, half_scores, halves
+    from pathorob_checks.metrics.cluster_halves import HalfIndices, half_indices, halves
     from pathorob_checks.metrics.neighbor_lists import equal_rows
     from pathorob_checks.numerics import device as devices
     from pathorob_checks.numerics.kmeans import together
@@ -319,9 +187,9 @@ def clustering_score(
         for group in together([len(rows) for rows in rows_of], array.shape[1], compute):
             patches = [patches_of(number) for number in group]
             clustered = yield from cluster_together(patches, clusters, trials, compute)
-            of_halves: dict[int, list[HalfScore]] = {one.number: [] for one in clustered}
-            for one, score in half_scores(clustered, masks):
-                of_halves[one.number].append(score)
+            of_halves: dict[int, list[HalfIndices]] = {one.number: [] for one in clustered}
+            for one, indices in half_indices(clustered, masks):
+                of_halves[one.number].append(indices)
                 yield
             for one in clustered:
                 combination = Combination(
@@ -357,19 +225,25 @@ def clustering_score(
         for _ in ongoing:
             pass
     by_trial = np.mean([c.ari_class - c.ari_center for c in done], axis=0)
-    uncertainty = ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
-    if slides is not None and units is not None:
-        uncertainty = score_uncertainty(
+    unknown = ScoreUncertainty(interval=None, note="", resampling=None, slides=(), groups={})
+
+    def uncertainty_of(metric: str) -> ScoreUncertainty:
+        if slides is None or units is None:
+            return unknown
+        return score_uncertainty(
             measured,
             units,
             slides,
             classes,
             centers,
             chosen,
+            metric=metric,
             confidence=confidence,
             draws=draws,
             seed=seed,
         )
+
+    uncertainty = uncertainty_of(METRIC)
     return ClusteringScore(
         value=float(by_trial.mean()),
         interval=uncertainty.interval,
@@ -384,27 +258,10 @@ def clustering_score(
         slides=uncertainty.slides,
         groups=uncertainty.groups,
         resampling=uncertainty.resampling,
+        class_ari=class_ari_of(
+            tuple(done), uncertainty_of(CLASS_ARI), rows=len(array), confidence=confidence
+        ),
     )
-
-
-def _cells(done: tuple[Combination, ...]) -> tuple[CellValue, ...]:
-    """Mean score of the combinations in which a center and a class take part, lowest first."""
-    taking_part: dict[Pair, list[Combination]] = {}
-    for combination in done:
-        for cell in product(combination.centers, combination.classes):
-            taking_part.setdefault(cell, []).append(combination)
-    cells = [
-        CellValue(
-            medical_center=center,
-            biological_class=cls,
-            value=float(np.mean([c.score for c in parts])),
-            meaning=f"in {counted(len(parts), 'combination')} with it, clusters agree with the class at "
-            f"{np.mean([c.ari_class.mean() for c in parts]):.3f} and with the center at "
-            f"{np.mean([c.ari_center.mean() for c in parts]):.3f} (adjusted Rand index)",
-        )
-        for (center, cls), parts in taking_part.items()
-    ]
-    return tuple(sorted(cells, key=lambda cell: cell.value))
 
 
 _MARGIN = 0.05  # of two values that count as about the same
@@ -424,25 +281,33 @@ def _meaning(value: float) -> str:
     )
 
 
+def _class_meaning(value: float) -> str:
+    return (
+        f"the clusters of the embeddings agree with the biological classes at {value:.3f} "
+        "(adjusted Rand index: 0 is chance, 1 the same groups)"
+    )
+
+
+_COMPUTATION = Computation(
+    name=METRIC,
+    function=clustering_score,
+    view="clustering_score",
+    columns=("slide_id", "biological_class", "medical_center"),
+    settings={
+        "trials": 50,
+        "clusters": list(range(2, 31)),
+        "most_combinations": MOST,
+        "draws": DRAWS,
+        "seed": SEED_OF_DRAWS,
+    },
+    version=2,  # unstable clusters have the interval of what they jump between
+    work=work,
+)
 METRICS = (
     Metric(
         name=METRIC,
         label="clustering score",
-        computation=Computation(
-            name=METRIC,
-            function=clustering_score,
-            view="clustering_score",
-            columns=("slide_id", "biological_class", "medical_center"),
-            settings={
-                "trials": 50,
-                "clusters": list(range(2, 31)),
-                "most_combinations": MOST,
-                "draws": DRAWS,
-                "seed": SEED_OF_DRAWS,
-            },
-            version=2,  # unstable clusters have the interval of what they jump between
-            work=work,
-        ),
+        computation=_COMPUTATION,
         lowest=-1.0,
         highest=1.0,
         neutral=0.0,
@@ -458,5 +323,22 @@ METRICS = (
         needs=clustering_needs,
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups
         published=partial(published_scores, METRIC),
+    ),
+    Metric(
+        name=CLASS_ARI,
+        label="class ARI",
+        computation=_COMPUTATION,
+        lowest=-0.5,
+        highest=1.0,
+        neutral=0.0,
+        margin=_MARGIN,
+        meaning=_class_meaning,
+        remedies=(
+            "Do not sort or search slides by clusters of these embeddings.",
+            "Clusters may follow neither class nor medical center: look at what else differs between the "
+            "slides, such as the patient, the tissue or the scanner.",
+        ),
+        needs=clustering_needs,
+        guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,
     ),
 )

@@ -74,6 +74,9 @@ class Computation:
     takes_repair : bool
         Whether the function has the parameter `repair`, which repairs embeddings by what training patches
         show (see `repairing`): for a metric that trains classifiers. Other metrics get repaired embeddings.
+    takes_head : bool
+        Whether the function has the parameter `head`, a learned part of a classifier that is fitted on what
+        training patches show: for a metric with probes.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -105,6 +108,7 @@ class Computation:
     takes_neighbors: bool = False
     takes_pretraining: bool = False
     takes_repair: bool = False
+    takes_head: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
 

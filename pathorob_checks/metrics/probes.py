@@ -56,12 +56,15 @@ def scaled(array: Float32) -> Float32:
     return np.concatenate([((block - mean) / length).astype(np.float32) for block in blocks])
 
 
-def linear_answer(own: torch.Tensor, task: Task) -> Answer:
+Points = Sequence[tuple[torch.Tensor, Sequence[int]]]
+
+
+def linear_answer(own: Points, task: Task) -> Answer:
     """A logistic regression for each fold, whose C the next fold chooses.
 
     Parameters
     ----------
-    own : (n, D) float32 of the task's patches, scaled.
+    own : (n, D) float32 of the task's patches, scaled, and the folds that are tested by them.
 
     Notes
     -----
@@ -73,16 +76,18 @@ def linear_answer(own: torch.Tensor, task: Task) -> Answer:
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    places = range(task.folds)
-    training = [task.training(fold) for fold in places]
-    validation = [np.flatnonzero(task.fold == task.validation_fold(fold)) for fold in places]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations, as for the performance drop
-        fitted = best_classifiers(own, task.side, training, validation)
     right = np.zeros(len(task.rows))
-    for fold, classifier in enumerate(fitted):
-        test = np.flatnonzero(task.fold == fold)
-        right[test] = classifier.predict(own[torch.from_numpy(test).to(own.device)]) == task.side[test]
+    for points, those in own:
+        folds = [fold for fold in those if fold < task.folds]
+        training = [task.training(fold) for fold in folds]
+        validation = [np.flatnonzero(task.fold == task.validation_fold(fold)) for fold in folds]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations, as for the performance drop
+            fitted = best_classifiers(points, task.side, training, validation)
+        for fold, classifier in zip(folds, fitted, strict=True):
+            test = np.flatnonzero(task.fold == fold)
+            tested = points[torch.from_numpy(test).to(points.device)]
+            right[test] = classifier.predict(tested) == task.side[test]
     units = np.unique(task.units)
     return Answer(
         right=right,
@@ -125,36 +130,44 @@ def neighbor_answer(
     return Answer(right=right, units=units, fall=fall / np.bincount(task.side), variance_ratios=np.ones(2))
 
 
-def answers(
-    points: torch.Tensor, array: Float32, task: Task, *, neighbors: int, effects: bool
-) -> tuple[Answer, Answer]:
-    """Of the logistic regression and of the neighbors."""
-    device = points.device
-    return (
-        linear_answer(points[torch.from_numpy(task.rows).to(device)], task),
-        neighbor_answer(array, task, neighbors=neighbors, device=device, effects=effects),
-    )
-
-
 def work_on(
-    points: torch.Tensor, array: Float32, neighbors: int, tasks: Sequence[tuple[Task, bool]]
+    points: Points, array: Float32, neighbors: int, tasks: Sequence[tuple[Task, bool]]
 ) -> Iterable[tuple[Answer, Answer]]:
-    """The answers of both for each task and whether its effects are wanted, in order, as they are ready."""
+    """The answers of both for each task and whether its effects are wanted, in order, as they are ready.
+
+    Parameters
+    ----------
+    points : (N, D) float32 for the logistic regression, scaled, and the folds that are tested by them.
+    array : (N, D) float32 for the neighbors.
+    """
+    device = points[0][0].device
 
     def answer(given: tuple[Task, bool]) -> tuple[Answer, Answer]:
-        return answers(points, array, given[0], neighbors=neighbors, effects=given[1])
+        task, effects = given
+        rows = torch.from_numpy(task.rows).to(device)
+        return (
+            linear_answer([(those[rows], folds) for those, folds in points], task),
+            neighbor_answer(array, task, neighbors=neighbors, device=device, effects=effects),
+        )
 
-    return _spread(answer, tasks, points.device)
+    return _spread(answer, tasks, device)
 
 
-def linear_answers(array: Float32, tasks: Sequence[Task], device: torch.device) -> Iterable[Answer]:
+def linear_answers(
+    arrays: Sequence[tuple[Float32, Sequence[int]]], tasks: Sequence[Task], device: torch.device
+) -> Iterable[Answer]:
     """The answers of the logistic regression, in order, as they are ready.
 
     Embeddings are scaled by those of a task alone: what happens to other patches does not change its answer.
+
+    Parameters
+    ----------
+    arrays : (N, D) float32, and the folds that are tested by them.
     """
 
     def answer(task: Task) -> Answer:
-        return linear_answer(torch.from_numpy(scaled(array[task.rows])).to(device), task)
+        own = [(torch.from_numpy(scaled(array[task.rows])).to(device), folds) for array, folds in arrays]
+        return linear_answer(own, task)
 
     return _spread(answer, tasks, device)
 

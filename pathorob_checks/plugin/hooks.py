@@ -5,6 +5,7 @@ pytest loads this module in every run of its users, so nothing heavy is imported
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.plugin import bars, ending, interrupting, parametrizing, selection
+from pathorob_checks.plugin import bars, ending, interrupting, mistyped, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
@@ -35,16 +36,30 @@ FAILURE_ATTRIBUTE = "pathorob_checks_failure"
 WORKER_KEY = "pathorob_checks"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Register the options."""
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    mistyped.refuse_options_without_values(list(map(str, config.invocation_params.args)))
     add_options(parser)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
-    """After every other plugin, register the hook that decides how the process ends."""
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """After every other plugin, register the hook that decides how the process ends.
+
+    By now every option is known, those of conftests too.
+    """
     with ending.loading(early_config):
         yield
+    if not _is_worker(early_config):
+        try:
+            known, unknown = parser.parse_known_and_unknown_args(args)
+            mistyped.refuse_unknown_options(args, known, unknown, is_requested=is_requested(early_config))
+        except pytest.UsageError as error:
+            _leave_no_older_pass(early_config, early_config.known_args_namespace, str(error))
+            raise
     _register(early_config, ending, "ending")
 
 
@@ -63,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
             selection.refuse_unknown_settings(config)
         chosen = settings(config)
     except pytest.UsageError as error:
-        _leave_no_older_pass(config, str(error))
+        _leave_no_older_pass(config, config.option, str(error))
         raise
     if not chosen.fms:
         return
@@ -295,12 +310,12 @@ def _register(config: pytest.Config, part: object, name: str) -> None:
         )
 
 
-def _leave_no_older_pass(config: pytest.Config, problem: str) -> None:
+def _leave_no_older_pass(config: pytest.Config, given: argparse.Namespace, problem: str) -> None:
     """An earlier run's results file must not be taken for that of a run that could not start."""
     paths = {
         option.name: path
         for option in OPTIONS
-        if option.is_report and (path := config.getoption("pathorob_" + option.ini))
+        if option.is_report and (path := getattr(given, "pathorob_" + option.ini, None))
     }
     if paths and not _is_worker(config):
         from pathorob_checks.plugin.report_files import ReportFiles

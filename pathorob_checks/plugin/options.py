@@ -224,6 +224,14 @@ OPTIONS = (
         "without biological classes",
     ),
     Option(
+        flag="--fm-method-target",
+        path_in=whole,
+        setting="method_target",
+        metavar="IMAGE|DIR",
+        help="an image, or a folder of images, whose stain reinhard and macenko give to all patches "
+        "(default: that of in-domain patches of each cohort)",
+    ),
+    Option(
         flag="--fm-pretraining",
         metavar="NAME",
         repeatable=True,

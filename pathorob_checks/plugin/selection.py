@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pathorob_checks.plugin.mistyped import without_value
 from pathorob_checks.plugin.options import OPTIONS
 from pathorob_checks.plugin.typed import typed
 from pathorob_checks.wording import hint, shortened
@@ -212,7 +213,7 @@ def refuse_empty_values(config: pytest.Config) -> None:
         given = config.getoption("pathorob_" + option.ini)
         values = given if isinstance(given, list) else [given]
         if not all(str(value).strip() for value in values):
-            raise pytest.UsageError(f"{option.flag} has no value; give it one, or leave the option out.")
+            raise pytest.UsageError(without_value(option.flag))
 
 
 def _pairs(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:

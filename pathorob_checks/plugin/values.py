@@ -43,7 +43,10 @@ def settings(config: pytest.Config) -> Settings:
     if not is_requested(config):
         for option in OPTIONS:
             if config.getoption("pathorob_" + option.ini) is not None:
-                raise pytest.UsageError(f"{option.flag} is given without --fm; name an FM with --fm=SPEC.")
+                raise pytest.UsageError(
+                    f"{option.flag} is given without --fm, and nothing was measured; name an FM with "
+                    "--fm=SPEC, for example --fm=demo:stain-invariant."
+                )
         return Settings(fms=())  # values of the environment and of files are of no concern without an FM
     values = {name: _value(config, option) for name, option in BY_NAME.items() if option.is_setting}
     origins = {

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, prose, table
-from pathorob_checks.results.comparing import comparison_of
+from pathorob_checks.results.comparing import comparisons_within
 from pathorob_checks.results.comparison import Comparison
 from pathorob_checks.results.comparison_rows import COLUMNS, groups, notes, rows_of, table_of, verdicts
 from pathorob_checks.results.document import ResultsDocument
@@ -39,12 +39,22 @@ def render_comparison(comparison: Comparison, width: int) -> str:
 
 
 def render_changes(results: ResultsDocument, width: int) -> str:
-    """The differences between the FMs of one run; "" where there is one FM, or where its table has them."""
+    """The differences between the FMs of one run, and those that methods make; "" where there are none.
+
+    Differences between FMs are left out where the table has them, beside a baseline among them.
+    """
     baseline = results.environment.criteria.baseline
-    fms = {(check.fm, check.method) for check in results.checks}
-    if len(fms) < 2 or (baseline is not None and baseline.fm in {fm for fm, _ in fms}):
-        return ""
-    comparison = comparison_of([results])
+    comparisons = comparisons_within(results)
+    if baseline is not None:
+        comparisons = [
+            one
+            for one in comparisons
+            if baseline.fm not in {fm.fm for fm in one.fms} or len({fm.fm for fm in one.fms}) == 1
+        ]
+    return "\n\n".join(filter(None, (_changes(one, width) for one in comparisons)))
+
+
+def _changes(comparison: Comparison, width: int) -> str:
     lines = [
         wrapped(
             f"- {group.title}: "

@@ -14,6 +14,7 @@ from pathorob_checks.results.document import Check, Outcome
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.listing import verdict_in_words
+from pathorob_checks.results.method_changes import change_in_words, method_changes
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import lets_pass, value_and_bound
 from pathorob_checks.results.remarks import remarks
@@ -59,9 +60,10 @@ def markdown_report(results: ResultsDocument, most_bytes: int = COMMENT_BYTES) -
     checks = failures_first(results.checks)
     first = [MARK, "### Robustness of foundation models", *_verdicts(results)]
     last = [*_about_the_run(results), *_reproduction(results)]
-    room = most_bytes - _size([*first, *last]) - _size([_left_out(len(checks), "row", "rows")] * 2)
+    room = most_bytes - _size([*first, *last]) - _size([_left_out(len(checks), "row", "rows")] * 3)
     tables = []
-    for text in (_table(results, checks, room), _changes(results, checks, room)):
+    for make in (_table, _changes, _by_method):
+        text = make(results, checks, room)
         tables += text
         room -= _size(text)
     traced = _traced(checks, room)
@@ -126,6 +128,28 @@ def _changes(results: ResultsDocument, checks: Sequence[Check], room: int) -> li
         return []
     named = ", ".join(f"{code(fm)} ({prose(source)})" for fm, source in baselines) or "the baseline"
     return [f"**Change against {named}**", *_cut_table(_CHANGE_HEADERS, rows, room)]
+
+
+def _by_method(results: ResultsDocument, checks: Sequence[Check], room: int) -> list[str]:
+    """What each method changes in each metric, paired on the same slides: a column for each method."""
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    short = short_names(checks)
+    methods: dict[str, None] = {}
+    for one in method_changes(results):
+        if one.is_biology:
+            continue  # those are criteria, in the table above
+        interval = f" {interval_text(one.interval)}" if one.interval else ""
+        row = cells.setdefault((one.fm, one.cohort, one.label), {})
+        row[one.method] = prose(f"{one.change:+.3f}{interval} {change_in_words(one)}")
+        methods[one.method] = None
+    if not cells:
+        return []
+    rows = [
+        [code(short[fm]), code(cohort), prose(label), *(row.get(method, _NO_VALUE) for method in methods)]
+        for (fm, cohort, label), row in cells.items()
+    ]
+    headers = ["FM", "cohort", "metric", *map(code, methods)]
+    return ["**What each method changes, on the same slides**", *_cut_table(headers, rows, room)]
 
 
 def _subject(check: Check, short: dict[str, str]) -> list[str]:

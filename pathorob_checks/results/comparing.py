@@ -10,6 +10,7 @@ from pathlib import Path
 from pathorob_checks.criteria.published import BENCHMARK_COHORTS, is_average_over_cohorts
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import MetricError, ResultsError
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.aggregate import mean_over_cohorts
 from pathorob_checks.metrics.differences import difference
 from pathorob_checks.metrics.intervals import CONFIDENCE
@@ -137,7 +138,25 @@ def comparison_of(
     ResultsError : there is no FM, two are the same, or none is called `to`.
     """
     entries = _entries(documents, sources)
-    reference = _chosen(entries, to)
+    return _beside(entries, _chosen(entries, to))
+
+
+def comparisons_within(results: ResultsDocument) -> list[Comparison]:
+    """The FMs of a run beside each other: all of them without a method, and each beside its own methods."""
+    if not (results.checks or results.runs):
+        return []
+    entries = _entries([results], [])
+    bare = [one for one in entries if one.method == NO_METHOD]
+    fms = dict.fromkeys(one.fm for one in entries)
+    groups = [bare, *([one for one in entries if one.fm == fm] for fm in fms)]
+    return [
+        _beside(group, next((one for one in group if one.method == NO_METHOD), group[0]))
+        for group in groups
+        if len(group) > 1
+    ]
+
+
+def _beside(entries: Sequence[_Entry], reference: _Entry) -> Comparison:
     entries = [reference, *(one for one in entries if one is not reference)]
     values = [value for entry in entries for value in _values(entry, reference)]
     cohorts = _in_order(value.cohort for value in values)
@@ -331,7 +350,7 @@ def _change(entry: _Entry, reference: _Entry, check: Check) -> Change | None:
         interval=change.interval,
         confidence=change.confidence,
         note=change.note,
-        says=_says(change.interval, higher_is_better=_facts(entry, check.metric).higher_is_better),
+        says=says(change.interval, higher_is_better=_facts(entry, check.metric).higher_is_better),
     )
 
 
@@ -351,7 +370,8 @@ def _other_protocol(entry: _Entry, reference: _Entry, check: Check) -> str:
     return ""
 
 
-def _says(interval: tuple[float, float] | None, *, higher_is_better: bool) -> Says:
+def says(interval: tuple[float, float] | None, *, higher_is_better: bool) -> Says:
+    """What the interval of a change says."""
     if interval is None or interval[0] <= 0 <= interval[1]:
         return "undecided"
     return "more robust" if (interval[0] > 0) == higher_is_better else "less robust"

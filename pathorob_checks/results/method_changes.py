@@ -1,0 +1,117 @@
+"""What each method of a run changes: paired differences to the same FM without a method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathorob_checks.criteria.criterion import KEPT_IDS
+from pathorob_checks.methods.names import NO_METHOD
+from pathorob_checks.results.comparing import comparisons_within, says
+from pathorob_checks.results.comparison import Says
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.explanation import QUANTITY_LABELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodChange:
+    """How a metric of an FM on a cohort differs with a method from that without one.
+
+    Attributes
+    ----------
+    fm, cohort, metric, method : names.
+    label : what tables call the metric.
+    before : the value without a method.
+    change : value with the method minus `before`.
+    interval : of the change, paired; None where nothing can be drawn.
+    higher_is_better : False where lower values are more robust.
+    is_biology : whether it tells what is left of the biological class.
+    """
+
+    fm: str
+    cohort: str
+    metric: str
+    method: str
+    label: str
+    before: float | None
+    change: float
+    interval: tuple[float, float] | None
+    higher_is_better: bool
+    is_biology: bool
+
+    @property
+    def says(self) -> Says:
+        """Whether the whole interval is on one side of 0, and on which."""
+        return says(self.interval, higher_is_better=self.higher_is_better)
+
+
+def change_in_words(change: MethodChange) -> str:
+    """`better`, `worse` or `undecided`."""
+    return {"more robust": "better", "less robust": "worse", "undecided": "undecided"}[change.says]
+
+
+def method_changes(results: ResultsDocument) -> tuple[MethodChange, ...]:
+    """The changes of a run by FM, cohort and metric, those of the methods one after the other.
+
+    Biology comes last in each cohort.
+    """
+    changes = [*_of_criteria(results), *_of_biology(results)]
+    fms = _order([one.fm for one in changes])
+    cohorts = _order([one.cohort for one in changes])
+    metrics = _order([one.metric for one in changes])
+    return tuple(
+        sorted(
+            changes, key=lambda one: (fms[one.fm], cohorts[one.cohort], one.is_biology, metrics[one.metric])
+        )
+    )
+
+
+def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
+    found = []
+    for comparison in comparisons_within(results):
+        methods = {one.name: one.method for one in comparison.fms}
+        before = {
+            (one.cohort, one.metric): one.value
+            for one in comparison.values
+            if one.fm == comparison.reference.name
+        }
+        found += [
+            MethodChange(
+                fm=comparison.reference.fm,
+                cohort=one.cohort,
+                metric=one.metric,
+                method=methods[one.fm],
+                label=one.label,
+                before=before.get((one.cohort, one.metric)),
+                change=one.change.value,
+                interval=one.change.interval,
+                higher_is_better=one.higher_is_better,
+                is_biology=False,
+            )
+            for one in comparison.changes
+            if methods[one.fm] != NO_METHOD and one.change is not None
+        ]
+    return found
+
+
+def _of_biology(results: ResultsDocument) -> list[MethodChange]:
+    return [
+        MethodChange(
+            fm=check.fm,
+            cohort=check.cohort,
+            metric=check.metric,
+            method=check.method,
+            label=check.label.removesuffix(QUANTITY_LABELS["difference"]),
+            before=None if check.baseline is None else check.baseline.value,
+            change=check.value,
+            interval=check.interval,
+            higher_is_better=check.direction == ">=",
+            is_biology=True,
+        )
+        for check in results.checks
+        if check.criterion.startswith(KEPT_IDS) and check.value is not None
+    ]
+
+
+def _order(names: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}

@@ -1,0 +1,115 @@
+"""ci/slurm: a job for each FM, run again only where it did not end, and a merging that waits for all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Machine
+
+SLURM = ROOT / "ci" / "slurm"
+# Runs an array task by task, as a cluster does in any order, and waits for what a job depends on.
+SBATCH = """
+array=0 log=/dev/null
+while [[ $1 = --* ]]; do
+  case $1 in
+    --array=*) array=${1#--array=} ;;
+    --output=*) log=${1#--output=} ;;
+  esac
+  echo "$1" >> "$ASKED"
+  shift
+done
+for task in $(seq "${array%-*}" "${array#*-}"); do
+  SLURM_ARRAY_TASK_ID=$task bash "$1" >> "${log//%a/$task}" 2>&1
+done
+echo "4711;cluster"
+"""
+# Stands for the gate: FMs called `dies` are killed before they have a verdict.
+GATE = """
+case $1 in
+  ci)
+    echo "$PATHOROB_CI_FM" >> "$RUN"
+    [ "$PATHOROB_CI_FM" = embeddings:dies ] && exit 143
+    echo "$PATHOROB_CI_FM" > "$PATHOROB_CI_REPORTS/results.json"
+    echo finished=true >> "$GITHUB_OUTPUT" ;;
+  merge)
+    shift
+    while [ "$1" != --out ]; do cat "$1" || exit 1; shift; done > whole.tmp
+    mv whole.tmp "$2" ;;
+  *) echo "$@" >> "$RUN" ;;
+esac
+"""
+
+
+@pytest.fixture
+def cluster(machine: Machine) -> Machine:
+    machine.program("sbatch", SBATCH)
+    machine.program("pathorob-checks", GATE)
+    return machine
+
+
+def submit(cluster: Machine, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(SLURM / "submit"), "fms.txt", "out", *options],
+        cwd=cluster.folder,
+        env=cluster.environment(ASKED=str(cluster.folder / "asked"), RUN=str(cluster.folder / "run")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def ran(cluster: Machine) -> list[str]:
+    """What was run since this was asked last."""
+    path = cluster.folder / "run"
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
+    (cluster.folder / "fms.txt").write_text("# ours\nembeddings:a\n\nlocal-dir:a b; touch pwned\n")
+    done = submit(cluster, "--partition=gpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "submitted the gate of 2 FMs as job 4711 and the merging as job 4711; see /"
+    )
+    asked = (cluster.folder / "asked").read_text().splitlines()
+    assert {"--array=0-1", "--partition=gpu", "--dependency=afterany:4711"} <= set(asked)
+    report = "report whole.json --html=whole.html --markdown=whole.md"
+    assert ran(cluster) == ["embeddings:a", "local-dir:a b; touch pwned", report]
+    whole = (cluster.folder / "out" / "whole.json").read_text()
+    assert whole == "embeddings:a\nlocal-dir:a b; touch pwned\n"
+    assert not (cluster.folder / "pwned").exists()
+
+
+def test_only_what_did_not_end_is_run_again(cluster: Machine) -> None:
+    fms = cluster.folder / "fms.txt"
+    fms.write_text("embeddings:a\nembeddings:dies\n")
+    submit(cluster)
+    assert ran(cluster) == ["embeddings:a", "embeddings:dies"]
+    assert not (cluster.folder / "out" / "whole.json").exists()
+    submit(cluster)
+    assert ran(cluster) == ["embeddings:dies"]
+    fms.write_text("embeddings:a\nembeddings:b\n")
+    submit(cluster)
+    assert ran(cluster)[0] == "embeddings:b"
+    assert (cluster.folder / "out" / "whole.json").read_text() == "embeddings:a\nembeddings:b\n"
+    fms.write_text("embeddings:c\nembeddings:b\n")  # another FM has the number of one that ended
+    submit(cluster)
+    assert ran(cluster)[0] == "embeddings:c"
+
+
+@pytest.mark.parametrize(("text", "error"), [("# none\n\n", "fms.txt names no FM; write one SPEC a line\n")])
+def test_a_list_without_fms_is_refused(text: str, error: str, cluster: Machine) -> None:
+    (cluster.folder / "fms.txt").write_text(text)
+    done = submit(cluster)
+    assert (done.returncode, done.stderr) == (2, error)
+    assert not (cluster.folder / "asked").exists()
+
+
+def test_a_job_that_is_preempted_is_queued_again() -> None:
+    head = Path(SLURM / "gate.sbatch").read_text().split("set -euo pipefail")[0]
+    assert {"#SBATCH --requeue", "#SBATCH --open-mode=append"} <= set(head.splitlines())
