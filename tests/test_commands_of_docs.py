@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pathorob_checks.cli import _parser
+from pathorob_checks.cli import argument_parser
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.methods.chain import chains_of
 from pathorob_checks.plugin.options import OPTIONS
@@ -85,7 +85,7 @@ def complaint_about(words: tuple[str, ...]) -> str:
     complaint = io.StringIO()
     quiet = contextlib.redirect_stdout(io.StringIO())
     with contextlib.redirect_stderr(complaint), quiet, contextlib.suppress(SystemExit):
-        _parser().parse_args(words)
+        argument_parser().parse_args(words)
     return complaint.getvalue()
 
 
@@ -121,7 +121,7 @@ def test_a_command_that_does_not_exist_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_within_sentences_exist(page: Path) -> None:
     named = set(re.findall(r"`pathorob-checks ([a-z][a-z-]*)", page.read_text(encoding="utf-8")))
-    (commands,) = (action.choices for action in _parser()._actions if action.choices)
+    (commands,) = (action.choices for action in argument_parser()._actions if action.choices)
     assert named <= set(commands)
 
 

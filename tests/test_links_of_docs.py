@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-_LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
+_LINK = re.compile(r"(?:\]\(|<img src=\")(?![a-z]+:)([^)\s\"]+)[)\"]")
+LARGEST_PICTURE = 200_000  # bytes
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 _CODE = re.compile(r"^```.*?^```|^    .*?$", re.M | re.S)
 
@@ -41,8 +42,10 @@ def test_relative_links_resolve(page: Path) -> None:
 
 def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A `b` c\n[x](none.md) [y](#a-b-c) [z](#d) [w](https://example.org/none.md)\n")
-    assert broken_links(page) == ["none.md", "#d"]
+    page.write_text(
+        '# A `b` c\n[x](none.md) [y](#a-b-c) [z](#d) [w](https://example.org/none.md) <img src="none.png">\n'
+    )
+    assert broken_links(page) == ["none.md", "#d", "none.png"]
 
 
 def pages_from(start: Path) -> set[Path]:
@@ -59,3 +62,10 @@ def pages_from(start: Path) -> set[Path]:
 
 def test_readme_leads_to_every_page() -> None:
     assert set((ROOT / "docs").glob("*.md")) <= pages_from(ROOT / "README.md")
+
+
+def test_pictures_are_small() -> None:
+    folders = (ROOT / "docs", ROOT / "docs" / "images", ROOT / "docs" / "figures")
+    pictures = [path for folder in folders for path in folder.glob("*.[jps][pnv]g")]
+    assert len(pictures) > 5
+    assert [path.name for path in pictures if path.stat().st_size > LARGEST_PICTURE] == []

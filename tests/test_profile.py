@@ -17,6 +17,7 @@ from pathorob_checks.criteria.published import (
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.plugin.options import OPTIONS
 
 GOOD = f"""
 schema = "{SCHEMA}"
@@ -39,6 +40,11 @@ def all_scores():
 
 def of_metric(profile, cohort, metric):
     return tuple(one for one in profile.criteria_for((cohort,)) if one.metric == metric)
+
+
+def test_the_help_of_the_option_names_every_profile() -> None:
+    (option,) = (one for one in OPTIONS if one.flag == "--fm-criteria")
+    assert [name for name in BUILT_IN if name not in option.help.replace(",", " ").split()] == []
 
 
 @pytest.fixture

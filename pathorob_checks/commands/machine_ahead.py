@@ -63,7 +63,7 @@ def disk(inputs: Inputs, ahead: Ahead) -> Iterator[Finding]:
     left = f"{free / 1e9:.0f} GB free"
     if any(what.startswith(("FM ", "cohort ")) for what in ahead.failed):
         yield Finding(
-            WARN, "disk", f"{left}; how much has to be downloaded is not known", "mend what fails above first"
+            WARN, "disk", f"{left}; how much has to be downloaded is not known", "fix what fails above first"
         )
     elif ahead.download:
         yield Finding(PASS, "disk", f"{ahead.download / 1e9:.2f} GB to download, {left}")

@@ -59,7 +59,7 @@ OPTIONS = (
         repeatable=True,
         default=("floor",),
         environment="PATHOROB_CHECKS_CRITERIA",
-        help="what must hold: floor (default), median, frontier, release, or a TOML or YAML file; "
+        help="what must hold: floor (default), median, frontier, release, full, or a TOML or YAML file; "
         "repeat to merge several: a later file may only add criteria or make them stricter",
     ),
     Option(
