@@ -29,7 +29,7 @@ from pathorob_checks.importing.source import source_at
 from pathorob_checks.importing.written import check_target, manifest_of, replacing
 from pathorob_checks.progress import Progress, no_progress
 from pathorob_checks.version import version
-from pathorob_checks.wording import counted, named
+from pathorob_checks.wording import brief, counted, named, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def import_features(
             format=name,
             tools=kind.tools,
             extractor=extractor,
-            sources=dict(files.digests()),
+            sources=files.digests(progress),
             manifest=sha256_of(table),
             patches_per_slide=patches_per_slide,
             seed=seed if patches_per_slide is not None else None,
@@ -222,7 +222,8 @@ def _extractor(bags: Iterable[Bag]) -> str | None:
             f"'{stated[one].where}' has features of {one} and '{stated[two].where}' of {two}",
             remedy="give the folder of one FM",
         )
-    return next(iter(stated), None)
+    # From a file: it stands in reports.
+    return next((printable(brief(name)) for name in stated), None)
 
 
 def _check_size(selection: Selection, place: Path) -> None:
