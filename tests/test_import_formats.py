@@ -131,6 +131,18 @@ def test_any_number_and_any_choice_of_rows_comes_back(
     assert bag.read(rows).dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    "writer", [feature_files.hdf5, feature_files.clam, feature_files.bags, feature_files.parquet_lists]
+)
+@pytest.mark.parametrize("rows", [[0], [3, 4095, 4096, 4999], range(5000), range(4000, 5000)])
+def test_few_and_many_rows_of_a_long_slide(writer: Writer, rows: Sequence[int], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
+    writer(tmp_path, [Slide("s", "c", "l", values, np.array([[row, 0] for row in range(5000)]))])
+    source = source_at(tmp_path)
+    [bag] = next(iter(FORMATS[detected(source)].entries(source, None))).bags()
+    assert np.array_equal(bag.read(np.array(rows)), values[list(rows)])
+
+
 def drawn(folder: Path, slides: Sequence[Slide], **options: object) -> list[str]:
     folder.mkdir()
     feature_files.hdf5(folder, slides)

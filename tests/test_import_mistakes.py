@@ -362,6 +362,11 @@ def test_an_option_that_does_not_fit_is_refused(
     assert refusal(**options).startswith(sentence)
 
 
+def test_a_key_of_a_file_without_keys_is_refused(here: Path) -> None:
+    feature_files.bags(here, SLIDES)
+    assert refusal(key="model") == f"{PT} holds no dictionary with 'model'; leave out --key."
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
 def test_other_floating_point_numbers_are_converted_with_a_note(here: Path, dtype: str) -> None:
     feature_files.bags(here, SLIDES)

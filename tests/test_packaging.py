@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pathorob_checks.evidence import keyless
+from pathorob_checks.importing.libraries import LIBRARIES
 from pathorob_checks.models.repository import OPTIONAL_LIBRARIES
 
 ROOT = Path(__file__).parent.parent
@@ -31,10 +32,12 @@ def test_pages_install_the_checkout(page: Path) -> None:
 
 def test_messages_name_the_library_that_an_extra_brings() -> None:
     """They are right before a release and after it, and in any folder."""
-    needed = {one for extra in ("ray", "transformers", "open-clip", "sigstore") for one in EXTRAS[extra]}
+    needed = {
+        one for extra in ("ray", "transformers", "open-clip", "sigstore", "import") for one in EXTRAS[extra]
+    }
     written = {one for file in MESSAGES for one in INSTALL.findall(file.read_text())}
     named_requirements = {one for one in written if "{" not in one and not one.startswith("httpx")}
-    assert named_requirements | {*OPTIONAL_LIBRARIES.values(), keyless.LIBRARY} == needed
+    assert named_requirements | {*OPTIONAL_LIBRARIES.values(), keyless.LIBRARY, *LIBRARIES.values()} == needed
 
 
 def test_the_dev_extra_has_the_other_extras() -> None:

@@ -202,7 +202,7 @@ def _places(
     missing = [tile for tile in tiles if tile not in known]
     if missing:
         raise EmbeddingError(
-            f"'{where}' has features of {named(missing, 'tile', 'tiles')} whose place it does not have",
+            f"'{where}' has features of {named(missing)} whose place it does not have",
             remedy="extract the features of this slide again",
         )
     return np.array([known[tile] for tile in tiles])

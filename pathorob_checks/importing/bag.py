@@ -17,6 +17,8 @@ from pathorob_checks.wording import counted, named, shortened
 
 Rows = npt.NDArray[np.int64]
 _AXES = 2  # x and y
+_BLOCK = 4096  # rows that are read at a time
+_SPARSE = 8  # one row of so many is read alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,30 @@ def matrix_shape(shape: Sequence[int], dtype: str, where: str) -> MatrixShape:
     declared.check_rows(patches, where)
     declared.check_dimension(dimension, where)
     return MatrixShape(patches, dimension, squeezed)
+
+
+def read_rows(
+    stored: Any, rows: Rows, *, squeezed: bool = False, one_by_one: bool = False
+) -> npt.NDArray[Any]:
+    """Some rows of a stored array, block by block.
+
+    Parameters
+    ----------
+    stored : (N, D) or, `squeezed`, (1, N, D); slices of it are read from disk.
+    rows : in ascending order.
+    one_by_one : whether a row alone is read faster than the block that it is in.
+    """
+    parts = []
+    total = stored.shape[1 if squeezed else 0]
+    for start in range(0, total, _BLOCK):
+        kept = rows[(rows >= start) & (rows < start + _BLOCK)]
+        if not len(kept):
+            continue
+        single = one_by_one and len(kept) * _SPARSE < min(_BLOCK, total - start)
+        spans = [slice(row, row + 1) for row in kept.tolist()] if single else [slice(start, start + _BLOCK)]
+        blocks = [np.asarray(stored[0, span] if squeezed else stored[span]) for span in spans]
+        parts += blocks if single else [blocks[0][kept - start]]
+    return np.concatenate(parts)
 
 
 def ids_of_rows(patches: int) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pathorob_checks.errors import EmbeddingError
+from pathorob_checks.errors import EmbeddingError, SettingsError
 from pathorob_checks.files import shown
 from pathorob_checks.importing import anndata_bags, eva_bags, hdf5_bags, table_bags, torch_bags
 from pathorob_checks.importing.bag import Bag
@@ -129,9 +129,9 @@ def detected(source: Source) -> str:
 
 
 def format_named(name: str) -> Format:
-    """A format by its name; EmbeddingError where there is none of this name."""
+    """A format by its name; SettingsError where there is none of this name."""
     if name not in FORMATS:
-        raise EmbeddingError(f"there is no format '{name}'", remedy=hint(name, FORMATS, "use one of {known}"))
+        raise SettingsError(f"there is no format '{name}'", remedy=hint(name, FORMATS, "use one of {known}"))
     return FORMATS[name]
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pathorob_checks.embeddings import declared
 from pathorob_checks.embeddings.matrix_files import reading_errors
 from pathorob_checks.errors import EmbeddingError
-from pathorob_checks.importing.bag import Rows
+from pathorob_checks.importing.bag import Rows, read_rows
 from pathorob_checks.importing.libraries import require
 from pathorob_checks.wording import quoted
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # deflate, shuffle, fletcher32, szip, nbit and scale-offset of HDF5 itself, and lzf, which h5py brings.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32_000}
-_BLOCK, _TEXTS = 4096, 16  # rows that are read at a time
+_TEXTS = 16  # that are read at a time
 
 
 class Hdf5Array:
@@ -49,16 +49,11 @@ class Hdf5Array:
 
     def rows(self, rows: Rows | None = None, *, squeezed: bool = False) -> npt.NDArray[Any]:
         """All rows, or some in ascending order; `squeezed`: they are along the second axis of (1, N, D)."""
-        source = self._dataset
         if rows is None:
-            return np.asarray(source[()])
-        parts = []
-        for start in range(0, self.shape[1 if squeezed else 0], _BLOCK):
-            kept = rows[(rows >= start) & (rows < start + _BLOCK)] - start
-            if len(kept):
-                block = source[0, start : start + _BLOCK] if squeezed else source[start : start + _BLOCK]
-                parts.append(np.asarray(block)[kept])
-        return np.concatenate(parts)
+            return np.asarray(self._dataset[()])
+        chunk = self._dataset.chunks  # one row each, as TRIDENT writes them, or none as CLAM
+        alone = chunk is None or chunk[1 if squeezed else 0] == 1
+        return read_rows(self._dataset, rows, squeezed=squeezed, one_by_one=alone)
 
     def texts(self) -> list[str]:
         """Its values as text.

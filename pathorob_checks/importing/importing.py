@@ -19,7 +19,7 @@ from pathorob_checks.embeddings import declared
 from pathorob_checks.embeddings.checks import check_embeddings, check_rows
 from pathorob_checks.embeddings.collected_rows import converted, plain_name
 from pathorob_checks.embeddings.imported import EMBEDDINGS, FILE, MANIFEST, SCHEMA, Origin, sha256_of
-from pathorob_checks.errors import CohortError, EmbeddingError
+from pathorob_checks.errors import CohortError, EmbeddingError, SettingsError
 from pathorob_checks.files import expanded, shown, write_atomically
 from pathorob_checks.importing.bag import Bag
 from pathorob_checks.importing.formats import Entry, detected, format_named
@@ -29,7 +29,7 @@ from pathorob_checks.importing.source import source_at
 from pathorob_checks.importing.written import check_target, manifest_of, replacing
 from pathorob_checks.progress import Progress, no_progress
 from pathorob_checks.version import version
-from pathorob_checks.wording import counted, named
+from pathorob_checks.wording import brief, counted, named, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,8 @@ def import_features(
         If the features cannot be read or carry no information.
     CohortError
         If the manifest cannot be used, or does not fit the features.
+    SettingsError
+        If there is no such format, or not even one patch is to be drawn.
     CacheError
         If `out` cannot be written, or holds files that no import has written.
 
@@ -139,7 +141,7 @@ def import_features(
     place, table, target = expanded(source), expanded(manifest), expanded(out).absolute() / cohort
     _check_name(cohort)
     if patches_per_slide is not None and patches_per_slide < 1:
-        raise EmbeddingError(f"{patches_per_slide} patches per slide are none", remedy="give 1 or more")
+        raise SettingsError(f"{patches_per_slide} patches per slide are none", remedy="give 1 or more")
     check_target(target)
     labels = read_labels(table)
     files = source_at(place, without=[table])
@@ -159,7 +161,7 @@ def import_features(
             format=name,
             tools=kind.tools,
             extractor=extractor,
-            sources=dict(files.digests()),
+            sources=files.digests(progress),
             manifest=sha256_of(table),
             patches_per_slide=patches_per_slide,
             seed=seed if patches_per_slide is not None else None,
@@ -222,16 +224,12 @@ def _extractor(bags: Iterable[Bag]) -> str | None:
             f"'{stated[one].where}' has features of {one} and '{stated[two].where}' of {two}",
             remedy="give the folder of one FM",
         )
-    return next(iter(stated), None)
+    # From a file: it stands in reports.
+    return next((printable(brief(name)) for name in stated), None)
 
 
 def _check_size(selection: Selection, place: Path) -> None:
     rows = len(selection.patches)
-    if not rows:
-        raise CohortError(
-            f"the manifest names no patch of the features in '{shown(place)}'",
-            remedy="write patches as the files name them",
-        )
     if rows > declared.MOST_ROWS:
         raise EmbeddingError(
             f"'{shown(place)}' has {rows:,} patches where at most {declared.MOST_ROWS:,} are read",

@@ -43,13 +43,17 @@ class Labels:
             slides.setdefault(slide, line)
         return slides
 
-    def patch(self, slide: str, patch: str, names: Names) -> Patch | None:
-        """The labels of a patch; None where the manifest does not have it."""
-        found = self.rows.get((slide, patch if self.of_patches else ""))
-        if found is None:
-            return None
-        line, cells = found
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        """Whether it names this patch of a slide, or the slide."""
+        return self._of(*key) in self.rows
+
+    def patch(self, slide: str, patch: str, names: Names) -> Patch:
+        """The labels of a patch that it names."""
+        line, cells = self.rows[self._of(slide, patch)]
         return made_patch(f"{self.file} line {line}", {SLIDE: slide, PATCH: patch, **cells}, names)
+
+    def _of(self, slide: str, patch: str) -> tuple[str, str]:
+        return slide, patch if self.of_patches else ""
 
     def check_slides(self, present: Iterable[str], *, skip_unlisted: bool) -> list[str]:
         """Hold the slides that have features against the manifest; returns those that it does not name.

@@ -16,6 +16,8 @@ from pathorob_checks.importing.bag import Bag, Rows
 from pathorob_checks.importing.labels import Labels
 from pathorob_checks.wording import counted, named
 
+_Row = tuple[int, int, str]  # number of the bag, row in it, patch id
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -47,7 +49,7 @@ def selected(
     CohortError : the manifest names patches without features.
     """
     _check_dimensions(bags)
-    labeled: defaultdict[str, list[tuple[int, int, Patch]]] = defaultdict(list)
+    labeled: defaultdict[str, list[_Row]] = defaultdict(list)
     seen: dict[tuple[str, str], str] = {}
     unlabeled = 0
     for number, bag in enumerate(bags):
@@ -58,11 +60,10 @@ def selected(
                     f"'{first}' and '{bag.where}' both have patch '{patch_id}' of slide '{bag.slide_id}'",
                     remedy="keep one of them",
                 )
-            patch = labels.patch(bag.slide_id, patch_id, names)
-            if patch is None:
-                unlabeled += 1
+            if (bag.slide_id, patch_id) in labels:
+                labeled[bag.slide_id].append((number, row, patch_id))
             else:
-                labeled[bag.slide_id].append((number, row, patch))
+                unlabeled += 1
     if labels.of_patches:
         without = [f"{slide}-{patch}" for slide, patch in labels.rows if (slide, patch) not in seen]
         if without:
@@ -70,24 +71,23 @@ def selected(
                 f"{labels.file} names {named(without)} without features",
                 remedy="write patches as the files name them: by patch_id, or by x and y of their corner",
             )
-    rows: defaultdict[int, list[tuple[int, Patch]]] = defaultdict(list)
+    rows: defaultdict[int, list[int]] = defaultdict(list)
     for slide, own in labeled.items():
-        for number, row, patch in _drawn(slide, own, patches_per_slide, seed):
-            rows[number].append((row, patch))
-    parts, patches = [], []
-    for number in sorted(rows):
-        chosen = sorted(rows[number], key=lambda one: one[0])
-        parts.append((bags[number], np.array([row for row, _ in chosen])))
-        patches += [patch for _, patch in chosen]
+        for number, row, _ in _drawn(slide, own, patches_per_slide, seed):
+            rows[number].append(row)
+    parts = [(bags[number], np.array(sorted(rows[number]))) for number in sorted(rows)]
+    patches = [
+        labels.patch(bag.slide_id, bag.patch_ids[row], names)
+        for bag, chosen in parts
+        for row in chosen.tolist()
+    ]
     return Selection(parts, patches, unlabeled)
 
 
-def _drawn(
-    slide: str, rows: list[tuple[int, int, Patch]], most: int | None, seed: int
-) -> list[tuple[int, int, Patch]]:
+def _drawn(slide: str, rows: list[_Row], most: int | None, seed: int) -> list[_Row]:
     if most is None or len(rows) <= most:
         return rows
-    return sorted(rows, key=lambda one: _lot(seed, slide, one[2].patch_id))[:most]
+    return sorted(rows, key=lambda one: _lot(seed, slide, one[2]))[:most]
 
 
 def _lot(seed: int, slide: str, patch: str) -> bytes:

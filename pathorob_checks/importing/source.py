@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pathorob_checks.embeddings.imported import sha256_of
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.files import shown
-
-_PART = 1 << 20
+from pathorob_checks.progress import Progress
 
 
 @dataclass
@@ -22,13 +21,11 @@ class Source:
     ----------
     root : the folder.
     entries : files and folders in it that may hold features, sorted by name.
-    is_single : whether the user named a file, or a folder that is a single store.
     used : files that were opened, relative to `root`.
     """
 
     root: Path
     entries: list[Path]
-    is_single: bool = False
     used: dict[str, Path] = field(default_factory=dict)
 
     def open(self, path: Path) -> Path:
@@ -55,14 +52,10 @@ class Source:
         ends = tuple(suffixes)
         return [path for path in self.entries if path.name.lower().endswith(ends)]
 
-    def digests(self) -> Iterator[tuple[str, str]]:
-        """Name and SHA-256 (hex) of each file that was opened, sorted by name."""
-        for name, path in sorted(self.used.items()):
-            digest = hashlib.sha256()
-            with path.open("rb") as stream:
-                while part := stream.read(_PART):
-                    digest.update(part)
-            yield name, digest.hexdigest()
+    def digests(self, progress: Progress) -> dict[str, str]:
+        """SHA-256 (hex) of each file that was opened, by its path in the folder."""
+        files = sorted(self.used.items())
+        return {name: sha256_of(path) for name, path in progress(files, len(files), "computing digests")}
 
 
 def source_at(path: Path, *, without: Iterable[Path] = ()) -> Source:
@@ -81,7 +74,7 @@ def source_at(path: Path, *, without: Iterable[Path] = ()) -> Source:
             f"'{shown(path)}' does not exist", remedy="give the folder that holds the features"
         )
     if path.is_file() or is_store(path):
-        return Source(path.absolute().parent, [path.absolute()], is_single=True)
+        return Source(path.absolute().parent, [path.absolute()])
     left_out = {os.path.realpath(one) for one in without}
     try:
         entries = sorted(path.absolute().iterdir())

@@ -97,6 +97,8 @@ def tensor_in(path: Path, where: str, key: str | None = None) -> torch.Tensor:
                 remedy="name the entry that holds the features with --key",
             )
         content = content[key]
+    elif key is not None:
+        raise EmbeddingError(f"'{where}' holds no dictionary with '{key}'", remedy="leave out --key")
     if isinstance(content, list) and content and all(isinstance(one, torch.Tensor) for one in content):
         shapes = {tuple(one.shape) for one in content}
         if len(shapes) > 1:

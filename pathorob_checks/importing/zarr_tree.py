@@ -21,7 +21,7 @@ from pathorob_checks.embeddings import declared
 from pathorob_checks.embeddings.matrix_files import reading_errors
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.files import read_limited
-from pathorob_checks.importing.bag import Rows
+from pathorob_checks.importing.bag import Rows, read_rows
 from pathorob_checks.importing.libraries import require
 from pathorob_checks.importing.source import Source
 from pathorob_checks.wording import quoted
@@ -32,7 +32,6 @@ _CODECS = {
 }  # fmt: skip
 _VERSION_3 = "zarr.json"  # a file of metadata; version 2 has .zarray, .zgroup and .zattrs
 _MOST_METADATA = 1 << 24
-_BLOCK = 4096  # rows
 
 
 class ZarrArray:
@@ -51,13 +50,7 @@ class ZarrArray:
         """All rows, or some in ascending order; `squeezed`: they are along the second axis of (1, N, D)."""
         if rows is None:
             return np.asarray(self._array[...])
-        parts = []
-        for start in range(0, self.shape[1 if squeezed else 0], _BLOCK):
-            kept = rows[(rows >= start) & (rows < start + _BLOCK)] - start
-            if len(kept):
-                part = slice(start, start + _BLOCK)
-                parts.append(np.asarray(self._array[0, part] if squeezed else self._array[part])[kept])
-        return np.concatenate(parts)
+        return read_rows(self._array, rows, squeezed=squeezed)
 
     def texts(self) -> list[str]:
         """Its values as text."""

@@ -79,7 +79,14 @@ class Suspect(Document):
 
 
 class ComparedWith(Document):
-    """The baseline of a difference: its FM, where its value is from, and the value."""
+    """The baseline of a difference.
+
+    Attributes
+    ----------
+    fm : name of its FM.
+    source : where its value is from.
+    value : what the difference is from.
+    """
 
     fm: str
     source: str
@@ -267,6 +274,7 @@ class IntegrityCheck(Document):
     name : what was tested.
     fm, method, cohort : the subject.
     verdict : pass, fail, skipped (with the reason) or error.
+    reason : why, as a clause.
     figures : what was compared with a tolerance, by name; empty where the test has no number.
     inapplicable : for what the check is none, where that is why it was skipped; "" else.
     """
@@ -289,6 +297,9 @@ class FMFacts(Document):
     ----------
     name, spec : as in the run and as the user wrote it.
     revision : full commit on the hub; None for a model that is on no hub.
+    license : of the weights.
+    commercial : whether the license allows commercial use; None where that is not known.
+    notes : sentences for the reader.
     identity : everything that decides an embedding.
     dimension : number of columns of its embeddings.
     embeddings : the key under which they are stored.
@@ -312,7 +323,14 @@ class FMFacts(Document):
 
 
 class CellFacts(Document):
-    """How much of a class from a center is in a subset."""
+    """How much of a class from a center is in a subset.
+
+    Attributes
+    ----------
+    subset : `ID` for in-domain, `OOD` for out-of-domain, or the name of a paired subset.
+    medical_center, biological_class : the cell.
+    patches, slides : how many there are.
+    """
 
     subset: str
     medical_center: str
@@ -326,11 +344,19 @@ class CohortFacts(Document):
 
     Attributes
     ----------
+    name : as in the run.
+    source : where its images are from.
     digest : of everything that decides a number: images, labels, slides, subsets, and how each metric reads
         them. In files before `images` existed, of the images alone.
     images : digest of the images alone; None in older files.
     tables : digests of the tables that define the views, by file name.
     own_tables : those of a benchmark cohort that are not the published ones.
+    license : of its images.
+    commercial : whether the license allows commercial use; None where that is not known.
+    notes : sentences for the reader.
+    patches, slides : how many there are.
+    biological_classes : their names.
+    in_domain_centers, out_of_domain_centers : names of the medical centers.
     sources : which data sets or hospitals its slides come from; empty where that is not stated.
     cells : patches and slides of each subset, center and class; empty in older files.
     """
@@ -354,7 +380,13 @@ class CohortFacts(Document):
 
 
 class PatchFacts(Document):
-    """A patch of a cohort."""
+    """A patch of a cohort.
+
+    Attributes
+    ----------
+    slide_id, patch_id : as in the cohort's table; together they identify the patch.
+    biological_class, medical_center : its labels.
+    """
 
     slide_id: str
     patch_id: str
@@ -368,7 +400,14 @@ class PatchFacts(Document):
 
 
 class Neighborhood(Document):
-    """A patch that pulls a metric down, and its nearest neighbors, nearest first."""
+    """A patch that pulls a metric down, and its nearest neighbors.
+
+    Attributes
+    ----------
+    metric : name of the metric.
+    patch : the patch.
+    neighbors : its nearest neighbors, nearest first.
+    """
 
     metric: str
     patch: PatchFacts
@@ -418,7 +457,14 @@ class Run(Document):
 
 
 class BaselineFacts(Document):
-    """What the FMs were compared with."""
+    """What the FMs were compared with.
+
+    Attributes
+    ----------
+    fm : name of the baseline's FM.
+    source : name of the results file, or `this run`.
+    digest : SHA-256 of the results file, or the FM's name after `fm:`.
+    """
 
     fm: str
     source: str
@@ -478,8 +524,11 @@ class Terms(Document):
     files : profiles and files that it was read from.
     digest : SHA-256 over profile, protocol, baseline and the content of the user's own cohorts.
     profile, protocol : their content.
+    baseline : what every FM must not be worse than; None without `--fm-baseline`.
+    require_complete : whether a run fails that leaves out a required criterion or an integrity check.
     planned : the id of every check that the run had to record, criteria before integrity checks.
     plan_digest : SHA-256 over `digest` and `planned`.
+    completeness : how much of the plan was recorded.
     """
 
     name: str
@@ -499,6 +548,8 @@ class Environment(Document):
 
     Attributes
     ----------
+    python, implementation : version of Python, and which Python it is.
+    platform, machine : operating system and processor.
     packages : version by distribution; None where it is not installed.
     criteria : the terms of the run.
     left_out : a sentence for each FM, cohort or comparison that the options left out.
@@ -591,6 +642,7 @@ class ResultsDocument(Document):
     created : when the run ended, in UTC.
     complete : every planned check has a value, and no worker was lost.
     outcome, summary : what became of the run, as one word and as one sentence.
+    environment : where the values were computed, and by which terms.
     metrics : facts of every metric that a check is about.
     runs : the FM and the cohort of each subject.
     releases : the verdict on each FM.
