@@ -12,10 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-_LINK = re.compile(r"(?:\]\(|<img src=\")(?![a-z]+:)([^)\s\"]+)[)\"]")
-LARGEST_PICTURE = 200_000  # bytes
+_LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 _CODE = re.compile(r"^```.*?^```|^    .*?$", re.M | re.S)
+_PICTURE = re.compile(r'<img src="(?![a-z]+:)([^"]+)"')
+LARGEST_PICTURE = 200_000  # bytes
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -27,7 +28,8 @@ def anchors_of(page: Path) -> set[str]:
 
 def broken_links(page: Path) -> list[str]:
     broken = []
-    for link in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8"))):
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    for link in (*_LINK.findall(text), *_PICTURE.findall(text)):
         target, _, anchor = link.partition("#")
         path = page.parent / target if target else page
         if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors_of(path)):
