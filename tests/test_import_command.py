@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -142,15 +144,37 @@ def test_a_failed_import_leaves_the_earlier_one(terminal: Terminal, folder: Path
     assert [path.name for path in (folder / "uni").iterdir()] == ["cohort"]
 
 
-def test_a_file_that_changes_meanwhile_is_noticed(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("patches", "dim", "reason"), [(4, 11, "has changed while it was read"), (3, 12, "cannot be read: ")]
+)
+def test_a_file_that_changes_meanwhile_is_noticed(folder: Path, patches: int, dim: int, reason: str) -> None:
     def change(items: object, total: int, text: str, /) -> object:
         if text == "reading features":
-            feature_files.hdf5(folder / "features_uni", some_slides(slides=5, patches=3, dim=12, outside=2))
+            feature_files.hdf5(
+                folder / "features_uni", some_slides(slides=5, patches=patches, dim=dim, outside=2)
+            )
         return items
 
-    with pytest.raises(EmbeddingError, match=r"has changed while it was read|cannot be read"):
+    with pytest.raises(EmbeddingError, match=reason):
         import_features(folder / "features_uni", folder / "slides.csv", folder / "uni", progress=change)  # type: ignore[arg-type]
     assert not (folder / "uni").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_import(
+    terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importing(terminal)
+    before = {path.name: sha256_of(path) for path in (folder / "uni" / "cohort").iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    run = terminal.command("import", "features_uni", "--manifest", "slides.csv", "--out", "uni")
+    assert run.code == 1
+    assert "'uni/cohort' cannot be written: No space left on device; give a writable folder" in run.output
+    assert {path.name: sha256_of(path) for path in (folder / "uni" / "cohort").iterdir()} == before
+    assert [path.name for path in (folder / "uni").iterdir()] == ["cohort"]
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(terminal: Terminal, folder: Path) -> None:

@@ -243,24 +243,29 @@ def _write_values(path: Path, selection: Selection, place: Path, progress: Progr
     Raises
     ------
     EmbeddingError : values carry no information, or a file has changed since it was looked into.
+    OSError : they cannot be written.
     """
     keys = [patch.key for patch in selection.patches]
     dimension = selection.parts[0][0].dimension
-    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(keys), dimension))
-    start = 0
-    for bag, rows in progress(selection.parts, len(selection.parts), "reading features"):
-        block = bag.read(rows)
-        if block.shape != (len(rows), dimension):
-            raise EmbeddingError(f"'{bag.where}' has changed while it was read", remedy="import it again")
-        with np.errstate(over="ignore"):  # it becomes infinite, which is refused below
-            own = values[start : start + len(rows)]
-            own[...] = block
-        with _naming(bag.where):
-            check_rows(own, keys[start : start + len(rows)])
-        start += len(rows)
+    # Not mapped: where the disk is full, writing to a map ends the process.
+    with path.open("xb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(keys), dimension)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        start = 0
+        for bag, rows in progress(selection.parts, len(selection.parts), "reading features"):
+            block = bag.read(rows)
+            if block.shape != (len(rows), dimension):
+                raise EmbeddingError(f"'{bag.where}' has changed while it was read", remedy="import it again")
+            with np.errstate(over="ignore"):  # it becomes infinite, which is refused below
+                values = np.ascontiguousarray(block, dtype="<f4")
+            with _naming(bag.where):
+                check_rows(values, keys[start : start + len(rows)])
+            stream.write(values.data)
+            start += len(rows)
+        stream.flush()
+        os.fsync(stream.fileno())
     with _naming(shown(place)):
-        check_embeddings(values, keys)
-    values.flush()
+        check_embeddings(np.load(path, mmap_mode="r"), keys)
 
 
 @contextlib.contextmanager
