@@ -60,6 +60,7 @@ SHARED = {
     "hub_requests",
     "sizes",
     "files",
+    "nearby",
     "canonical",
     "subsets",
     "cpus",
