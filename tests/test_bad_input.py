@@ -56,9 +56,10 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--fm=virchow99"], ["virchow99", "hf-hub:org/model"]),
+        (["--fm=virchow99"], ["virchow99", "did you mean virchow?"]),
+        (["--fm=nothing-like-it"], ["nothing-like-it", "hf-hub:org/model"]),
         (["--fm=demo:stain-invarient"], ["did you mean", "stain-invariant"]),
-        (["--fm=hf-hub:../../etc/passwd"], ["hf-hub:org/model"]),
+        (["--fm=hf-hub:../../etc/passwd"], ["no repository of the form org/model"]),
         ([FM, FM], ["demo:color-sensitive"]),
         ([FM, "--fm-criteria=florr"], ["florr", "floor"]),
         ([FM, "--fm-criteria=missing.toml"], ["missing.toml", "cannot be read"]),
@@ -80,7 +81,7 @@ def is_an_error_of_every_check(run: Run, *words: str) -> None:
         ([FM, "--fm-precision=fp8"], ["--fm-precision", "is not one of fp32, bf16, fp16"]),
         ([FM, "--fm-device=gpu"], ["--fm-device: 'gpu' is no device; choose auto, cpu, cuda or cuda:N"]),
         ([FM, "--fm-precision=bf16"], ["--fm-precision cannot be applied to demo:color-sensitive"]),
-        (["--fm=/tmp"], ["--fm=/tmp is not a foundation model", "did you mean local-dir:/tmp?"]),
+        (["--fm=/nowhere"], ["--fm=/nowhere is not a foundation model", "did you mean local-dir:/nowhere?"]),
         ([FM, "--fm-cohort=camelyn"], ["did you mean 'camelyon'"]),
         ([FM, "--fm-criteria=gate.tml"], ["there is no file and no profile 'gate.tml'"]),
         ([FM, "--fm-device=cuda:99"], ["device cuda:99 is not available"]),

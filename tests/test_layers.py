@@ -62,6 +62,7 @@ SHARED = {
     "hub_requests",
     "sizes",
     "files",
+    "nearby",
     "canonical",
     "subsets",
     "cpus",

@@ -6,7 +6,6 @@ lead to a value that only looks right.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import unicodedata
@@ -27,6 +26,7 @@ from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
 from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN, probably_meant
+from pathorob_checks.wording import nearest
 
 SUBSETS = (IN_DOMAIN, OUT_OF_DOMAIN)
 OPTIONAL = ("subset", CASE)
@@ -221,9 +221,9 @@ def _nearest(column: str, names: Iterable[str]) -> str | None:
     if alike is not None:
         return alike
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
-    similar += [name for name in plain if "_" in column and name in column.split("_") and name != "id"]
-    return plain[similar[0]] if similar else None
+    words = [name for name in plain if "_" in column and name in column.split("_") and name != "id"]
+    near = nearest(column, plain, cutoff=0.8) or next(iter(words), None)
+    return plain[near] if near else None
 
 
 def _check_keys(patches: Sequence[Patch]) -> None:

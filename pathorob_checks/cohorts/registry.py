@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from pathorob_checks.cohorts.cohort import Cohort
@@ -15,12 +14,12 @@ from pathorob_checks.cohorts.file_names import MANIFEST, SETTINGS
 from pathorob_checks.cohorts.lookalikes import readings
 from pathorob_checks.cohorts.names import NONE_ACCEPTED, AcceptedNames
 from pathorob_checks.errors import CohortError
-from pathorob_checks.files import expanded
+from pathorob_checks.files import expanded, shown
+from pathorob_checks.nearby import folder_nearby, named_like
 from pathorob_checks.wording import nearest, printable
 
 BUILT_IN = ("demo",)
 BENCHMARK = ("camelyon", "tcga", "tolkach_esca")
-_MOST_BESIDE = 1_000
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
 
 
@@ -157,20 +156,10 @@ def check_cohort_text(text: str) -> None:
             f"cohort '{_shown(text)}' is a file, neither a folder nor parquet",
             remedy="give the folder that contains it" if path.name == SETTINGS else choices,
         )
-    near = nearest(text, BUILT_IN + BENCHMARK) or _near_path(path)
+    near = nearest(text, BUILT_IN + BENCHMARK) or named_like(path, _may_be_a_cohort)
+    near = None if near is None else str(near)
     meant = f"did you mean '{_shown(near)}'? Otherwise " if near else ""
     raise CohortError(f"there is no cohort and no folder '{_shown(text)}'", remedy=meant + choices)
-
-
-def _near_path(path: Path) -> str | None:
-    """A folder or parquet file beside the place where none is, of a similar name."""
-    try:
-        with os.scandir(path.parent) as entries:
-            names = [one.name for one in islice(entries, _MOST_BESIDE) if _may_be_a_cohort(one)]
-    except OSError:
-        return None
-    near = nearest(path.name, names)
-    return None if near is None else str(path.parent / near)
 
 
 def _may_be_a_cohort(entry: os.DirEntry[str]) -> bool:
@@ -269,7 +258,43 @@ def _load_own(path: Path, accepted: AcceptedNames, needs_images: bool) -> Cohort
     # A broken link to a table is a broken table, not a folder without a table.
     if os.path.lexists(path / MANIFEST):
         return manifest.load_folder(path, accepted, needs_images=needs_images)
-    return tree.load_tree(path, accepted, needs_images=needs_images)
+    try:
+        return tree.load_tree(path, accepted, needs_images=needs_images)
+    except CohortError as error:
+        # Only where it fails: a folder that is a cohort is meant, whatever is near it.
+        if (near := _cohort_near(path)) is None:
+            raise
+        raise CohortError(
+            f"{error.problem}, and {shown(path)} has no {MANIFEST}",
+            remedy=f"did you mean --fm-cohort={shown(near)}?",
+        ) from error
+
+
+def has_form_of_a_cohort(path: Path) -> bool:
+    """Whether a path looks like the user's own cohort; nothing in it is read."""
+    from pathorob_checks.cohorts import tree
+
+    return (
+        path.suffix == ".parquet"
+        or (path / MANIFEST).is_file()
+        or tree.levels_above_images(path) == len(tree.LEVELS)
+    )
+
+
+def _cohort_near(path: Path) -> Path | None:
+    """A cohort one level above or below a folder that is none."""
+    from pathorob_checks.cohorts import tree
+
+    levels = tree.levels_above_images(path)
+    if levels == len(tree.LEVELS):
+        return None
+
+    def is_meant(folder: Path) -> bool:
+        # The images of the folder above are those of this one, or else have nothing to do with it.
+        is_related = folder != path.absolute().parent or levels == len(tree.LEVELS) - 1
+        return (folder / MANIFEST).is_file() or (is_related and has_form_of_a_cohort(folder))
+
+    return folder_nearby(path, is_meant)
 
 
 def _published(text: str) -> tuple[str, str | None] | None:

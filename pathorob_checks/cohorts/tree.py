@@ -87,6 +87,26 @@ def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_im
     )
 
 
+def levels_above_images(folder: Path) -> int | None:
+    """How many levels of folders are above the first image in a folder; None where no image is found.
+
+    Those of a cohort are `LEVELS`; ID and OOD count as none. Nothing is read.
+    """
+    parts: _Parts = ()
+    while len(parts) <= len(LEVELS) + len(_SIDES):
+        try:
+            entries = [entry for entry in _entries(folder, parts) if entry.name != SETTINGS]
+        except CohortError:
+            return None
+        if not entries:
+            return None
+        if not entries[0].is_dir():
+            is_image = PurePath(entries[0].name).suffix.lower() in IMAGE_SUFFIXES
+            return len(parts) - (parts[:1] in {(side,) for side in _SIDES}) if is_image else None
+        parts = (*parts, entries[0].name)
+    return None
+
+
 def _starts(root: Path) -> list[tuple[str, _Parts]]:
     """The subsets, each with the folder that contains its classes."""
     top = [entry.name for entry in _entries(root, ()) if entry.is_dir()]

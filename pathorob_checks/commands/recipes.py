@@ -31,8 +31,8 @@ def table(name: str | None = None) -> str:
         return "\n".join([head, "  repository", "  license", rule, *below])
     if name not in known:
         near = nearest(name, known)
-        hint = f"did you mean {near}?" if near else "pathorob-checks recipes lists them"
-        raise SpecError(f"there is no recipe {name}", remedy=hint.removesuffix("?"))
+        remedy = f"did you mean {near}?" if near else "pathorob-checks recipes lists them"
+        raise SpecError(f"there is no recipe {name}", remedy=remedy)
     return _in_full(known[name])
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from pathorob_checks.criteria.toml_text import KeyPath, TomlTextError, read_toml, toml_lines
 from pathorob_checks.criteria.yaml_text import YamlTextError, read_yaml
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.files import expanded, read_limited
+from pathorob_checks.files import expanded, read_limited, shown
+from pathorob_checks.nearby import named_like
 from pathorob_checks.wording import hint, shortened
 
 BUILT_IN = ("floor", "median", "frontier", "release", "full")
@@ -75,9 +76,10 @@ def read(name_or_path: str | Path) -> Document:
         return _toml(f"profile {name}", text, is_built_in=True)
     is_path = path.suffix in TOML + YAML or os.sep in name or isinstance(name_or_path, Path)
     if not is_path and not os.path.exists(path):  # noqa: PTH110 (`Path.exists` raises for a long name)
+        remedy = hint(name, BUILT_IN, "use one of {known} or the path of a criteria file")
         raise CriteriaError(
             f"there is no file and no profile {shortened(name)}",
-            remedy=hint(name, BUILT_IN, "use one of {known} or the path of a criteria file"),
+            remedy=_nearby(path) or remedy,
         )
     try:
         # Editors on Windows put a byte order mark in front, which TOML does not know.
@@ -88,11 +90,20 @@ def read(name_or_path: str | Path) -> Document:
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        remedy = f"give the path of a TOML or YAML file or one of {', '.join(BUILT_IN)}"
         raise CriteriaError(
             f"the criteria file {name} cannot be read ({reason})",
-            remedy=f"give the path of a TOML or YAML file or one of {', '.join(BUILT_IN)}",
+            remedy=_nearby(path) or remedy,
         ) from None
     return _yaml(name, text) if path.suffix in YAML else _toml(name, text)
+
+
+def _nearby(path: Path) -> str | None:
+    """The remedy where a profile or a criteria file beside a path is probably meant."""
+    if path.suffix in TOML + YAML and path.stem in BUILT_IN and not os.path.lexists(path):
+        return f"did you mean the profile {path.stem}?"
+    file = named_like(expanded(path), lambda entry: Path(entry.name).suffix in TOML + YAML)
+    return None if file is None or os.path.lexists(path) else f"did you mean {shown(file)}?"
 
 
 def _toml(name: str, text: str, *, is_built_in: bool = False) -> Document:

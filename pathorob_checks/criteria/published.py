@@ -100,7 +100,7 @@ def published_value(metric: str, cohorts: str | Sequence[str], fm: str) -> float
     CriteriaError : nothing is published of the FM, or not for this metric and cohort.
     """
     if fm not in published_fms():
-        remedy = hint(fm, published_fms(), "published are {known}").removesuffix("?")
+        remedy = hint(fm, published_fms(), "published are {known}")
         raise CriteriaError(f"the FM {fm!r} has no published values", remedy=remedy)
     values = published_by_fm(metric, cohorts)
     if fm not in values:

@@ -30,6 +30,7 @@ from pathorob_checks.embeddings.label_columns import check_labels
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.files import shown
+from pathorob_checks.nearby import folder_nearby
 from pathorob_checks.wording import quoted
 
 if TYPE_CHECKING:
@@ -116,19 +117,15 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
 def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
     """The layout, and its folder (`PATHOROB`) or file; EmbeddingError unless there is exactly one."""
     root = collected.root
-    layouts: dict[Path, str] = {}
-    named = [root / cohort, *_named_as_by_the_user(root, cohort)]
-    layouts |= {path / "*.npz": PATHOROB for path in named if center_files(path)}
-    for stem in (*(path / "embeddings" for path in named), *named, root / "embeddings"):
-        files = [path for suffix in SUFFIXES if (path := stem.with_name(stem.name + suffix)).is_file()]
+    layouts = _layouts(root, cohort)
+    for path in [path for path in layouts if path.suffix == ".parquet" and len(layouts) > 1]:
         # DIR/<cohort>.parquet may also be the manifest of DIR/<cohort>.npy.
-        if len(files) > 1 and files[-1].suffix == ".parquet" and stem in named:
-            with matrix_files.reading_errors(collected.name(files[-1])):
-                if "embedding" not in key_tables.parquet_columns(
-                    collected.open(files[-1]), collected.name(files[-1])
-                ):
-                    del files[-1]
-        layouts |= {path: path.suffix[1:] for path in files}
+        if path.stem != "embeddings" and any(
+            other != path and other.stem == path.stem and other.parent == path.parent for other in layouts
+        ):
+            with matrix_files.reading_errors(collected.name(path)):
+                if "embedding" not in key_tables.parquet_columns(collected.open(path), collected.name(path)):
+                    del layouts[path]
     if len(layouts) == 1:
         [(path, layout)] = layouts.items()
         return layout, path.parent if layout == PATHOROB else path
@@ -138,19 +135,34 @@ def _layout_and_path(collected: CollectedRows, cohort: str) -> tuple[str, Path]:
             f"{quoted([collected.name(path) for path in layouts])}",
             remedy="keep one of them",
         )
-    remedy = (
-        f"write '{shown(root / cohort)}/<medical center>.npz' with one array per patch key, or "
-        f"'{shown(root / cohort)}/embeddings.npy' with manifest.csv beside it"
-    )
-    names = sorted(path.name for path in root.iterdir())
-    if any(name.lower().endswith(OF_OTHER_TOOLS) for name in names):
-        remedy = f"read features of another tool with 'pathorob-checks import {shown(root)}'"
-    if center_files(root):
-        remedy = f"move the .npz files into '{shown(root / cohort)}'"
-    content = quoted(names[:10]) or "nothing"
+    content = quoted(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
     raise EmbeddingError(
         f"folder '{shown(root)}' has no embeddings of the cohort '{cohort}' (it has {content})",
-        remedy=remedy,
+        remedy=_remedy(root, cohort),
+    )
+
+
+def _layouts(root: Path, cohort: str) -> dict[Path, str]:
+    """The layout of each file of a folder, or pattern of files, that could be the cohort's."""
+    named = [root / cohort, *_named_as_by_the_user(root, cohort)]
+    layouts = {path / "*.npz": PATHOROB for path in named if center_files(path)}
+    for stem in (*(path / "embeddings" for path in named), *named, root / "embeddings"):
+        files = [path for suffix in SUFFIXES if (path := stem.with_name(stem.name + suffix)).is_file()]
+        layouts |= {path: path.suffix[1:] for path in files}
+    return layouts
+
+
+def _remedy(root: Path, cohort: str) -> str:
+    near = folder_nearby(root, lambda folder: bool(_layouts(folder, cohort)))
+    if near is not None:
+        return f"did you mean --fm=embeddings:{shown(near)}?"
+    if center_files(root):
+        return f"move the .npz files into '{shown(root / cohort)}'"
+    if any(path.name.lower().endswith(OF_OTHER_TOOLS) for path in root.iterdir()):
+        return f"read features of another tool with 'pathorob-checks import {shown(root)}'"
+    return (
+        f"write '{shown(root / cohort)}/<medical center>.npz' with one array per patch key, or "
+        f"'{shown(root / cohort)}/embeddings.npy' with manifest.csv beside it"
     )
 
 

@@ -12,6 +12,7 @@ from pathorob_checks.errors import SettingsError
 from pathorob_checks.files import expanded
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
+from pathorob_checks.wording import hint
 
 if TYPE_CHECKING:
     from pathorob_checks.cohorts.registry import CohortSources
@@ -112,8 +113,10 @@ class Settings:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
-                known = ", ".join(str(choice) for choice in choices)
-                raise SettingsError(f"{name} is {value!r}", remedy=f"choose one of {known}")
+                known = [str(choice) for choice in choices]
+                raise SettingsError(
+                    f"{name} is {value!r}", remedy=hint(value, known, "choose one of {known}")
+                )
         if not DEVICE.fullmatch(self.device):
             raise SettingsError(f"device is {self.device!r}", remedy=f"choose {DEVICES}")
         if self.batch_size is not None and self.batch_size < 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathorob_checks.errors import MethodError, SpecError
+from pathorob_checks.evaluation.misplaced import refuse_misplaced_values
 from pathorob_checks.files import expanded
 from pathorob_checks.methods.chain import chain_of, chains_of
 from pathorob_checks.pretraining import UNSTATED, Pretraining, PretrainingData
@@ -103,6 +104,7 @@ def subjects_of(settings: Settings) -> Subjects:
 
     Raises
     ------
+    SettingsError : a value is one that another option takes.
     MethodError : a text names no method, or one that needs images where there are none.
     SpecError : a text names no FM, `commercial` leaves nothing to check, or `licensed` names what is not
         checked.
@@ -112,6 +114,7 @@ def subjects_of(settings: Settings) -> Subjects:
     from pathorob_checks.models import loading
     from pathorob_checks.models.spec import parse_spec, short_names
 
+    refuse_misplaced_values(settings)
     parsed = [parse_spec(text) for text in settings.fms]
     specs = dict(zip(short_names(parsed), parsed, strict=True))
     cohorts = dict(zip(cohort_names(settings.cohorts), settings.cohorts, strict=True))

@@ -19,6 +19,7 @@ from pathorob_checks.errors import ModelError
 from pathorob_checks.files import expanded
 from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.failures import in_a_sentence
+from pathorob_checks.models.meant_spec import meant_by_folder_without_model, meant_by_missing_folder
 from pathorob_checks.models.precision import tf32_settings
 from pathorob_checks.models.provenance import ENCODER_CODE, versions
 from pathorob_checks.models.spec import ModelSpec
@@ -136,7 +137,11 @@ def resolve(spec: ModelSpec, name: str) -> ResolvedModel:
         folder = expanded(spec.target).absolute()
         if not folder.is_dir():
             what = "embeddings" if spec.kind == "embeddings" else "config.json and model.safetensors"
-            raise ModelError(f"{spec.text} is not a folder", remedy=f"check the path, or save {what} there")
+            meant = meant_by_missing_folder(spec)
+            remedy = f"did you mean {meant}?" if meant else f"check the path, or save {what} there"
+            raise ModelError(f"{spec.text} is not a folder", remedy=remedy)
+        if spec.kind == "local-dir" and (meant := meant_by_folder_without_model(spec)) is not None:
+            raise ModelError(f"{spec.text} has no config.json", remedy=f"did you mean {meant}?")
         spec = replace(spec, target=str(folder))
     elif spec.kind == "python":
         from pathorob_checks.models.user_model import import_factory

@@ -6,7 +6,6 @@ model itself is looked up later, by `loading.resolve`.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -30,14 +29,10 @@ FORMS = (
     "python:module:factory",
     *(f"demo:{name}" for name in DEMO_NAMES),
 )
-_KINDS = ("hf-hub", "local-dir", "embeddings", "python", "demo")
+KINDS = ("hf-hub", "local-dir", "embeddings", "python", "demo")
 _FOLDERS = {"local-dir": "the model's folder", "embeddings": "the folder of the precomputed embeddings"}
 _HUB_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
-_WEB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/(?P<repo>[^/\s]+/[^/\s]+?)/?")
-
-
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of a path on Windows
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,26 @@ def parse_spec(text: str) -> ModelSpec:
 
     Raises
     ------
-    SpecError : when it is no foundation model; the message lists the forms and suggests the nearest one.
+    SpecError : when it is no foundation model; the message suggests the nearest one, or says what is needed.
     """
+    try:
+        return parse_exactly(text)
+    except SpecError as error:
+        from pathorob_checks.models.meant_spec import meant_spec
+
+        meant = meant_spec(text.strip())
+        if meant is None:
+            raise
+        raise SpecError(error.problem, remedy=f"did you mean {meant}?") from None
+
+
+def parse_exactly(text: str) -> ModelSpec:
+    """Parse a `--fm` value; the SpecError of one that is no foundation model suggests no other."""
     text = text.strip()
     kind, colon, target = text.partition(":")
     if not colon:
         return _parse_recipe(text)
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise _unknown(text)
     if kind == "hf-hub":
         return _parse_hub(text, target)
@@ -185,9 +193,10 @@ def _revision(text: str, at: str, revision: str) -> str | None:
 
 def _parse_demo(text: str, name: str) -> ModelSpec:
     if name not in DEMO_NAMES:
-        near = difflib.get_close_matches(name.lower(), DEMO_NAMES, n=1, cutoff=0.5)
-        hint = f"did you mean demo:{near[0]}?" if near else f"choose {' or '.join(DEMO_NAMES)}"
-        raise SpecError(f"--fm={text} is not a built-in demo model", remedy=hint)
+        raise SpecError(
+            f"--fm={text} is not a built-in demo model",
+            remedy=f"choose {' or '.join(f'demo:{one}' for one in DEMO_NAMES)}",
+        )
     return ModelSpec(text, "demo", name)
 
 
@@ -203,30 +212,6 @@ def _parse_python(text: str, target: str) -> ModelSpec:
 
 
 def _unknown(text: str) -> SpecError:
-    near = _nearest(text)
-    hint = f"did you mean {near}? The forms are " if near else "the forms are "
-    return SpecError(f"--fm={text or repr(text)} is not a foundation model", remedy=hint + ", ".join(FORMS))
-
-
-def _nearest(text: str) -> str | None:
-    """The valid spec that the user probably meant, if one is similar enough."""
-    if web := _WEB_ADDRESS.fullmatch(text):
-        return f"hf-hub:{web['repo']}"
-    kind, colon, target = text.partition(":")
-    if colon and not _DRIVE.match(text):
-        kinds = difflib.get_close_matches(kind.lower().replace("_", "-"), _KINDS, n=1)
-        candidates = [f"{kinds[0]}:{target}"] if kinds else []
-    else:
-        name, at, revision = text.partition("@")
-        plain = name.lower().replace("_", "-").replace(" ", "-")
-        similar = difflib.get_close_matches(plain, recipe_repositories(), n=1, cutoff=0.7)
-        demos = [f"demo:{demo}" for demo in difflib.get_close_matches(plain, DEMO_NAMES, n=1)]
-        is_path = text.startswith(("/", "./", "../", "~")) or _DRIVE.match(text) is not None
-        repos = [f"local-dir:{text}"] if is_path else [f"hf-hub:{text}"] if "/" in text else []
-        candidates = [*repos, *(f"{recipe}{at}{revision}" for recipe in similar), *demos]
-    for candidate in candidates:
-        try:
-            return parse_spec(candidate).text
-        except SpecError:
-            continue
-    return None
+    return SpecError(
+        f"--fm={text or repr(text)} is not a foundation model", remedy=f"the forms are {', '.join(FORMS)}"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pathorob_checks.evaluation.settings import DEVICE, DEVICES
+from pathorob_checks.wording import nearest
 
 
 def batch_size(text: str) -> int:
@@ -53,7 +54,9 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in allowed:
-            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+            near = nearest(text, allowed)
+            meant = f"; did you mean {near}?" if near else ""
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}{meant}")
         return text
 
     return parse

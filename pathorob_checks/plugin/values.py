@@ -163,7 +163,8 @@ def _value(config: pytest.Config, option: Option) -> tuple[Any, str | None]:
     try:
         return option.parse(str(given)), origin
     except ValueError as error:
-        raise pytest.UsageError(f"{origin or option.flag}: {error}.") from None
+        end = "" if str(error).endswith("?") else "."
+        raise pytest.UsageError(f"{origin or option.flag}: {error}{end}") from None
 
 
 def _ini_value(config: pytest.Config, option: Option) -> Any:
