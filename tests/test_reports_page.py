@@ -1,12 +1,9 @@
-"""docs/reports.md names options, figures and commands that exist, and its examples for CI can be read."""
+"""docs/reports.md names options, figures and methods that exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import pytest
-import yaml
 
 from pathorob_checks import figures
 from pathorob_checks.plugin.options import OPTIONS
@@ -14,7 +11,6 @@ from pathorob_checks.results.results import Results
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "reports.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_every_option_exists() -> None:
@@ -37,18 +33,3 @@ def test_every_method_of_results_exists() -> None:
     named = re.findall(r"\b[rR]esults\.(?!json)([a-z_]+)\(", TEXT)
     assert named
     assert [name for name in named if not hasattr(Results, name)] == []
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda text: text.splitlines()[0].lstrip("# "))
-def test_the_jobs_keep_what_they_write(block: str) -> None:
-    """The files that a job keeps are those that its commands write."""
-    job = yaml.safe_load(block)
-    assert job
-    written = set(re.findall(r"--(?:fm-(?:json|html|markdown)|junitxml)=(\S+)", block))
-    kept = block[block.index("paths: [") :] if "paths: [" in block else block[block.index("path: |") :]
-    assert {name for name in written if name not in kept} == set()
-    assert "pathorob-checks verdict results.json --complete" in block
-
-
-def test_there_are_two_jobs() -> None:
-    assert len(BLOCKS) == 2

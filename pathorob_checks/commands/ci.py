@@ -203,6 +203,8 @@ def _verdict(job: Job) -> tuple[Results | None, str, int]:
     from pathorob_checks.results.results import Results
 
     path = job.file("--fm-json")
+    if not path.exists():
+        return None, "ERROR: the run left no results file, so it counts for nothing; see what it printed.", 1
     try:
         sentence, code = verdict(path, complete=job.complete)
         return Results.read(path), sentence, code
