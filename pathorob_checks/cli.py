@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +15,7 @@ from pathorob_checks.commands import (
     compare,
     criteria_template,
     import_features,
+    init,
     merge,
     plan,
     qualify,
@@ -24,11 +26,12 @@ from pathorob_checks.commands import (
     sign,
     verify,
 )
+from pathorob_checks.commands.completion import actions_of, complete
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
 from pathorob_checks.width import width
-from pathorob_checks.wording import counted, printable
+from pathorob_checks.wording import counted, nearest, printable
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -40,11 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
 
     def command() -> int:
-        options = argument_parser().parse_args(arguments)
+        parser = argument_parser()
+        complete(parser)
+        options = parser.parse_args(arguments)
         code: int = options.run(options)
         return code
 
     return console.run(command)
+
+
+_WRONG_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
+_WRONG_OPTION = re.compile(r"unrecognized arguments: (?P<given>--?[\w-]+)")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,7 +66,18 @@ class _Parser(argparse.ArgumentParser):
             super().print_help(file)
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
+        super().error(printable(message + self._meant(message)))
+
+    def _meant(self, message: str) -> str:
+        """What was probably meant, where a command, a choice or an option is misspelled."""
+        if wrong := _WRONG_CHOICE.search(message):
+            near = nearest(wrong["given"], re.findall(r"[\w.-]+", wrong["known"]))
+        elif wrong := _WRONG_OPTION.search(message):
+            flags = [flag for action in actions_of(self) for flag in action.option_strings]
+            near = nearest(wrong["given"], flags)
+        else:
+            return ""
+        return f"; did you mean {near}?" if near else ""
 
 
 class _Version(argparse.Action):
@@ -141,6 +161,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
+    init.add_parser(commands)
     ci.add_parser(commands)
     report.add_parser(commands)
     compare.add_parser(commands)

@@ -10,6 +10,9 @@ import pytest
 from cohort_folders import write_cohort
 
 from pathorob_checks.cli import main
+from pathorob_checks.cohorts import demo
+from pathorob_checks.evaluation.work import work_ahead
+from pathorob_checks.metrics.registry import metrics
 
 BOUNDS = """schema = "pathorob-checks/criteria/1"
 name = "ours"
@@ -99,3 +102,9 @@ def test_repositories_of_recipes_stay_whole_in_80_columns(capsys):
         assert f"  {recipe.repo}" in lines
         assert main(["recipes", recipe.name]) == 0
         assert recipe.repo in capsys.readouterr().out
+
+
+def test_work_is_counted_once_for_all_metrics_of_a_computation() -> None:
+    """The drops, their errors and their normalized form are one computation."""
+    computations = {one.computation.name for one in metrics().values() if one.computation.work is not None}
+    assert len(work_ahead(demo.load(), computations)) == len(computations)

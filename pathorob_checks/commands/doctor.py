@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pathorob_checks import hub
-from pathorob_checks.commands import machine_ahead, network_ahead, subjects_ahead
+from pathorob_checks.commands import machine_ahead, network_ahead, subjects_ahead, torch_ahead
 from pathorob_checks.commands.findings import FAIL, PASS, WARN, Ahead, Finding, attempt
 from pathorob_checks.wording import counted
 
@@ -31,6 +31,7 @@ def examine(inputs: Inputs) -> Iterator[Finding]:
         for held in terms:
             yield from attempt(f"cohort {name}", partial(subjects_ahead.metrics, name, loaded, held), ahead)
     for subject, look in (
+        ("torch", torch_ahead.builds),
         ("device", partial(machine_ahead.device, inputs, ahead)),
         ("disk", partial(machine_ahead.disk, inputs, ahead)),
         ("cache", partial(machine_ahead.cache, inputs)),

@@ -13,17 +13,19 @@ if TYPE_CHECKING:
 
 
 def work_ahead(cohort: Cohort, computations: Collection[str]) -> dict[str, Work]:
-    """The work of each computation that can tell, by the label of its metric.
+    """The work of each computation that can tell, by the label of its first metric.
 
     Parameters
     ----------
     cohort : its views are read, not its images.
     computations : names of those that the run makes.
     """
-    ahead = {}
+    ahead: dict[str, Work] = {}
+    left = set(computations)
     for definition in metrics().values():
         computation = definition.computation
         view = cohort.views.get(computation.view)
-        if computation.name in computations and computation.work is not None and view is not None:
+        if computation.name in left and computation.work is not None and view is not None:
+            left.remove(computation.name)
             ahead[definition.label] = computation.work(view.patches)
     return ahead

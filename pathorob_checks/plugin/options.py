@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pathorob_checks.commands.completion import action_that_completes
 from pathorob_checks.evaluation.settings import ENGINES, METHODS_OOD, READERS
 from pathorob_checks.models.pooling import POOLINGS
 from pathorob_checks.models.precision import PRECISIONS
@@ -353,7 +354,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("pathorob-checks", "robustness of pathology foundation models")
     for option in OPTIONS:
         how: dict[str, Any] = {
-            "action": "append" if option.repeatable else "store",
+            "action": action_that_completes(option.flag, "append" if option.repeatable else "store"),
             "metavar": option.metavar,
             **({"nargs": "?", "const": option.bare} if option.bare is not None else {}),
         }
