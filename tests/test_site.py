@@ -154,6 +154,37 @@ def test_a_link_to_nothing_and_what_is_loaded_from_elsewhere_are_found(tmp_path:
     ]
 
 
+FILES = {
+    "SECURITY.md": "# Security\n\n## Reporting\n\n[a](docs/notes/)\n",
+    "CHANGELOG.md": "# Changes\n\n[a](SECURITY.md) [b](docs/index.md)\n",
+    "docs/conf.py": 'extensions = ["myst_parser", "root_pages"]\nmyst_heading_anchors = 2\n',
+    "docs/index.md": "# First\n\n[a](../SECURITY.md#reporting) [b](notes/)\n",
+    "docs/notes/index.md": "# Notes\n\n[a](../../CHANGELOG.md) [b](../../README.md)\n",
+    "README.md": "# Read me\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated. Check CHANGES for Sphinx")  # myst-parser's
+def test_links_of_a_code_host_lead_to_pages(tmp_path: Path) -> None:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    docs, out = tmp_path / "docs", tmp_path / "out"
+    Sphinx(docs, docs, out, out, "html", warning=None, status=None).build()
+    links = {
+        name: [link["href"] for link in soup(out / name).select(".body p a")]
+        for name in ("index.html", "notes/index.html", "project/security.html", "project/changelog.html")
+    }
+    assert links == {
+        "index.html": ["project/security.html#reporting", "notes/index.html"],
+        "notes/index.html": ["../project/changelog.html", "../index.html"],
+        "project/security.html": ["../notes/index.html"],
+        "project/changelog.html": ["security.html", "../index.html"],
+    }
+    assert sorted(path.name for path in (docs / "project").iterdir()) == ["changelog.md", "security.md"]
+
+
 @pytest.mark.parametrize("module", [described_options, root_pages, table_nodes, local_links, schema_tables])
 def test_the_examples_of_its_extensions_run(module: object) -> None:
     failed, _ = doctest.testmod(module)

@@ -1,11 +1,12 @@
 """Pages that stand beside `docs`, such as SECURITY.md: the site shows those that are there in `docs/project`.
 
 Links between pages are written for a code host, where these pages are files. On the site such a link leads
-to the page that includes the file.
+to the page that includes the file, and a link to a folder to the folder's first page.
 """
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 
 FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CITATION.cff")
-ROOT = Path(__file__).parents[2]
 _MARKDOWN = """```{{include}} ../../{name}
 :relative-docs: docs/
 ```
@@ -37,9 +37,12 @@ def page_of(name: str) -> str:
     return f"project/{Path(name).stem.lower().replace('_', '-')}"
 
 
+_PAGES = {Path(name).stem: page_of(name) for name in FILES} | {"README": "index"}
+
+
 def write_pages(app: Sphinx, _: Config) -> None:
     """Write a page for each of the files, and remove those of files that are gone."""
-    wanted = {f"{page_of(name)}.md": name for name in FILES if (ROOT / name).is_file()}
+    wanted = {f"{page_of(name)}.md": name for name in FILES if Path(app.srcdir).with_name(name).is_file()}
     folder = Path(app.srcdir, "project")
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
@@ -52,28 +55,40 @@ def write_pages(app: Sphinx, _: Config) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-class LinksToRootPages(SphinxTransform):
-    """Let links to files beside `docs` lead to pages of the site."""
+class LinksOfCodeHosts(SphinxTransform):
+    """Let links to files beside `docs` and to folders lead to pages of the site."""
 
     default_priority = 5
 
     def apply(self, **_: Any) -> None:
         """Look at each link of MyST that has no target on the site yet."""
-        pages = {Path(name).stem: page_of(name) for name in FILES} | {"README": "index"}
         for link in self.document.findall(addnodes.pending_xref):
-            if link["reftype"] != "myst":
-                continue
-            target, _, anchor = link["reftarget"].partition("#")
-            name = Path(target).name.removesuffix(".md")
-            is_outside = Path(target) == ROOT / name or target in (name, f"{name}.md")
-            if name in pages and is_outside:
-                link["refdomain"] = "doc"
-                link["reftarget"] = pages[name]
-                link["reftargetid"] = link.get("reftargetid") or anchor or None
+            if link["reftype"] == "myst":
+                target, _, anchor = link["reftarget"].partition("#")
+                page = self._page_of_file(target) or self._page_of_folder(target)
+                if page is not None:
+                    link["refdomain"] = "doc"
+                    link["reftarget"] = page
+                    link["reftargetid"] = link.get("reftargetid") or anchor or None
+
+    def _page_of_file(self, target: str) -> str | None:
+        """MyST names a file that is there by its whole path, and any other as the page does."""
+        path = Path(target)
+        name = path.name.removesuffix(".md")
+        return (
+            _PAGES.get(name)
+            if target in (name, f"{name}.md") or path == Path(self.env.srcdir).with_name(name)
+            else None
+        )
+
+    def _page_of_folder(self, target: str) -> str | None:
+        here = posixpath.dirname(self.env.docname)
+        page = posixpath.normpath(posixpath.join(here, target, "index"))
+        return page if "/" in target and page in self.env.found_docs else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("config-inited", write_pages)
-    app.add_transform(LinksToRootPages)
+    app.add_transform(LinksOfCodeHosts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
