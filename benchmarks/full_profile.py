@@ -39,14 +39,14 @@ def main() -> None:
     parser.add_argument("--only", help="a cohort")
     arguments = parser.parse_args()
     criteria = load_profile("full").criteria_for(("camelyon",))
-    asked = {metric(criterion.metric).computation.name for criterion in criteria}
+    wanted = {metric(criterion.metric).computation.name for criterion in criteria}
     jobs.warm_up("ours", arguments.device)
     print(f"{jobs.machine(arguments.device)}; dimension {arguments.dim:,}\n", flush=True)
     seconds: dict[str, dict[str, float]] = {}
     cpu_seconds: dict[str, float] = {}  # of all threads: the same on a busy machine
     for view in views.of_all_metrics():
         name, cohort = view.computation.name, view.cohort
-        if name not in asked or (arguments.only and cohort != arguments.only):
+        if name not in wanted or (arguments.only and cohort != arguments.only):
             continue
         x, table = view.data(arguments.dim)
         shared: dict[str, Any] = {}

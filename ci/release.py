@@ -52,7 +52,7 @@ def versions_of(changelog: str) -> list[Version]:
     ------
     ReleaseError : a heading is not one of a version.
     """
-    found: list[tuple[re.Match[str], list[str]]] = []
+    headings: list[tuple[re.Match[str], list[str]]] = []
     for number, line in enumerate(changelog.splitlines(), 1):
         if line.startswith("## "):
             match = _HEADING.match(line)
@@ -60,10 +60,10 @@ def versions_of(changelog: str) -> list[Version]:
                 raise ReleaseError(
                     f"line {number} of the changelog is no version: {line!r}; write ## [1.2.3] - date"
                 )
-            found.append((match, []))
-        elif found:
-            found[-1][1].append(line)
-    return [Version(name=match["name"], date=match["date"], lines=tuple(lines)) for match, lines in found]
+            headings.append((match, []))
+        elif headings:
+            headings[-1][1].append(line)
+    return [Version(name=match["name"], date=match["date"], lines=tuple(lines)) for match, lines in headings]
 
 
 def faults_of(changelog: str) -> Iterator[str]:

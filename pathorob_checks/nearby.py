@@ -34,8 +34,8 @@ def folder_nearby(folder: Path, holds: Callable[[Path], bool], *, below: int = 1
     level = [folder]
     for _ in range(below):
         level = [inner for outer in level for inner in _folders_in(outer)][:_MOST_ENTRIES]
-        if found := [path for path in level if is_meant(path)]:
-            return found[0] if len(found) == 1 else None
+        if matching := [path for path in level if is_meant(path)]:
+            return matching[0] if len(matching) == 1 else None
     above = Path(os.path.normpath(folder.absolute())).parent
     return above if is_meant(above) else None
 

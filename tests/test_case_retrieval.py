@@ -66,7 +66,7 @@ QUERY, REST = numbers(0), numbers(1, 2, 3, 4, 5)
 
 def test_results_are_ranked_and_none_is_of_the_querys_own_case() -> None:
     results = search(LINE, LINE.similarity[QUERY], QUERY, REST)
-    assert results.found[0][results.there[0]].tolist() == [1, 2, 4, 5]
+    assert results.rows[0][results.there[0]].tolist() == [1, 2, 4, 5]
 
 
 @pytest.mark.parametrize(("top", "cls"), [(1, 1), (2, 1), (3, 0), (4, 1)])

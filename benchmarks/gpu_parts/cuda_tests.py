@@ -29,10 +29,10 @@ def measure(record: Record, task: Task) -> None:
         raise RuntimeError("no test file mentions a GPU")
     outcomes = task.work / "outcomes.jsonl"
     complete = _run(files, outcomes, task)
-    found = [json.loads(line) for line in outcomes.read_text().splitlines()] if outcomes.exists() else []
+    records = [json.loads(line) for line in outcomes.read_text().splitlines()] if outcomes.exists() else []
     for path in files:
         name = path.relative_to(_ROOT).as_posix()
-        of_file = [test for test in found if test["test"].partition("::")[0] == name]
+        of_file = [test for test in records if test["test"].partition("::")[0] == name]
         row = record.row(file=name, **_counts(of_file))
         with record.attempt(row):
             if row["failed"]:
@@ -40,7 +40,7 @@ def measure(record: Record, task: Task) -> None:
             if task.on_gpu and (row["skipped"] or not row["passed"]):
                 raise AssertionError("tests were skipped, or none ran, on a machine with a GPU")
     if not complete:
-        raise TimeoutError(f"pytest was stopped after {len(found)} tests")
+        raise TimeoutError(f"pytest was stopped after {len(records)} tests")
 
 
 def files_with_gpu_tests(folder: Path) -> list[Path]:

@@ -16,8 +16,8 @@ def facts() -> dict[str, str]:
     from pathorob_checks.cpus import available_cpus
 
     try:
-        asked = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader"]
-        card = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True, timeout=30).stdout
+        query = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader"]
+        card = subprocess.run(query, check=True, stdout=subprocess.PIPE, text=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         card = "none"
     versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)

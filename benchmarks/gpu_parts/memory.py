@@ -52,15 +52,15 @@ def _embed_with_little(record: Record, task: Task, fm: Path, folder: Path) -> No
         with record.attempt(row), _filled(left):
             began = time.monotonic()
             model = PreparedModel(prepared.name, prepared.identity, lambda: loaded, device=task.device)
-            found = obtain(model, cohort, EmbeddingStore(task.work / f"store-{left}"))
+            embedded = obtain(model, cohort, EmbeddingStore(task.work / f"store-{left}"))
             record.update(
                 row,
-                batch=found.details["batch_size"],
+                batch=embedded.details["batch_size"],
                 seconds=round(time.monotonic() - began, 1),
                 peak_MiB=None if left else machine.peak_mib(task.device),
             )
-            plenty = found.values if plenty is None else plenty
-            record.update(row, largest_difference=float(np.abs(found.values - plenty).max()))
+            plenty = embedded.values if plenty is None else plenty
+            record.update(row, largest_difference=float(np.abs(embedded.values - plenty).max()))
 
 
 def _measure_with_little(record: Record, task: Task) -> None:

@@ -114,8 +114,8 @@ def compared(cpu: dict[str, Any], gpu: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    ends = [found.get(f"{name}.{end}") for name in ("interval", "id_interval") for end in (0, 1)]
+def _interval(flattened: Mapping[str, Any]) -> str:
+    ends = [flattened.get(f"{name}.{end}") for name in ("interval", "id_interval") for end in (0, 1)]
     return ", ".join(f"{end:.6f}" for end in ends if end is not None)
 
 

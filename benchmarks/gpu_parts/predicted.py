@@ -139,17 +139,17 @@ def predictions(dim: int = DIMENSION) -> dict[tuple[str, str], Counts]:
 
 def seconds(name: str, cohort: str, card: str, dim: int = DIMENSION) -> float | None:
     """Predicted for a computation's name and a card whose name contains that of one of `CARDS`, else None."""
-    found = predictions(dim).get((name.replace("_", " "), cohort))
+    counted = predictions(dim).get((name.replace("_", " "), cohort))
     known = next((one for one in CARDS if one.name in card), None)
-    return None if found is None or known is None else found.seconds(known)
+    return None if counted is None or known is None else counted.seconds(known)
 
 
 def table(dim: int = DIMENSION) -> str:
     """Markdown: counts and predicted seconds, beside columns for what is measured."""
     rows = []
-    for (metric, cohort), found in predictions(dim).items():
-        times = [f"{found.seconds(card):.2f}" for card in CARDS]
-        rows.append([metric, cohort, *_counted(found), *times, "", ""])
+    for (metric, cohort), counted in predictions(dim).items():
+        times = [f"{counted.seconds(card):.2f}" for card in CARDS]
+        rows.append([metric, cohort, *_counted(counted), *times, "", ""])
     every = list(predictions(dim).values())
     sums = Counts(*(sum(getattr(one, name) for one in every) for name in ("operations", "bytes", "launches")))
     times = [f"{sum(one.seconds(card) for one in every):.2f}" for card in CARDS]
@@ -159,5 +159,9 @@ def table(dim: int = DIMENSION) -> str:
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True)
 
 
-def _counted(found: Counts) -> list[str]:
-    return [f"{found.operations / 1e12:.1f}", f"{found.bytes / 1e9:,.0f}", f"{found.launches / 1000:,.0f}"]
+def _counted(counted: Counts) -> list[str]:
+    return [
+        f"{counted.operations / 1e12:.1f}",
+        f"{counted.bytes / 1e9:,.0f}",
+        f"{counted.launches / 1000:,.0f}",
+    ]

@@ -111,8 +111,8 @@ class GitHub:
 
     def artifact(self, run: int, name: str) -> bytes | None:
         """The newest artifact of this name of a run, as a ZIP file; None if there is none."""
-        found = self.get(f"actions/runs/{run}/artifacts", name=name, per_page=100)["artifacts"]
-        whole = [one for one in found if one["name"] == name and not one["expired"]]
+        artifacts = self.get(f"actions/runs/{run}/artifacts", name=name, per_page=100)["artifacts"]
+        whole = [one for one in artifacts if one["name"] == name and not one["expired"]]
         if not whole:
             return None
         newest = max(whole, key=lambda one: int(one["id"]))

@@ -33,14 +33,14 @@ def sections_of(app: Sphinx) -> list[Section]:
 
 
 def _with_below(app: Sphinx, pages: list[str]) -> set[str]:
-    found: set[str] = set()
+    seen: set[str] = set()
     waiting = list(pages)
     while waiting:
         page = waiting.pop()
-        if page not in found:
-            found.add(page)
+        if page not in seen:
+            seen.add(page)
             waiting += app.env.toctree_includes.get(page, [])
-    return found
+    return seen
 
 
 def _add(app: Sphinx, page: str, _: str, context: dict[str, Any], __: nodes.document | None) -> None:

@@ -16,14 +16,14 @@ def inline(text: str) -> list[nodes.Node]:
     >>> [type(one).__name__ for one in inline("as in `Measurement`")]
     ['Text', 'literal']
     """
-    found: list[nodes.Node] = []
+    children: list[nodes.Node] = []
     end = 0
     for match in _CODE.finditer(text):
-        found.append(nodes.Text(text[end : match.start()]))
-        found.append(code(match[2]))
+        children.append(nodes.Text(text[end : match.start()]))
+        children.append(code(match[2]))
         end = match.end()
-    found.append(nodes.Text(text[end:]))
-    return [one for one in found if one.astext()]
+    children.append(nodes.Text(text[end:]))
+    return [one for one in children if one.astext()]
 
 
 def code(text: str) -> nodes.literal:

@@ -233,10 +233,10 @@ def largest_change(document: SensitivityDocument) -> str:
     from pathorob_checks.results.text import interval_text
     from pathorob_checks.wording import percent
 
-    found = document.largest()
-    if found is None:
+    greatest = document.largest()
+    if greatest is None:
         return "Nothing could be changed, so nothing is known of the sensitivity."
-    subject, change = found
+    subject, change = greatest
     if not change.difference:
         return "No setting that was changed changes a value."
     interval = ""

@@ -68,7 +68,7 @@ class _Base:
 
 
 @dataclass
-class _Found:
+class _Seen:
     """What was measured so far."""
 
     changes: list[Change] = field(default_factory=list)
@@ -93,7 +93,7 @@ class _OneSubject:
         self._spec = inputs.subjects.specs[subject.fm]
         self._cohort = inputs.cohort(subject.cohort)
         self._view = self._cohort.views[metric(METRICS[0]).computation.view]
-        self._found = _Found()
+        self._seen = _Seen()
 
     def measured(self, choices: Choices) -> Sensitivity:
         wide = self._extracted()
@@ -132,9 +132,9 @@ class _OneSubject:
             cohort_digest=self._cohort.digest,
             settings=settings,
             own=tuple(Own(metric=name, value=one.value, interval=one.interval) for name, one in own.items()),
-            changes=tuple(sorted(self._found.changes, key=lambda one: METRICS.index(one.metric))),
-            left_out=tuple(self._found.left_out),
-            extractions=tuple(self._found.extractions),
+            changes=tuple(sorted(self._seen.changes, key=lambda one: METRICS.index(one.metric))),
+            left_out=tuple(self._seen.left_out),
+            extractions=tuple(self._seen.extractions),
         )
 
     # -- embeddings -------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class _OneSubject:
             )
             inputs.observer.works()
         stated = embeddings.identity.get("precision")
-        self._found.extractions.append(
+        self._seen.extractions.append(
             Extraction(
                 precision=None if stated is None else str(stated),
                 batch_size=_batch_size(embeddings),
@@ -246,13 +246,13 @@ class _OneSubject:
         try:
             embeddings = embed()
             if np.array_equal(embeddings, base.embeddings):
-                self._found.changes += _no_changes(setting, choice, base.values)
+                self._seen.changes += _no_changes(setting, choice, base.values)
                 return
             changed = self._values(embeddings, NeighborSearch(), f"with {setting} {choice}")
         except (EmbeddingError, MetricError, ModelError) as error:
             self._leave_out(setting, choice, error.problem)
         else:
-            self._found.changes += _changes(setting, choice, changed, base.values)
+            self._seen.changes += _changes(setting, choice, changed, base.values)
 
     def _try_k(self, k: int, base: _Base, neighbors: NeighborSearch) -> None:
         """Measure the same embeddings with another k, or say why that cannot be done."""
@@ -261,10 +261,10 @@ class _OneSubject:
         except MetricError as error:
             self._leave_out("k", str(k), error.problem)
         else:
-            self._found.changes += _changes("k", str(k), changed, base.values)
+            self._seen.changes += _changes("k", str(k), changed, base.values)
 
     def _leave_out(self, setting: Setting, choice: str, reason: str) -> None:
-        self._found.left_out.append(LeftOut(setting=setting, choice=choice, reason=reason))
+        self._seen.left_out.append(LeftOut(setting=setting, choice=choice, reason=reason))
 
 
 def _kept_apart(prepared: PreparedModel, pooling: str | None, changed: Mapping[str, Any]) -> PreparedModel:

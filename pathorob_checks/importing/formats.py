@@ -96,22 +96,22 @@ def detected(source: Source) -> str:
     ------
     EmbeddingError : it has none, or several.
     """
-    found = {
+    formats = {
         name: one.suffixes
         for name, one in FORMATS.items()
         if any(_is_of(path, one.suffixes, name) for path in source.entries)
     }
-    if "eva" in found:
-        found.pop("bags", None)
-    if len(found) > 1:
-        found.pop(_WEAK, None)
-    if len(found) == 1:
-        return next(iter(found))
+    if "eva" in formats:
+        formats.pop("bags", None)
+    if len(formats) > 1:
+        formats.pop(_WEAK, None)
+    if len(formats) == 1:
+        return next(iter(formats))
     place = shown(source.root)
-    if found:
+    if formats:
         raise EmbeddingError(
-            f"'{place}' has features in {counted(len(found), 'format')}: "
-            + ", ".join(f"{name} ({' and '.join(suffixes)})" for name, suffixes in found.items()),
+            f"'{place}' has features in {counted(len(formats), 'format')}: "
+            + ", ".join(f"{name} ({' and '.join(suffixes)})" for name, suffixes in formats.items()),
             remedy="name the one that you mean with --format",
         )
     below = _folders_below(source.root)
@@ -148,15 +148,15 @@ def _folders_below(root: Path) -> list[str]:
     suffixes = tuple(
         suffix for name, one in FORMATS.items() if name not in (_WEAK, "eva") for suffix in one.suffixes
     )
-    found, seen = [], 0
+    formats, seen = [], 0
     for place, folders, files in os.walk(root):
         depth = len(Path(place).relative_to(root).parts)
         seen += 1 + len(files)
         if depth and any(name.lower().endswith(suffixes) for name in (*files, *folders)):
-            found.append(shown(Path(place)))
+            formats.append(shown(Path(place)))
         folders[:] = (
             [] if depth >= _DEEPEST else sorted(name for name in folders if not name.endswith(".zarr"))
         )
-        if len(found) == 3 or seen > _MOST_SEEN:
+        if len(formats) == 3 or seen > _MOST_SEEN:
             break
-    return found
+    return formats

@@ -79,23 +79,23 @@ class Hdf5Tree:
         """What is in a group; nothing where there is no such group."""
         import h5py
 
-        found = self._at(group)
-        return list(found) if isinstance(found, h5py.Group) else []
+        node = self._at(group)
+        return list(node) if isinstance(node, h5py.Group) else []
 
     def array(self, name: str) -> Hdf5Array | None:
         """A dataset; None where there is none of this name."""
         import h5py
 
-        found = self._at(name)
-        if not isinstance(found, h5py.Dataset):
+        node = self._at(name)
+        if not isinstance(node, h5py.Dataset):
             return None
         where = f"'{self._where}'"
-        if found.is_virtual or found.external:
+        if node.is_virtual or node.external:
             raise EmbeddingError(
                 f"the dataset '{name}' of {where} keeps its numbers in other files, which are not read",
                 remedy="copy the numbers into one file, e.g. with h5repack",
             )
-        created = found.id.get_create_plist()
+        created = node.id.get_create_plist()
         filters = {int(created.get_filter(number)[0]) for number in range(created.get_nfilters())}
         if not filters <= _FILTERS:
             raise EmbeddingError(
@@ -103,12 +103,12 @@ class Hdf5Tree:
                 f"{sorted(filters - _FILTERS)}, which need libraries that are not part of HDF5",
                 remedy="write it again with gzip or lzf, or without compression",
             )
-        return Hdf5Array(found, self._size, where)
+        return Hdf5Array(node, self._size, where)
 
     def attribute(self, name: str, key: str) -> str | None:
         """An attribute that is text; None where there is none."""
-        found = self._at(name)
-        value = None if found is None else found.attrs.get(key)
+        node = self._at(name)
+        value = None if node is None else node.attrs.get(key)
         value = value.decode() if isinstance(value, bytes) else value
         return value if isinstance(value, str) else None
 
@@ -116,17 +116,17 @@ class Hdf5Tree:
         """A group or dataset that lies in this file; None where there is none."""
         import h5py
 
-        found: Any = self._file
+        node: Any = self._file
         for part in filter(None, name.split("/")):
-            if not isinstance(found, h5py.Group) or part not in found.keys():  # noqa: SIM118 - `in` follows links
+            if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118 - `in` follows links
                 return None
-            if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            if not isinstance(node.get(part, getlink=True), h5py.HardLink):
                 raise EmbeddingError(
                     f"'{part}' in '{self._where}' is a link, which is not followed",
                     remedy="copy what it leads to into the file, e.g. with h5repack or h5copy",
                 )
-            found = found[part]
-        return found
+            node = node[part]
+        return node
 
 
 @contextlib.contextmanager

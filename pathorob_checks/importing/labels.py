@@ -83,11 +83,11 @@ class Labels:
 def _remedy_without(without: Sequence[str], unlisted: Sequence[str]) -> str:
     # `S1.svs` in the manifest for `S1.h5`, and the other way round.
     stems = {slide.rpartition(".")[0] or slide: slide for slide in without}
-    found = next((slide for slide in unlisted if slide in stems), None)
-    if found is None and (near := nearest(without[0], unlisted, cutoff=0.8)) is not None:
-        found, stems = near, {near: without[0]}
-    if found is not None:
-        return f"write '{found}' for '{stems[found]}', as the features name the slide"
+    meant = next((slide for slide in unlisted if slide in stems), None)
+    if meant is None and (near := nearest(without[0], unlisted, cutoff=0.8)) is not None:
+        meant, stems = near, {near: without[0]}
+    if meant is not None:
+        return f"write '{meant}' for '{stems[meant]}', as the features name the slide"
     return "extract their features, or delete their rows"
 
 

@@ -179,14 +179,14 @@ def _features(table: Table, key: str | None) -> list[str]:
     by_fold = {prefix.casefold(): prefix for prefix in groups}
     preferred = [by_fold[prefix] for prefix in PREFIXES if prefix in by_fold]
     if len(groups) != 1 and not preferred:
-        found = quoted([f"{prefix}{min(columns)}" for prefix, columns in list(groups.items())[:5]])
+        prefixes = quoted([f"{prefix}{min(columns)}" for prefix, columns in list(groups.items())[:5]])
         what = (
             f"no columns of numbers '{key}0', '{key}1', ..."
             if key
             else "no columns that are clearly features"
         )
         raise EmbeddingError(
-            f"'{table.where}' has {what} (numbered columns: {found or 'none'})",
+            f"'{table.where}' has {what} (numbered columns: {prefixes or 'none'})",
             remedy="name the features feature_0, feature_1, ..., or say by --key how their names begin",
         )
     columns = groups[preferred[0]] if preferred else next(iter(groups.values()))

@@ -61,7 +61,7 @@ class Confounding:
     def check(self, repair: type[Repair]) -> None:
         """Raise a MethodError if the repair is refused."""
         if self.refuses(repair):
-            problem = f"method {repair.name!r} would remove biology: {self._found(REFUSED_V)}"
+            problem = f"method {repair.name!r} would remove biology: {self._observed(REFUSED_V)}"
             raise MethodError(
                 problem, remedy="fit it on patches in which every medical center has every class"
             )
@@ -70,9 +70,9 @@ class Confounding:
         """A sentence where `warns`, else None."""
         if not self.warns(repair):
             return None
-        return f"Method {repair.name!r} may remove biology: {self._found(WARNED_V)}."
+        return f"Method {repair.name!r} may remove biology: {self._observed(WARNED_V)}."
 
-    def _found(self, bound: float) -> str:
+    def _observed(self, bound: float) -> str:
         if self.empty_cells:
             cells = [f"{center}, {kind}" for center, kind in self.empty_cells]
             return f"no patch is known of {named(cells, 'pair', 'pairs')} of a medical center and a class"
@@ -110,8 +110,8 @@ def confounding_of(centers: Sequence[str], classes: Sequence[str | None]) -> Con
     Confounding(cramers_v=0.5, empty_cells=())
     """
     if len(centers) != len(classes):
-        found = f"{counted(len(centers), 'medical center')} and {counted(len(classes), 'class', 'classes')}"
-        raise MethodError(f"the patches have {found}", remedy="give one of each for every patch")
+        sizes = f"{counted(len(centers), 'medical center')} and {counted(len(classes), 'class', 'classes')}"
+        raise MethodError(f"the patches have {sizes}", remedy="give one of each for every patch")
     cells = Counter((center, kind) for center, kind in zip(centers, classes, strict=True) if kind is not None)
     if not cells:
         raise MethodError("no patch has a known biological class", remedy="fit on patches of known class")

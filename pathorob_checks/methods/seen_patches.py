@@ -148,8 +148,8 @@ def checked_embeddings(method: str, embeddings: Any, dimension: int | None = Non
     matrix = np.asarray(embeddings)
     remedy = "give finite embeddings as an (N, D) array of float32"
     if matrix.dtype != np.float32 or matrix.ndim != 2 or 0 in matrix.shape:
-        found = f"an array of {matrix.dtype} and of shape {matrix.shape}"
-        raise MethodError(f"method {method!r}: the embeddings are {found}", remedy=remedy)
+        given = f"an array of {matrix.dtype} and of shape {matrix.shape}"
+        raise MethodError(f"method {method!r}: the embeddings are {given}", remedy=remedy)
     if dimension is not None and matrix.shape[1] != dimension:
         problem = f"method {method!r}: the embeddings have dimension {matrix.shape[1]:,}, those of the fit "
         raise MethodError(f"{problem}{dimension:,}", remedy="repair embeddings of the same FM and pooling")
@@ -164,10 +164,10 @@ def checked_labels(method: str, what: str, labels: Sequence[str], count: int) ->
     """`count` labels as a list; raises MethodError where the number differs or one is no name."""
     names = [str(label) if isinstance(label, str) else label for label in labels]
     if len(names) != count:
-        found = (
+        given = (
             f"there are {counted(count, 'embedding')} and labels of {counted(len(names), 'patch', 'patches')}"
         )
-        raise MethodError(f"method {method!r}: {found}", remedy=f"give every patch its {what}")
+        raise MethodError(f"method {method!r}: {given}", remedy=f"give every patch its {what}")
     wrong = next((label for label in names if not isinstance(label, str) or not label), None)
     if wrong is not None or None in names:
         raise MethodError(f"method {method!r}: {shortened(wrong)} is no {what}", remedy="give names as text")

@@ -86,7 +86,7 @@ class StainNormalization(ImageMethod):
 
         from pathorob_checks.numerics.threads import limited
 
-        found: list[dict[str, list[float]]] = []
+        targets: list[dict[str, list[float]]] = []
         number = 0
         # One thread: images are small, and those that read them are at work.
         with limited(1), torch.inference_mode():
@@ -94,8 +94,8 @@ class StainNormalization(ImageMethod):
                 number += 1
                 parts, enough = self.statistics(_batch_of(self.name, image))
                 if bool(enough[0]):
-                    found.append({name: values[0].flatten().tolist() for name, values in parts.items()})
-        if not found:
+                    targets.append({name: values[0].flatten().tolist() for name, values in parts.items()})
+        if not targets:
             raise MethodError(
                 f"{self.name} has no target, as none of {counted(number, 'patch', 'patches')} "
                 f"shows enough tissue",
@@ -103,9 +103,9 @@ class StainNormalization(ImageMethod):
             )
         target = {}
         for name, shape in self.shapes.items():
-            columns = zip(*(parts[name] for parts in found), strict=True)
+            columns = zip(*(parts[name] for parts in targets), strict=True)
             # The exact sum, rounded once, does not depend on the order.
-            means = [math.fsum(column) / len(found) for column in columns]
+            means = [math.fsum(column) / len(targets) for column in columns]
             target[name] = np.reshape(means, shape)
         self._target = self._checked(self._averaged(target))
         return self

@@ -291,8 +291,8 @@ def margin_aware_index(
     if number is None:
         raise MetricError(f"{METRIC}: k is {k!r}", remedy="give a whole number of 1 or more, or None")
     length = searched.length(number) if draws else number
-    found = (neighbors or NeighborSearch()).lists(searched, length, device, progress)
-    labelled = labels_of_neighbors(searched, found.rows)
+    listed = (neighbors or NeighborSearch()).lists(searched, length, device, progress)
+    labelled = labels_of_neighbors(searched, listed.rows)
     informative = labelled["same_class"] != labelled["same_center"]
     if not informative[:, :number].any():
         raise MetricError(
@@ -301,12 +301,12 @@ def margin_aware_index(
             remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods "
             "reach beyond their own class and center",
         )
-    distances = found.distances.astype(np.float64)
+    distances = listed.distances.astype(np.float64)
     tau = float(np.median(distances[:, :number][informative[:, :number]]))
     if tau < _NEAR:
         query, rank = np.nonzero(informative)
-        others = found.rows[query, rank]
-        distances[query, rank] = cosine_distances(searched.array, found.queries[query], others)
+        others = listed.rows[query, rank]
+        distances[query, rank] = cosine_distances(searched.array, listed.queries[query], others)
         tau = float(np.median(distances[:, :number][informative[:, :number]]))
     weights = np.exp(-distances / tau) if tau > 0 else np.ones(distances.shape)
     counted = WeightedNeighbors(k=number, weights=weights, **labelled)
@@ -328,7 +328,7 @@ def margin_aware_index(
         left_out=read.left_out,
         paired=searched.paired,
         resampling=uncertainty.resampling,
-        nearest=misled(counted, read.rows[rows], read.rows[found.rows]),
+        nearest=misled(counted, read.rows[rows], read.rows[listed.rows]),
     )
 
 

@@ -42,9 +42,9 @@ def neighbor_lists(
     ends = np.cumsum([len(rows) for rows in parts])
     lists = Nearest(np.empty((ends[-1], k), dtype=np.int64), np.empty((ends[-1], k), dtype=np.float32))
 
-    def keep(found: Nearest, part: int) -> None:
+    def keep(nearest_to_them: Nearest, part: int) -> None:
         its = slice(ends[part] - len(parts[part]), ends[part])
-        lists.rows[its], lists.products[its] = parts[part][found.rows], found.products
+        lists.rows[its], lists.products[its] = parts[part][nearest_to_them.rows], nearest_to_them.products
 
     def each(find: Callable[[Int64], Nearest]) -> Iterator[None]:
         def search(part: int) -> None:
@@ -69,8 +69,8 @@ def neighbor_lists(
         def inside(rows: Int64) -> Nearest:
             nearest, lacking = _inside(code[rows], order, k)
             if len(lacking):
-                found = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
-                nearest.rows[lacking], nearest.products[lacking] = found
+                nearest_to_them = nearest_to(lacking, points[code[rows]], slides[rows], k, device)
+                nearest.rows[lacking], nearest.products[lacking] = nearest_to_them
             return nearest
 
         yield from each(inside)

@@ -223,7 +223,7 @@ class NeighborSearch:
 
     def __init__(self, *, ahead: int | None = None) -> None:
         self._ahead = ahead
-        self._found: NeighborLists | None = None
+        self._known: NeighborLists | None = None
         self._typed: TypedNeighbors | None = None
         self._digest: str | None = None
 
@@ -258,12 +258,12 @@ class NeighborSearch:
             The search was made for other patches or other embeddings.
         """
         self._recognize(patches)
-        found = self._found
-        if found is None or found.rows.shape[1] < length:
+        known = self._known
+        if known is None or known.rows.shape[1] < length:
             ahead = 0 if self._ahead is None else patches.length(min(self._ahead, patches.lists.longest))
-            self._found = found = _search(patches, max(length, ahead), device, progress)
+            self._known = known = _search(patches, max(length, ahead), device, progress)
         return NeighborLists(
-            queries=found.queries, rows=found.rows[:, :length], products=found.products[:, :length]
+            queries=known.queries, rows=known.rows[:, :length], products=known.products[:, :length]
         )
 
     def typed(
@@ -299,8 +299,8 @@ class NeighborSearch:
         self._recognize(patches)
         if self._typed is None or self._typed.so.shape[1] < length:
             self._typed = typed_neighbors(patches, length, device, progress)
-        found = self._typed
-        return TypedNeighbors(queries=found.queries, so=found.so[:, :length], os=found.os[:, :length])
+        known = self._typed
+        return TypedNeighbors(queries=known.queries, so=known.so[:, :length], os=known.os[:, :length])
 
     def _recognize(self, patches: SearchedPatches) -> None:
         if self._digest is None:
@@ -319,10 +319,10 @@ def _search(
     from pathorob_checks.numerics import device as devices
 
     with devices.full_precision():
-        found = neighbor_lists(
+        known = neighbor_lists(
             patches.array, patches.lists.parts, patches.slides.codes, length, devices.choose(device), progress
         )
-    return NeighborLists(queries=patches.queries, rows=found.rows, products=found.products)
+    return NeighborLists(queries=patches.queries, rows=known.rows, products=known.products)
 
 
 def cosine_distances(array: Float32, rows: Int64, others: Int64) -> npt.NDArray[np.float64]:

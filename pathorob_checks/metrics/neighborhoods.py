@@ -339,9 +339,9 @@ def robustness_index(
     spare = spare_ranks(fixed_k or reach, searched.largest_unit) if draws else 0
     length = min(searched.lists.longest, max(reach, (fixed_k or 0) + spare))
     rows = searched.queries
-    found = (neighbors or NeighborSearch()).lists(searched, length, device, progress).rows
-    neighbor_classes = _narrow(classes)[found]
-    labelled = labels_of_neighbors(searched, found)
+    listed = (neighbors or NeighborSearch()).lists(searched, length, device, progress).rows
+    neighbor_classes = _narrow(classes)[listed]
+    labelled = labels_of_neighbors(searched, listed)
     same_class, same_center = labelled["same_class"], labelled["same_center"]
     shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
@@ -378,17 +378,17 @@ def robustness_index(
         paired=paired,
         resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
         by_cell=shares_by_cell(counted),
-        nearest=misled(counted, read.rows[rows], read.rows[found]),
+        nearest=misled(counted, read.rows[rows], read.rows[listed]),
     )
 
 
-def labels_of_neighbors(searched: SearchedPatches, found: Int64) -> dict[str, Any]:
+def labels_of_neighbors(searched: SearchedPatches, listed: Int64) -> dict[str, Any]:
     """What `NeighborCounts` takes besides k, for (Q, L) rows of neighbors."""
     read, rows, units, slides = searched.read, searched.queries, searched.units, searched.slides
     return {
-        "same_class": _narrow(read.classes)[found] == _narrow(read.classes)[rows, None],
-        "same_center": _narrow(read.centers)[found] == _narrow(read.centers)[rows, None],
-        "neighbor_units": _narrow(units)[found],
+        "same_class": _narrow(read.classes)[listed] == _narrow(read.classes)[rows, None],
+        "same_center": _narrow(read.centers)[listed] == _narrow(read.centers)[rows, None],
+        "neighbor_units": _narrow(units)[listed],
         "query_units": units.codes[rows],
         "query_slides": slides.codes[rows],
         "query_classes": read.classes.codes[rows],

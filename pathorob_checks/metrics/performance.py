@@ -172,16 +172,16 @@ def performance_drop(
     with devices.full_precision(), warnings.catch_warnings():
         # To stop after 100 iterations is part of the protocol.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = list(work)
-    chosen = [outcome.regularisation for outcome in found]
+        all_outcomes = list(work)
+    chosen = [outcome.regularisation for outcome in all_outcomes]
     trains = np.zeros(len(units.names), dtype=bool)
     trains[units.codes[~read.outside]] = True
     names: dict[str, Any] = {"classes": classes, "centers": centers, "slides": slides, "units": units}
     inside, outside = (
         Predictions(rows=rows, **parts, **names, trains=trains)
         for rows, parts in (
-            ([draw.id_test for draw in drawn], together([outcome.inside for outcome in found])),
-            ([draw.ood_test for draw in drawn], together([outcome.outside for outcome in found])),
+            ([draw.id_test for draw in drawn], together([outcome.inside for outcome in all_outcomes])),
+            ([draw.ood_test for draw in drawn], together([outcome.outside for outcome in all_outcomes])),
         )
     )
     protocol = {

@@ -153,11 +153,11 @@ class Tested:
     def cells(self) -> tuple[CellValue, ...]:
         """Recall of centers x classes, worst first."""
         centers, classes = self.columns
-        found = []
+        collected = []
         for center, cls in dict.fromkeys(zip(centers.tolist(), classes.tolist(), strict=True)):
             here = (centers == center) & (classes == cls)
             right, decisions = self._decisions(here)
-            found.append(
+            collected.append(
                 CellValue(
                     medical_center=self.read.centers.names[center],
                     biological_class=self.read.classes.names[cls],
@@ -165,7 +165,7 @@ class Tested:
                     meaning=self._meaning(right, decisions),
                 )
             )
-        return tuple(sorted(found, key=self._badness))
+        return tuple(sorted(collected, key=self._badness))
 
     def slides(self) -> tuple[SlideValue, ...]:
         """Slides whose patches raise a bad value, or lower a good one, most: first the most responsible."""
@@ -221,12 +221,12 @@ class Tested:
     def _groups(self, labels: Labels, of_column: Int64) -> tuple[GroupValue, ...]:
         """For each label the value of the columns that have it among their (columns, 2) codes."""
         codes = np.unique(of_column)
-        found = []
+        collected = []
         for code in codes:
             resampling = self.resampling((of_column == code).any(axis=1))
             interval, simultaneous = self.intervals(resampling, len(codes))
             rows = labels.codes == code
-            found.append(
+            collected.append(
                 GroupValue(
                     name=labels.names[code],
                     value=resampling.value,
@@ -236,7 +236,7 @@ class Tested:
                     rows=int(rows.sum()),
                 )
             )
-        return tuple(sorted(found, key=self._badness))
+        return tuple(sorted(collected, key=self._badness))
 
     @property
     def _bad(self) -> int:

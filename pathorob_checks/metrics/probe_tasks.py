@@ -102,15 +102,15 @@ def tasks(read: PatchLabels, predicted: Predicted, *, folds: int, patches: int, 
     for within, label in np.argwhere(units >= LEAST_UNITS).tolist():
         cell = np.flatnonzero((other.codes == within) & (own.codes == label))
         places[within, label] = np.sort(cell[spread(read.units.codes[cell], patches)])
-    found = []
+    possible = []
     for within, two in islice(_pairs(units >= LEAST_UNITS), most):
         rows = np.concatenate([places[within, label] for label in two])
         side = np.repeat([0, 1], [len(places[within, label]) for label in two])
         unit = read.units.codes[rows]
         fold = _folds(unit, side, folds)
         cells = tuple((label, within) if predicted == "medical_center" else (within, label) for label in two)
-        found.append(Task(cells=cells, rows=rows, part=side, units=unit, fold=fold))
-    return found
+        possible.append(Task(cells=cells, rows=rows, part=side, units=unit, fold=fold))
+    return possible
 
 
 def across_centers(within: Sequence[Task], folds: int) -> list[Task]:
@@ -172,14 +172,14 @@ def required_tasks(
             f"{metric}: {folds} folds, {patches} patches and {most} tasks give no test",
             remedy=f"ask for at least {LEAST_UNITS} folds, 1 patch and 1 task",
         )
-    found = tasks(read, predicted, folds=folds, patches=patches, most=most)
-    if not found:
+    possible = tasks(read, predicted, folds=folds, patches=patches, most=most)
+    if not possible:
         assert read.units is not None  # noqa: S101 (they are needed)
         raise MetricError(
             f"{metric}: {_NO_TASK[predicted].format(counted(LEAST_UNITS, read.units.noun))}",
             remedy=f"add {read.units.noun}s: one trains, one validates and one tests",
         )
-    return found
+    return possible
 
 
 def spread(units: Int64, most: int) -> Int64:

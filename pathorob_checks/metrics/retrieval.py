@@ -40,7 +40,7 @@ from pathorob_checks.metrics.retrieval_result import (
     SAME_CENTER,
     CaseRetrieval,
 )
-from pathorob_checks.metrics.retrieval_values import Found, Measure
+from pathorob_checks.metrics.retrieval_values import Measure, Searched
 from pathorob_checks.metrics.schedules import Repetition, Schedule, cramers_v, published_schedule
 from pathorob_checks.wording import counted, rounded_percent
 
@@ -152,9 +152,9 @@ def case_retrieval(
     inside, outside = [one.inside for one in searches], [one.outside for one in searches]
     protocol = {"schedule": schedule.name, "repetitions": repetitions, "top": top, **slides.units.protocol}
     measure = Measure(slides=slides, protocol=protocol, confidence=confidence)
-    found = _retrieved(slides, inside, "right")
+    retrieved = _retrieved(slides, inside, "right")
     preferred = _retrieved(slides, inside, "preference")
-    id_accuracies, id_intervals = measure.by_split(ACCURACY, found)
+    id_accuracies, id_intervals = measure.by_split(ACCURACY, retrieved)
     preferences, preference_intervals = measure.by_split(SAME_CENTER, preferred)
     ood_accuracies: Float64 | None = None
     ood_intervals: tuple[Interval | None, ...] = ()
@@ -165,8 +165,8 @@ def case_retrieval(
     classes = slides.classes.names
     queried = np.isin(slides.of_patch, np.concatenate([one.queries for one in inside]))
     return CaseRetrieval(
-        accuracy=measure.accuracy(found),
-        drop=measure.drop(found),
+        accuracy=measure.accuracy(retrieved),
+        drop=measure.drop(retrieved),
         same_center=measure.same_center(preferred, inside),
         id_accuracies=id_accuracies,
         ood_accuracies=ood_accuracies,
@@ -224,26 +224,26 @@ def _by_split(of_repetitions: Iterable[Float64]) -> tuple[float, ...]:
 class _Searches:
     """One repetition."""
 
-    inside: Found
-    outside: Found
+    inside: Searched
+    outside: Searched
 
 
 def _searched(slides: Entries, draw: Repetition, top: int) -> _Searches:
     databases = [Database(slides, np.unique(slides.of_patch[rows]), top) for rows in draw.training]
     inside, outside = (
-        _found(slides, np.unique(slides.of_patch[rows]), databases, top)
+        _of_databases(slides, np.unique(slides.of_patch[rows]), databases, top)
         for rows in (draw.id_test, draw.ood_test)
     )
     return _Searches(inside=inside, outside=outside)
 
 
-def _found(slides: Entries, queries: Int64, databases: list[Database], top: int) -> Found:
+def _of_databases(slides: Entries, queries: Int64, databases: list[Database], top: int) -> Searched:
     similarity = slides.similarity[queries]
     results = [search(slides, similarity, queries, database.members) for database in databases]
     for one in results:
         need_results(slides, queries, one, top, NAME)
     is_right, share = right(slides, queries), same_center(slides, queries)
-    return Found(
+    return Searched(
         queries=queries,
         right=[database.scored(one, is_right) for database, one in zip(databases, results, strict=True)],
         preference=[
@@ -262,14 +262,14 @@ def _found(slides: Entries, queries: Int64, databases: list[Database], top: int)
 
 def _retrieved(
     slides: Entries,
-    found: list[Found],
+    retrieved: list[Searched],
     score: Literal["right", "preference"],
 ) -> Retrieved:
-    scored: list[list[Scored]] = [getattr(one, score) for one in found]
+    scored: list[list[Scored]] = [getattr(one, score) for one in retrieved]
     trains = np.zeros(len(slides.units), dtype=bool)
     trains[slides.units.codes[~slides.outside]] = True
     return Retrieved(
-        rows=[one.queries for one in found],
+        rows=[one.queries for one in retrieved],
         classes=slides.classes,
         centers=slides.centers,
         slides=slides.slides,

@@ -29,19 +29,19 @@ class Results:
     there : (n, d) bool, False in the places that are left over at the end of a list.
     """
 
-    found: Int64
+    rows: Int64
     there: Bool
 
     def first(self, count: int) -> Results:
         """The nearest results."""
-        return Results(found=self.found[:, :count], there=self.there[:, :count])
+        return Results(rows=self.rows[:, :count], there=self.there[:, :count])
 
     def without(self, gone: Bool, count: int) -> Results:
         """The nearest results when (n, d) some are gone: the next ones take their places."""
         there = self.there & ~gone
         order = np.argsort(~there, axis=1, kind="stable")[:, :count]
         return Results(
-            found=np.take_along_axis(self.found, order, axis=1),
+            rows=np.take_along_axis(self.rows, order, axis=1),
             there=np.take_along_axis(there, order, axis=1),
         )
 
@@ -53,7 +53,7 @@ def search(entries: Entries, similarity: Float64, queries: Int64, database: Int6
     """Rank a database for each query by (n, E) `similarity`; equals are in the order of the entries."""
     own = entries.units.codes[queries][:, None] == entries.units.codes[database]
     order = np.argsort(np.where(own, np.inf, -similarity[:, database]), axis=1, kind="stable")
-    return Results(found=database[order], there=~np.take_along_axis(own, order, axis=1))
+    return Results(rows=database[order], there=~np.take_along_axis(own, order, axis=1))
 
 
 def need_results(entries: Entries, queries: Int64, results: Results, top: int, metric: str) -> None:
@@ -71,7 +71,7 @@ def need_results(entries: Entries, queries: Int64, results: Results, top: int, m
 
 def majority(entries: Entries, results: Results) -> Int64:
     """(n,) the most frequent class among the results; of equally frequent ones that of the nearest result."""
-    classes = entries.classes.codes[results.found]
+    classes = entries.classes.codes[results.rows]
     votes = ((classes[:, :, None] == classes[:, None, :]) & results.there[:, None, :]).sum(axis=2)
     winner = np.argmax(votes * results.there, axis=1)  # the first of the largest
     return np.asarray(classes[np.arange(len(classes)), winner])
@@ -86,7 +86,7 @@ def right(entries: Entries, queries: Int64) -> Score:
 def average_precision(entries: Entries, queries: Int64, results: Results) -> Float64:
     """(n,) mean precision at the rank of every result of the query's class; 0 where there is none."""
     relevant = (
-        entries.classes.codes[results.found] == entries.classes.codes[queries][:, None]
+        entries.classes.codes[results.rows] == entries.classes.codes[queries][:, None]
     ) & results.there
     precision = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
     return np.asarray((precision * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1))
@@ -97,7 +97,7 @@ def same_center(entries: Entries, queries: Int64) -> Score:
     center = entries.centers.codes[queries][:, None]
 
     def share(results: Results) -> Float64:
-        same = (entries.centers.codes[results.found] == center) & results.there
+        same = (entries.centers.codes[results.rows] == center) & results.there
         return np.asarray(same.sum(axis=1) / np.maximum(results.there.sum(axis=1), 1))
 
     return share
@@ -177,9 +177,9 @@ class Database:
         near = results.first(self._reach)
         scores = score(near.first(self._top))
         without = np.repeat(scores[None], len(self._left_out), axis=0)
-        unit = self._units[near.found]
+        unit = self._units[near.rows]
         everyone = np.arange(len(scores))
-        for rank in range(min(self._top, near.found.shape[1])):
+        for rank in range(min(self._top, near.rows.shape[1])):
             one = unit[:, rank]
             place = np.searchsorted(self._left_out, one)
             without[place, everyone] = score(near.without(unit == one[:, None], self._top))

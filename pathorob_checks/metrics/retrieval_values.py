@@ -29,7 +29,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Searched:
     """What the queries of a domain found in one repetition.
 
     Attributes
@@ -57,30 +57,30 @@ class Measure:
     protocol: Mapping[str, object]
     confidence: float
 
-    def by_split(self, metric: str, found: Retrieved) -> tuple[Float64, tuple[Interval | None, ...]]:
+    def by_split(self, metric: str, retrieved: Retrieved) -> tuple[Float64, tuple[Interval | None, ...]]:
         """(splits, repetitions) mean scores of the classes, and the interval of each split's mean."""
         scores, intervals = np.empty((0, 0)), []
-        for factors in np.eye(len(found.of_repetition[0])):
-            effects = _effects(found, factors)
+        for factors in np.eye(len(retrieved.of_repetition[0])):
+            effects = _effects(retrieved, factors)
             scores = effects.accuracies
-            intervals.append(self._interval(self._resampling(metric, found, effects)))
+            intervals.append(self._interval(self._resampling(metric, retrieved, effects)))
         return scores, tuple(intervals)
 
-    def accuracy(self, found: Retrieved) -> RetrievalValue:
+    def accuracy(self, retrieved: Retrieved) -> RetrievalValue:
         """With the balanced database."""
         cells = [
             _cell(one, one.first, f"{rounded_percent(one.first)} of its queries find their class")
-            for one in mean_scores(found)
+            for one in mean_scores(retrieved)
         ]
-        balanced = _balanced(found)
-        effects = _effects(found, balanced)
-        return self._value(ACCURACY, found, effects, cells, "accuracy", "higher", balanced)
+        balanced = _balanced(retrieved)
+        effects = _effects(retrieved, balanced)
+        return self._value(ACCURACY, retrieved, effects, cells, "accuracy", "higher", balanced)
 
-    def drop(self, found: Retrieved) -> RetrievalValue | None:
+    def drop(self, retrieved: Retrieved) -> RetrievalValue | None:
         """Mean over the confounded databases, relative to the balanced one; None where that has nothing."""
-        found = replace(found, scale="bounded")
+        retrieved = replace(retrieved, scale="bounded")
         # As of a group: the accuracy of one repetition can be 0.
-        effects = drop_effects(found, np.ones(len(self.slides.cells), dtype=bool))
+        effects = drop_effects(retrieved, np.ones(len(self.slides.cells), dtype=bool))
         if effects is None:
             return None
         cells = [
@@ -91,14 +91,14 @@ class Measure:
                 f"database to {one.later:.3f} on average in the confounded ones",
                 unit="in the share of right queries",
             )
-            for one in mean_scores(found)
+            for one in mean_scores(retrieved)
         ]
-        return self._value(DROP, found, effects, cells, "drop", "smaller")
+        return self._value(DROP, retrieved, effects, cells, "drop", "smaller")
 
-    def same_center(self, preferred: Retrieved, found: list[Found]) -> RetrievalValue:
+    def same_center(self, preferred: Retrieved, retrieved: list[Searched]) -> RetrievalValue:
         """With the balanced database."""
         shares = {
-            name: replace(preferred, of_repetition=[getattr(one, name) for one in found])
+            name: replace(preferred, of_repetition=[getattr(one, name) for one in retrieved])
             for name in ("same_center", "expected")
         }
         pairs = zip(*(mean_scores(of) for of in (preferred, *shares.values())), strict=True)
@@ -118,7 +118,7 @@ class Measure:
     def _value(
         self,
         metric: str,
-        found: Retrieved,
+        retrieved: Retrieved,
         effects: DropEffects,
         cells: list[CellValue],
         what: str,
@@ -126,16 +126,16 @@ class Measure:
         factors: Float64 | None = None,
     ) -> RetrievalValue:
         higher_is_better = metric != SAME_CENTER
-        resampling = self._resampling(metric, found, effects)
+        resampling = self._resampling(metric, retrieved, effects)
         return RetrievalValue(
             value=resampling.value,
             interval=self._interval(resampling),
             resampling=resampling,
             cells=tuple(sorted(cells, key=lambda cell: cell.value if higher_is_better else -cell.value)),
-            slides=worst_slides(resampling, found, what, better, higher_is_better=higher_is_better),
+            slides=worst_slides(resampling, retrieved, what, better, higher_is_better=higher_is_better),
             groups=drop_groups(
                 metric,
-                found,
+                retrieved,
                 self.confidence,
                 factors=factors,
                 patches=self.slides.patches,
@@ -143,20 +143,20 @@ class Measure:
             ),
         )
 
-    def _resampling(self, metric: str, found: Retrieved, effects: DropEffects) -> Resampling:
-        return drop_resampling(metric, effects, found, self.protocol)
+    def _resampling(self, metric: str, retrieved: Retrieved, effects: DropEffects) -> Resampling:
+        return drop_resampling(metric, effects, retrieved, self.protocol)
 
     def _interval(self, resampling: Resampling) -> Interval | None:
         return interval_of(resampling, confidence=self.confidence)
 
 
-def _balanced(found: Retrieved) -> Float64:
+def _balanced(retrieved: Retrieved) -> Float64:
     """(splits,) factors of the balanced database alone."""
-    return np.asarray(np.eye(len(found.of_repetition[0]))[0])
+    return np.asarray(np.eye(len(retrieved.of_repetition[0]))[0])
 
 
-def _effects(found: Retrieved, factors: Float64) -> DropEffects:
-    effects = drop_effects(found, factors=factors)
+def _effects(retrieved: Retrieved, factors: Float64) -> DropEffects:
+    effects = drop_effects(retrieved, factors=factors)
     assert effects is not None  # noqa: S101 (a split always has an accuracy)
     return effects
 

@@ -43,8 +43,8 @@ def sums_without_units(
         return query + rows.start, unit, changes
 
     parts = list(threads.spread(measure, blocks) if len(blocks) > 1 else map(measure, blocks))
-    queries, found, changes = zip(*parts, strict=True)
-    return np.concatenate(queries), np.concatenate(found), np.concatenate(changes, axis=1)
+    queries, neighbors, changes = zip(*parts, strict=True)
+    return np.concatenate(queries), np.concatenate(neighbors), np.concatenate(changes, axis=1)
 
 
 def _at_once(

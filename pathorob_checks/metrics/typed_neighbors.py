@@ -69,12 +69,12 @@ def typed_neighbors(
     from pathorob_checks.numerics import threads
     from pathorob_checks.numerics.neighbors import NONE, finish, nearest_neighbors
 
-    found = TypedNeighbors(
+    of_types = TypedNeighbors(
         queries=patches.queries,
         so=np.full((len(patches.queries), count), NONE),
         os=np.full((len(patches.queries), count), NONE),
     )
-    blocks, chosen = list(_blocks(patches, found)), devices.choose(device)
+    blocks, chosen = list(_blocks(patches, of_types)), devices.choose(device)
     many = len(blocks) > 2 * len(patches.read.classes) + 2 * len(patches.read.centers)
 
     def search(block: _Block) -> None:
@@ -87,14 +87,14 @@ def typed_neighbors(
     with devices.full_precision():
         for _ in work if progress is None else progress(work, len(blocks), "neighbors of each type"):
             pass
-    return found
+    return of_types
 
 
-def _blocks(patches: SearchedPatches, found: TypedNeighbors) -> Iterator[_Block]:
+def _blocks(patches: SearchedPatches, of_types: TypedNeighbors) -> Iterator[_Block]:
     classes, centers, slides = patches.read.classes.codes, patches.read.centers.codes, patches.slides.codes
     start = 0
     for part in patches.lists.parts:
-        for shared, others, lists in ((classes, centers, found.so), (centers, classes, found.os)):
+        for shared, others, lists in ((classes, centers, of_types.so), (centers, classes, of_types.os)):
             for label in np.unique(shared[part]):
                 here = np.flatnonzero(shared[part] == label)
                 members = part[here]

@@ -104,11 +104,11 @@ def nearest_to(
     x, groups_of = torch.from_numpy(points).to(device), _groups(groups, device)
     if len(queries) == 0:
         return Nearest(np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32))
-    asked = torch.from_numpy(queries).to(device)
-    rows = x[asked]
+    wanted = torch.from_numpy(queries).to(device)
+    rows = x[wanted]
     similarity = rows @ x.T
     for group in groups_of:
-        similarity.masked_fill_(group[asked, None] == group, LOWEST[similarity.dtype])
+        similarity.masked_fill_(group[wanted, None] == group, LOWEST[similarity.dtype])
     candidates = Candidates(len(queries), len(x), k, ROUNDING, similarity.dtype, device)
     candidates.begin(similarity)
     offer(similarity, (candidates, 0), None)
@@ -269,5 +269,5 @@ def finish(steps: Generator[None, None, Nearest]) -> Nearest:
         try:
             next(steps)
         except StopIteration as end:
-            found: Nearest = end.value
-            return found
+            at_the_end: Nearest = end.value
+            return at_the_end
