@@ -66,28 +66,14 @@ def recipes_table() -> list[nodes.Node]:
     """Each recipe: where the FM is, how an embedding is taken, and on what terms."""
     rows = [
         (
-            code(one.name),
+            paragraph(code(one.name)),
             paragraph(code(one.repo)),
-            one.library,
-            one.pooling,
-            f"{one.dimension:,}",
-            "gated" if one.gated else "open",
-            one.license,
-            _USES[one.commercial],
+            f"{one.library}, {one.pooling}, {one.dimension:,} dimensions",
+            f"{one.license}, {'gated' if one.gated else 'open'}; commercial use: {_USES[one.commercial]}",
         )
         for one in recipes().values()
     ]
-    headers = (
-        "Recipe",
-        "Repository",
-        "Library",
-        "Pooling",
-        "Dimensions",
-        "Access",
-        "License",
-        "Commercial use",
-    )
-    return [table(headers, rows)]
+    return [table(("Recipe", "Repository", "Embedding", "License and access"), rows)]
 
 
 def fixtures_table() -> list[nodes.Node]:

@@ -56,7 +56,10 @@ def _add(app: Sphinx, page: str, _: str, context: dict[str, Any], __: nodes.docu
         )
         for caption in BeautifulSoup(str(whole), "html.parser").find_all("p", class_="caption"):
             if caption.get_text(strip=True) == current.title:
-                return str(caption.find_next_sibling("ul"))
+                pages = caption.find_next_sibling("ul")
+                for opener in pages.find_all("summary"):  # it shows an arrow only
+                    opener["aria-label"] = f"Pages below {opener.parent.parent.a.get_text(strip=True)}"
+                return str(pages)
         return ""
 
     context["sections"] = [

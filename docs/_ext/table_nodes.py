@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from docutils import nodes
 
+_NARROW = 4  # columns whose cells can stand below each other on a phone
 _CODE = re.compile(r"(`+)(.+?)\1", re.S)
 
 
@@ -54,7 +55,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str | nodes.Node]]) ->
     head += _row(headers)
     body += [_row(row) for row in rows]
     group += [head, body]
-    made = nodes.table(classes=["reference-table"])
+    width = "narrow-table" if len(headers) <= _NARROW else "wide-table"
+    made = nodes.table(classes=["reference-table", width])
     made += group
     return made
 
