@@ -29,13 +29,14 @@ def slowly(self, items, total, text):
 bars.Bars.progress = slowly
 """
 MODEL = """
+import numpy
 import torch
 class Mean:
     dimension, batch_size = 3, 4
     model = torch.nn.Identity()
     def preprocess(self, image):
-        pixels = torch.tensor(list(image.get_flattened_data()), dtype=torch.float32)
-        return pixels.reshape(image.height, image.width, 3).permute(2, 0, 1)
+        pixels = torch.from_numpy(numpy.array(image, dtype=numpy.float32))
+        return pixels.permute(2, 0, 1)
     def embed(self, batch):
         return batch.mean(dim=(2, 3))
 def mean():

@@ -123,7 +123,7 @@ def test_hostile_names_stay_text_in_every_form() -> None:
 
 def test_the_csv_is_the_table() -> None:
     comparison = several()
-    read = pd.read_csv(io.StringIO(comparison_csv(comparison)))
+    read = pd.read_csv(io.StringIO(comparison_csv(comparison)), float_precision="round_trip")
     table = comparison.table()
     assert list(read.columns) == list(table.columns)
     for name in ("value", "low", "high", "change", "change_low", "place", "places"):

@@ -39,7 +39,9 @@ def test_a_failure_is_explained_once_and_has_one_line_in_the_short_summary(
         "0.000, below the bound 0.500 (95 % interval [0.000, 0.148])."
     )
     assert run.output.count(f"FAILED {line}\n") == 1, run.output
-    assert run.output.count("What to do:") == 1
+    # Before version 9 pytest shows the first line of a message only where it is asked for one line.
+    shows_all = "--tb=line" not in more or pytest.version_tuple >= (9,)
+    assert run.output.count("What to do:") == shows_all
     [failure] = ET.parse(small_gate.folder / "junit.xml").getroot().iter("failure")
     assert failure.get("message") == line.partition(" - ")[2]
     assert "What to do:" in (failure.text or "")

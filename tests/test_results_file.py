@@ -9,9 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pydantic
 import pytest
 from made_checks import made
 from made_document import document
+from packaging.version import Version
 
 import pathorob_checks
 from pathorob_checks import Results
@@ -53,6 +55,10 @@ def test_every_file_fits_the_schema_that_the_command_prints():
         jsonschema.validate(broken, schema)
 
 
+@pytest.mark.skipif(
+    Version(pydantic.VERSION) < Version("2.14"),
+    reason="earlier versions write the same schema in other words",
+)
 def test_the_schema_in_the_docs_is_the_one_of_the_code():
     page = Path(__file__).parent.parent / "docs" / "results.schema.json"
     assert json.loads(page.read_text()) == json_schema(), (
