@@ -1,7 +1,7 @@
 """The examples are true: their READMEs' commands are run, end as they say, and print what they show.
 
-A command that does not end with 0 says so: `# exit code 1`. The examples share a cache, so that an FM embeds a
-cohort once.
+A command that does not end with 0 says so: `# exit code 1`. The examples share a cache, so that an FM embeds
+a cohort once.
 """
 
 from __future__ import annotations

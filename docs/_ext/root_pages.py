@@ -1,11 +1,12 @@
 """Pages that stand beside `docs`, such as SECURITY.md: the site shows those that are there in `docs/project`.
 
 Links between pages are written for a code host, where these pages are files. On the site such a link leads
-to the page that includes the file.
+to the page that includes the file, or, where no page does, to the file itself (the READMEs of examples).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class LinksToRootPages(SphinxTransform):
     def apply(self, **_: Any) -> None:
         """Look at each link of MyST that has no target on the site yet."""
         pages = {Path(name).stem: page_of(name) for name in FILES} | {"README": "index"}
-        for link in self.document.findall(addnodes.pending_xref):
+        for link in list(self.document.findall(addnodes.pending_xref)):
             if link["reftype"] != "myst":
                 continue
             target, _, anchor = link["reftarget"].partition("#")
@@ -70,6 +71,11 @@ class LinksToRootPages(SphinxTransform):
                 link["refdomain"] = "doc"
                 link["reftarget"] = pages[name]
                 link["reftargetid"] = link.get("reftargetid") or anchor or None
+                continue
+            file = Path(f"{target}.md")
+            if link["refdomain"] == "doc" and file.is_file() and not file.is_relative_to(self.env.srcdir):
+                relative = os.path.relpath(file, self.env.doc2path(self.env.docname).parent)
+                link.replace_self(addnodes.download_reference("", "", *link.children, reftarget=relative))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
