@@ -24,6 +24,7 @@ PAGES = sorted(
         ROOT / "SECURITY.md",
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "docs" / "decisions").glob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
     ]
 )
 FLAGS = {option.flag for option in OPTIONS}
@@ -74,7 +75,7 @@ def commands_of(page: Path, program: str) -> list[Command]:
 
 def of_pages(program: str) -> list[pytest.param]:  # type: ignore[valid-type]
     return [
-        pytest.param(command.words, id=f"{page.name}:{command.line}")
+        pytest.param(command.words, id=f"{page.relative_to(ROOT)}:{command.line}")
         for page in PAGES
         for command in commands_of(page, program)
     ]
@@ -118,7 +119,7 @@ def test_a_command_that_does_not_exist_is_found(tmp_path: Path) -> None:
         test_the_plugin_has_its_options(("--fm=a", "--fm-b"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_within_sentences_exist(page: Path) -> None:
     named = set(re.findall(r"`pathorob-checks ([a-z][a-z-]*)", page.read_text(encoding="utf-8")))
     (commands,) = (action.choices for action in argument_parser()._actions if action.choices)

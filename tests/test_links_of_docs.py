@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 _LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 _CODE = re.compile(r"^```.*?^```|^    .*?$", re.M | re.S)

@@ -191,6 +191,25 @@ def test_the_examples_of_its_extensions_run(module: object) -> None:
     assert failed == 0
 
 
+def test_a_link_to_a_readme_beside_the_pages_leads_to_the_file(tmp_path: Path) -> None:
+    pages = tmp_path / "docs"
+    pages.mkdir()
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "README.md").write_text("# Examples\n")
+    (pages / "conf.py").write_text(
+        'extensions = ["myst_parser"]\nnitpicky = True\n'
+        "def setup(app):\n    import root_pages\n    app.add_transform(root_pages.LinksToRootPages)\n"
+    )
+    page = "# Page\n\n[there](../examples/README.md) [not there](../examples/NONE.md)\n"
+    (pages / "index.md").write_text(page)
+    out, warnings = tmp_path / "out", io.StringIO()
+    Sphinx(pages, pages, out, out, "html", warning=warnings, status=None).build()
+    assert "NONE.md" in warnings.getvalue()
+    assert "README" not in warnings.getvalue()
+    link = soup(out / "index.html").find("a", string="there")
+    assert (out / link["href"]).read_text() == "# Examples\n"
+
+
 def made(folder: Path, *names: str) -> list[dict[str, object]]:
     for name in names:
         (folder / name).mkdir()

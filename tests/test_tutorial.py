@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pages_with_output import after_lines, blocks_of, comparable, with_digest
 from terminal import FOREIGN
 
 ROOT = Path(__file__).parents[1]
@@ -23,26 +24,11 @@ NOT_RUN = "python -m venv "  # the installation, which needs a network
 WRITTEN = {"schema = ": "ours.toml"}
 SHOWN_FILES = {"image_path,": "our_patches/manifest.csv"}
 STRICTER, LOOSER = "at_least = 0.7", "at_least = 0.1"
-DIGEST = re.compile(r"\b[0-9a-f]{8}(?:[0-9a-f]{56}\b|\.\.\.)")
-SECONDS = re.compile(r"in [\d.]+s(?: \([\d:]+\))?")
 
 
 def blocks() -> list[list[str]]:
-    """The indented blocks of the page, without their indentation; commands end at an empty line."""
-    found = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", PAGE.read_text(encoding="utf-8"), re.M)
-    separate = []
-    for block in found:
-        text = re.sub("^ {4}", "", block, flags=re.M).strip("\n")
-        if text.startswith(COMMANDS) and "\n\n" in text:
-            commands, _, text = text.partition("\n\n")
-            separate.append(commands.splitlines())
-        separate.append(text.splitlines())
-    return separate
-
-
-def comparable(text: str) -> str:
-    """The text in one line, without what differs from run to run."""
-    return " ".join(SECONDS.sub("in SECONDS", DIGEST.sub("DIGEST", text)).split())
+    """The indented blocks of the page."""
+    return blocks_of(PAGE.read_text(encoding="utf-8"), COMMANDS)
 
 
 @dataclass
@@ -65,7 +51,7 @@ class Reader:
     def run(self, lines: list[str]) -> None:
         outputs = []
         for line in "\n".join(lines).replace("\\\n", "").splitlines():
-            command = DIGEST.sub(self.digest, line)
+            command = with_digest(line, self.digest)
             inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
             done = subprocess.run(
                 command,
@@ -91,10 +77,7 @@ class Reader:
 
     def sees(self, lines: list[str]) -> None:
         """The lines were printed in this order."""
-        for line in lines:
-            if line and line != "...":
-                _, found, self.printed = self.printed.partition(comparable(line))
-                assert found, f"not printed: {line}"
+        self.printed = after_lines(self.printed, lines)
 
 
 @pytest.mark.slow

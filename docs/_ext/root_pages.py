@@ -1,11 +1,13 @@
 """Pages that stand beside `docs`, such as SECURITY.md: the site shows those that are there in `docs/project`.
 
 Links between pages are written for a code host, where these pages are files. On the site such a link leads
-to the page that includes the file, and a link to a folder to the folder's first page.
+to the page that includes the file, and a link to a folder to the folder's first page. A link to a file that
+is on no page (the READMEs of examples) leads to the file itself.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,7 @@ class LinksOfCodeHosts(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         """Look at each link of MyST that has no target on the site yet."""
-        for link in self.document.findall(addnodes.pending_xref):
+        for link in list(self.document.findall(addnodes.pending_xref)):
             if link["reftype"] == "myst":
                 target, _, anchor = link["reftarget"].partition("#")
                 page = self._page_of_file(target) or self._page_of_folder(target)
@@ -70,6 +72,15 @@ class LinksOfCodeHosts(SphinxTransform):
                     link["refdomain"] = "doc"
                     link["reftarget"] = page
                     link["reftargetid"] = link.get("reftargetid") or anchor or None
+                elif (file := self._file(target)) is not None and link["refdomain"] == "doc":
+                    link.replace_self(addnodes.download_reference("", "", *link.children, reftarget=file))
+
+    def _file(self, target: str) -> str | None:
+        """A page of Markdown beside `docs`, relative to this page."""
+        file = Path(f"{target}.md")
+        if not file.is_file() or file.is_relative_to(self.env.srcdir):
+            return None
+        return os.path.relpath(file, self.env.doc2path(self.env.docname).parent)
 
     def _page_of_file(self, target: str) -> str | None:
         """MyST names a file that is there by its whole path, and any other as the page does."""

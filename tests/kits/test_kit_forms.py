@@ -20,6 +20,7 @@ SCHEMAS = {
     "ci/comment/action.yml": "github-actions",
     ".github/workflows/*.yml": "github-workflows",
     "ci/github/*.yml": "github-workflows",
+    "examples/*/.github/workflows/*.yml": "github-workflows",
     "ci/gitlab.yml": "gitlab-ci",
     ".github/dependabot.yml": "dependabot",
     ".github/ISSUE_TEMPLATE/[!c]*.yml": "github-issue-forms",
@@ -28,7 +29,7 @@ SCHEMAS = {
 }
 SLURM = ("gate.sbatch", "merge.sbatch", "submit")
 SCRIPTS = ["ci/build", "ci/cache-places", "ci/install", *(f"ci/slurm/{name}" for name in SLURM)]
-EXAMPLES = sorted((ROOT / "ci" / "github").glob("*.yml"))
+EXAMPLES = sorted([*ROOT.glob("ci/github/*.yml"), *ROOT.glob("examples/*/.github/workflows/*.yml")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
