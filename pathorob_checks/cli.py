@@ -12,6 +12,7 @@ from pathorob_checks.commands import (
     after_runs,
     compare,
     criteria_template,
+    init,
     merge,
     plan,
     qualify,
@@ -22,6 +23,7 @@ from pathorob_checks.commands import (
     sign,
     verify,
 )
+from pathorob_checks.commands.parser import Parser, add_commands
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
@@ -29,8 +31,6 @@ from pathorob_checks.width import width
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
     from pathorob_checks.evaluation.inputs import Inputs
 
 
@@ -45,19 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return console.run(command)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Its complaints are printable, and its help is written like all else."""
-
-    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
-        if file is None:
-            console.write(self.format_help())
-        else:
-            super().print_help(file)
-
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
-
-
 class _Version(argparse.Action):
     """Finds the version out only where it is asked for: a checkout asks git."""
 
@@ -69,13 +56,15 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(
+    parser = Parser(
         prog=console.NAME,
+        usage="%(prog)s [-h] [--version] command ...",
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this code and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = add_commands(parser, "command")
 
+    init.add_parser(commands)
     demo = commands.add_parser(
         "demo-cohort",
         help="write the demo cohort as a folder with manifest.csv, to copy from",
@@ -166,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
-    commands = cache.add_subparsers(required=True, metavar="ACTION", dest="action")
+    commands = add_commands(cache, "action")
     for name, text in (
         ("ls", "list what is there, the embeddings used last first"),
         ("verify", "read all of it and compare every digest; exit code 1 if anything is damaged"),
@@ -264,7 +253,7 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="show, check or compare profiles and criteria files, or write one to start from",
         description="Show what profiles and criteria files require, before a run does.",
     )
-    actions = criteria.add_subparsers(required=True, metavar="ACTION")
+    actions = add_commands(criteria, "action")
     files = {"nargs": "+", "metavar": "PROFILE|FILE", "help": "as for --fm-criteria; several are merged"}
 
     show = actions.add_parser("show", help="what is required of each cohort, and the digest of a run")
