@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,16 +25,15 @@ from pathorob_checks.commands import (
     sign,
     verify,
 )
-from pathorob_checks.commands.completion import actions_of, complete
+from pathorob_checks.commands.completion import complete
+from pathorob_checks.commands.parser import Parser, add_commands
 from pathorob_checks.console import say
 from pathorob_checks.errors import CohortError
 from pathorob_checks.files import expanded
 from pathorob_checks.width import width
-from pathorob_checks.wording import counted, nearest, printable
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
     from pathorob_checks.evaluation.inputs import Inputs
 
 
@@ -52,34 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return console.run(command)
 
 
-_WRONG_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
-_WRONG_OPTION = re.compile(r"unrecognized arguments: (?P<given>--?[\w-]+)")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Its complaints are printable, and its help is written like all else."""
-
-    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
-        if file is None:
-            console.write(self.format_help())
-        else:
-            super().print_help(file)
-
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message + self._meant(message)))
-
-    def _meant(self, message: str) -> str:
-        """What was probably meant, where a command, a choice or an option is misspelled."""
-        if wrong := _WRONG_CHOICE.search(message):
-            near = nearest(wrong["given"], re.findall(r"[\w.-]+", wrong["known"]))
-        elif wrong := _WRONG_OPTION.search(message):
-            flags = [flag for action in actions_of(self) for flag in action.option_strings]
-            near = nearest(wrong["given"], flags)
-        else:
-            return ""
-        return f"; did you mean {near}?" if near else ""
-
-
 class _Version(argparse.Action):
     """Finds the version out only where it is asked for: a checkout asks git."""
 
@@ -92,12 +62,14 @@ class _Version(argparse.Action):
 
 def argument_parser() -> argparse.ArgumentParser:
     """All commands, with what each takes."""
-    parser: argparse.ArgumentParser = _Parser(
+    parser = Parser(
         prog=console.NAME,
+        usage="%(prog)s [-h] [--version] command ...",
         description="Tools around the gate. The gate itself is pytest: pytest --fm=SPEC (see pytest --help).",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this code and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = add_commands(parser, "command")
+    init.add_parser(commands)
 
     demo = commands.add_parser(
         "demo-cohort",
@@ -161,7 +133,6 @@ def argument_parser() -> argparse.ArgumentParser:
         help="end with 1 also where a required criterion or an integrity check was left out on purpose",
     )
     verdict.set_defaults(run=_verdict)
-    init.add_parser(commands)
     ci.add_parser(commands)
     report.add_parser(commands)
     compare.add_parser(commands)
@@ -192,7 +163,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def _add_cache_commands(cache: argparse.ArgumentParser) -> None:
-    commands = cache.add_subparsers(required=True, metavar="ACTION", dest="action")
+    commands = add_commands(cache, "action")
     for name, text in (
         ("ls", "list what is there, the embeddings used last first"),
         ("verify", "read all of it and compare every digest; exit code 1 if anything is damaged"),
@@ -290,7 +261,7 @@ def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="show, check or compare profiles and criteria files, or write one to start from",
         description="Show what profiles and criteria files require, before a run does.",
     )
-    actions = criteria.add_subparsers(required=True, metavar="ACTION")
+    actions = add_commands(criteria, "action")
     files = {"nargs": "+", "metavar": "PROFILE|FILE", "help": "as for --fm-criteria; several are merged"}
 
     show = actions.add_parser("show", help="what is required of each cohort, and the digest of a run")

@@ -8,7 +8,6 @@ from pathlib import Path, PurePath
 
 from pathorob_checks.cohorts.cohort import Cohort
 from pathorob_checks.cohorts.design import (
-    Patch,
     check_images,
     check_table,
     made_patch,
@@ -60,11 +59,9 @@ def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_im
     root = Path(os.path.realpath(folder))
     names = Names(accepted)
     paths, patches = [], []
-    for subset, first in _starts(root):
-        for parts in _image_files(root, first, 0):
-            path = "/".join(parts)
-            paths.append(path)
-            patches.append(_patch(repr(path), subset, parts[len(first) :], names))
+    for path, labels in labels_by_path(root):
+        paths.append(path)
+        patches.append(made_patch(repr(path), labels, names))
     settings = read_settings(root / SETTINGS)
     check_table(f"folder {root.name!r}", patches, settings, names)
     where = tuple(patch.where for patch in patches)
@@ -85,6 +82,21 @@ def load_tree(folder: Path, accepted: AcceptedNames = NONE_ACCEPTED, *, needs_im
         settings=settings,
         notes=notes,
     )
+
+
+def labels_by_path(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The path of each image, relative to the folder, and the labels that it states; unchecked.
+
+    Raises
+    ------
+    CohortError : a file or folder is in the wrong place or leads outside the folder.
+    """
+    root = Path(os.path.realpath(folder))
+    for subset, first in _starts(root):
+        for parts in _image_files(root, first, 0):
+            values = (*parts[len(first) : -1], PurePath(parts[-1]).stem)
+            labels = dict(zip((*LEVELS, "patch_id"), values, strict=True))
+            yield "/".join(parts), {**labels, "subset": subset}
 
 
 def levels_above_images(folder: Path) -> int | None:
@@ -171,11 +183,6 @@ def _entries(root: Path, parts: _Parts) -> list[os.DirEntry[str]]:
             remedy="give a folder that you may read",
         ) from None
     return sorted(entries, key=lambda entry: entry.name)
-
-
-def _patch(where: str, subset: str, parts: _Parts, names: Names) -> Patch:
-    cells = dict(zip((*LEVELS, "patch_id"), (*parts[:-1], PurePath(parts[-1]).stem), strict=True))
-    return made_patch(where, {**cells, "subset": subset}, names)
 
 
 def _check_link(root: Path, path: str) -> None:

@@ -100,6 +100,7 @@ def _history_at(file: str | None) -> History:
 def _add_model_card(commands: Commands[argparse.ArgumentParser]) -> None:
     card = commands.add_parser(
         "model-card",
+        usage="%(prog)s [options] RESULTS.json",
         help="put the measured values into a model card: model-index, or .eval_results of the hub",
         description="Write the measured values of a results file in the forms of the hub's model cards, each "
         "with its interval, bound and verdict. Without an option, the metadata is printed.",

@@ -20,11 +20,6 @@ write embeddings and a cohort without images, which pytest --fm takes.
 The manifest is a CSV with the columns slide_id, medical_center and
 biological_class, and optionally subset and case_id, a row per slide. With
 patch_id, or with x and y, its rows are of patches."""
-_EXAMPLES = """\
-examples:
-  pathorob-checks import trident/20x_256px_0px_overlap/features_uni_v1 \\
-      --manifest slides.csv --out uni --cohort lyon --patches-per-slide 50
-  pytest --fm=embeddings:uni --fm-cohort=uni/lyon"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,8 +28,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "import",
         help="read patch features of TRIDENT, CLAM, LazySlide, slideflow, eva, or tables",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "source", metavar="FEATURES", help="the folder with the files of features, or one file"

@@ -1,163 +1,202 @@
-"""Write files to start from: criteria, a cohort's manifest, and a job for CI."""
+"""`init`: files to start from, written beside what is there and never over it."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import io
-import json
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from pathorob_checks.cohorts.file_names import MANIFEST
 from pathorob_checks.console import say
-from pathorob_checks.errors import CacheError
+from pathorob_checks.criteria.templates import TO_FILL_IN
+from pathorob_checks.errors import SettingsError
 from pathorob_checks.files import expanded
-from pathorob_checks.wording import printable
+from pathorob_checks.nearby import folder_nearby
+from pathorob_checks.wording import counted, printable
 
-CRITERIA = "robustness.toml"
-COHORT = "our_patches"
-COLUMNS = ("image_path", "slide_id", "patch_id", "biological_class", "medical_center", "subset")
-_DEMO = "demo:stain-invariant"
-_JOBS: Mapping[str, str] = {
-    "github": ".github/workflows/robustness.yml",
-    "gitlab": "robustness.gitlab-ci.yml",
-}
-_DESCRIPTION = f"""\
-Write files to start from into a folder, and print what to do next:
+PROFILES = ("floor", "release", "full")
+"""Profiles whose bounds are numbers: those of the others are about the benchmark's cohorts alone."""
 
-  {CRITERIA}            criteria, each with a reason, to change
-  {COHORT}/manifest.csv  the table of a cohort: a row for each patch. A folder with images in
-                             <class>/<center>/<slide>/ (--cohort) gets the rows of its images
-  a job for CI               for GitHub or GitLab
-
-No file that exists is changed."""
-_EXAMPLES = """\
-examples:
-  pathorob-checks init
-  pathorob-checks init gate --fm=virchow2 --cohort=patches --ci=gitlab
+_CRITERIA = "criteria.toml"
+_PATCHES = "patches"
+_WORKFLOWS = {"github": ".github/workflows/robustness.yml", "gitlab": ".gitlab-ci.yml"}
+_NO_WORKFLOW = "none"
+_STAYS = "is there already and stays as it is"
+# Files in one of which a project configures pytest: a pytest.ini beside them would take their place.
+_CONFIGURATIONS = (
+    "pytest.toml",
+    ".pytest.toml",
+    "pytest.ini",
+    ".pytest.ini",
+    "pyproject.toml",
+    "tox.ini",
+    "setup.cfg",
+)
+_HEADER = """\
+# What must hold for an FM here. Started from the profile {profile} of pathorob-checks: its bounds and
+# rationales are starting values. Make them yours, then look at what they require:
+#
+#     pathorob-checks criteria show {file}
 """
 
 
+@dataclass(frozen=True)
+class StartingFile:
+    """One file to write.
+
+    Attributes
+    ----------
+    path : relative to the folder.
+    text : its content.
+    what : what it is, after its path.
+    """
+
+    path: str
+    text: str
+    what: str
+
+
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
+    """Add the command."""
     parser = commands.add_parser(
         "init",
-        help="write criteria, a manifest and a CI job to start from",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="write files to start from: criteria, manifest, CI job, configuration",
+        description="Write a criteria file, a manifest of patches, a CI job and a configuration of pytest "
+        "into a folder. Nothing is overwritten. Where the folder has images as "
+        "<class>/<center>/<slide>/<patch>.png, the manifest is filled from them.",
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="default: the current folder")
-    parser.add_argument("--fm", default=_DEMO, metavar="SPEC", help=f"as for pytest (default: {_DEMO})")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where (default: this folder)")
     parser.add_argument(
-        "--cohort",
-        metavar="DIR",
-        help=f"folder of the cohort, relative to the first one (default: {COHORT}, which is written)",
+        "--profile", choices=PROFILES, default="floor", help="what the criteria start from (default: floor)"
     )
     parser.add_argument(
         "--ci",
-        choices=(*_JOBS, "none"),
+        choices=(*_WORKFLOWS, _NO_WORKFLOW),
         default="github",
-        help="which CI server gets a job (default: github)",
+        help="whose job to write (default: github)",
     )
     parser.set_defaults(run=_run)
 
 
-@dataclass(frozen=True)
-class _Cohort:
-    """The cohort that the files are about; `manifest` is what is to be written, None where it has a table."""
-
-    name: str
-    is_empty: bool
-    manifest: str | None
-
-
 def _run(options: argparse.Namespace) -> int:
-    from pathorob_checks.models.spec import parse_spec
-
-    parse_spec(options.fm)  # a misspelled one would otherwise be found by the first run
     folder = expanded(options.folder)
-    cohort = _cohort(folder, options.cohort)
-    # Without patches of one's own the job checks the demo cohort, so that it runs as it is.
-    in_job = "demo" if cohort.is_empty else cohort.name
-    wanted = {CRITERIA: _text("robustness.toml")}
-    if cohort.manifest is not None:
-        wanted[f"{cohort.name}/manifest.csv"] = cohort.manifest
-    if options.ci != "none":
-        job = _text(f"{options.ci}.yml")
-        wanted[_JOBS[options.ci]] = job.replace('"{fm}"', json.dumps(options.fm)).replace(
-            '"{cohort}"', json.dumps(in_job)
-        )
-    for name, text in wanted.items():
-        written = _write(folder / name, text)
-        say(printable(f"{'wrote' if written else 'kept, as it exists:'} {options.folder / name}"))
-    say("\n".join(_next(options, cohort, in_job)))
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{options.folder} is a file, not a folder", remedy="name a folder")
+    cohort = _folder_of_images(folder)
+    kept = _kept_configuration(folder)
+    # All are made before any is written: an image in a wrong place leaves no half of a start.
+    for file in list(_starting_files(folder, cohort, options.profile, options.ci)):
+        is_new = _write_new(folder / file.path, file.text)
+        say(printable(f"{file.path}: " + (f"written, {file.what}" if is_new else _STAYS)))
+    if kept is not None:
+        say(printable(kept))
+    say("\n".join(map(printable, _next_commands(options.folder, cohort))))
     return 0
 
 
-def _next(options: argparse.Namespace, cohort: _Cohort, in_job: str) -> list[str]:
-    """What to do next."""
-    steps = ["", "next:"]
-    if options.folder != Path():
-        steps.append(f"  cd {shlex.quote(printable(str(options.folder)))}")
-    steps.append(f"  pathorob-checks criteria check {CRITERIA}")
-    options_of_run = f"--fm={shlex.quote(printable(options.fm))} --fm-criteria={CRITERIA}"
-    steps.append(f"  pytest {options_of_run} --fm-cohort={shlex.quote(printable(in_job))}")
-    if cohort.is_empty:
-        steps.append(
-            f"then write a row for each patch into {printable(cohort.name)}/manifest.csv (subset: ID, or OOD "
-            "for medical centers that only test), and run it with "
-            f"--fm-cohort={shlex.quote(printable(cohort.name))}"
+def _starting_files(folder: Path, cohort: Path | None, profile: str, ci: str) -> Iterator[StartingFile]:
+    yield StartingFile(_CRITERIA, _criteria(profile), f"the criteria, from the profile {profile}")
+    rows = [] if cohort is None else list(_rows(cohort))
+    manifest = (Path(_PATCHES) if cohort is None else cohort.relative_to(folder)) / MANIFEST
+    what = f"the manifest, of {counted(len(rows), 'patch', 'patches')}" if rows else "a manifest to fill in"
+    yield StartingFile(manifest.as_posix(), _table(rows), what)
+    if ci != _NO_WORKFLOW:
+        text = (files("pathorob_checks.commands") / "starting_files" / f"{ci}.yml").read_text(
+            encoding="utf-8"
         )
-    if options.ci == "gitlab":
-        steps.append(f"and include {_JOBS['gitlab']} in .gitlab-ci.yml")
-    return steps
+        places = counted(text.count(TO_FILL_IN), "place")
+        yield StartingFile(_WORKFLOWS[ci], text, f"the CI job, with {places} that say {TO_FILL_IN}")
+    if not any((folder / name).exists() for name in _CONFIGURATIONS):
+        yield StartingFile("pytest.ini", _configuration(), "the criteria of every run in this folder")
 
 
-def _cohort(folder: Path, name: str | None) -> _Cohort:
-    """The named cohort, with a manifest of its images if it has none; or an empty manifest."""
-    from pathorob_checks.cohorts.image_files import FileImages
-    from pathorob_checks.cohorts.tree import load_tree
-
-    place = folder / (name or COHORT)
-    if name is None and not place.exists():
-        return _Cohort(COHORT, True, _csv([]))
-    table = place / "manifest.csv"
-    if not place.is_dir() or table.exists():
-        is_empty = table.is_file() and table.read_bytes().strip() == _csv([]).strip().encode()
-        return _Cohort(name or COHORT, is_empty, None)
-    cohort = load_tree(place)
-    assert isinstance(cohort.read_image, FileImages)  # noqa: S101 (a tree has them)
-    columns = [cohort.patches[column] for column in COLUMNS[1:]]
-    return _Cohort(name or COHORT, False, _csv(zip(cohort.read_image.paths, *columns, strict=True)))
+def _criteria(profile: str) -> str:
+    """The profile's text under a name of its own, with a header that is the user's."""
+    text = (files("pathorob_checks.criteria") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
+    body = text[text.index("schema = ") :]
+    body = re.sub(r'^name = ".*"$', 'name = "ours"', body, count=1, flags=re.MULTILINE)
+    body = re.sub(
+        r'^description = ".*"$', f'description = "Started from {profile}."', body, count=1, flags=re.M
+    )
+    return _HEADER.format(profile=profile, file=_CRITERIA) + body
 
 
-def _csv(rows: Iterable[Iterable[str]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def _configuration() -> str:
+    return f"[pytest]\nfm_criteria = {_CRITERIA}\n"
+
+
+def _kept_configuration(folder: Path) -> str | None:
+    """What is said of a project's own configuration of pytest, and what to add to it."""
+    found = next((name for name in _CONFIGURATIONS if (folder / name).exists()), None)
+    if found is None:
+        return None
+    if _CRITERIA in (folder / found).read_text(encoding="utf-8", errors="replace"):
+        return f"{found}: {_STAYS}"
+    if found == "pyproject.toml":
+        setting = f'under [tool.pytest.ini_options]: fm_criteria = ["{_CRITERIA}"]'
+    else:
+        section = {"setup.cfg": "tool:pytest"}.get(found, "pytest")
+        setting = f"under [{section}]: fm_criteria = {_CRITERIA}"
+    return f"{found}: {_STAYS}; to have these criteria in every run, add {setting}"
+
+
+def _folder_of_images(folder: Path) -> Path | None:
+    """The folder, or the one folder in it, whose folders are the labels of images."""
+    from pathorob_checks.cohorts import tree
+
+    def has_images(path: Path) -> bool:
+        return path.is_dir() and tree.levels_above_images(path) == len(tree.LEVELS)
+
+    if has_images(folder):
+        return folder
+    near = folder_nearby(folder, has_images)
+    return near if near is not None and near.parent == folder else None
+
+
+def _rows(cohort: Path) -> Iterator[dict[str, str]]:
+    from pathorob_checks.cohorts import tree
+
+    for path, labels in tree.labels_by_path(cohort):
+        yield {"image_path": path, **labels}
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    from pathorob_checks.cohorts.demo import MANIFEST_COLUMNS
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, MANIFEST_COLUMNS, lineterminator="\n")
+    writer.writeheader()
     writer.writerows(rows)
-    return stream.getvalue()
+    return text.getvalue()
 
 
-def _text(name: str) -> str:
-    return (files("pathorob_checks.commands") / "starting_files" / name).read_text(encoding="utf-8")
-
-
-def _write(path: Path, text: str) -> bool:
-    """Write a new file; False where there is one already."""
+def _write_new(path: Path, text: str) -> bool:
+    """Whether the file was written: one that exists is left alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         return False
-    except OSError as error:
-        raise CacheError(
-            f"{printable(str(path))} cannot be written ({error.strerror})",
-            remedy="name a folder that you may write to",
-        ) from None
     return True
+
+
+def _next_commands(folder: Path, cohort: Path | None) -> Iterator[str]:
+    """Commands that work now, then those for the user's own FM."""
+    own = shlex.quote(_PATCHES if cohort is None else cohort.relative_to(expanded(folder)).as_posix())
+    with_criteria = f"--fm-criteria={_CRITERIA}"
+    yield "try it now, without a download:"
+    if folder != Path():
+        yield f"  cd {shlex.quote(str(folder))}"
+    yield f"  pathorob-checks criteria check {_CRITERIA}"
+    yield f"  pytest --fm=demo:stain-invariant --fm-cohort=demo {with_criteria} --fm-json=results.json"
+    yield "  pathorob-checks verdict results.json --complete"
+    yield "then with your own FM and patches:"
+    yield f"  pathorob-checks doctor --fm=virchow2 --fm-cohort={own} {with_criteria}"
+    yield f"  pytest --fm=virchow2 --fm-cohort={own} {with_criteria} --fm-json=results.json"

@@ -23,10 +23,6 @@ Embed a cohort with an FM, repair the embeddings, and write them for
 Each repair is written too, for use with the FM elsewhere:
 pathorob_checks.methods.saving.load(FOLDER).transform(embeddings, centers=...).
 Repairs are fitted on the in-domain patches of the cohort."""
-_EXAMPLES = """\
-examples:
-  pathorob-checks repair --fm=virchow2 --fm-cohort=camelyon --method=combat --out repaired
-  pytest --fm=embeddings:repaired --fm-cohort=camelyon"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,8 +33,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "repair",
         help="write an FM's embeddings of a cohort as a method repairs them",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--fm", required=True, metavar="SPEC", help="as for pytest")
     parser.add_argument(

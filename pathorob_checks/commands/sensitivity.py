@@ -27,13 +27,6 @@ the FM's own settings, with the paired interval of the same slides.
 All poolings and all k come from one pass over the images; every other
 precision and batch size takes a pass of its own. Embeddings are kept in the
 cache for a second call. What the FM cannot do is left out and named."""
-_EXAMPLES = """\
-examples:
-  pathorob-checks sensitivity --fm=virchow2 --fm-cohort=camelyon
-  pathorob-checks sensitivity --fm=local-dir:our-fm --fm-cohort=slides \\
-      --only=pooling --only=k        (one pass)
-  pathorob-checks sensitivity --fm=hf-hub:org/model --fm-cohort=camelyon \\
-      --only=batch-size --batch-size=1 --batch-size=64"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,8 +35,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "sensitivity",
         help="say how much an FM's values change with pooling, precision, batch size and k",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,  # no line ends within an option
     )
     parser.add_argument(
         "--fm", action="append", required=True, metavar="SPEC", help="as for pytest; may repeat"
