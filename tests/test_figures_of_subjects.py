@@ -101,6 +101,21 @@ def test_an_fm_with_a_method_is_another_subject():
     assert subjects == {(), ("ours-camelyon",), ("ours-combat-camelyon",)}
 
 
+def test_the_fm_without_a_method_is_chosen_by_its_name_beside_its_repaired_forms():
+    checks = [
+        *checks_of(index=0.31),
+        *(check.model_copy(update={"method": "combat"}) for check in checks_of(index=0.4)),
+    ]
+    results = results_of(checks, [run_of(), run_of(method="combat")])
+    for function in OF_ONE:
+        title = function(results, fm="ours").axes[0].get_title(loc="left")
+        assert "combat" not in title
+    only = results_of(checks[len(checks) // 2 :], [run_of(method="combat")])
+    assert figures.index_over_k(only, fm="ours").axes[0].get_title(loc="left") == "ours + combat on camelyon"
+    with pytest.raises(FigureError, match=r"of 2 FMs; pass fm= with one of 'ours', 'ours \+ combat'"):
+        figures.index_over_k(results)
+
+
 def test_a_figure_ignores_and_keeps_the_settings_of_its_user():
     plain = io.BytesIO()
     figures.intervals(results_of()).savefig(plain, dpi=50)

@@ -266,6 +266,9 @@ def test_a_killed_run_tells_when_it_started_and_what_was_planned():
     environment = results.environment.model_copy(update={"criteria": terms})
     text = body(html_report(results.model_copy(update={"environment": environment})))
     assert "foundation models ours-combat cohorts a-demo" in text
+    check = passing(fm="ours", method="combat", cohort="a-demo")
+    begun = results.model_copy(update={"environment": environment, "checks": (check,)})
+    assert "foundation models ours + combat cohorts a-demo" in body(html_report(begun))
     assert "started 1 March 2026, 00:00 UTC" in text
     assert "ended 1 March" in body(page(good))
 

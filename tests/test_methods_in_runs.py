@@ -249,7 +249,7 @@ def test_a_method_for_images_needs_images(folder: Path) -> None:
 
 
 def test_repaired_embeddings_are_written_for_the_gate(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pathorob_checks.methods.saving")
     from pathorob_checks.methods.saving import load
@@ -258,6 +258,8 @@ def test_repaired_embeddings_are_written_for_the_gate(
     monkeypatch.chdir(tmp_path)
     options = ["--fm=embeddings:slides", "--fm-cohort=slides", "--fm-cache=cache"]
     assert main(["repair", *options, "--method=center", "--out=repaired"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "gate them: pytest --fm=embeddings:repaired --fm-cohort=slides"
     assert main(["repair", *options, "--method=center", "--out=repaired"]) == 1  # never over something else
     again = evaluate(
         "embeddings:repaired", cohorts="slides", criteria="slides/ours.toml", cache="cache", progress=False

@@ -269,6 +269,54 @@ def test_a_question_without_an_answer_is_refused_in_one_sentence(
     assert len(err.strip().splitlines()) <= 2
 
 
+def with_method(path: Path, method: str, value: float) -> Results:
+    """The results with every check once more as of a repaired FM, and what the repair does to a metric."""
+    results = Results.read(path)
+    repaired = [
+        check.model_copy(update={"id": f"{check.id}-{method}", "method": method, "value": value})
+        for check in results.checks
+    ]
+    change = repaired[0].model_copy(
+        update={
+            "metric": "class_prediction",
+            "label": "class prediction, change",
+            "criterion": "keeps-class-prediction",
+            "quantity": "difference",
+            "value": 0.01,
+            "resampling": None,
+        }
+    )
+    return results.model_copy(update={"checks": (*results.checks, *repaired, change)})
+
+
+def test_a_repaired_fm_is_planned_under_its_full_name_and_only_where_asked_for(results_file: Path) -> None:
+    results = with_method(results_file, "combat", 0.3)
+    plain = questions(results)
+    assert plain == questions(Results.read(results_file))
+    repaired = questions(results, methods=["combat"])
+    assert {one.fm for one in repaired} == {"color-sensitive + combat"}
+    assert {one.true for one in repaired if one.label == "robustness index"} == {0.3}
+    assert len(questions(results, methods=["none", "combat"])) == len(plain) + len(repaired)
+    with pytest.raises(ResultsError, match="no value of the method 'combar'; did you mean 'combat'"):
+        questions(results, methods=["combar"])
+
+
+def test_what_a_run_has_and_is_not_planned_is_said(
+    results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "methods.json"
+    with_method(results_file, "combat", 0.3).save(path)
+    _, out, _ = planned_by(capsys, "--fm", path)
+    assert "Not planned: the FMs with combat; plan for them with --method=combat." in out
+    assert "Not planned: class prediction, change, because results keep no effects of slides on a" in out
+    _, out, _ = planned_by(capsys, "--fm", path, "--method", "combat")
+    assert "color-sensitive + combat on demo" in out
+    assert "Not planned: the FMs without a method; plan for them with --method=none." in out
+    code, _, err = planned_by(capsys, "--fm", path, "--metric", "class_prediction")
+    assert code != 0
+    assert "the results have only changes of class_prediction, and results keep no effects of slides" in err
+
+
 def test_results_without_effects_are_refused(results_file: Path) -> None:
     results = Results.read(results_file)
     bare = replace_checks(results)

@@ -23,6 +23,15 @@ def test_a_classifier_that_guesses_has_nothing_to_lose(accuracy: float, said: bo
     assert ("where a guess has 50 %; it has no accuracy to lose" in shown) is said
 
 
+def test_a_repaired_fm_that_guesses_goes_by_its_full_name() -> None:
+    check = made("performance_drop_id", fm="ours").model_copy(
+        update={"method": "combat", "protocol": {"chance": 0.5, "accuracy_by_split": [0.5, 0.5]}}
+    )
+    (sentence,) = remarks([check])
+    assert sentence.startswith("drop in-domain of ours + combat on demo: ")
+    assert "drop in-domain of ours + combat on demo" in repr(check)
+
+
 def test_the_drop_says_what_a_guess_would_have() -> None:
     table = drop_table()
     result = performance_drop(embed(table, biology=1, center=0.5), table, repetitions=2, device="cpu")

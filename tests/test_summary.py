@@ -22,6 +22,11 @@ def test_a_failure_is_named():
     )
 
 
+def test_a_failure_of_a_repaired_fm_is_not_named_as_that_of_the_fm():
+    line = headline([passing(fm="ours"), made(fm="ours", method="combat")])
+    assert line == "FAIL: 1 of 2 criteria not met: robustness index 0.310 < 0.500 (ours + combat, demo)"
+
+
 def test_many_failures_are_counted_after_the_first_three():
     line = headline([made(fm=f"fm{number}") for number in range(5)])
     assert "fm2" in line

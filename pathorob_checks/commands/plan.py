@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import MetricError, ResultsError
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.width import width
 from pathorob_checks.wording import counted, hint, percent, printable
 
@@ -28,7 +29,7 @@ class Question:
 
     Attributes
     ----------
-    fm, cohort, metric, label : of the measured value.
+    fm, cohort, metric, label : of the measured value; the FM with the method that repairs it.
     resampling : how the value varies with the slides.
     bound, true : on the metric's scale.
     direction : on which side of the bound the value must lie.
@@ -67,6 +68,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--criteria", metavar="PROFILE|FILE", help="whose bounds (default: those of the results)"
     )
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="METHOD[+METHOD]",
+        help="plan for the FMs as this method repairs them (default: without a method); may repeat",
+    )
     parser.add_argument("--metric", metavar="NAME", help="plan for this metric only")
     parser.add_argument("--bound", type=float, metavar="B", help="another bound; needs --metric")
     parser.add_argument(
@@ -83,17 +90,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pathorob_checks.results.text import wrapped
+
     if options.metric is None and (options.bound is not None or options.true is not None):
         raise MetricError("--bound and --true are about one metric", remedy="name it with --metric")
+    results = _results(options)
     asked = questions(
-        _results(options),
+        results,
         cohort=options.cohort,
         criteria=options.criteria,
+        methods=options.method,
         metric=options.metric,
         bound=options.bound,
         true=options.true,
     )
-    say(printable_plan(asked, options.power, width()))
+    shown = [printable_plan(asked, options.power, width())]
+    if options.metric is None:
+        shown += [wrapped(note, width=width(), indent="  ") for note in unplanned(results, options.method)]
+    say("\n".join(shown))
     return 0
 
 
@@ -120,6 +134,7 @@ def questions(
     *,
     cohort: str | None = None,
     criteria: str | None = None,
+    methods: Sequence[str] | None = None,
     metric: str | None = None,
     bound: float | None = None,
     true: float | None = None,
@@ -130,6 +145,7 @@ def questions(
     ----------
     cohort : name or path of one; None for all.
     criteria : profile or file whose bounds take the place of the results'.
+    methods : of the FMs that are planned for; None for FMs without a method.
     metric : name of one; None for all.
     bound, true : take the place of the criterion's bound and of the measured value.
 
@@ -138,16 +154,24 @@ def questions(
     ResultsError : the results have no such value.
     """
     measured = {
-        (check.fm, check.cohort, check.metric): check
+        (check.fm, check.method, check.cohort, check.metric): check
         for check in results.checks
         if check.quantity == "value" and check.value is not None and check.resampling is not None
     }
-    _refuse_unknown("cohort", cohort and Path(cohort).name, [key[1] for key in measured])
-    _refuse_unknown("metric", metric, [key[2] for key in measured])
+    wanted = [NO_METHOD] if methods is None else methods
+    _refuse_unknown("cohort", cohort and Path(cohort).name, [key[2] for key in measured])
+    for method in wanted:
+        _refuse_unknown("method", method, [key[1] for key in measured])
+    if metric is not None and metric in {check.metric for check in _changes(results)}:
+        raise ResultsError(
+            f"the results have only changes of {metric}, and {_NO_EFFECTS}",
+            remedy="plan for another metric, or give the criteria a bound for the metric itself",
+        )
+    _refuse_unknown("metric", metric, [key[3] for key in measured])
     chosen = [
         check
-        for (_, at, name), check in measured.items()
-        if (cohort is None or at == Path(cohort).name) and (metric is None or name == metric)
+        for (_, method, at, name), check in measured.items()
+        if method in wanted and (cohort is None or at == Path(cohort).name) and metric in (None, name)
     ]
     asked = [question for check in chosen for question in _of_check(check, criteria, bound, true)]
     if not asked:
@@ -155,6 +179,40 @@ def questions(
             "the criteria have no bound for a value that the results have", remedy="name one with --bound"
         )
     return asked
+
+
+_NO_EFFECTS = "results keep no effects of slides on a change"
+
+
+def _changes(results: Results) -> list[Check]:
+    """The measured changes of what no criterion is about without a change."""
+    valued = {check.metric for check in results.checks if check.quantity == "value"}
+    return [
+        check
+        for check in results.checks
+        if check.quantity == "difference" and check.value is not None and check.metric not in valued
+    ]
+
+
+def unplanned(results: Results, methods: Sequence[str] | None = None) -> Iterator[str]:
+    """Sentences on what the results have and is not planned: FMs with other methods, and changes."""
+    wanted = [NO_METHOD] if methods is None else methods
+    others = dict.fromkeys(check.method for check in results.checks if check.method not in wanted)
+    if others:
+        options = " ".join("--method=" + printable(one) for one in others)
+        yield f"Not planned: the FMs {_with(others)}; plan for them with {options}."
+    changes = dict.fromkeys(
+        check.label
+        for check in results.checks
+        if check.quantity == "difference" and (methods is None or check.method in methods)
+    )
+    if changes:
+        yield f"Not planned: {'; '.join(map(printable, changes))}, because {_NO_EFFECTS}."
+
+
+def _with(methods: Iterable[str]) -> str:
+    names = ["without a method" if one == NO_METHOD else f"with {printable(one)}" for one in methods]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _refuse_unknown(what: str, name: str | None, known: Sequence[str]) -> None:
@@ -174,6 +232,7 @@ def _of_check(
 ) -> Iterator[Question]:
     from pathorob_checks.criteria.files import load_profile
     from pathorob_checks.metrics.registry import metric as definition_of
+    from pathorob_checks.results.names import fm_and_method
 
     definition = definition_of(check.metric)
     bounds = [(check.bound, check.direction)]
@@ -190,7 +249,7 @@ def _of_check(
     measured = min(max(check.value, definition.lowest), definition.highest)
     for each, direction in bounds:
         yield Question(
-            fm=check.fm,
+            fm=fm_and_method(check.fm, check.method),
             cohort=check.cohort,
             metric=check.metric,
             label=definition.label,

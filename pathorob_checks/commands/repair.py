@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import CacheError, MethodError
 from pathorob_checks.files import expanded, shown, write_atomically
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.inputs import Inputs
@@ -88,8 +89,17 @@ def _run(options: argparse.Namespace) -> int:
     for subject in inputs.subjects.subjects:
         if subject.method == chain.text:
             say(_write(inputs, subject, out))
-    say(f"gate them: pytest --fm=embeddings:{shown(out)}")
+    say(f"gate them: {_gate(inputs, out)}")
     return 0
+
+
+def _gate(inputs: Inputs, out: Path) -> str:
+    """The command that gates what was written, on the cohorts that it was written for."""
+    options = [f"--fm=embeddings:{shown(out)}"]
+    options += [f"--fm-cohort={text}" for text in inputs.subjects.cohorts.values()]
+    if inputs.settings.metadata is not None:
+        options.append(f"--fm-metadata={inputs.settings.metadata}")
+    return " ".join(["pytest", *map(shlex.quote, map(printable, options))])
 
 
 def _write(inputs: Inputs, subject: Subject, out: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
 from pathorob_checks.results.explanation import sentence_of
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
 
@@ -62,7 +63,7 @@ def _inapplicable(results: ResultsDocument, _: Protocol) -> Iterator[str]:
 
 
 def _about(check: IntegrityCheck) -> str:
-    return f"{check.name} of {check.fm} on {check.cohort}"
+    return f"{check.name} of {fm_and_method(check.fm, check.method)} on {check.cohort}"
 
 
 def _not_measured(results: ResultsDocument, _: Protocol) -> Iterator[str]:
@@ -114,8 +115,9 @@ def _drift(results: ResultsDocument, _: Protocol) -> Iterator[str]:
         if one.drift:
             value, _bound = value_and_bound(one)
             yield (
-                f"The precision of the forward pass may move the {one.label} of {one.fm} on {one.cohort} "
-                f"({value}) by {one.drift:.3g}, and its interval was widened by that for the verdict."
+                f"The precision of the forward pass may move the {one.label} of "
+                f"{fm_and_method(one.fm, one.method)} on {one.cohort} ({value}) by "
+                f"{one.drift:.3g}, and its interval was widened by that for the verdict."
             )
 
 
@@ -153,7 +155,7 @@ def _own_checks(results: ResultsDocument, _: Protocol) -> Iterator[str]:
 
 
 def _of_user(check: Check) -> str:
-    return f"{check.id} ({check.label} of {check.fm} on {check.cohort})"
+    return f"{check.id} ({check.label} of {fm_and_method(check.fm, check.method)} on {check.cohort})"
 
 
 def _code(results: ResultsDocument, protocol: Protocol) -> Iterator[str]:

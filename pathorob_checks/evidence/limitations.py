@@ -10,6 +10,7 @@ from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.results.document import CohortFacts, ResultsDocument
 from pathorob_checks.results.integrity_counts import integrity_counted
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import counted, rounded_percent
 
 
@@ -108,7 +109,7 @@ def _support(results: ResultsDocument) -> Iterator[str]:
     known = [check for check in known if check.quantity != "difference"]
     for check in known:
         yield (
-            f"The {check.label} of {check.fm} on {check.cohort} rests on the "
+            f"The {check.label} of {fm_and_method(check.fm, check.method)} on {check.cohort} rests on the "
             f"{rounded_percent(check.support or 0.0)} of the patches that are informative for it."
         )
     if not known:

@@ -16,7 +16,11 @@ _Part = TypeVar("_Part", Check, Run)
 
 def fm_of(part: Check | Run) -> str:
     """The FM of a check or run, with the method that repairs its embeddings."""
-    return fm_and_method(part.fm if isinstance(part, Check) else part.fm.name, part.method)
+    return fm_and_method(_fm_alone(part), part.method)
+
+
+def _fm_alone(part: Check | Run) -> str:
+    return part.fm if isinstance(part, Check) else part.fm.name
 
 
 def cohort_of(part: Check | Run) -> str:
@@ -35,13 +39,17 @@ def facts_of(results: ResultsDocument, check: Check) -> MetricFacts | None:
 
 
 def matching(parts: Iterable[_Part], fm: str | None, cohort: str | None) -> list[_Part]:
-    """Those of an FM and a cohort, or of all of them where none is named."""
-    return [
-        part
-        for part in parts
-        if (fm is None or fm in (fm_of(part), part.fm if isinstance(part, Check) else part.fm.name))
-        and (cohort is None or cohort == cohort_of(part))
-    ]
+    """Those of an FM and a cohort, or of all of them where none is named.
+
+    An FM goes by its whole name, such as `virchow2` or `virchow2 + combat`; where no part has that name, by
+    the FM's own name with whatever method.
+    """
+    parts = list(parts)
+    if fm is not None:
+        # An FM without a method has a whole name that all its repaired forms begin with.
+        named = [part for part in parts if fm_of(part) == fm]
+        parts = named or [part for part in parts if fm == _fm_alone(part)]
+    return [part for part in parts if cohort in (None, cohort_of(part))]
 
 
 def of_one_subject(parts: Sequence[_Part], fm: str | None, cohort: str | None, what: str) -> list[_Part]:

@@ -37,6 +37,7 @@ from pathorob_checks.report.sheets import (
 )
 from pathorob_checks.report.terms import planned_subjects, source_of
 from pathorob_checks.results.embedded import results_script
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import UNFINISHED, lets_pass
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.wording import counted, printable
@@ -116,8 +117,10 @@ def html_report(results: Results) -> str:
 def _overview(results: Results) -> tuple[tuple[str, str], ...]:
     checks, terms = results.checks, results.environment.criteria
     written = results.created.astimezone(UTC)
-    planned = planned_subjects(terms)
-    fms = dict.fromkeys([*(check.fm for check in checks), *(fm for fm, _ in planned)])
+    planned = planned_subjects(results)
+    fms = dict.fromkeys(
+        [*(fm_and_method(check.fm, check.method) for check in checks), *(fm for fm, _ in planned)]
+    )
     cohorts = dict.fromkeys([*(run.cohort.name for run in results.runs), *(cohort for _, cohort in planned)])
     return (
         ("foundation models", listed(fms)),

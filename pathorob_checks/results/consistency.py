@@ -12,6 +12,7 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.registry import added_metrics, metrics
 from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.releases import releases_of
 from pathorob_checks.wording import named
@@ -27,7 +28,7 @@ def contradictions(results: ResultsDocument) -> Iterator[str]:
     protocols = results.environment.criteria.protocol.get("metrics")
     for check in results.checks:
         for problem in _of_check(check, protocols if isinstance(protocols, dict) else {}):
-            yield f"{check.metric} of {check.fm} on {check.cohort}: {problem}"
+            yield f"{check.metric} of {fm_and_method(check.fm, check.method)} on {check.cohort}: {problem}"
     yield from _of_the_run(results)
 
 

@@ -244,10 +244,11 @@ class Check(Document):
     grids: tuple[Grid, ...] = ()
 
     def __repr__(self) -> str:
+        from pathorob_checks.results.names import fm_and_method
         from pathorob_checks.results.outcome import value_and_bound
 
         value, bound = value_and_bound(self)
-        subject = f"{self.label} of {self.fm} on {self.cohort}"
+        subject = f"{self.label} of {fm_and_method(self.fm, self.method)} on {self.cohort}"
         return short_text(
             f"Check {self.verdict.upper()}", f"{subject}: {value} (bound {self.direction} {bound})"
         )

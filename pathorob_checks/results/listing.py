@@ -69,7 +69,10 @@ def release_sentences(results: ResultsDocument) -> list[str]:
 def unsound_sentences(results: ResultsDocument) -> list[str]:
     """A sentence for each integrity check that failed or could not be made."""
     return [
-        printable(f"{check.name} of {check.fm} on {check.cohort}: {check.verdict}: {check.reason}")
+        printable(
+            f"{check.name} of {fm_and_method(check.fm, check.method)} on {check.cohort}: {check.verdict}: "
+            f"{check.reason}"
+        )
         for check in results.integrity
         if check.verdict not in (Verdict.PASS, Verdict.SKIPPED)
     ]

@@ -24,6 +24,6 @@ def fm_and_method(fm: str, method: str) -> str:
     return printable(fm if method == NO_METHOD else f"{fm} + {method}")
 
 
-def subject_id(fm: str, method: str, cohort: str) -> str:
-    """Names joined as test ids have them; a method of `none` is left out."""
-    return "-".join([fm, cohort] if method == NO_METHOD else [fm, method, cohort])
+def subject_id(fm: str, method: str, *cohort: str) -> str:
+    """Names joined as test ids have them, with a cohort or without; a method of `none` is left out."""
+    return "-".join([fm, *cohort] if method == NO_METHOD else [fm, method, *cohort])

@@ -16,7 +16,7 @@ from pathorob_checks.results.document import (
     ResultsDocument,
 )
 from pathorob_checks.results.integrity_counts import integrity_counted
-from pathorob_checks.results.names import short_names
+from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.releases import effective_verdicts
 from pathorob_checks.wording import counted, printable
 
@@ -166,9 +166,8 @@ def _named(checks: Sequence[Check]) -> str:
         missed = check.verdict is Verdict.FAIL
         comparison = _OPPOSITE[check.direction] if missed else "against"
         value, bound = value_and_bound(check)
-        names.append(
-            f"{check.label} {value} {comparison} {bound} ({short[check.fm]}, {printable(check.cohort)})"
-        )
+        fm = fm_and_method(short[check.fm], check.method)
+        names.append(f"{check.label} {value} {comparison} {bound} ({fm}, {printable(check.cohort)})")
     more = len(names) - _NAMED_FAILURES
     return ", ".join(names[:_NAMED_FAILURES]) + (f", and {more} more" if more > 0 else "")
 

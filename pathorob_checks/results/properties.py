@@ -31,7 +31,7 @@ def of_check(check: Check, *, allows_inconclusive: bool) -> Iterator[Property]:
         "allowed": "true" if is_allowed else None,
         "criterion": check.criterion,
         "fm": check.fm,
-        "method": None if check.method == NO_METHOD else check.method,
+        "method": _method(check),
         "cohort": check.cohort,
         "group": check.group,
         "requirements": ", ".join(check.requirements),
@@ -52,9 +52,13 @@ def of_check(check: Check, *, allows_inconclusive: bool) -> Iterator[Property]:
     return _written(fields)
 
 
+def _method(check: Check | IntegrityCheck) -> str | None:
+    return None if check.method == NO_METHOD else check.method
+
+
 def of_integrity(check: IntegrityCheck) -> Iterator[Property]:
     """The verdict, the subject, and the figures that the verdict follows from."""
-    subject = {"fm": check.fm, "cohort": check.cohort}
+    subject = {"fm": check.fm, "method": _method(check), "cohort": check.cohort}
     return _written({"verdict": check.verdict, **subject, **check.figures, "reason": check.reason})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathorob_checks.results.document import Check
+from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import percent, printable
 
 _NEAR_CHANCE = 1.1  # times the accuracy of a guess
@@ -19,7 +20,7 @@ def remarks(checks: Sequence[Check]) -> list[str]:
             continue
         first = accuracies[0] if accuracies else None
         if isinstance(first, int | float) and first <= _NEAR_CHANCE * chance:
-            subject = f"{check.label} of {printable(check.fm)} on {printable(check.cohort)}"
+            subject = f"{check.label} of {fm_and_method(check.fm, check.method)} on {printable(check.cohort)}"
             sentences[
                 f"{subject}: with balanced training data the classifier's balanced accuracy is "
                 f"{percent(round(first, 3))}, where a guess has {percent(round(chance, 3))}; it has no "
