@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -317,3 +317,69 @@ def test_a_slide_in_and_out_of_domain_is_refused() -> None:
     patches.loc[0, "subset"] = "OOD"
     with pytest.raises(MetricError, match="'center 0' has in-domain and out-of-domain patches"):
         general_schedule(patches)
+
+
+# --- what to do about too few slides ------------------------------------------------------------------
+
+
+def refusal(patches: pd.DataFrame) -> MetricError:
+    with pytest.raises(MetricError) as refused:
+        general_schedule(patches, repetitions=REPETITIONS)
+    return refused.value
+
+
+def out_of_domain(patches: pd.DataFrame, centers: Iterable[str]) -> pd.DataFrame:
+    return patches.assign(subset=np.where(patches.medical_center.isin(list(centers)), "OOD", patches.subset))
+
+
+def test_leaving_a_center_out_is_no_remedy_where_the_others_then_need_more() -> None:
+    remedy = refusal(even(3, 2, 4)).remedy
+    assert "OOD" not in remedy
+    assert remedy == (
+        "add slides: with 3 in-domain medical centers and 2 classes the smallest cohort has 8 slides of each "
+        "class at one center, its home, and 4 at each other, 32 in all"
+    )
+
+
+def test_the_remedy_names_the_center_without_which_there_is_a_schedule() -> None:
+    patches = filled(
+        {cell: 1 if cell[0] == "center 1" else 10 for cell in product(named("center", 3), named("class", 2))}
+    )
+    assert "subset to OOD for all patches of 'center 1'," in refusal(patches).remedy
+    assert general_schedule(out_of_domain(patches, ["center 1"])).centers == ("center 0", "center 2")
+
+
+@settings(max_examples=40)
+@given(counts=too_small())
+def test_the_remedy_leads_to_a_schedule(counts: dict[Cell, int]) -> None:
+    patches = filled(counts)
+    try:
+        general_schedule(patches, repetitions=REPETITIONS)
+    except MetricError as error:
+        remedy = error.remedy
+    else:
+        reject()
+    left_out = re.findall(r"'(center \d)'", remedy)
+    assert bool(left_out) == ("OOD" in remedy)
+    if left_out:
+        assert general_schedule(out_of_domain(patches, left_out), repetitions=REPETITIONS)
+    else:
+        every = {center for center, _ in counts}
+        for kept in (set(some) for n in range(2, len(every)) for some in combinations(sorted(every), n)):
+            with pytest.raises(MetricError):
+                general_schedule(out_of_domain(patches, every - kept), repetitions=REPETITIONS)
+
+
+@pytest.mark.parametrize("centers", [2, 3, 4, 5, 6])
+def test_the_smallest_cohort_of_the_remedy_has_a_schedule_and_one_slide_less_has_none(centers: int) -> None:
+    numbers = re.search(r"has (\d+) slides of each .* and (\d+) at", refusal(even(centers, 2, 2)).remedy)
+    assert numbers
+    at_home, elsewhere = map(int, numbers.groups())
+    counts = {
+        (f"center {i}", f"class {j}"): at_home if i == j else elsewhere
+        for i in range(centers)
+        for j in range(2)
+    }
+    assert general_schedule(filled(counts), repetitions=REPETITIONS)
+    for cell in counts:
+        refusal(filled({**counts, cell: counts[cell] - 1}))

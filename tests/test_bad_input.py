@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,7 +172,8 @@ def test_too_few_slides_say_how_many_are_needed_where_before_anything_is_embedde
         "criteria 'performance-drop-id', 'performance-drop-ood' of cohort slides cannot be measured",
         "stroma in north has 7 slides, 10 are needed",
         "tumor in south has 7 slides, 10 are needed",
-        "do without them, by 'required = false' in a criteria file or by -k",
+        "do without them by -k \"not performance_drop\" on the command line or by 'required = false' in a "
+        "criteria file",
     )
     assert terminal.results()["checks"] == []
     assert not any(terminal.cache.rglob("*.bin"))
@@ -183,6 +185,42 @@ def test_too_few_slides_say_how_many_are_needed_where_before_anything_is_embedde
     assert terminal.results()["complete"] is False
 
 
+DROPS = "performance_drop or robustness"
+SELECTIONS = {
+    "-k": (["-k", DROPS], f'-k "({DROPS}) and not performance_drop"'),
+    "-k of one": (["-k", "not drop_ood"], '-k "not drop_ood and not performance_drop_id"'),
+    "names": (
+        ["suites/test_performance_drop.py", "suites/test_robustness_index.py"],
+        '"not performance_drop"',
+    ),
+    "workers": (["-n1", "-k", DROPS], f'-k "({DROPS}) and not performance_drop"'),
+    "full": (
+        ["--fm-criteria=full", "-k", "not performance_drop"],
+        '-k "not performance_drop and not (diagnostic_errors or error_asymmetry or retrieval or '
+        'slide_prediction)"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("selection", "keyword"), SELECTIONS.values(), ids=SELECTIONS)
+def test_what_the_command_line_keeps_is_refused_as_in_a_whole_run(
+    terminal: Terminal, selection: list[str], keyword: str
+) -> None:
+    write_cohort(terminal.folder / "slides", slides=7)
+    run = terminal.pytest(FM, "--fm-cohort=slides", "--fm-json=results.json", *selection)
+    is_one_sentence(run, "cannot be measured", keyword)
+    assert terminal.results()["checks"] == []
+    assert not any(terminal.cache.rglob("*.bin"))
+
+    expression = re.search(r'-k "([^"]*)"', " ".join(run.output.split()))
+    assert expression
+    rest = [word for word in selection if word.startswith(("--", "suites"))]
+    part = terminal.pytest(FM, "--fm-cohort=slides", "--fm-json=results.json", *rest, "-k", expression[1])
+    checks = terminal.results()["checks"]
+    assert checks, part.output
+    assert not [check["id"] for check in checks if check["verdict"] == "ERROR"]
+
+
 def test_a_check_that_cannot_have_a_value_embeds_nothing(terminal: Terminal) -> None:
     write_cohort(terminal.folder / "slides", slides=7)
     (terminal.folder / "ours.py").write_text(
@@ -192,8 +230,17 @@ def test_a_check_that_cannot_have_a_value_embeds_nothing(terminal: Terminal) -> 
         "    def embed(self, batch):\n"
         "        raise RuntimeError('embedded')\n"
     )
-    run = terminal.pytest("--fm=python:ours:Encoder", "--fm-cohort=slides", "-k", "performance_drop_id")
-    assert run.code == 1
+    (terminal.folder / "mine.toml").write_text(
+        'schema = "pathorob-checks/criteria/1"\nname = "mine"\n[[criteria]]\nid = "a"\n'
+        'metric = "performance_drop_id"\nat_least = -0.5\nrequired = false\nrationale = "A test."\n'
+    )
+    run = terminal.pytest(
+        "--fm=python:ours:Encoder",
+        "--fm-cohort=slides",
+        "--fm-criteria=mine.toml",
+        "-k",
+        "performance_drop_id",
+    )
     assert "too few slides for 5 training splits" in " ".join(run.output.split())
     assert "embedded" not in run.output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,11 +193,15 @@ def test_slides_that_a_metric_lacks(
     assert run.code == 1
     assert words in run.output, run.output
     # The same as a run says, by the same function.
+    keyword = re.search(r'-k "(.*?)"', run.output)
+    assert bool(keyword) == ("only one in-domain" not in words)  # which no part of a run is possible with
     problem = words.removeprefix("FAIL cohort slides: ")
     measured = lone_terminal.pytest(
         "--fm=demo:stain-invariant", "--fm-cohort=slides", "--fm-criteria=release", "--tb=short"
     )
-    assert problem in " ".join(measured.output.split()), measured.output
+    said = " ".join(measured.output.split())
+    assert problem in said, measured.output
+    assert keyword is None or keyword[0] in said
 
 
 def test_an_optional_criterion_is_no_reason_to_stop(here: Path, doctor: Callable[..., Run]) -> None:

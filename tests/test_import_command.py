@@ -46,6 +46,33 @@ def importing(terminal: Terminal, *more: str) -> str:
     return run.output
 
 
+def test_what_the_cohort_lacks_is_told_and_left_out_of_the_next_command(
+    terminal: Terminal, folder: Path
+) -> None:
+    output = importing(terminal, "--cohort=lyon")
+    [lack] = [line for line in output.splitlines() if line.startswith("warning: training schedule: ")]
+    assert "normal in " in lack
+    assert 'do without them by -k "not performance_drop" on the command line' in lack
+    command = shlex.split(output.splitlines()[-1].removeprefix("gate them: pytest "))
+    assert terminal.pytest(*command[:-2]).code == 4  # refused: the default criteria cannot be measured
+    run = terminal.pytest(*command, "--fm-json=results.json")
+    assert {check["metric"] for check in terminal.results()["checks"]} == {
+        "robustness_index",
+        "clustering_score",
+    }, run.output
+
+
+def test_a_cohort_that_lacks_nothing_has_no_warning_of_it(terminal: Terminal) -> None:
+    (terminal.folder / "features_uni").mkdir()
+    slides = some_slides(slides=10, patches=6, dim=12, outside=2)
+    feature_files.hdf5(terminal.folder / "features_uni", slides)
+    write_manifest(terminal.folder / "slides.csv", slides)
+    output = importing(terminal, "--cohort=lyon")
+    assert "cannot be measured" not in output
+    assert "training schedule" not in output
+    assert output.splitlines()[-1] == "gate them: pytest --fm=embeddings:uni --fm-cohort=uni/lyon"
+
+
 def test_two_commands_lead_from_features_to_a_verdict(terminal: Terminal, folder: Path) -> None:
     output = importing(terminal, "--cohort=lyon", "--patches-per-slide=3")
     first, last = output.splitlines()[0], output.splitlines()[-1]
@@ -54,7 +81,7 @@ def test_two_commands_lead_from_features_to_a_verdict(terminal: Terminal, folder
         "the "
         "format hdf5, extractor uni_v1"
     )
-    assert last == "gate them: pytest --fm=embeddings:uni --fm-cohort=uni/lyon"
+    assert last == 'gate them: pytest --fm=embeddings:uni --fm-cohort=uni/lyon -k "not performance_drop"'
     command = shlex.split(last.removeprefix("gate them: pytest "))
     (folder / "ours.toml").write_text(CRITERIA)
     run = terminal.pytest(*command, "--fm-criteria=ours.toml", "--fm-json=results.json")

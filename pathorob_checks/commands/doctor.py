@@ -27,9 +27,10 @@ def examine(inputs: Inputs) -> Iterator[Finding]:
         yield from attempt("hub", partial(_network, inputs, silent, ahead), ahead)
     terms: list[Terms] = []
     yield from attempt("criteria", partial(_criteria, inputs, ahead, terms), ahead)
-    for name, loaded in ahead.cohorts.items():
+    for name in ahead.cohorts:
         for held in terms:
-            yield from attempt(f"cohort {name}", partial(subjects_ahead.metrics, name, loaded, held), ahead)
+            needed = partial(subjects_ahead.metrics, name, ahead.cohorts, held)
+            yield from attempt(f"cohort {name}", needed, ahead)
     for subject, look in (
         ("torch", torch_ahead.builds),
         ("device", partial(machine_ahead.device, inputs, ahead)),

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
+from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.files import shown
 from pathorob_checks.wording import counted
 
@@ -78,9 +79,39 @@ def _run(options: argparse.Namespace) -> int:
     say(_sentence(done))
     for note in done.notes:
         say(f"note: {note}")
+    warnings, keyword = _ahead(done)
+    for warning in warnings:
+        say(f"warning: {warning}")
     fm, cohort = (shlex.quote(shown(path)) for path in (done.folder.parent, done.folder))
-    say(f"gate them: pytest --fm=embeddings:{fm} --fm-cohort={cohort}")
+    part = f' -k "{keyword}"' if keyword else ""
+    say(f"gate them: pytest --fm=embeddings:{fm} --fm-cohort={cohort}{part}")
     return 0
+
+
+def _ahead(done: Imported) -> tuple[list[str], str | None]:
+    """What doctor says about the cohort, and the `-k` of a run that does not stop because of it."""
+    from pathorob_checks.commands import subjects_ahead
+    from pathorob_checks.commands.findings import PASS
+    from pathorob_checks.evaluation.needs import keyword_of_rest
+    from pathorob_checks.evaluation.run import Evaluation
+    from pathorob_checks.evaluation.settings import Settings
+
+    fm, cohort = f"embeddings:{done.folder.parent}", str(done.folder)
+    try:
+        evaluation = Evaluation(Settings(fms=(fm,), cohorts=(cohort,)))
+        cohorts = {name: evaluation.inputs.cohort(name) for name in evaluation.subjects.cohorts}
+        found = [
+            finding
+            for name in cohorts
+            for finding in subjects_ahead.metrics(name, cohorts, evaluation.terms)
+            if finding.state != PASS
+        ]
+    except PathorobChecksError as error:
+        return [str(error).removesuffix(".")], None
+    return (
+        [f"{finding.text}; {finding.remedy}" for finding in found],
+        keyword_of_rest(evaluation.unmet_needs(), evaluation.terms.plan.ids),
+    )
 
 
 def _sentence(done: Imported) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,16 +103,26 @@ def given(inputs: Inputs, subject: Subject) -> Iterator[Finding]:
     yield Finding(PASS, f"FM {subject.fm}", f"{text}, dimension {values.shape[1]:,}")
 
 
-def metrics(name: str, loaded: Cohort, terms: Terms) -> Iterator[Finding]:
-    """What of the criteria a cohort has too few slides for, and what reads only a sample of it."""
+def metrics(name: str, cohorts: Mapping[str, Cohort], terms: Terms) -> Iterator[Finding]:
+    """What of the criteria a cohort has too few slides for, and what reads only a sample of it.
+
+    Parameters
+    ----------
+    cohorts : all of the run, so that the same `-k` does without whatever any of them lacks.
+    """
     from pathorob_checks.evaluation.facts import cohort_facts
-    from pathorob_checks.evaluation.needs import unmet_needs
+    from pathorob_checks.evaluation.needs import unmet_needs, without_unmet
     from pathorob_checks.evaluation.suspects import FEW_SLIDES
     from pathorob_checks.evaluation.work import work_ahead
 
-    subject = f"cohort {name}"
-    for one in unmet_needs(terms.checks.values(), {name: loaded}):
-        yield Finding(FAIL if one.required else WARN, subject, one.problem, one.remedy)
+    subject, loaded = f"cohort {name}", cohorts[name]
+    unmet = unmet_needs(terms.checks.values(), cohorts)
+    for one in unmet:
+        if one.cohort == name and one.required:
+            remedy = f"{one.remedy}; or {without_unmet(unmet, terms.plan.ids)}"
+            yield Finding(FAIL, subject, one.problem, remedy)
+        elif one.cohort == name:
+            yield Finding(WARN, subject, one.problem, one.remedy)
     cells = [cell for cell in cohort_facts(name, loaded).cells if cell.subset != "OOD"]
     few = [cell for cell in cells if cell.slides < FEW_SLIDES]
     if few:

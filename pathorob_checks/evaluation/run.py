@@ -6,7 +6,7 @@ The gate and `evaluate` are both made of this class; only who calls it, and when
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pathorob_checks.criteria.criterion import Criterion
@@ -74,13 +74,14 @@ class Evaluation:
         """Whether a required criterion that is not measured is an error, even if it was deselected."""
         return self.settings.require_complete or self.terms.profile.require_complete
 
-    def preflight(self, *, is_whole: bool = True) -> None:
+    def preflight(self, *, left_out: Collection[str] = (), keyword: str = "") -> None:
         """Everything that can be known to be wrong before a model is loaded; fixes the digest of the run.
 
         Parameters
         ----------
-        is_whole : False where the command line leaves checks out: perhaps those that a cohort has no value
-            for, so that these refuse nothing.
+        left_out : ids of planned checks that the command line leaves out: what a cohort lacks for these
+            refuses nothing.
+        keyword : the expression of `-k` that the command line has.
 
         Raises
         ------
@@ -95,8 +96,9 @@ class Evaluation:
         if self.terms.baseline is not None:
             for name in self.subjects.cohorts:
                 self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))
-        if is_whole:
-            refuse_unmet_needs(self.unmet_needs())
+        wanted = [check for check in self.terms.checks.values() if check.id not in left_out]
+        ids = [name for name in self.terms.plan.ids if name not in left_out]
+        refuse_unmet_needs(unmet_needs(wanted, self.inputs.known_cohorts()), ids, keyword)
 
     def unmet_needs(self) -> list[Unmet]:
         """What required criteria need of the cohorts that this process has loaded, and these lack."""

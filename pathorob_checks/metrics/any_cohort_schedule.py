@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.schedules import SUBJECT, Counts, Repetition, ood_rows, seeds, slide_rows
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import counted, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ TEST_SLIDES = (2, 1)  # test slides per center x class: two as in the benchmark,
 VALIDATION_SLIDES = 1
 ATTEMPTS = 50
 IMPOSSIBLE = 1000
+MOST_TRIED = 1000  # sets of centers that are tried without the others
 
 Cell = tuple[str, str]
 Cells = Mapping[Cell, Mapping[str, Int64]]
@@ -181,7 +183,7 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
                     for seed, (test, validation) in zip(seeds(repetitions), pools, strict=True)
                 ),
             )
-    raise _too_few(cells, _available(cells, pools, sizes[0]), centers, classes)
+    raise _too_few(cells, pools, centers, classes)
 
 
 def _cells(patches: pd.DataFrame, centers: tuple[str, ...], classes: tuple[str, ...]) -> Cells:
@@ -319,9 +321,13 @@ def _draw(
 
 
 def _too_few(
-    cells: Cells, available: Mapping[Cell, int], centers: tuple[str, ...], classes: tuple[str, ...]
+    cells: Cells,
+    pools: list[tuple[frozenset[str], frozenset[str]]],
+    centers: tuple[str, ...],
+    classes: tuple[str, ...],
 ) -> MetricError:
     """What the smallest design lacks in each cell, with the home centers for which that is least."""
+    available = _available(cells, pools, 1)
     m = _smallest_m(len(centers))
     aside = min(TEST_SLIDES) + VALIDATION_SLIDES
 
@@ -336,8 +342,58 @@ def _too_few(
         for (center, cls), number in missing.items()
         if number
     )
+    enough = _enough_centers(cells, available, centers, classes, repetitions=len(pools))
+    if enough:
+        few = quoted(center for center in centers if center not in enough)
+        remedy = f"add slides, or set subset to OOD for all patches of {few}, which then only test"
+    else:
+        remedy = f"add slides: {_smallest_cohort(cells, len(centers), len(classes))}"
     return MetricError(
         f"{SUBJECT}: too few slides for {FEWEST_STEPS} training splits from balanced to correlated: "
         f"{too_few}",
-        remedy="add slides, or set subset to OOD for centers with few slides, so that they only test",
+        remedy=remedy,
+    )
+
+
+def _enough_centers(
+    cells: Cells,
+    available: Mapping[Cell, int],
+    centers: tuple[str, ...],
+    classes: tuple[str, ...],
+    *,
+    repetitions: int,
+) -> tuple[str, ...]:
+    """The most centers that have a schedule once the others only test; none if there are no such ones.
+
+    With fewer centers each of them needs more slides, so that leaving the smallest out may not help.
+    """
+    least = {center: min(available[center, cls] for cls in classes) for center in centers}
+    largest_first = sorted(centers, key=lambda center: -least[center])
+
+    def are_enough(kept: tuple[str, ...], slides: Mapping[Cell, int]) -> bool:
+        of_kept = {cell: number for cell, number in slides.items() if cell[0] in kept}
+        return _largest_design(of_kept, kept, classes) is not None
+
+    tried = (kept for count in range(len(centers) - 1, 1, -1) for kept in combinations(largest_first, count))
+    for chosen in islice(tried, MOST_TRIED):
+        kept = tuple(center for center in centers if center in chosen)
+        if are_enough(kept, available):
+            drawn = [
+                _pools(cells, kept, random.Random(seed), min(TEST_SLIDES)) for seed in seeds(repetitions)
+            ]
+            if are_enough(kept, _available(cells, drawn, 1)):
+                return kept
+    return ()
+
+
+def _smallest_cohort(cells: Cells, centers: int, classes: int) -> str:
+    """A clause with the fewest slides that have a schedule; their sum where no slide is of two classes."""
+    m, aside = _smallest_m(centers), min(TEST_SLIDES) + VALIDATION_SLIDES
+    at_home, elsewhere = centers * m + aside, m + aside
+    are_shared = sum(map(len, cells.values())) > len({slide for cell in cells.values() for slide in cell})
+    in_all = classes * (at_home + (centers - 1) * elsewhere)
+    return (
+        f"with {counted(centers, 'in-domain medical center')} and {counted(classes, 'class', 'classes')} the "
+        f"smallest cohort has {at_home} slides of each class at one center, its home, and {elsewhere} at "
+        f"{'the other' if centers == 2 else 'each other'}" + ("" if are_shared else f", {in_all} in all")
     )

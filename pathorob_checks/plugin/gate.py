@@ -31,7 +31,7 @@ from pathorob_checks.plugin.checking import RECORDS
 from pathorob_checks.plugin.following import PytestObserver
 from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
-from pathorob_checks.plugin.suite import SuiteTest
+from pathorob_checks.plugin.suite import SuiteTest, packaged_tests
 from pathorob_checks.results import properties
 from pathorob_checks.results.document import Check, Document, IntegrityCheck, Run
 from pathorob_checks.results.explanation import sentence_of
@@ -101,18 +101,28 @@ class Gate:
         """Columns of the terminal."""
         return self._width() if callable(self._width) else int(self._width)
 
-    def preflight(self) -> None:
+    def preflight(self, session: pytest.Session) -> None:
         """Everything that can be known to be wrong before a model is loaded; the evidence begins with it."""
         with contextlib.nullcontext() if self.evidence is None else self.evidence.beginning(self.evaluation):
-            self._preflight()
+            self._preflight(session)
 
-    def _preflight(self) -> None:
+    def _preflight(self, session: pytest.Session) -> None:
+        left_out, keyword = self._left_out(session)
         try:
-            self.evaluation.preflight(is_whole=not (self._selection and self._selection.narrows))
+            self.evaluation.preflight(left_out=left_out, keyword=keyword)
         except PathorobChecksError as error:
             self.reports.save(unstarted(self.evaluation.settings, str(error)))
             raise
         self.start()
+
+    def _left_out(self, session: pytest.Session) -> tuple[set[str], str]:
+        """The planned checks that the command line leaves out, before anything is collected, and its `-k`."""
+        selection = self._selection
+        if selection is None or not selection.narrows:
+            return set(), ""
+        chosen = {item.nodeid: self.planned(item) for item in selection.leaves_out(packaged_tests(session))}
+        collected = Collected(deselected=chosen, chosen=tuple(chosen), named=selection.named)
+        return collected.left_out(self.evaluation.terms.plan.ids), selection.options.keyword or ""
 
     def cohorts(self) -> list[str]:
         """Which slides each cohort has, so that swapped labels are seen before anything is measured."""

@@ -126,7 +126,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     with as_usage_error():
         gate.start()
         if not ending.shows_only(session.config):
-            gate.preflight()
+            gate.preflight(session)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -156,12 +156,9 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     """Give the packaged suites short ids, `suites/test_x.py::...`, wherever the package is installed."""
     if parent.config.stash.get(GATE, None) is None or module_path.parent != selection.folder():
         return None
-    from pathorob_checks.plugin.suite import Suite
+    from pathorob_checks.plugin.suite import suite
 
-    suite: Suite = Suite.from_parent(
-        parent, path=module_path, nodeid=f"{selection.SUITES}/{module_path.name}"
-    )
-    return suite
+    return suite(parent, module_path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

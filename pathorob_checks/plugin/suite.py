@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 from pathorob_checks.plugin import parametrizing
 from pathorob_checks.plugin.checking import Checking
 from pathorob_checks.plugin.fixtures import GATE
+from pathorob_checks.plugin.selection import SUITES, suites
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
@@ -50,6 +52,17 @@ class Suite(pytest.Module):
             test.own_markers.extend(marks)
             test.keywords.update((mark.name, mark) for mark in marks)
             yield test
+
+
+def suite(parent: Any, path: Path) -> Suite:
+    """The packaged file of tests at `path`, with the id that reports print."""
+    made: Suite = Suite.from_parent(parent, path=path, nodeid=f"{SUITES}/{path.name}")
+    return made
+
+
+def packaged_tests(session: pytest.Session) -> list[pytest.Item]:
+    """All packaged tests of a run, before pytest collects: with xdist the controller never does."""
+    return [test for path in suites() for test in suite(session, path).collect()]
 
 
 class SuiteTest(pytest.Item):
