@@ -310,7 +310,7 @@ def _criteria_check(options: argparse.Namespace) -> int:
 
     mistakes = criteria.mistakes(options.criteria, options.fm_cohort or ())
     remarks = [] if mistakes else [f"remark: {one}" for one in criteria.remarks(options.criteria)]
-    say("\n".join([*mistakes, *remarks, *([] if mistakes else ["no mistakes"])]))
+    say("\n".join([*mistakes, *remarks, *([] if mistakes else [criteria.conclusion(options.criteria)])]))
     return 1 if mistakes else 0
 
 

@@ -32,7 +32,7 @@ from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import metric
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 from pathorob_checks.results.text import wrapped
-from pathorob_checks.wording import percent, printable
+from pathorob_checks.wording import counted, percent, printable
 
 WIDTH = 80
 _METRIC_WIDTH = 16  # in lines of their own what stands after it: "out-of-domain", "worst center"
@@ -103,6 +103,13 @@ def mistakes(names: Sequence[str], cohorts: Sequence[str] = ()) -> list[str]:
         return [str(error)]
     known = tuple(cohort_names(cohorts))
     return [str(one) for name in names for one in other_cohorts(read(name), known, "this run") if known]
+
+
+def conclusion(names: Sequence[str]) -> str:
+    """What a check of files without a mistake ends with: also how many places are still to be filled in."""
+    number = sum(1 for name in names for _ in unfilled(read(name)))
+    places = counted(number, "place is", "places are")
+    return f"no mistakes; {places} still to be filled in" if number else "no mistakes"
 
 
 def remarks(names: Sequence[str]) -> list[str]:

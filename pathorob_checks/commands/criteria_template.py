@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pathorob_checks.console import say
-from pathorob_checks.criteria.templates import STANDARDS, TO_FILL_IN, template
+from pathorob_checks.criteria.templates import STANDARDS, TO_FILL_IN, places_in, template
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.files import expanded
 from pathorob_checks.wording import counted, printable
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
             f"{options.out} cannot be written ({getattr(error, 'strerror', None) or error})",
             remedy="name a new file in a folder that you may write to",
         ) from None
-    places = counted(text.count(TO_FILL_IN), "place")
+    places = counted(places_in(text), "place")
     say(
         printable(f"{options.out} is written, with {places} to fill in; then run: ")
         + printable(f"pathorob-checks criteria check {options.out}")

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator
 
 from pathorob_checks.criteria.document import Document
 from pathorob_checks.criteria.mistakes import Mistake, checked
-from pathorob_checks.criteria.templates import TO_FILL_IN
-from pathorob_checks.criteria.toml_text import KeyPath
+from pathorob_checks.criteria.templates import open_places
 from pathorob_checks.wording import hint, shortened
 
 
@@ -34,15 +33,6 @@ def other_cohorts(document: Document, cohorts: Collection[str], whose: str) -> I
 
 def unfilled(document: Document) -> Iterator[Mistake]:
     """Texts that still say what is to be filled in; the file is valid."""
-    for path, text in _texts(checked(document).model_dump(mode="json"), ()):
-        if TO_FILL_IN in text:
-            key = next(part for part in reversed(path) if isinstance(part, str))
-            yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
-
-
-def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in parts:
-        yield from _texts(inner, (*path, key))
+    for path in open_places(checked(document).model_dump(mode="json")):
+        key = next(part for part in reversed(path) if isinstance(part, str))
+        yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pathorob_checks.criteria.templates import open_places
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
 from pathorob_checks.results.explanation import sentence_of
@@ -146,6 +147,15 @@ def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _unfilled(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
+    """The places that a template of criteria left open, in the criteria of the terms."""
+    criteria = protocol["terms"]["criteria"]
+    for path in open_places(criteria):
+        key = next(part for part in reversed(path) if isinstance(part, str))
+        whose = f" of criterion {criteria['criteria'][path[1]]['id']}" if path[0] == "criteria" else ""
+        yield f"The {key}{whose} was not filled in."
+
+
 def _own_checks(results: ResultsDocument, _: Protocol) -> Iterator[str]:
     yield from (
         f"{_of_user(one)} is a check of a user's test, which the digest does not cover."
@@ -207,6 +217,11 @@ _LOOKED_FOR: tuple[tuple[str, str, Finder], ...] = (
     ("Tables that are not the published ones", "the user's own tables of a benchmark cohort", _own_tables),
     ("Settings from files and the environment", "settings that were not typed", _foreign_settings),
     ("Options that are not the default", "options that change what is measured, or how", _options),
+    (
+        "Places that were not filled in",
+        "texts of the criteria that a template left open; an open requirement is counted as none",
+        _unfilled,
+    ),
     ("Checks beside the protocol", "checks of the user's own tests", _own_checks),
     ("The code", "code that is not a commit, or that changed while the run lasted", _code),
     ("The qualification", "one that did not pass, or that is of other code", _qualification),

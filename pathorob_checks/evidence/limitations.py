@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathorob_checks.criteria.document import BUILT_IN
+from pathorob_checks.criteria.templates import filled_in
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.results.document import CohortFacts, ResultsDocument
 from pathorob_checks.results.integrity_counts import integrity_counted
@@ -152,7 +153,7 @@ def _bounds(protocol: Mapping[str, Any]) -> Iterator[str]:
             f"The profile {', '.join(built_in)} is this package's choice of bounds, made without regard to a "
             "certain use."
         )
-    if any(not one["requirements"] for one in protocol["planned"]):
+    if any(not filled_in(one["requirements"]) for one in protocol["planned"]):
         yield "Some criteria name no requirement, so that nothing says what they are for."
 
 

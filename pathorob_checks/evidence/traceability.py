@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pathorob_checks.criteria.templates import filled_in
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method
 
@@ -53,6 +54,8 @@ COLUMNS = tuple(field.name for field in fields(Trace))
 def traces(results: ResultsDocument, protocol: Mapping[str, Any], report: str) -> list[Trace]:
     """Every requirement of every planned check, then criteria without requirement, then the rest.
 
+    A requirement that a template has left open is none.
+
     Parameters
     ----------
     protocol : see `protocol.protocol_document`.
@@ -63,14 +66,14 @@ def traces(results: ResultsDocument, protocol: Mapping[str, Any], report: str) -
     rows: list[Trace] = []
     for planned in protocol["planned"]:
         number = known.pop(tuple(planned[key] for key in ("fm", "method", "cohort", "criterion")), None)
-        for requirement in planned["requirements"] or [""]:
+        for requirement in filled_in(planned["requirements"]) or [""]:
             if number is None:
                 rows.append(_unrecorded(requirement, planned))
             else:
                 rows.append(_recorded(requirement, results.checks[number], places[number]))
     for number in known.values():  # a user's own test
         check = results.checks[number]
-        rows += [_recorded(one, check, places[number]) for one in check.requirements or ("",)]
+        rows += [_recorded(one, check, places[number]) for one in filled_in(check.requirements) or [""]]
     rows += _without_check(protocol, {(one.requirement, one.criterion) for one in rows})
     order = {requirement: n for n, requirement in enumerate(requirements_of(rows))}
     return sorted(rows, key=lambda one: order.get(one.requirement, len(order)))
@@ -121,7 +124,7 @@ def _without_check(protocol: Mapping[str, Any], traced: set[tuple[str, str]]) ->
     for entry in protocol["terms"]["criteria"].get("criteria", ()):
         if entry["id"] in checked:
             continue
-        for requirement in entry.get("requirements") or [""]:
+        for requirement in filled_in(entry.get("requirements") or ()) or [""]:
             yield Trace(
                 requirement=requirement,
                 criterion=entry["id"],

@@ -42,6 +42,17 @@ def test_the_check_names_every_place_that_is_to_be_filled_in(written: Path, caps
     assert len(open_places) > 10
 
 
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_template_and_check_count_the_same_places(standard: str, tmp_path: Path, capsys) -> None:
+    written = tmp_path / "start.toml"
+    assert main(["criteria", "template", "--standard", standard, "--out", str(written)]) == 0
+    [number] = re.findall(r"with (\d+) places to fill in", capsys.readouterr().out)
+    assert main(["criteria", "check", str(written)]) == 0
+    *remarks, last = capsys.readouterr().out.splitlines()
+    assert last == f"no mistakes; {number} places are still to be filled in"
+    assert len(remarks) == int(number)
+
+
 def test_a_file_that_is_filled_in_has_no_remarks(written: Path, capsys) -> None:
     written.write_text(written.read_text().replace(TO_FILL_IN, "done"))
     capsys.readouterr()

@@ -53,7 +53,7 @@ def test_that_nothing_deviated_is_said_with_what_was_looked_for():
     assert deviation_sentences(results, protocol) == {}
     page = deviations_page(results, protocol)
     assert "\nNo deviation was found.\n" in page
-    assert page.count("| none |") == len(deviations(results, protocol)) == 17
+    assert page.count("| none |") == len(deviations(results, protocol)) == 18
 
 
 def with_option(**changes):
@@ -108,6 +108,11 @@ DEVIATIONS = {
         environment_with(clean_results(), packages={"pathorob-checks": "0.1.0.dev3+gabc.dirty"}),
         {},
         "The code was changed after its commit (pathorob-checks 0.1.0.dev3+gabc.dirty).",
+    ),
+    "Places that were not filled in": (
+        clean_results(),
+        {"terms": {"criteria": {"criteria": [{"id": "index", "owner": "FILL IN: who answers"}]}}},
+        "The owner of criterion index was not filled in.",
     ),
     "Notes on FMs and cohorts": (clean_results(runs=(NOTED,)), {}, "FM ours: It is old."),
 }  # fmt: skip

@@ -91,3 +91,17 @@ def test_negative_values_stay_numbers():
     [row] = table(results, protocol_of(results))
     assert float(row["value"]) == DROP.value
     assert tuple(row) == COLUMNS
+
+
+def test_a_requirement_that_a_template_left_open_is_none():
+    half, open_only = (("SRS-2", "FILL IN: your requirement id"), ("FILL IN: your requirement id",))
+    results = results_of(
+        [
+            INDEX.model_copy(update={"requirements": half}),
+            DROP.model_copy(update={"requirements": open_only}),
+        ]
+    )
+    rows = table(results, protocol_of(results))
+    assert [row["requirement"] for row in rows] == ["SRS-2", ""]
+    page = traceability_page(traces(results, protocol_of(results), ""), results)
+    assert f"## Criteria without a requirement\n\n- {DROP.criterion}\n" in page
