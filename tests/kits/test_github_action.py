@@ -189,7 +189,7 @@ def steps_of(path: Path) -> Iterator[Mapping[str, Any]]:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     jobs = content["jobs"].values() if "jobs" in content else [content["runs"]]
     for one in jobs:
-        yield from one.get("steps", ())  # none where it is another workflow
+        yield from one.get("steps", [])  # a job may be another workflow
 
 
 @pytest.mark.parametrize(
