@@ -30,10 +30,12 @@ def open_places(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
     """
     if isinstance(value, str) and TO_FILL_IN in value:
         yield path
-    is_list = isinstance(value, list | tuple)
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if is_list else ()
-    for key, inner in parts:
-        yield from open_places(inner, (*path, key))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from open_places(inner, (*path, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from open_places(inner, (*path, place))
 
 
 def filled_in(texts: Sequence[str]) -> list[str]:
