@@ -23,8 +23,8 @@ from pathorob_checks.results.document import Check, EmbeddingMap, ResultsDocumen
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.method_changes import MethodChange, change_in_words, method_changes
 from pathorob_checks.results.names import subject_id
+from pathorob_checks.results.numbers import change_and_interval, check_interval, interval_text
 from pathorob_checks.results.outcome import value_and_bound
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, printable, rounded_percent
 
 # Figures of this package's metrics by the metrics that they show; others have the kind `curve` or `grid`.
@@ -170,7 +170,7 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
             fm_of(check),
             check.cohort,
             value_and_bound(check)[0],
-            "-" if check.interval is None else interval_text(check.interval),
+            check_interval(check) or "-",
             f"{check.direction} {value_and_bound(check)[1]}",
             check.criterion,
         )
@@ -193,8 +193,7 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
                     one.label,
                     one.method,
                     _number(one.before),
-                    f"{one.change:+.3f}",
-                    "-" if one.interval is None else interval_text(one.interval),
+                    *(text or "-" for text in change_and_interval(one.change, one.interval)),
                     change_in_words(one),
                 )
                 for one in changes

@@ -12,10 +12,11 @@ from tabulate import tabulate
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, prose, table
 from pathorob_checks.results.comparing import comparisons_within
-from pathorob_checks.results.comparison import Comparison
+from pathorob_checks.results.comparison import Change, Comparison
 from pathorob_checks.results.comparison_rows import COLUMNS, groups, notes, rows_of, table_of, verdicts
 from pathorob_checks.results.document import ResultsDocument
-from pathorob_checks.results.text import interval_text, wrapped
+from pathorob_checks.results.numbers import change_and_interval
+from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import printable
 
 _NUMBERS = ("value", "change")
@@ -59,9 +60,7 @@ def _changes(comparison: Comparison, width: int) -> str:
         wrapped(
             f"- {group.title}: "
             + "; ".join(
-                f"{one.fm} {one.change.value:+.3f}{_interval(one.change.interval)}, {one.change.says}"
-                for one in group.values
-                if one.change
+                f"{one.fm} {_change(one.change)}, {one.change.says}" for one in group.values if one.change
             ),
             width=width,
             indent="  ",
@@ -105,8 +104,8 @@ def _harmless(value: object) -> object:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return f" {interval_text(interval)}" if interval else ""
+def _change(change: Change) -> str:
+    return " ".join(filter(None, change_and_interval(change.value, change.interval)))
 
 
 def _table(comparison: Comparison, width: int) -> str:

@@ -16,9 +16,10 @@ from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.listing import verdict_in_words
 from pathorob_checks.results.method_changes import change_in_words, method_changes
 from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.numbers import change_and_interval, check_interval
 from pathorob_checks.results.outcome import lets_pass, value_and_bound
 from pathorob_checks.results.remarks import remarks
-from pathorob_checks.results.text import interval_text, titled_sentences
+from pathorob_checks.results.text import titled_sentences
 from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
@@ -138,9 +139,9 @@ def _by_method(results: ResultsDocument, checks: Sequence[Check], room: int) -> 
     for one in method_changes(results):
         if one.is_biology:
             continue  # those are criteria, in the table above
-        interval = f" {interval_text(one.interval)}" if one.interval else ""
+        change = " ".join(filter(None, change_and_interval(one.change, one.interval)))
         row = cells.setdefault((one.fm, one.cohort, one.label), {})
-        row[one.method] = prose(f"{one.change:+.3f}{interval} {change_in_words(one)}")
+        row[one.method] = prose(f"{change} {change_in_words(one)}")
         methods[one.method] = None
     if not cells:
         return []
@@ -157,7 +158,7 @@ def _subject(check: Check, short: dict[str, str]) -> list[str]:
 
 
 def _interval(check: Check) -> str:
-    return prose(interval_text(check.interval)) if check.interval else _NO_VALUE
+    return prose(check_interval(check)) or _NO_VALUE
 
 
 def _verdict(check: Check, allowed: bool) -> str:
