@@ -15,6 +15,7 @@ from pathorob_checks.results.comparing import comparisons_within
 from pathorob_checks.results.comparison import Change, Comparison
 from pathorob_checks.results.comparison_rows import COLUMNS, groups, notes, rows_of, table_of, verdicts
 from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.method_changes import effect_sentences
 from pathorob_checks.results.numbers import change_and_interval
 from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import printable
@@ -52,7 +53,14 @@ def render_changes(results: ResultsDocument, width: int) -> str:
             for one in comparisons
             if baseline.fm not in {fm.fm for fm in one.fms} or len({fm.fm for fm in one.fms}) == 1
         ]
-    return "\n\n".join(filter(None, (_changes(one, width) for one in comparisons)))
+    blocks = [*(_changes(one, width) for one in comparisons), _effects(results, width)]
+    return "\n\n".join(filter(None, blocks))
+
+
+def _effects(results: ResultsDocument, width: int) -> str:
+    """A line for each method of a run."""
+    lines = [wrapped(f"- {text}", width=width, indent="  ") for text in effect_sentences(results)]
+    return "\n".join(["What each method changes, as far as the intervals show it:", *lines]) if lines else ""
 
 
 def _changes(comparison: Comparison, width: int) -> str:
