@@ -225,7 +225,7 @@ def test_no_line_of_an_explanation_is_longer_than_eighty_columns(metric):
 
 def test_every_metric_has_its_words():
     assert [metric.label for metric in metrics().values()] == [
-        "robustness index", "drop in-domain", "drop out-of-domain", "clustering score",
+        "robustness index", "drop in-domain", "drop out-of-domain", "clustering score", "class ARI",
         "median margin", "margins below 0", "tail of margins", "margin-aware index",
         "center prediction", "center by k-NN", "class prediction", "class in a center",
         "added errors ID", "added errors OOD", "error asymmetry", "degradation ID", "degradation OOD",

@@ -32,7 +32,7 @@ from pathorob_checks.report.page import page_of
 from pathorob_checks.report.sheets import cell_sheet, design_sheet, group_sheet, metric_rows
 from pathorob_checks.results.document import CellFacts, Release
 from pathorob_checks.results.names import fm_and_method
-from pathorob_checks.results.text import interval_text
+from pathorob_checks.results.numbers import check_interval
 
 ALL = (failing, good, not_started, not_finished, hostile)
 EMPTY = '<script type="application/json" id="results">{}</script>'
@@ -116,7 +116,7 @@ def test_everything_about_a_check_is_on_the_page():
     text = body(page(failing))
     for check, explanation in zip(results.checks, results.explanations(), strict=True):
         told = [check.label, check.reason if check.value is None else f"{check.value:.3f}", check.rationale]
-        told += [interval_text(check.interval)] if check.interval else []
+        told += [check_interval(check)] if check.interval else []
         told += [f"k = {check.neighbors}"] if check.neighbors is not None else []
         told += [f"p = {check.p_value:.2g} if the bound were "] if check.p_value is not None else []
         if check.verdict is not Verdict.PASS:

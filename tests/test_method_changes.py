@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from compared import check, results
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures import changes_by_method, pictures_of
 from pathorob_checks.report.comparison import render_changes
 from pathorob_checks.report.markdown import markdown_report
 from pathorob_checks.results.comparing import comparisons_within
-from pathorob_checks.results.method_changes import method_changes
+from pathorob_checks.results.method_changes import effect_sentences, method_changes
 from pathorob_checks.results.results import Results
 
 SEEDS = {"none": 0, "combat": 1, "dann": 2}
@@ -77,6 +78,41 @@ def test_reports_have_the_changes() -> None:
     assert "**What each method changes, on the same slides**" in text
     assert "| FM | cohort | metric | `combat` | `dann` |" in text
     assert "What each method changes" not in markdown_report(results(check("a", 0.5)))
+
+
+def test_each_method_has_a_line_with_its_gains_and_what_it_costs() -> None:
+    document = with_methods("a")
+    words_of = {Verdict.PASS: "kept 1", Verdict.FAIL: "lost 1", Verdict.ERROR: "not measured 1"}
+    for verdict, words in words_of.items():
+        checks = tuple(
+            one.model_copy(update={"verdict": verdict, **({"value": None} if verdict == "error" else {})})
+            if one.criterion.startswith("keeps-") and one.method == "combat"
+            else one
+            for one in document.checks
+        )
+        first, second = effect_sentences(document.model_copy(update={"checks": checks}))
+        assert first == f"combat: 1 of 1 value better, none worse, none undecided; biology: {words}"
+        assert second.startswith("dann: none of 1 value better, 1 worse, none undecided; biology: ")
+    for text in (render_changes(document, 200), markdown_report(document)):
+        for sentence in effect_sentences(document):
+            assert f"- {sentence}" in text
+    (picture,) = [one for one in pictures_of(document) if one.kind == "changes_by_method"]
+    assert all(sentence in picture.caption for sentence in effect_sentences(document))
+    assert {one.split(":")[0] for one in effect_sentences(with_methods("a", "b"))} == {
+        f"{fm} + {method}" for fm in "ab" for method in ("combat", "dann")
+    }
+
+
+def test_biology_is_kept_where_the_criterion_says_so_not_where_nothing_was_gained() -> None:
+    document = with_methods("a")
+    undecided_change = [one for one in method_changes(document) if one.is_biology]
+    assert {one.says for one in undecided_change} == {"undecided"}
+    checks = tuple(
+        one.model_copy(update={"verdict": Verdict.PASS}) if one.criterion.startswith("keeps-") else one
+        for one in document.checks
+    )
+    for sentence in effect_sentences(document.model_copy(update={"checks": checks})):
+        assert sentence.endswith("; biology: kept 1")
 
 
 def test_a_run_that_measured_nothing_has_no_changes() -> None:

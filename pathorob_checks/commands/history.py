@@ -22,9 +22,10 @@ from pathorob_checks.history.store import History
 from pathorob_checks.history.trend import LEVEL, Change, Point, Trend, compared, trends_of
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.numbers import change_and_interval, judged_interval
 from pathorob_checks.results.results import Results
 from pathorob_checks.results.saving import save_text
-from pathorob_checks.results.text import interval_text, wrapped
+from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import counted, hint, percent, printable
 
 FIGURES = ("png", "svg", "pdf")
@@ -223,7 +224,7 @@ def _row(point: Point) -> list[str]:
         check.run.created.partition("T")[0],
         check.fm,
         value,
-        interval_text(check.interval) if check.interval else "-",
+        judged_interval(check.interval, check.bound, check.direction) if check.interval else "-",
         f"{check.direction} {bound}",
         check.verdict.upper() + (", not sound" if check.sound is False else ""),
         _change_text(point.change),
@@ -237,8 +238,8 @@ def _change_text(change: Change | None) -> str:
     if change.basis == "not compared":
         return f"{change.value:+.3f} not compared: {change.reason}"
     mark = "FALL " if change.is_fall else ""
-    interval = f" {interval_text(change.interval)}" if change.interval else ""
-    return f"{mark}{change.value:+.3f}{interval} {change.basis}"
+    parts = (*change_and_interval(change.value, change.interval), change.basis)
+    return mark + " ".join(filter(None, parts))
 
 
 def _remarks(shown_trends: Sequence[Trend]) -> Iterator[str]:

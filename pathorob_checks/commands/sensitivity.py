@@ -196,7 +196,7 @@ def _table(subject: Sensitivity, confidence: float) -> str:
 
 
 def _interval_of(change: Change) -> str:
-    from pathorob_checks.results.text import interval_text
+    from pathorob_checks.results.numbers import interval_text
 
     if change.same_embeddings:
         return "equal embeddings"
@@ -221,7 +221,7 @@ def _left_out(subject: Sensitivity) -> Iterator[str]:
 def largest_change(document: SensitivityDocument) -> str:
     """One sentence that names it."""
     from pathorob_checks.metrics.registry import metric
-    from pathorob_checks.results.text import interval_text
+    from pathorob_checks.results.numbers import interval_text
     from pathorob_checks.wording import percent
 
     greatest = document.largest()

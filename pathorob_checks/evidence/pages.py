@@ -17,7 +17,7 @@ from pathorob_checks.evidence.manifest import MANIFEST
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.evidence.traceability import NO_CHECK, Trace, requirements_of
 from pathorob_checks.results.document import ResultsDocument
-from pathorob_checks.results.text import interval_text
+from pathorob_checks.results.numbers import interval_text
 from pathorob_checks.wording import counted, printable
 
 ROLES = ("Prepared by", "Reviewed by", "Approved by")

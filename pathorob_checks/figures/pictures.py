@@ -21,10 +21,10 @@ from pathorob_checks.figures.published import draw_ranked, rank_sentence, ranked
 from pathorob_checks.metrics.pictured import Curve
 from pathorob_checks.results.document import Check, EmbeddingMap, ResultsDocument, Run
 from pathorob_checks.results.explanation import explain
-from pathorob_checks.results.method_changes import MethodChange, change_in_words, method_changes
+from pathorob_checks.results.method_changes import change_in_words, effect_sentences, method_changes
 from pathorob_checks.results.names import subject_id
+from pathorob_checks.results.numbers import change_and_interval, check_interval, interval_text
 from pathorob_checks.results.outcome import value_and_bound
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, printable, rounded_percent
 
 # Figures of this package's metrics by the metrics that they show; others have the kind `curve` or `grid`.
@@ -144,12 +144,15 @@ def _picture(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     draw: Callable[[], Figure],
+    *,
+    more: str = "",
 ) -> Picture:
+    """A picture of a kind; `more` follows the caption that all of the kind have."""
     return Picture(
         kind=kind,
         subjects=() if subject is None else (subject,),
         title=printable(title),
-        caption=_CAPTIONS[kind],
+        caption=printable(f"{_CAPTIONS[kind]} {more}".rstrip()),
         alt=printable(alt),
         columns=tuple(map(printable, columns)),
         rows=tuple(tuple(map(printable, row)) for row in rows),
@@ -170,7 +173,7 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
             fm_of(check),
             check.cohort,
             value_and_bound(check)[0],
-            "-" if check.interval is None else interval_text(check.interval),
+            check_interval(check) or "-",
             f"{check.direction} {value_and_bound(check)[1]}",
             check.criterion,
         )
@@ -184,7 +187,7 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
     )  # fmt: skip
     if changes := method_changes(results):
         yield _picture(
-            "changes_by_method", None, "What each method changes", _changed(changes),
+            "changes_by_method", None, "What each method changes", _changed(results),
             ("FM", "cohort", "metric", "method", "without", "change", "interval", "it is"),
             [
                 (
@@ -193,25 +196,19 @@ def _of_run(results: ResultsDocument) -> Iterator[Picture]:
                     one.label,
                     one.method,
                     _number(one.before),
-                    f"{one.change:+.3f}",
-                    "-" if one.interval is None else interval_text(one.interval),
+                    *(text or "-" for text in change_and_interval(one.change, one.interval)),
                     change_in_words(one),
                 )
                 for one in changes
             ],
             partial(changes_by_method, results),
+            more=_changed(results),
         )  # fmt: skip
 
 
-def _changed(changes: Sequence[MethodChange]) -> str:
+def _changed(results: ResultsDocument) -> str:
     """What the methods change, as sentences."""
-    words = [
-        f"{method}: {counted(sum(one.says == 'more robust' for one in own), 'value')} better, "
-        f"{counted(sum(one.says == 'less robust' for one in own), 'value')} worse, of {len(own)}"
-        for method in dict.fromkeys(one.method for one in changes)
-        if (own := [one for one in changes if one.method == method])
-    ]
-    return f"Shown by their intervals, {'; '.join(words)}."
+    return f"Shown by their intervals: {'. '.join(effect_sentences(results))}."
 
 
 def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture]:

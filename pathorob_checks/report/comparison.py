@@ -12,10 +12,12 @@ from tabulate import tabulate
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, prose, table
 from pathorob_checks.results.comparing import comparisons_within
-from pathorob_checks.results.comparison import Comparison
+from pathorob_checks.results.comparison import Change, Comparison
 from pathorob_checks.results.comparison_rows import COLUMNS, groups, notes, rows_of, table_of, verdicts
 from pathorob_checks.results.document import ResultsDocument
-from pathorob_checks.results.text import interval_text, wrapped
+from pathorob_checks.results.method_changes import effect_sentences
+from pathorob_checks.results.numbers import change_and_interval
+from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import printable
 
 _NUMBERS = ("value", "change")
@@ -51,7 +53,14 @@ def render_changes(results: ResultsDocument, width: int) -> str:
             for one in comparisons
             if baseline.fm not in {fm.fm for fm in one.fms} or len({fm.fm for fm in one.fms}) == 1
         ]
-    return "\n\n".join(filter(None, (_changes(one, width) for one in comparisons)))
+    blocks = [*(_changes(one, width) for one in comparisons), _effects(results, width)]
+    return "\n\n".join(filter(None, blocks))
+
+
+def _effects(results: ResultsDocument, width: int) -> str:
+    """A line for each method of a run."""
+    lines = [wrapped(f"- {text}", width=width, indent="  ") for text in effect_sentences(results)]
+    return "\n".join(["What each method changes, as far as the intervals show it:", *lines]) if lines else ""
 
 
 def _changes(comparison: Comparison, width: int) -> str:
@@ -59,9 +68,7 @@ def _changes(comparison: Comparison, width: int) -> str:
         wrapped(
             f"- {group.title}: "
             + "; ".join(
-                f"{one.fm} {one.change.value:+.3f}{_interval(one.change.interval)}, {one.change.says}"
-                for one in group.values
-                if one.change
+                f"{one.fm} {_change(one.change)}, {one.change.says}" for one in group.values if one.change
             ),
             width=width,
             indent="  ",
@@ -105,8 +112,8 @@ def _harmless(value: object) -> object:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return f" {interval_text(interval)}" if interval else ""
+def _change(change: Change) -> str:
+    return " ".join(filter(None, change_and_interval(change.value, change.interval)))
 
 
 def _table(comparison: Comparison, width: int) -> str:

@@ -14,11 +14,12 @@ from pathorob_checks.results.document import Check, Outcome
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.listing import verdict_in_words
-from pathorob_checks.results.method_changes import change_in_words, method_changes
+from pathorob_checks.results.method_changes import change_in_words, effect_sentences, method_changes
 from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.numbers import change_and_interval, check_interval
 from pathorob_checks.results.outcome import lets_pass, value_and_bound
 from pathorob_checks.results.remarks import remarks
-from pathorob_checks.results.text import interval_text, titled_sentences
+from pathorob_checks.results.text import titled_sentences
 from pathorob_checks.wording import counted
 
 if TYPE_CHECKING:
@@ -138,18 +139,20 @@ def _by_method(results: ResultsDocument, checks: Sequence[Check], room: int) -> 
     for one in method_changes(results):
         if one.is_biology:
             continue  # those are criteria, in the table above
-        interval = f" {interval_text(one.interval)}" if one.interval else ""
+        change = " ".join(filter(None, change_and_interval(one.change, one.interval)))
         row = cells.setdefault((one.fm, one.cohort, one.label), {})
-        row[one.method] = prose(f"{one.change:+.3f}{interval} {change_in_words(one)}")
+        row[one.method] = prose(f"{change} {change_in_words(one)}")
         methods[one.method] = None
-    if not cells:
+    effects = "\n".join(f"- {prose(sentence)}" for sentence in effect_sentences(results))
+    if not effects:
         return []
     rows = [
         [code(short[fm]), code(cohort), prose(label), *(row.get(method, _NO_VALUE) for method in methods)]
         for (fm, cohort, label), row in cells.items()
     ]
     headers = ["FM", "cohort", "metric", *map(code, methods)]
-    return ["**What each method changes, on the same slides**", *_cut_table(headers, rows, room)]
+    title = "**What each method changes, on the same slides**"
+    return [title, effects, *(_cut_table(headers, rows, room - _size([effects])) if rows else ())]
 
 
 def _subject(check: Check, short: dict[str, str]) -> list[str]:
@@ -157,7 +160,7 @@ def _subject(check: Check, short: dict[str, str]) -> list[str]:
 
 
 def _interval(check: Check) -> str:
-    return prose(interval_text(check.interval)) if check.interval else _NO_VALUE
+    return prose(check_interval(check)) or _NO_VALUE
 
 
 def _verdict(check: Check, allowed: bool) -> str:

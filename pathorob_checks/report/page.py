@@ -19,9 +19,9 @@ from pathorob_checks.results.document import (
 )
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.results.releases import effective_verdicts
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted
 
 # Gravest first: in this order everything that did not pass is told.
@@ -171,7 +171,7 @@ def _groups(results: ResultsDocument) -> tuple[Group, ...]:
             counts_as=counts_as,
             value=value,
             bound=f"{SIGNS[check.direction]} {bound}",
-            interval=interval_text(check.interval) if check.interval else "",
+            interval=check_interval(check),
             weakest=_weakest(check),
             measured_with=_measured_with(check),
             gauge=gauge,

@@ -18,7 +18,7 @@ from pathorob_checks.results.document import (
     Run,
 )
 from pathorob_checks.results.names import fm_and_method
-from pathorob_checks.results.text import interval_text
+from pathorob_checks.results.numbers import interval_text
 from pathorob_checks.wording import counted, rounded_percent
 
 SIGNS: Mapping[str, str] = {">=": "≥", "<=": "≤"}

@@ -12,8 +12,8 @@ from tabulate import tabulate
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.results.document import Check
 from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.results.outcome import value_and_bound
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import ends, percent, printable
 
 Paint = Callable[[str, Verdict], str]  # gives a text the look of a verdict
@@ -108,7 +108,7 @@ def _row(check: Check, names: Mapping[str, str], *, allowed: bool) -> _Row:
         cohort=printable(check.cohort),
         metric=printable(check.label),
         value=value,
-        interval=interval_text(check.interval) if check.interval is not None else "-",
+        interval=check_interval(check) or "-",
         bound=f"{check.direction} {bound}",
         shown_verdict=check.verdict.upper() + (ALLOWED if passes else ""),
         verdict=check.verdict,

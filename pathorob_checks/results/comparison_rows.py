@@ -9,8 +9,8 @@ from itertools import groupby, islice
 from typing import Any
 
 from pathorob_checks.results.comparison import ComparedValue, Comparison
+from pathorob_checks.results.numbers import change_and_interval, interval_text
 from pathorob_checks.results.published_places import not_validated
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, percent, printable
 
 COLUMNS = (
@@ -90,13 +90,14 @@ def table_of(comparison: Comparison) -> tuple[list[str], list[tuple[Group, list[
 def _cells(one: ComparedValue, reference: str) -> dict[str, str]:
     """By the heading of their columns."""
     change, place = one.change, one.place
+    changed, its_interval = change_and_interval(change.value, change.interval) if change else ("", "")
     ranks = f" ({place.best}-{place.worst})" if place and place.best < place.worst else ""
     cells = (
         one.fm,
         _NOTHING if one.value is None else f"{one.value:.3f}",
         interval_text(one.interval) if one.interval else _NOTHING,
-        f"{change.value:+.3f}" if change else _NOTHING,
-        interval_text(change.interval) if change and change.interval else _NOTHING,
+        changed or _NOTHING,
+        its_interval or _NOTHING,
         change.says if change else _REFERENCE if one.fm == reference else _NOTHING,
         one.verdict.upper() if one.verdict else _NOTHING,
         f"{place.rank} of {place.of}{ranks}" if place else _NOTHING,

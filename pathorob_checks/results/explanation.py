@@ -9,6 +9,7 @@ from pathorob_checks.metrics.definition import Direction, Quantity
 from pathorob_checks.metrics.measurement import CellValue, SlideValue
 from pathorob_checks.results.document import Check, Document, Finite, Suspect
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.wording import percent, printable, rounded_percent
 
 _CELLS, _SLIDES, _SUSPECTS = 2, 3, 2
@@ -164,7 +165,7 @@ def _headline(check: Check) -> str:
     if check.interval is None:
         return f"{subject} is {value}{_side(check)} the bound {bound}."
     low, high = check.interval
-    interval = f"{percent(check.confidence or 0.95)} interval [{low:.3f}, {high:.3f}]"
+    interval = f"{percent(check.confidence or 0.95)} interval {check_interval(check)}"
     met = [meets(end, check.direction, check.bound) for end in (low, check.value, high)]
     if check.verdict in (Verdict.INCONCLUSIVE, Verdict.FAIL) and met[0] != met[2] and check.rule != "point":
         fails = f", which fails by the rule {check.rule}" if check.verdict is Verdict.FAIL else ""

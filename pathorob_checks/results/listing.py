@@ -9,8 +9,8 @@ from tabulate import tabulate
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
 from pathorob_checks.results.document import Check, ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
+from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.results.outcome import lets_pass, value_and_bound
-from pathorob_checks.results.text import interval_text
 from pathorob_checks.wording import counted, printable
 
 COLUMNS = ("FM", "cohort", "metric", "value", "interval", "bound", "verdict")
@@ -33,7 +33,7 @@ def cells_of(check: Check, short: dict[str, str], *, allowed: bool = False) -> t
     allowed : whether the profile lets an inconclusive verdict pass, which the verdict then says.
     """
     value, bound = value_and_bound(check)
-    interval = "-" if check.interval is None else interval_text(check.interval)
+    interval = check_interval(check) or "-"
     return (
         fm_and_method(short[check.fm], check.method),
         printable(check.cohort),

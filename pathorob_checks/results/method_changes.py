@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pathorob_checks.criteria.criterion import KEPT_IDS
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.results.comparing import comparisons_within, says
 from pathorob_checks.results.comparison import Says
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.explanation import QUANTITY_LABELS
+from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.wording import counted, printable
+
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +73,76 @@ def method_changes(results: ResultsDocument) -> tuple[MethodChange, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodEffect:
+    """What a method does to an FM on all cohorts of a run.
+
+    Attributes
+    ----------
+    fm, method : names.
+    values : how many values became `better` or `worse` with it, or `undecided` where the interval holds 0.
+    biology : how many criteria of what is left of the biological class say `kept`, `lost`, `undecided` or
+        `not measured`.
+    """
+
+    fm: str
+    method: str
+    values: Mapping[str, int]
+    biology: Mapping[str, int]
+
+
+_BIOLOGY = {
+    Verdict.PASS: "kept",
+    Verdict.FAIL: "lost",
+    Verdict.INCONCLUSIVE: "undecided",
+    Verdict.ERROR: "not measured",
+    Verdict.SKIPPED: "not measured",
+}
+
+
+def method_effects(results: ResultsDocument) -> tuple[MethodEffect, ...]:
+    """The effect of each method on each FM, in the order of the run."""
+    changes = method_changes(results)
+    kept = [check for check in results.checks if check.criterion.startswith(KEPT_IDS)]
+    places = _order([(one.fm, one.method) for one in results.checks if one.method != NO_METHOD])
+    effects = (
+        MethodEffect(
+            fm=fm,
+            method=method,
+            values=Counter(
+                change_in_words(one)
+                for one in changes
+                if (one.fm, one.method) == (fm, method) and not one.is_biology
+            ),
+            biology=Counter(_BIOLOGY[one.verdict] for one in kept if (one.fm, one.method) == (fm, method)),
+        )
+        for fm, method in places
+    )
+    return tuple(one for one in effects if one.values or one.biology)
+
+
+def effect_sentences(results: ResultsDocument) -> tuple[str, ...]:
+    """A sentence for each method: which gains are shown, and what it costs in biology."""
+    effects = method_effects(results)
+    several = len({one.fm for one in effects}) > 1
+    return tuple(
+        f"{fm_and_method(one.fm, one.method) if several else printable(one.method)}: {_effect(one)}"
+        for one in effects
+    )
+
+
+def _effect(effect: MethodEffect) -> str:
+    values, biology = effect.values, effect.biology
+    total = sum(values.values())
+    gains = (
+        f"{values['better'] or 'none'} of {counted(total, 'value')} better, "
+        f"{values['worse'] or 'none'} worse, {values['undecided'] or 'none'} undecided"
+    )
+    costs = ", ".join(f"{word} {biology[word]}" for word in dict.fromkeys(_BIOLOGY.values()) if biology[word])
+    parts = [gains if total else "no value compared", f"biology: {costs or 'not tested'}"]
+    return "; ".join(parts)
+
+
 def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
     found = []
     for comparison in comparisons_within(results):
@@ -113,5 +190,5 @@ def _of_biology(results: ResultsDocument) -> list[MethodChange]:
     ]
 
 
-def _order(names: Sequence[str]) -> dict[str, int]:
+def _order(names: Sequence[_Name]) -> dict[_Name, int]:
     return {name: place for place, name in enumerate(dict.fromkeys(names))}

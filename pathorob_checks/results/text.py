@@ -29,12 +29,6 @@ def wrapped(text: str, *, width: int = DEFAULT_WIDTH, lead: str = "", indent: st
     return "\n".join(lines).replace(_UNBROKEN, " %")
 
 
-def interval_text(interval: tuple[float, float]) -> str:
-    """`[0.301, 0.322]`; what rounds to zero has no sign."""
-    lower, upper = (round(end, 3) + 0.0 for end in interval)
-    return f"[{lower:.3f}, {upper:.3f}]"
-
-
 def render_explanation(explanation: Explanation, width: int = DEFAULT_WIDTH) -> str:
     """What happened, what it means, where it is weakest and what to do, in lines of at most `width`."""
     body = [
