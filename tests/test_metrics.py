@@ -14,7 +14,13 @@ import torch
 from planted import directions, drop_table, embed, patch_table
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics import clustering_score, performance_drop, published_schedule, robustness_index
+from pathorob_checks.metrics import (
+    clustering_score,
+    margin_aware_index,
+    performance_drop,
+    published_schedule,
+    robustness_index,
+)
 from pathorob_checks.metrics.schedules import cramers_v
 
 Float32 = npt.NDArray[np.float32]
@@ -252,13 +258,27 @@ def test_fewer_neighbors_than_k_are_refused() -> None:
         robustness_index(x, patches, k=0)
 
 
-def test_neighborhoods_of_one_cell_only_are_refused() -> None:
-    patches = patch_table()
+@pytest.mark.parametrize("index", [robustness_index, margin_aware_index])
+@pytest.mark.parametrize("paired", [False, True])
+def test_neighborhoods_of_one_cell_only_are_refused_with_the_k_that_leaves_them(
+    index: Metric, paired: bool
+) -> None:
+    parts = [patch_table(slides, subset=subset) for slides, subset in ((4, "one"), (3, "two"))]
+    patches = pd.concat(parts if paired else parts[:1], ignore_index=True)
+    lost = "Aachen/tumor/1"
+    patches["slide_id"] = patches.subset + "/" + patches.slide_id
+    patches = patches[~patches.slide_id.isin([f"one/{lost}", f"two/{lost}"])].reset_index(drop=True)
     cells = (patches.medical_center + patches.biological_class).rename("cell")
     x = directions(cells, 12, np.random.RandomState(0))
     x += 0.01 * np.random.RandomState(1).standard_normal(x.shape)
-    with pytest.raises(MetricError, match="none of the 5 nearest neighbors of any patch shares exactly one"):
-        robustness_index(x, patches, k=5)
+    smallest = 5 if paired else 10  # patches on other slides
+    cell = rf"beyond the smallest cell \(tumor of Aachen, {smallest} patches on other slides\); "
+    said = f"give k = {smallest + 1} or more, .* {cell}"
+    with pytest.raises(MetricError, match="none of the 3 nearest neighbors of any patch shares exactly one"):
+        index(x, patches, k=3)
+    with pytest.raises(MetricError, match=said):
+        index(x, patches, k=smallest)
+    assert index(x, patches, k=smallest + 1).k == smallest + 1
 
 
 def test_paired_neighbors_need_a_subset_column() -> None:

@@ -199,6 +199,21 @@ def test_an_undecided_criterion_says_how_many_slides_would_decide() -> None:
     )
 
 
+def test_an_undecided_criterion_names_no_number_where_the_plan_names_none() -> None:
+    alone = drop(2, cells=tuple((f"center / {n}",) for n in range(8)))
+    criterion = criterion_of("performance_drop_id")
+    with pytest.raises(MetricError) as refused:
+        slides_needed(alone, bound=criterion.bound, true=alone.value)
+    measurement = Measurement(
+        metric=alone.metric, value=alone.value, interval=(alone.value - 0.1, 0.0), resampling=alone
+    )
+    [suspect, *_] = suspects(
+        Measured(measurement=measurement, drawn=alone.drawn), criterion, Verdict.INCONCLUSIVE
+    )
+    reason = refused.value.problem.removeprefix("performance_drop_id: ")
+    assert suspect.sentence == f"too few slides to decide; how many would decide is not known: {reason}."
+
+
 # --- the command ---------------------------------------------------------------------------------------
 
 

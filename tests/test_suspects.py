@@ -71,11 +71,9 @@ def test_a_clear_failure_on_a_sound_cohort_is_the_embeddings():
     assert suspect.sentence == "other slides from these centers would very probably fail too."
 
 
-def test_an_interval_around_the_bound_makes_the_cohort_suspect_and_says_how_many_slides_suffice():
+def test_an_interval_around_the_bound_makes_the_cohort_suspect():
     [suspect] = suspected(measured(0.48, (0.44, 0.52)))
-    assert (suspect.kind, suspect.sentence) == (
-        "cohort", "too few slides to decide; about 4 times as many would suffice at this value.",
-    )  # fmt: skip
+    assert (suspect.kind, suspect.sentence) == ("cohort", "too few slides to decide.")
     assert "a far larger cohort" in suspected(measured(0.5, (0.44, 0.52)), rule="confident")[0].sentence
 
 
@@ -120,7 +118,7 @@ def test_where_cases_are_drawn_too_few_cases_are_suspect():
     few = suspected(measured(resampling=cases))[-1]
     assert few.sentence == "B / x has only 2 cases, so the interval is uncertain."
     undecided = suspected(measured(0.45, (0.3, 0.6), resampling=cases))
-    assert undecided[0].sentence.startswith("too few cases to decide; about 9 times as many")
+    assert undecided[0].sentence.startswith("too few cases to decide")
 
 
 def test_a_value_that_jumps_is_suspect_rather_than_the_number_of_slides():
@@ -135,7 +133,7 @@ NO_REPAIR = "; the FM needs no repair while this is undecided."
 @pytest.mark.parametrize(
     ("value", "more", "sentence", "remedy"),
     [
-        (0.48, {}, "too few slides to decide; about 4 times", "Add slides from these medical centers"),
+        (0.48, {}, "too few slides to decide.", "Add slides from these medical centers"),
         (0.4999, {}, "only a far larger cohort could decide", "A few more slides will hardly decide this."),
         (0.48, {"resampling": None}, "the interval is too wide", "Add slides"),
         (0.48, {"unstable": "the value is unstable: it jumps"}, "the value is unstable: it jumps.",

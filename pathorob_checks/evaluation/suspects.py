@@ -72,16 +72,12 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     if measurement.interval is None or _misses(measurement, criterion):
         return None
     resampling = measurement.resampling
-    noun, times = resampling.noun if resampling else "slide", _times(measurement, criterion)
+    noun = resampling.noun if resampling else "slide"
     kind = _width_of(measured, criterion)
-    needed = _needed(measurement, criterion) if kind in _FEW_MORE else None
-    if needed is not None:
-        return Suspect(kind="cohort", sentence=f"too few {noun}s to decide; {needed}.")
-    sentence = _WIDTHS[kind].sentence
-    return Suspect(
-        kind="cohort",
-        sentence=sentence.format(unstable=measurement.unstable, units=f"{noun}s", times=f"{times:.2g}"),
-    )
+    sentence = _WIDTHS[kind].sentence.format(unstable=measurement.unstable, units=f"{noun}s")
+    if kind == "too few" and (needed := _needed(measurement, criterion)):
+        sentence = f"{sentence.removesuffix('.')}; {needed}."
+    return Suspect(kind="cohort", sentence=sentence)
 
 
 def what_decides(measured: Measured, criterion: Criterion) -> str:
@@ -113,13 +109,9 @@ _WIDTHS: Mapping[str, _Width] = {
         "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before "
         f"the next cohort is measured{_NO_REPAIR}",
     ),
-    "too few": _Width(
-        "too few {units} to decide; about {times} times as many would suffice at this value.", _MORE_SLIDES
-    ),
-    "slightly too few": _Width("too few {units} to decide at this value.", _MORE_SLIDES),
+    "too few": _Width("too few {units} to decide.", _MORE_SLIDES),
 }
-_FEW_MORE = ("too few", "slightly too few")
-_FAR, _SLIGHTLY = 100, 1.5  # times as many slides as there are
+_FAR = 100  # times as many slides as there are
 
 
 def _width_of(measured: Measured, criterion: Criterion) -> str:
@@ -128,10 +120,7 @@ def _width_of(measured: Measured, criterion: Criterion) -> str:
         return "unstable"
     if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
         return "of unknown origin"
-    times = _times(measured.measurement, criterion)
-    if times >= _FAR:
-        return "far too few"
-    return "too few" if times > _SLIGHTLY else "slightly too few"
+    return "far too few" if _times(measured.measurement, criterion) >= _FAR else "too few"
 
 
 def _times(measurement: Measurement, criterion: Criterion) -> float:
@@ -142,7 +131,7 @@ def _times(measurement: Measurement, criterion: Criterion) -> float:
 
 
 def _needed(measurement: Measurement, criterion: Criterion) -> str | None:
-    """How many slides per cell would decide, as a clause; None where the effects of slides do not say."""
+    """How many slides per cell `pathorob-checks plan` says would decide, or why it says none, as a clause."""
     from pathorob_checks.metrics.power import POWER, slides_needed, slides_there
 
     resampling = measurement.resampling
@@ -152,10 +141,13 @@ def _needed(measurement: Measurement, criterion: Criterion) -> str | None:
         needed = slides_needed(
             resampling, bound=criterion.bound, true=measurement.value, confidence=measurement.confidence
         )
-    except MetricError:
-        return None
+    except MetricError as error:
+        return f"how many would decide is not known: {error.problem.partition(': ')[2]}"
+    if needed is None:
+        power = percent(POWER)
+        return f"no number of {resampling.noun}s would decide with a probability of {power} at this value"
     there = slides_there(resampling)
-    if needed is None or needed <= there:
+    if needed <= there:
         return None
     return (
         f"about {needed:,} per medical center and class would decide with a probability of {percent(POWER)} "

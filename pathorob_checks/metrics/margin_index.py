@@ -22,7 +22,7 @@ from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_value
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
-from pathorob_checks.metrics.needs import index_needs
+from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, cosine_distances, searched_patches
 from pathorob_checks.metrics.neighborhoods import labels_of_neighbors
 from pathorob_checks.metrics.pictured import NearestPatches
@@ -295,12 +295,7 @@ def margin_aware_index(
     labelled = labels_of_neighbors(searched, listed.rows)
     informative = labelled["same_class"] != labelled["same_center"]
     if not informative[:, :number].any():
-        raise MetricError(
-            f"{METRIC}: none of the {number} nearest neighbors of any patch shares exactly one of class and "
-            "center with it",
-            remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods "
-            "reach beyond their own class and center",
-        )
+        raise no_informative_neighbor(searched, METRIC, number)
     distances = listed.distances.astype(np.float64)
     tau = float(np.median(distances[:, :number][informative[:, :number]]))
     if tau < _NEAR:

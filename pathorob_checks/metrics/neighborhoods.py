@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.definition import Computation, Metric
 from pathorob_checks.metrics.index_and_drop_work import index_work
 from pathorob_checks.metrics.index_pictures import index_over_k, misled, shares_by_cell
@@ -23,7 +22,7 @@ from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_value
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
-from pathorob_checks.metrics.needs import index_needs
+from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
@@ -350,12 +349,7 @@ def robustness_index(
         k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(k=k, **labelled)
     if counted.so.sum() + counted.os.sum() == 0:
-        raise MetricError(
-            f"{METRIC}: none of the {k} nearest neighbors of any patch shares exactly one of class and "
-            "center with it",
-            remedy="raise k (for a cohort of your own, in its cohort.toml), so that neighborhoods reach "
-            "beyond their own class and center",
-        )
+        raise no_informative_neighbor(searched, METRIC, k)
     protocol = {"k": k, "paired": paired, **units.protocol}
     uncertainty = index_uncertainty(counted, confidence, draws, seed, protocol)
     value = float(shares.robustness_index[k - 1])
