@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from pathorob_checks.console import say
+from pathorob_checks.criteria.templates import template
 from pathorob_checks.errors import CacheError
 from pathorob_checks.files import expanded
 from pathorob_checks.wording import printable
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
     cohort = _cohort(folder, options.cohort)
     # Without patches of one's own the job checks the demo cohort, so that it runs as it is.
     in_job = "demo" if cohort.is_empty else cohort.name
-    wanted = {CRITERIA: _text("robustness.toml")}
+    wanted = {CRITERIA: template()}
     if cohort.manifest is not None:
         wanted[f"{cohort.name}/manifest.csv"] = cohort.manifest
     if options.ci != "none":

@@ -67,6 +67,19 @@ def test_the_template_goes_to_standard_output_and_replaces_no_file(tmp_path: Pat
     assert path.read_text() == "mine"
 
 
+def test_a_template_without_a_standard_is_the_file_that_init_writes(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "ours.toml"
+    assert main(["criteria", "template", "--out", str(path)]) == 0
+    assert "ours.toml is written; then run: pathorob-checks criteria check " in capsys.readouterr().out
+    assert main(["init", str(tmp_path / "started")]) == 0
+    assert (tmp_path / "started" / "robustness.toml").read_text() == path.read_text() == template()
+    margins = load_profile(path).baseline.margin
+    assert margins == {name: one.margin for name, one in metrics().items() if name in margins}
+    capsys.readouterr()
+    assert main(["criteria", "check", str(path)]) == 0
+    assert capsys.readouterr().out == "no mistakes\n"
+
+
 def test_requirements_and_owner_are_properties_of_the_junit_file() -> None:
     from pathorob_checks.results.properties import of_check
 
