@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PART = 1 << 20  # bytes that are read at a time of a file whose size is not known
+_POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
 TEMPORARY = ".*.tmp"  # what a process that was killed may leave behind
 
 
@@ -67,6 +68,11 @@ def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether a file's content is what git-lfs writes instead of a file that it has not fetched."""
+    return len(content) < _POINTER_BYTES and content.startswith(_POINTER)
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from cohort_folders import write_cohort
 from loopback_hub import loopback_hub, write_tiny_vit
 from terminal import Run, Terminal
@@ -55,7 +56,50 @@ def _index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
 
 
+def _cut(name: str, size: int | None = None) -> Callable[[Path], None]:
+    """Keep the first bytes of a file of weights, half of them where no number is given."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        if not path.exists():
+            (folder / "model.safetensors").unlink()
+            torch.save({"a": torch.zeros(5_000)}, path)
+        content = path.read_bytes()
+        path.write_bytes(content[: size or len(content) // 2])
+
+    return change
+
+
+def _page(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_text("<html>log in</html>")
+
+
+def _renamed(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architecture": "vit_of_ours"}))
+
+
+BROKEN = {
+    "a pointer of git-lfs": (
+        _with(model__safetensors="version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
+        "model.safetensors of local-dir:fm is a pointer of git-lfs, not the weights",
+    ),
+    "an empty file of weights": (_with(model__safetensors=""), "model.safetensors of local-dir:fm is empty"),
+    "safetensors that were cut off": (
+        _cut("model.safetensors"),
+        "model.safetensors of local-dir:fm was cut off: it has",
+    ),
+    "a header that was cut off": (_cut("model.safetensors", 100), "is damaged or not a safetensors file"),
+    "a checkpoint of torch that was cut off": (_cut("pytorch_model.bin"), "was cut off: the end of the"),
+    "another page in its place": (
+        _page,
+        "pytorch_model.bin of local-dir:fm is damaged or not a file of torch",
+    ),
+    "an unknown architecture": (_renamed, "needs the architecture 'vit_of_ours', which is not in timm"),
+}
 REFUSED = {
+    **BROKEN,
     "no config": (_without("config.json"), "has no config.json"),
     "config is no JSON": (_with(config__json="{"), "config.json of local-dir:fm cannot be read"),
     "a login page": (_with(config__json="<html>"), "config.json of local-dir:fm is a web page"),
@@ -76,11 +120,20 @@ def test_a_folder_that_a_run_refuses(
 ) -> None:
     change(_vit(here))
     run = doctor("--fm=local-dir:fm", "--fm-cohort=slides")
-    assert (run.code, "FAIL FM fm: local-dir:fm" in run.output or "FAIL FM fm: config" in run.output) == (
-        1,
-        True,
-    ), run.output
-    assert words in run.output
+    [problem] = re.findall(r"FAIL FM fm: (.*?)(?= PASS| WARN)", run.output)
+    assert run.code == 1
+    assert words in problem
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN.values(), ids=BROKEN)
+def test_broken_files_stop_a_run_before_it_measures(
+    lone_terminal: Terminal, here: Path, change: Callable[[Path], None], words: str
+) -> None:
+    change(_vit(here))
+    run = lone_terminal.pytest("--fm=local-dir:fm", "--fm-cohort=slides")
+    [error] = run.errors
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert words in error
 
 
 def test_a_folder_that_a_run_takes(here: Path, doctor: Callable[..., Run]) -> None:

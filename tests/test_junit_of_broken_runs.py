@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from attack import Attack
 
-from pathorob_checks.plugin.step_summary import VARIABLE
 from pathorob_checks.report.markdown import markdown_report
+from pathorob_checks.report.step_summary import VARIABLE
 from pathorob_checks.results.results import Results
 
 OPTION = "--junitxml=junit.xml"
@@ -33,9 +33,9 @@ def passed(gate: Attack) -> None:
     assert told(gate) is None
 
 
-def told(gate: Attack) -> str | None:
+def told(gate: Attack, name: str = "junit.xml") -> str | None:
     """What the JUnit file says of the run itself; the head of its suite counts its errors."""
-    [suite] = ET.parse(gate.folder / "junit.xml").getroot()
+    [suite] = ET.parse(gate.folder / name).getroot()
     assert suite.get("errors") == str(len(list(suite.iter("error"))))
     found = [
         case.find("error")
@@ -72,6 +72,28 @@ def test_a_run_that_does_not_start_says_why_in_all_its_reports(why: str, small_g
     assert report == markdown_report(results)
     assert "**ERROR:** the run did not start: " in report
     assert summary.read_text(encoding="utf-8") == report
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [*REFUSED.values(), ("--fm-critera=floor",), ("--no-such-option",)],
+    ids=[*REFUSED, "a mistyped option", "an unknown option"],
+)
+def test_a_run_that_does_not_start_has_its_reports_where_there_were_none(
+    arguments: tuple[str, ...], small_gate: Attack
+) -> None:
+    done = small_gate.run("--junitxml=new/junit.xml", *arguments, fm="embeddings:good", subprocess=True)
+    assert done.code == 4
+    results = Results.read(small_gate.folder / "results.json")
+    assert results.summary.startswith("ERROR: the run did not start: ")
+    assert told(small_gate, "new/junit.xml") == results.summary
+
+
+def test_a_process_that_is_killed_has_an_error_where_there_was_no_junit_file(small_gate: Attack) -> None:
+    small_gate.write("test_mine.py", "import os\n\n\ndef test_mine():\n    os.kill(os.getpid(), 9)\n")
+    done = small_gate.run(OPTION, "test_mine.py", fm="embeddings:good", subprocess=True)
+    assert done.code != 0
+    assert told(small_gate) == "ERROR: the run did not finish"
 
 
 @pytest.mark.parametrize(

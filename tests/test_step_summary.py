@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attack import Attack
 
-from pathorob_checks.plugin.step_summary import VARIABLE
 from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown import STEP_BYTES
+from pathorob_checks.report.step_summary import VARIABLE
 
 WARNING = "WARNING: the summary of the CI job (GITHUB_STEP_SUMMARY) was not written ("
 

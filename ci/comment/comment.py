@@ -4,10 +4,13 @@ It runs in a workflow of the base repository, after a workflow of the pull reque
 All that the pull request's workflow left is untrusted, whoever wrote it: its size is limited, one file of a
 fixed name is read, mentions in it notify nobody, and which pull request it belongs to is taken from the event
 and from GitHub, not from the artifact. No library is needed.
+
+`comment.py --dry-run REPORT` prints the comment that a report becomes, and asks nobody.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -17,7 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ ARTIFACT_BYTES = 64 << 20  # the HTML report is in it too
 FILE_BYTES = 256 << 10
 COMMENT_CHARACTERS = 65_536
 MARK = "<!-- pathorob-checks sticky comment -->"
+NEEDED = ("GITHUB_EVENT_PATH", "GITHUB_REPOSITORY", "GITHUB_TOKEN")  # what a workflow sets
 BOT = "github-actions[bot]"
 PAGES = 20
 TIMEOUT_S = 30.0
@@ -173,8 +177,18 @@ def report_in(archive: bytes) -> str | None:
         raise CommentError(
             f"the artifact cannot be read ({type(error).__name__}); run the gate again"
         ) from None
+    return harmless(content, f"{FILE} in the artifact")
+
+
+def harmless(content: bytes, what: str) -> str:
+    """A report as text that notifies nobody.
+
+    Raises
+    ------
+    CommentError : it is too large.
+    """
     if len(content) > FILE_BYTES:
-        raise CommentError(f"{FILE} in the artifact is larger than {FILE_BYTES:,} bytes; make it smaller")
+        raise CommentError(f"{what} is larger than {FILE_BYTES:,} bytes; make it smaller")
     text = content.decode("utf-8", errors="replace")
     text = "".join(char for char in text if char in "\n\t" or char.isprintable())
     # A joiner of no width after the sign: it reads the same and names nobody.
@@ -218,6 +232,11 @@ def comment(environment: Mapping[str, str]) -> str:
     ------
     CommentError : what the run left cannot be used.
     """
+    if lacking := [name for name in NEEDED if not environment.get(name)]:
+        raise CommentError(
+            f"this runs only in a workflow of type workflow_run, and {lacking[0]} is not set; to see the "
+            "comment that a report becomes, run comment.py --dry-run report.md"
+        )
     event = json.loads(Path(environment["GITHUB_EVENT_PATH"]).read_bytes())
     if "workflow_run" not in event:
         raise CommentError("this is no workflow_run event; start the workflow by `on: workflow_run`")
@@ -237,10 +256,28 @@ def comment(environment: Mapping[str, str]) -> str:
     return f"commented: {post(github, number, comment_of(run, report))}"
 
 
-def main() -> int:
-    """The exit code; what went wrong is one sentence."""
+def dry_run(path: str) -> str:
+    """The comment that a report would become.
+
+    Raises
+    ------
+    CommentError : the file cannot be read, or is too large.
+    """
     try:
-        print(comment(os.environ))  # noqa: T201 (the log of the job)
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CommentError(f"{path!r} cannot be read ({error.strerror}); name a report.md of a run") from None
+    run = Run(id=0, commit="0" * 40, owner="owner", branch="branch", url="https://example.org/the-run")
+    return comment_of(run, harmless(content, repr(path)))
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """The exit code; what went wrong is one sentence."""
+    parser = argparse.ArgumentParser(description="Comment on the pull request of a workflow that has ended.")
+    parser.add_argument("--dry-run", metavar="REPORT", help="print the comment that this report.md becomes")
+    report = parser.parse_args(arguments).dry_run
+    try:
+        print(comment(os.environ) if report is None else dry_run(report))  # noqa: T201 (the log of the job)
     except CommentError as error:
         return _complain(str(error))
     except urllib.error.HTTPError as error:
@@ -260,4 +297,4 @@ def _complain(sentence: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

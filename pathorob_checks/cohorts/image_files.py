@@ -11,9 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from pathorob_checks.cohorts.images import MOST_BYTES, decode
-from pathorob_checks.cohorts.reading import is_pointer
 from pathorob_checks.errors import CohortError
-from pathorob_checks.files import read_limited
+from pathorob_checks.files import is_pointer, read_limited
 
 _EMPTY, _POINTER = "empty", "pointer"
 # By what stands in a file's place instead of an image: what to say of one, of several, and the remedy.

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from pathorob_checks.cohorts.csv_tables import MOST_COLUMNS, MOST_ROWS
 from pathorob_checks.cohorts.images import MOST_BYTES
 from pathorob_checks.cohorts.names import MOST_CHARACTERS
-from pathorob_checks.cohorts.reading import is_pointer, pointer
+from pathorob_checks.cohorts.reading import pointer
 from pathorob_checks.errors import CohortError
+from pathorob_checks.files import is_pointer
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pathorob_checks.errors import CohortError
-from pathorob_checks.files import read_limited
-
-_POINTER = b"version https://git-lfs.github.com/spec/"
+from pathorob_checks.files import is_pointer, read_limited
 
 
 def read_file(path: Path, what: str, most: int) -> bytes:
@@ -38,11 +36,6 @@ def unreadable(what: str, error: Exception) -> CohortError:
     """The error for a file that the operating system does not give, or that is above its limit."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return CohortError(f"{what} cannot be read: {reason}", remedy="make it a readable file of usual size")
-
-
-def is_pointer(content: bytes) -> bool:
-    """Whether a file's content is what git-lfs writes instead of a file that it has not fetched."""
-    return len(content) < 1024 and content.startswith(_POINTER)
 
 
 def pointer(what: str) -> CohortError:

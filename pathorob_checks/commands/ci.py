@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import PathorobChecksError, SettingsError
-from pathorob_checks.files import expanded
+from pathorob_checks.files import expanded, write_atomically
 from pathorob_checks.wording import printable, quoted
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ LISTS: Mapping[str, str] = {
 SWITCHES: Mapping[str, bool] = {"COMPLETE": True, "IMAGES": False}
 WORDS: Mapping[str, bool] = {"true": True, "false": False, "": False}
 VARIABLES = tuple(f"{PREFIX}{name}" for name in (*LISTS, *SWITCHES, "ARGUMENTS", "REPORTS"))
+
+_ENDED_EARLY = "its process ended before it could say why; see what it printed."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,21 @@ class Job:
         return self.reports / REPORTS[option]
 
 
+def reports_of(environment: Mapping[str, str]) -> Path:
+    """The folder for the reports.
+
+    Raises
+    ------
+    SettingsError : its name has a character that cannot be shown.
+    """
+    reports = environment.get(f"{PREFIX}REPORTS", "").strip() or DEFAULT_REPORTS
+    if not reports.isprintable():
+        raise SettingsError(
+            f"{PREFIX}REPORTS has a character that cannot be shown: {reports!r}", remedy="name a folder"
+        )
+    return expanded(reports)
+
+
 def job_of(environment: Mapping[str, str]) -> Job:
     """What the variables of the environment ask for.
 
@@ -110,11 +127,7 @@ def job_of(environment: Mapping[str, str]) -> Job:
         if written not in WORDS:
             raise SettingsError(f"{PREFIX}{name} is {written!r}", remedy="give true or false")
         switches[name] = WORDS[written]
-    reports = text("REPORTS").strip() or DEFAULT_REPORTS
-    if not reports.isprintable():
-        raise SettingsError(
-            f"{PREFIX}REPORTS has a character that cannot be shown: {reports!r}", remedy="name a folder"
-        )
+    reports = reports_of(environment)
     try:
         arguments = tuple(shlex.split(text("ARGUMENTS")))
     except ValueError as error:
@@ -124,7 +137,7 @@ def job_of(environment: Mapping[str, str]) -> Job:
     return Job(
         options=options,
         arguments=arguments,
-        reports=expanded(reports),
+        reports=reports,
         complete=switches["COMPLETE"],
         images=switches["IMAGES"],
     )
@@ -150,27 +163,73 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    job = job_of(os.environ)
     if options.cache_key:
         from pathorob_checks.commands.cache_key import key_of_job
 
-        key = key_of_job(job)
+        key = key_of_job(job_of(os.environ))
         write_outputs({"cache-key": key})
         say(key)
         return 0
+    try:
+        reports = reports_of(os.environ)
+    except SettingsError as error:
+        _tell(Path(DEFAULT_REPORTS), "error", f"ERROR: {error}", 1)
+        raise
+    # A job that is refused, or ended before the gate starts, leaves no older file behind as its own.
+    _write_unstarted(reports, _ENDED_EARLY)
+    try:
+        job = job_of(os.environ)
+    except SettingsError as error:
+        results = _write_unstarted(reports, str(error))
+        _add_to_summary(results)
+        _tell(reports, "error", results.summary, 1)
+        raise
     return _gate(job)
 
 
 def _gate(job: Job) -> int:
-    for option in REPORTS:
-        # A process that is ended before the gate starts leaves no older file behind as its own.
-        job.file(option).unlink(missing_ok=True)
     with _commands_of_the_server_stopped():
         code = _exit_code(job.command())
     results, sentence, by_file = _verdict(job)
     code = code or by_file
+    if results and results.problems == (_ENDED_EARLY,):
+        _add_to_summary(results)
     say(sentence)
-    outcome = results.outcome.value if results else "error"
+    _tell(job.reports, results.outcome.value if results else "error", sentence, code)
+    return code
+
+
+def _write_unstarted(reports: Path, problem: str) -> Results:
+    """Have all reports say that the run did not start; returns what they say.
+
+    Raises
+    ------
+    PathorobChecksError : one cannot be written.
+    """
+    from pathorob_checks.evaluation.assembling import unstarted
+    from pathorob_checks.evaluation.settings import Settings
+    from pathorob_checks.report.forms import FORMS
+    from pathorob_checks.report.junit_error import junit_error
+
+    results = unstarted(Settings(fms=()), problem)
+    for option, name in REPORTS.items():
+        form = FORMS.get(option.removeprefix("--fm-"))
+        if form is not None:
+            form.save(results, reports / name)
+        else:
+            write_atomically(reports / name, junit_error(results.summary))
+    return results
+
+
+def _add_to_summary(results: Results) -> None:
+    from pathorob_checks.report.step_summary import add_to_summary
+
+    if problem := add_to_summary(results):
+        sys.stderr.write(f"WARNING: {problem}\n")
+
+
+def _tell(reports: Path, outcome: str, sentence: str, code: int) -> None:
+    """Give the CI server its outputs."""
     write_outputs(
         {
             "verdict": outcome,
@@ -178,11 +237,10 @@ def _gate(job: Job) -> int:
             "exit-code": str(code),
             "summary": sentence,
             "finished": str(outcome != "error").lower(),
-            "reports": str(job.reports),
-            "results": str(job.file("--fm-json")),
+            "reports": str(reports),
+            "results": str(reports / REPORTS["--fm-json"]),
         }
     )
-    return code
 
 
 def _exit_code(command: list[str]) -> int:
@@ -203,8 +261,6 @@ def _verdict(job: Job) -> tuple[Results | None, str, int]:
     from pathorob_checks.results.results import Results
 
     path = job.file("--fm-json")
-    if not path.exists():
-        return None, "ERROR: the run left no results file, so it counts for nothing; see what it printed.", 1
     try:
         sentence, code = verdict(path, complete=job.complete)
         return Results.read(path), sentence, code

@@ -16,12 +16,12 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     """Add the action to those of `criteria`."""
     parser = actions.add_parser(
         "template",
-        help="write a commented criteria file to start from, with a standard or regulation in mind",
-        description="Write a criteria file that says what each clause asks for, which metric speaks to it, "
-        "and what is not covered. It is valid at once and claims no compliance: bounds are starting values, "
-        f"and '{TO_FILL_IN}' stands where you decide.",
+        help="write a commented criteria file to start from, plain or with a standard or regulation in mind",
+        description="Write a criteria file to start from, valid at once; its bounds are starting values. "
+        "With --standard it says what each clause asks for, which metric speaks to it, and what is not "
+        f"covered, claims no compliance, and '{TO_FILL_IN}' stands where you decide.",
     )
-    parser.add_argument("--standard", required=True, choices=STANDARDS)
+    parser.add_argument("--standard", choices=STANDARDS, help="default: none")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: standard output)")
     parser.set_defaults(run=_run)
 
@@ -45,9 +45,10 @@ def _run(options: argparse.Namespace) -> int:
             f"{options.out} cannot be written ({getattr(error, 'strerror', None) or error})",
             remedy="name a new file in a folder that you may write to",
         ) from None
-    places = counted(places_in(text), "place")
+    places = places_in(text)
+    to_fill_in = f", with {counted(places, 'place')} to fill in" if places else ""
     say(
-        printable(f"{options.out} is written, with {places} to fill in; then run: ")
+        printable(f"{options.out} is written{to_fill_in}; then run: ")
         + printable(f"pathorob-checks criteria check {options.out}")
     )
     return 0

@@ -1,4 +1,4 @@
-"""Commented criteria files to start from, each with a standard or regulation in mind."""
+"""Commented criteria files to start from: a plain one, and others with a standard or regulation in mind."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from importlib.resources import files
 from pathorob_checks.criteria.toml_text import KeyPath
 
 STANDARDS = ("ai-act", "fda-pccp", "iso-24029")
+PLAIN = "robustness"
 TO_FILL_IN = "FILL IN"  # stands in every value of a template that has no answer
 
 
-def template(standard: str) -> str:
-    """The text of the file for one of `STANDARDS`: valid TOML, with `TO_FILL_IN` where the user decides."""
-    return (files("pathorob_checks.criteria") / "templates" / f"{standard}.toml").read_text(encoding="utf-8")
+def template(standard: str | None = None) -> str:
+    """The text of the file for one of `STANDARDS`: valid TOML, with `TO_FILL_IN` where the user decides.
+
+    Without a standard it is a plain file, in which nothing is left open.
+    """
+    name = PLAIN if standard is None else standard
+    return (files("pathorob_checks.criteria") / "templates" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def places_in(text: str) -> int:

@@ -75,11 +75,14 @@ class Inputs:
             from pathorob_checks.models.devices import resolve_device
 
             resolve_device(self.settings.device)
-        from pathorob_checks.models.loading import refuse_settings
+        from pathorob_checks.models.loading import files_of, refuse_settings
 
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
-            refuse_settings(self.subjects.specs[name], self.settings.model_settings(self.settings.device))
-            self.resolved(name)
+            spec, settings = self.subjects.specs[name], self.settings.model_settings(self.settings.device)
+            refuse_settings(spec, settings)
+            resolved = self.resolved(name)
+            if spec.kind == "local-dir":  # the files are at hand: each fault is told once, not by every test
+                files_of(resolved, settings)
         for name in self.subjects.cohorts:
             self.cohort(name)
 

@@ -473,7 +473,7 @@ METRICS = (
         margin=_MARGIN,
         meaning=_meaning,
         remedies=(
-            "Compare images of that medical center with those of another one (stain, scanner, sharpness).",
+            "Compare images of the medical centers with each other (stain, scanner, sharpness).",
             "Stain normalization (Reinhard) before embedding usually raises the index; check that the "
             "classes stay separable.",
             "Otherwise retrain with data of more centers, or use another FM.",

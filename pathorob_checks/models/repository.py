@@ -17,6 +17,7 @@ from pathorob_checks.models import pins
 from pathorob_checks.models import weights as weight_files
 from pathorob_checks.models.checkpoints import NOTHING_STATED, StatedNames
 from pathorob_checks.models.recipes import Recipe
+from pathorob_checks.models.whole_files import refuse_broken
 
 CONFIG = "config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -183,10 +184,23 @@ def needed_files(source: Source, recipe: Recipe | None, *, trust_remote_code: bo
 
     Raises
     ------
-    ModelError, HubError : as `gather`.
+    ModelError, HubError : as `gather`; also when the library has no such network, or a folder's weights are
+        broken.
     """
-    _, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
-    return _needed(source, names, library, recipe, remote=remote)
+    config, library, remote, names = _examined(source, recipe, trust_remote_code=trust_remote_code)
+    needed = _needed(source, names, library, recipe, remote=remote)
+    if library == "timm":
+        from pathorob_checks.models.timm_model import architecture_of
+
+        architecture_of(config, recipe, source.origin)
+    elif library == "transformers" and config is not None and recipe is None and not remote:
+        from pathorob_checks.models.transformers_model import model_type_of
+
+        model_type_of(config, source.origin)
+    if source.commit is None:  # a hub's files are compared with its digests when they are fetched
+        weights = [name for name in needed if weight_files.is_weights(name)]
+        refuse_broken([source.path(name) for name in weights], source.origin)
+    return needed
 
 
 def _examined(

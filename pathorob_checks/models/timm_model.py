@@ -113,16 +113,8 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
     """
     import timm
 
+    architecture = architecture_of(config, recipe, origin)
     ours = recipe if recipe is not None and recipe.library == "timm" else None
-    architecture = config["architecture"] if config else ours.architecture if ours else None
-    # A name with a source (hf-hub:, local-dir:) would make timm load another model.
-    is_name = isinstance(architecture, str) and re.fullmatch(r"[\w.-]+", architecture) is not None
-    if not isinstance(architecture, str) or not is_name or not timm.is_model(architecture):
-        raise ModelError(
-            f"{origin} needs the architecture {shortened(architecture)}, which is not in timm "
-            f"{timm.__version__}",
-            remedy="upgrade timm, or load the model with your own python:module:factory",
-        )
     pretrained_cfg, arguments = timm_arguments(config or {}, architecture, origin)
     arguments = {**known_layers(arguments), **with_layers(ours.model_args if ours else {})}
     try:
@@ -135,6 +127,28 @@ def build(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) 
             f"({brief(error)})",
             remedy="use the timm version that saved it, or save the model again",
         ) from error
+
+
+def architecture_of(config: Mapping[str, Any] | None, recipe: Recipe | None, origin: str) -> str:
+    """timm's name of the network, by its config, or by a recipe where there is no config.
+
+    Raises
+    ------
+    ModelError : timm has no such architecture.
+    """
+    import timm
+
+    ours = recipe if recipe is not None and recipe.library == "timm" else None
+    architecture = config["architecture"] if config else ours.architecture if ours else None
+    # A name with a source (hf-hub:, local-dir:) would make timm load another model.
+    is_name = isinstance(architecture, str) and re.fullmatch(r"[\w.-]+", architecture) is not None
+    if not isinstance(architecture, str) or not is_name or not timm.is_model(architecture):
+        raise ModelError(
+            f"{origin} needs the architecture {shortened(architecture)}, which is not in timm "
+            f"{timm.__version__}",
+            remedy="upgrade timm, or load the model with your own python:module:factory",
+        )
+    return architecture
 
 
 def _built(files: ModelFiles, recipe: Recipe | None) -> Any:

@@ -180,9 +180,7 @@ def _network_class(files: ModelFiles, recipe: Recipe | None) -> tuple[Any, Any]:
     folder = files.config_file.parent
     if files.remote_code:
         return _remote_class(files, folder)
-    model_type = files.config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in library.CONFIG_MAPPING:
-        raise _unknown(model_type, files.origin)
+    model_type = model_type_of(files.config, files.origin)
     content = transformers_config(files.config, files.origin)
     try:
         config = library.CONFIG_MAPPING[model_type].from_dict(content)
@@ -332,6 +330,19 @@ def _processor(files: ModelFiles, *, required: bool) -> Any:
             f"preprocessor_config.json of {files.origin} cannot be used ({brief(error)})",
             remedy="download it again, or load the model with your own python:module:factory",
         ) from error
+
+
+def model_type_of(config: Mapping[str, Any], origin: str) -> str:
+    """The type of network that a config names.
+
+    Raises
+    ------
+    ModelError : transformers has none of this name.
+    """
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in _library().CONFIG_MAPPING:
+        raise _unknown(model_type, origin)
+    return model_type
 
 
 def _unknown(model_type: object, origin: str) -> ModelError:

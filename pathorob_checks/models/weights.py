@@ -125,6 +125,11 @@ def shards_of(index: Path, origin: str) -> list[str]:
     return sorted(names)
 
 
+def is_weights(name: str) -> bool:
+    """Whether a file has the name of one with weights."""
+    return name.endswith(_OTHERS)
+
+
 def is_index(name: str) -> bool:
     """Whether a file of weights is an index of others."""
     return name.endswith(_INDEX)

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Generator, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pathorob_checks.plugin.fixtures import GATE
-from pathorob_checks.plugin.junit import replace_older
+from pathorob_checks.plugin.junit import junit_path, write_error
 from pathorob_checks.plugin.process_end import fails, guard
 from pathorob_checks.plugin.typed import typed
 from pathorob_checks.plugin.values import is_requested
+
+if TYPE_CHECKING:
+    from pathorob_checks.evaluation.settings import Settings
 
 _UNFINISHED = "ERROR: the run did not finish"  # what a run is until it has ended
 # Options with which pytest shows something and runs no test.
@@ -40,7 +44,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     unguard = guard(lambda: _show_output(config))
     code: Any = pytest.ExitCode.TESTS_FAILED
     if not shows_only(config):
-        replace_older(config, _UNFINISHED)
+        _write_junit(config, config.option, _UNFINISHED)
     try:
         try:
             code = yield
@@ -110,7 +114,7 @@ def _tell_ci(config: pytest.Config) -> None:
     gate = config.stash.get(GATE, None)
     if gate is None or gate.final is None or shows_only(config):
         return
-    from pathorob_checks.plugin.step_summary import add_to_summary
+    from pathorob_checks.report.step_summary import add_to_summary
 
     if problem := add_to_summary(gate.final):
         sys.stderr.write(f"WARNING: {problem}\n")
@@ -121,14 +125,31 @@ def _tell_unstarted(config: pytest.Config, problem: str) -> None:
     gate = config.stash.get(GATE, None)
     if shows_only(config) or (gate is not None and gate.final is not None):
         return
+    tell_refused(config, config.option, problem, None if gate is None else gate.evaluation.settings)
+
+
+def tell_refused(
+    config: pytest.Config, options: argparse.Namespace, problem: str, settings: Settings | None = None
+) -> None:
+    """Write why a run did not start into pytest's JUnit file and into the summary of a CI job.
+
+    Parameters
+    ----------
+    options : as far as they are known.
+    settings : of the run; None where they could not be read.
+    """
     from pathorob_checks.evaluation.assembling import unstarted
     from pathorob_checks.evaluation.settings import Settings
-    from pathorob_checks.plugin.step_summary import add_to_summary
+    from pathorob_checks.report.step_summary import add_to_summary
 
-    results = unstarted(Settings(fms=()) if gate is None else gate.evaluation.settings, problem)
-    replace_older(config, results.summary)
-    if write_error := add_to_summary(results):
-        sys.stderr.write(f"WARNING: {write_error}\n")
+    results = unstarted(settings or Settings(fms=()), problem)
+    _write_junit(config, options, results.summary)
+    if write_problem := add_to_summary(results):
+        sys.stderr.write(f"WARNING: {write_problem}\n")
+
+
+def _write_junit(config: pytest.Config, options: argparse.Namespace, problem: str) -> None:
+    write_error(junit_path(options), str(config.getini("junit_suite_name")), problem)
 
 
 def shows_only(config: pytest.Config) -> bool:

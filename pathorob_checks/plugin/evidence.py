@@ -213,7 +213,7 @@ class RunEvidence:
                 remedy="name another folder with --fm-evidence",
             )
         option.xmlpath = path
-        return junit_path(self._config) or Path(path)
+        return junit_path(self._config.option) or Path(path)
 
     def _refuse_files_inside(self, folder: Path, reports: ReportFiles) -> None:
         given = self._config.getoption("xmlpath", None)

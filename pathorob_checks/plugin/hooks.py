@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.hub_failures import redacted
 from pathorob_checks.plugin import bars, ending, interrupting, mistyped, parametrizing, selection
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
@@ -59,7 +60,12 @@ def pytest_load_initial_conftests(
             mistyped.refuse_unknown_options(args, known, unknown, is_requested=is_requested(early_config))
         except pytest.UsageError as error:
             _leave_no_older_pass(early_config, early_config.known_args_namespace, str(error))
+            ending.tell_refused(early_config, early_config.known_args_namespace, str(error))
             raise
+        if unknown and is_requested(early_config):  # pytest refuses them when the plugins are loaded
+            problem = f"unrecognized arguments: {redacted(' '.join(unknown))}"
+            _leave_no_older_pass(early_config, known, problem)
+            ending.tell_refused(early_config, known, problem)
     _register(early_config, ending, "ending")
 
 

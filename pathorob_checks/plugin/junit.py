@@ -1,11 +1,12 @@
 """pytest's JUnit file of a gated run: from its start on it is none of an earlier run, and no empty pass.
 
-pytest writes the file when its session has ended. Until then, and for a run that does not come so far, a file
-of an earlier run is replaced by one that holds an error.
+pytest writes the file when its session has ended. Until then, and for a run that does not come so
+far, the file holds an error.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import xml.etree.ElementTree as ET
@@ -15,38 +16,38 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.report.junit_error import CLASS, NAME, junit_error
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     from pathorob_checks.results.results import Results
 
-# The test case of the run itself.
-_CLASS, _NAME = "pathorob_checks", "run"
 
-
-def junit_path(config: pytest.Config) -> Path | None:
-    """Where pytest will write its JUnit file; None where it writes none."""
-    given = getattr(config.option, "xmlpath", None)
+def junit_path(options: argparse.Namespace) -> Path | None:
+    """Where pytest will write its JUnit file, by its options; None where it writes none."""
+    given = getattr(options, "xmlpath", None)
     return Path(os.path.expanduser(os.path.expandvars(given))).absolute() if given else None  # noqa: PTH111
 
 
-def replace_older(config: pytest.Config, problem: str) -> None:
-    """Replace the JUnit file of an earlier run, if there is one, by one with an error.
+def write_error(path: Path | None, suite_name: str, problem: str) -> None:
+    """Write a JUnit file with an error, also in place of that of an earlier run.
 
-    What is no JUnit file, or belongs to an evidence folder, stays as it is.
+    A file that is no JUnit file, or belongs to an evidence folder, stays as it is.
 
     Parameters
     ----------
+    path : of the file, by `junit_path`; nothing is written without one.
+    suite_name : as pytest calls its suite.
     problem : why the run has no verdict, as a sentence.
     """
-    path = junit_path(config)
     if path is None:
         return
     from pathorob_checks.files import write_atomically
 
     with contextlib.suppress(OSError):  # pytest says so when it cannot write the file either
-        if path.is_file() and not _is_evidence(path.parent) and _is_junit(path):
-            write_atomically(path, _with_an_error(config.getini("junit_suite_name"), printable(problem)))
+        if not _is_evidence(path.parent) and (not path.exists() or (path.is_file() and _is_junit(path))):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, junit_error(problem, suite_name))
 
 
 def add_run(config: pytest.Config, results: Results, *, has_failed_tests: bool) -> None:
@@ -68,8 +69,8 @@ def add_run(config: pytest.Config, results: Results, *, has_failed_tests: bool) 
 
 def _error(sentence: str) -> pytest.TestReport:
     return pytest.TestReport(
-        nodeid=f"{_CLASS}::{_NAME}",
-        location=(_CLASS, None, _NAME),
+        nodeid=f"{CLASS}::{NAME}",
+        location=(CLASS, None, NAME),
         keywords={},
         outcome="failed",
         longrepr=printable(sentence),
@@ -104,13 +105,3 @@ def _is_junit(path: Path) -> bool:
         return parse(path, forbid_dtd=True).getroot().tag in ("testsuites", "testsuite")
     except (ET.ParseError, DefusedXmlException, ValueError, LookupError):
         return False
-
-
-def _with_an_error(suite_name: str, problem: str) -> bytes:
-    suites = ET.Element("testsuites", name="pytest tests")
-    suite = ET.SubElement(
-        suites, "testsuite", name=suite_name, errors="1", failures="0", skipped="0", tests="1", time="0.000"
-    )
-    case = ET.SubElement(suite, "testcase", classname=_CLASS, name=_NAME, time="0.000")
-    ET.SubElement(case, "error", message=problem).text = problem
-    return f'<?xml version="1.0" encoding="utf-8"?>{ET.tostring(suites, encoding="unicode")}'.encode()

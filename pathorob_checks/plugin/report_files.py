@@ -48,7 +48,7 @@ class ReportFiles:
 
     @contextlib.contextmanager
     def guarded(self, settings: Settings) -> Iterator[ReportFiles]:
-        """Where the run cannot start, files of an earlier run are replaced by some that say so.
+        """Where the run cannot start, its files say so.
 
         Raises
         ------
@@ -69,20 +69,21 @@ class ReportFiles:
         try:
             yield self
         except PathorobChecksError as error:
-            for name, file in self._absolute.items():
-                with contextlib.suppress(PathorobChecksError):
-                    if file.is_file():
-                        FORMS[name].save(unstarted(settings, str(error)), file)
+            self._say_unstarted(unstarted(settings, str(error)))
             raise
 
     def mark_unstarted(self, problem: str) -> None:
-        """Replace files of an earlier run by some that say why this run did not start."""
+        """Have the files say why this run did not start, also in place of those of an earlier run."""
         from pathorob_checks.evaluation.settings import Settings
 
+        self._say_unstarted(unstarted(Settings(fms=()), problem))
+
+    def _say_unstarted(self, results: Results) -> None:
+        """What exists and is no report stays as it is; the refusal is told wherever it can be."""
         for name, path in self._absolute.items():
             with contextlib.suppress(PathorobChecksError, OSError):
-                if path.is_file() and _is_one(FORMS[name], path):
-                    FORMS[name].save(unstarted(Settings(fms=()), problem), path)
+                if not path.exists() or (path.is_file() and _is_one(FORMS[name], path)):
+                    FORMS[name].save(results, path)
 
 
 def _check(name: str, path: Path, settings: Settings) -> None:

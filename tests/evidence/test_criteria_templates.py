@@ -78,6 +78,18 @@ def test_the_template_goes_to_standard_output_and_replaces_no_file(tmp_path: Pat
     assert path.read_text() == "mine"
 
 
+def test_a_template_without_a_standard_is_plain(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "ours.toml"
+    assert main(["criteria", "template", "--out", str(path)]) == 0
+    assert "ours.toml is written; then run: pathorob-checks criteria check " in capsys.readouterr().out
+    assert path.read_text() == template()
+    margins = load_profile(path).baseline.margin
+    assert margins == {name: one.margin for name, one in metrics().items() if name in margins}
+    capsys.readouterr()
+    assert main(["criteria", "check", str(path)]) == 0
+    assert capsys.readouterr().out == "no mistakes\n"
+
+
 def test_requirements_and_owner_are_properties_of_the_junit_file() -> None:
     from pathorob_checks.results.properties import of_check
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from conftest import Machine
 from pathorob_checks.commands.ci import PREFIX, REPORTS, VARIABLES, job_of, write_outputs
 from pathorob_checks.errors import SettingsError
+from pathorob_checks.results.results import Results
 
 
 def run(machine: Machine, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +26,12 @@ def run(machine: Machine, *arguments: str, **variables: str) -> subprocess.Compl
         timeout=280,
         check=False,
     )
+
+
+def told(reports: Path) -> str | None:
+    """What the JUnit file of a folder says of the run itself."""
+    error = ElementTree.parse(reports / "junit.xml").find(".//testcase[@name='run']/error")
+    return None if error is None else error.text
 
 
 def command(**variables: str) -> list[str]:
@@ -95,10 +103,53 @@ def test_a_run_that_is_ended_from_within_fails_and_has_no_older_results(
     outputs = machine.folder / "outputs"
     done = run(machine, **inputs_of_good, PATHOROB_CI_ARGUMENTS="-p quitter", GITHUB_OUTPUT=str(outputs))
     assert done.returncode != 0, done.stdout
-    assert not (reports / "results.json").exists()
+    assert Results.read(reports / "results.json").outcome == "error"
+    assert told(reports) is not None
     assert "verdict=error\npassed=false\n" in outputs.read_text()
     assert "finished=false\n" in outputs.read_text()
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"CRITERION": "x"}, "there is no variable PATHOROB_CI_CRITERION"),
+        ({"FM": ""}, "PATHOROB_CI_FM names no FM"),
+        ({"ARGUMENTS": "-k 'a"}, "PATHOROB_CI_ARGUMENTS cannot be read (No closing quotation)"),
+        ({"COMPLETE": "yes"}, "PATHOROB_CI_COMPLETE is 'yes'"),
+        ({"ARGUMENTS": "--fm-critera=release"}, "there is no option --fm-critera, and nothing was measured"),
+        ({"ARGUMENTS": "--fm-cohort=nothere"}, "there is no cohort and no folder 'nothere'"),
+        ({"ARGUMENTS": "--no-such-option"}, "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_a_job_that_is_refused_says_why_in_its_reports_and_outputs_and_keeps_no_older_pass(
+    variables: dict[str, str], problem: str, machine: Machine, inputs_of_good: dict[str, str]
+) -> None:
+    reports = machine.folder / "pathorob-checks-report"
+    reports.mkdir()
+    (reports / "results.json").write_text('{"outcome": "pass"}')
+    outputs, summary = machine.folder / "outputs", machine.folder / "summary.md"
+    given = inputs_of_good | {f"{PREFIX}{name}": value for name, value in variables.items()}
+    done = run(machine, **given, GITHUB_OUTPUT=str(outputs), GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode != 0
+    results = Results.read(reports / "results.json")
+    assert results.summary.startswith(f"ERROR: the run did not start: {problem}")
+    assert told(reports) == results.summary
+    assert all((reports / name).stat().st_size for name in REPORTS.values())
+    assert "verdict=error\npassed=false\n" in outputs.read_text()
+    assert f"summary={results.summary}\n" in outputs.read_text()
+    assert "finished=false\n" in outputs.read_text()
+    assert summary.read_text(encoding="utf-8") == (reports / "report.md").read_text(encoding="utf-8")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_named_is_an_error_in_the_outputs(
+    machine: Machine, inputs_of_good: dict[str, str]
+) -> None:
+    outputs = machine.folder / "outputs"
+    done = run(machine, **inputs_of_good, PATHOROB_CI_REPORTS="a\tb", GITHUB_OUTPUT=str(outputs))
+    assert done.returncode == 1
+    assert "verdict=error\npassed=false\n" in outputs.read_text()
 
 
 def test_nothing_that_the_run_prints_is_a_command_to_the_server(

@@ -279,6 +279,32 @@ def test_a_long_report_is_cut_to_what_a_comment_holds(script: ModuleType, github
     )
 
 
+def test_outside_of_a_workflow_it_says_so_and_how_to_try_it(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in script.NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    assert script.main() == 1
+    assert capsys.readouterr().err == (
+        "comment: this runs only in a workflow of type workflow_run, and GITHUB_EVENT_PATH is not set; to "
+        "see the comment that a report becomes, run comment.py --dry-run report.md.\n"
+    )
+
+
+def test_a_dry_run_prints_the_comment_and_asks_nobody(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.md").write_text(REPORT + "@everybody\n")
+    assert script.main(["--dry-run", str(tmp_path / "report.md")]) == 0
+    printed = capsys.readouterr().out
+    assert REPORT in printed
+    assert "@everybody" not in printed
+    assert script.main(["--dry-run", str(tmp_path / "none.md")]) == 1
+    assert capsys.readouterr().err.endswith(
+        "cannot be read (No such file or directory); name a report.md of a run.\n"
+    )
+
+
 def test_what_github_refuses_is_one_sentence(
     script: ModuleType, github: GitHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,11 +50,13 @@ def cluster(machine: Machine) -> Machine:
     return machine
 
 
-def submit(cluster: Machine, *options: str) -> subprocess.CompletedProcess[str]:
+def submit(cluster: Machine, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(SLURM / "submit"), "fms.txt", "out", *options],
         cwd=cluster.folder,
-        env=cluster.environment(ASKED=str(cluster.folder / "asked"), RUN=str(cluster.folder / "run")),
+        env=cluster.environment(
+            ASKED=str(cluster.folder / "asked"), RUN=str(cluster.folder / "run"), **variables
+        ),
         capture_output=True,
         text=True,
         check=False,
@@ -83,6 +85,17 @@ def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
     whole = (cluster.folder / "out" / "whole.json").read_text()
     assert whole == "embeddings:a\nlocal-dir:a b; touch pwned\n"
     assert not (cluster.folder / "pwned").exists()
+
+
+def test_the_merging_has_options_of_its_own(cluster: Machine) -> None:
+    (cluster.folder / "fms.txt").write_text("embeddings:a\nembeddings:b\n")
+    done = submit(cluster, "--partition=gpu", PATHOROB_SLURM_MERGE="--account=ours  --comment=$HOME*")
+    assert done.returncode == 0, done.stderr
+    asked = (cluster.folder / "asked").read_text().splitlines()
+    gate, merge = asked[: asked.index("--parsable", 1)], asked[asked.index("--parsable", 1) :]
+    assert "--partition=gpu" in gate
+    assert "--account=ours" not in gate
+    assert merge[-2:] == ["--account=ours", "--comment=$HOME*"]
 
 
 def test_only_what_did_not_end_is_run_again(cluster: Machine) -> None:
