@@ -30,8 +30,7 @@ def open_places(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
     """
     if isinstance(value, str) and TO_FILL_IN in value:
         yield path
-    is_list = isinstance(value, list | tuple)
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if is_list else ()
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in parts:
         yield from open_places(inner, (*path, key))
 

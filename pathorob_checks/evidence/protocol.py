@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.criteria.profile import BaselineTerms, Profile
 from pathorob_checks.evaluation.facts import cohort_facts
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evidence.layout import PROTOCOL_SCHEMA
@@ -53,6 +53,7 @@ def protocol_document(
             "description": profile.description,
             "files": [profile.name] if isinstance(chosen, Profile) else list(map(str, chosen)),
             "require_complete": require_complete,
+            "states_baseline": profile.baseline != BaselineTerms(),
         },
         "digest": terms.digest,
         "plan_digest": terms.plan.digest(terms.digest),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from drawn_results import results_of, run_of
-from evidence_documents import protocol_of
+from evidence_documents import DEMANDED, QUALIFIED, protocol_of
 from made_checks import made, unmeasured
 from markdown_it import MarkdownIt
 
@@ -53,12 +53,12 @@ def test_that_nothing_deviated_is_said_with_what_was_looked_for():
     assert deviation_sentences(results, protocol) == {}
     page = deviations_page(results, protocol)
     assert "\nNo deviation was found.\n" in page
-    assert page.count("| none |") == len(deviations(results, protocol)) == 18
+    assert page.count("| none |") == len(deviations(results, protocol)) == 19
 
 
 def with_option(**changes):
     option = {"name": "precision", "value": "fp16", "default": "fp32", "is_default": False, "from": "x"}
-    return {"options": [{**option, **changes}]}
+    return {"options": [DEMANDED, {**option, **changes}]}
 
 
 OWN_TABLE = run_of().model_copy(
@@ -114,6 +114,12 @@ DEVIATIONS = {
         {"terms": {"criteria": {"criteria": [{"id": "index", "owner": "FILL IN: who answers"}]}}},
         "The owner of criterion index was not filled in.",
     ),
+    "What was not fixed beforehand": (
+        clean_results(), {"options": []}, "No digest of the terms was demanded beforehand"
+    ),
+    "The qualification": (
+        clean_results(), {"qualification": None}, "The run refers to no qualification of the installation"
+    ),
     "Notes on FMs and cohorts": (clean_results(runs=(NOTED,)), {}, "FM ours: It is old."),
 }  # fmt: skip
 
@@ -126,6 +132,31 @@ def test_each_deviation_is_found_and_nothing_else(title):
     assert list(sentences) == [title]
     assert part in sentences[title][0]
     assert f"\n## {title}\n" in deviations_page(results, protocol)
+
+
+def test_what_bound_the_run_is_confirmed_and_no_deviation():
+    results = clean_results()
+    compared = {"fm": "released", "source": "released.json", "digest": "a" * 64}
+    criteria = protocol_of(results)["criteria"] | {"require_complete": True, "states_baseline": True}
+    strict = [{**DEMANDED, "name": name, "value": "x"} for name in ("require_complete", "baseline")]
+    protocol = protocol_of(results, criteria=criteria, baseline=compared, options=[DEMANDED, *strict])
+    assert deviation_sentences(results, protocol) == {}
+    page = deviations_page(results, protocol)
+    bound = page.partition("## What bound the run")[2].partition("##")[0]
+    assert bound.count("\n- ") == 4
+    for digest in (DEMANDED["value"], QUALIFIED["manifest_sha256"], compared["digest"]):
+        assert digest in bound
+    unbound = protocol_of(results, options=[], qualification=None)
+    assert "Nothing was demanded beforehand." in deviations_page(results, unbound)
+
+
+def test_criteria_about_a_baseline_without_one_are_noted():
+    results = clean_results()
+    criteria = protocol_of(results)["criteria"] | {"states_baseline": True}
+    [sentence] = deviation_sentences(results, protocol_of(results, criteria=criteria))[
+        "What was not fixed beforehand"
+    ]
+    assert "no baseline was given, so nothing was compared" in sentence
 
 
 def test_a_planned_check_without_a_record_is_named_whatever_left_it_out():
