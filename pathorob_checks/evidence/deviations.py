@@ -154,8 +154,8 @@ def _not_beforehand(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
         )
     if protocol["criteria"].get("states_baseline") and protocol["baseline"] is None:
         yield (
-            "The criteria state when an FM is not worse than a baseline, and no baseline was given, so nothing "
-            "was compared; give one with --fm-baseline."
+            "The criteria state when an FM is not worse than a baseline, and no baseline was given, so "
+            "nothing was compared; give one with --fm-baseline."
         )
 
 
@@ -247,7 +247,7 @@ _LOOKED_FOR: tuple[tuple[str, str, Finder], ...] = (
     ("The code", "code that is not a commit, or that changed while the run lasted", _code),
     (
         "The qualification",
-        "none, one that did not pass, or one that is of other code or another machine",
+        "none, one that did not pass, or one of other code, packages or another machine",
         _qualification,
     ),
     ("Notes on FMs and cohorts", "what may change what a number means", _notes),

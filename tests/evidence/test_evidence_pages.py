@@ -195,6 +195,7 @@ def test_limitations_have_the_numbers_of_the_run():
         "No clinical claim follows from a verdict",
         "Which slides ours was trained on is not known to this run, only the data that its recipe or the",
         "The weights of ours have no digest",
+        "A run does not show how often it was made before.",
         "Some criteria name no requirement",
         "Criteria that were measured: 1 of 1 planned.",
     ):
@@ -203,6 +204,58 @@ def test_limitations_have_the_numbers_of_the_run():
     built_in = protocol_of(results)
     built_in["criteria"]["files"] = ["floor"]
     assert "The profile floor is this package's choice of bounds" in limitations_page(results, built_in)
+
+
+@pytest.mark.parametrize(
+    ("identity", "weights", "precision"),
+    [
+        (
+            {"kind": "demo", "model": {"precision": "fp32"}},
+            "is a demonstration and has no weights",
+            "in fp32.",
+        ),
+        ({"kind": "embeddings"}, "The embeddings of ours were given", "is not known to the run"),
+        ({"kind": "python"}, "it is made by the user's own code", "is not known to the run"),
+        ({"kind": "hf-hub", "weights_sha256": "a" * 64, "precision": "bf16"}, None, "in bf16."),
+    ],
+    ids=["demo", "embeddings", "python", "hf-hub"],
+)
+def test_limitations_know_what_embedded(identity, weights, precision):
+    fm = run_of().fm.model_copy(update={"identity": identity})
+    results = clean_results(runs=(run_of().model_copy(update={"fm": fm}),))
+    told = {one.title: one.sentences for one in limitations(results, protocol_of(results))}
+    about_weights = told["What the FM has seen before"][1:]
+    assert len(about_weights) == (weights is not None)
+    assert all(weights in sentence for sentence in about_weights)
+    assert precision in told["Precision"][0]
+
+
+@pytest.mark.parametrize(
+    ("family", "part"), [("none", "ask for no correction of failures"), ("holm", "for their number (Holm)")]
+)
+def test_limitations_tell_single_verdicts_from_the_release_verdict(family, part):
+    results = clean_results([GOOD, made("performance_drop_id", fm="ours", cohort="camelyon")])
+    terms = results.environment.criteria.model_copy(update={"profile": {"family": family}})
+    results = environment_with(results, criteria=terms)
+    page = limitations_page(results, protocol_of(results))
+    assert "2 verdicts were taken one by one" in page
+    assert part in page
+
+
+def test_protocol_and_signature_page_name_the_qualification_and_who_wants_completeness():
+    results = clean_results()
+    protocol = protocol_of(results)
+    for page in (protocol_page(protocol), signature_page(results, protocol, {}, "here", is_signed=False)):
+        assert "PASS, made on 2026-02-01T00:00:00Z" in page
+        assert QUALIFIED["manifest_sha256"] in page
+    option = {**DEMANDED, "name": "require_complete", "value": False, "from": "default"}
+    protocol["options"], protocol["qualification"] = [option], None
+    protocol["criteria"]["require_complete"] = protocol["terms"]["criteria"]["require_complete"] = True
+    page = protocol_page(protocol)
+    assert "| every required criterion must be measured | yes, by the criteria |" in page
+    assert "| require_complete | `False` | default; yes by the criteria |" in page
+    assert "| qualification | none was named |" in page
+    assert "none was named" in signature_page(results, protocol, {}, "here", is_signed=False)
 
 
 def test_limitations_of_a_run_without_any_result_say_so():
