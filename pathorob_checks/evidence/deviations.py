@@ -206,6 +206,8 @@ def _qualification(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
             f"The qualification that the run refers to is of other code (pathorob-checks {facts['version']}, "
             f"made on {facts['created']})."
         )
+    for difference in facts.get("differences", ()):
+        yield f"Not as when the installation was qualified: {difference}."
 
 
 def _notes(results: ResultsDocument, _: Protocol) -> Iterator[str]:

@@ -17,10 +17,10 @@ from pathorob_checks.wording import counted, rounded_percent
 _WITHOUT_WEIGHTS: Mapping[str, str] = {
     "demo": "{fm} is a demonstration and has no weights: code of this package computes its embeddings, and "
     "provenance.json has the digest of that code.",
-    "embeddings": "The embeddings of {fm} were given, so there is no digest of weights. That they come from a "
-    "certain FM is not shown.",
-    "python": "The weights of {fm} have no digest: it is made by the user's own code. That it is a certain FM "
-    "is not shown.",
+    "embeddings": "The embeddings of {fm} were given, so there is no digest of weights. That they come from "
+    "a certain FM is not shown.",
+    "python": "The weights of {fm} have no digest: it is made by the user's own code. That it is a certain "
+    "FM is not shown.",
 }
 _OTHER_WITHOUT_WEIGHTS = (
     "The weights of {fm} have no digest. That its embeddings come from a certain FM is not shown."
@@ -113,8 +113,8 @@ def _intervals(results: ResultsDocument) -> Iterator[str]:
         yield f"{number} no interval: how far chance moves them is not known."
     if len(measured) > 1:
         yield (
-            f"{counted(len(measured), 'verdict')} were taken one by one: the more there are, the likelier one "
-            f"of them is wrong by chance. {_RELEASE[_is_corrected(results)]}"
+            f"{counted(len(measured), 'verdict')} were taken one by one: the more there are, the likelier "
+            f"one of them is wrong by chance. {_RELEASE[_is_corrected(results)]}"
         )
 
 
@@ -133,9 +133,9 @@ _RELEASE = {
 
 def _repetition() -> Iterator[str]:
     yield (
-        "A run does not show how often it was made before. Whoever repeats it with other cohorts, criteria or "
-        "options and files only the last one files the best of several. --fm-history keeps the runs that are "
-        "made with it, on this machine, and nothing obliges anybody to use it; a plan that names every run "
+        "A run does not show how often it was made before. Whoever repeats it with other cohorts, criteria "
+        "or options and files only the last one files the best of several. --fm-history keeps the runs that "
+        "are made with it, on this machine, and nothing obliges anybody to use it; a plan that names every run "
         "beforehand is what helps."
     )
 

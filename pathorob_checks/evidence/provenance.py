@@ -103,8 +103,11 @@ def weights_sha256(fm: FMFacts) -> str | None:
 def precision_of(fm: FMFacts) -> str | None:
     """The precision of the forward pass; None where the run does not know it (given embeddings, own code)."""
     described = fm.identity.get("model")
-    places = (fm.identity, described if isinstance(described, Mapping) else {})
-    return next((one["precision"] for one in places if isinstance(one.get("precision"), str)), None)
+    for place in (fm.identity, described if isinstance(described, Mapping) else {}):
+        precision = place.get("precision")
+        if isinstance(precision, str):
+            return precision
+    return None
 
 
 def _fm(fm: FMFacts) -> dict[str, Any]:
