@@ -62,6 +62,7 @@ def protocol_of(results: Results, **changes: Any) -> dict[str, Any]:
         "left_out": [],
         "options": [DEMANDED],
         "qualification": QUALIFIED,
+        "responsible": None,
         "command": ["pytest", "--fm=ours"],
         **changes,
     }

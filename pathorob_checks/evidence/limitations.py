@@ -135,8 +135,8 @@ def _repetition() -> Iterator[str]:
     yield (
         "A run does not show how often it was made before. Whoever repeats it with other cohorts, criteria "
         "or options and files only the last one files the best of several. --fm-history keeps the runs that "
-        "are made with it, on this machine, and nothing obliges anybody to use it; a plan that names every run "
-        "beforehand is what helps."
+        "are made with it, on this machine, and nothing obliges anybody to use it. A plan that names every "
+        "run beforehand is what helps."
     )
 
 

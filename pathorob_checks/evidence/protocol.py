@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.run import Evaluation
     from pathorob_checks.evaluation.subjects import LeftOut
 
-# Below these keys stands what the user wrote into the criteria, whose digest must be that of its content.
-AS_WRITTEN = ("terms", "rationale", "source_of_bound", "owner", "requirements")
+# Below these keys stands what the user wrote: of the criteria the digest must be that of their content.
+AS_WRITTEN = ("terms", "rationale", "source_of_bound", "owner", "requirements", "responsible")
 _NO_OPTIONS = ("criteria", "origins", "images")  # in the terms, of the others, and for reports only
 
 
