@@ -9,6 +9,15 @@ from pathorob_checks.results.results import Results
 
 COPIED = ("fm", "method", "cohort", "criterion", "metric", "quantity", "direction", "bound", "rule")
 
+# A run to which nothing can be objected demands a digest and refers to a qualification.
+DEMANDED = {
+    "name": "criteria_digest", "value": "d" * 64, "default": None, "is_default": False, "from": "command line"
+}  # fmt: skip
+QUALIFIED = {
+    "manifest_sha256": "e" * 64, "outcome": "pass", "created": "2026-02-01T00:00:00Z", "version": "0.1.0",
+    "code": "f" * 64, "is_of_this_code": True, "differences": [],
+}  # fmt: skip
+
 
 def protocol_of(results: Results, **changes: Any) -> dict[str, Any]:
     """The protocol of a run in which everything planned was recorded; `changes` replace parts of it."""
@@ -51,7 +60,9 @@ def protocol_of(results: Results, **changes: Any) -> dict[str, Any]:
             for name, facts in cohorts.items()
         ],
         "left_out": [],
-        "options": [],
+        "options": [DEMANDED],
+        "qualification": QUALIFIED,
+        "responsible": None,
         "command": ["pytest", "--fm=ours"],
         **changes,
     }

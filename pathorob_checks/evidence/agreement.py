@@ -8,6 +8,7 @@ from typing import Any
 
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import PathorobChecksError
+from pathorob_checks.evidence.environment import requirements_text
 from pathorob_checks.evidence.junit_disagreements import junit_disagreements
 from pathorob_checks.evidence.manifest import Manifest
 from pathorob_checks.evidence.page_disagreements import (
@@ -27,9 +28,22 @@ from pathorob_checks.results.results import Results
 from pathorob_checks.wording import brief, named
 
 PROTOCOL, RESULTS, JUNIT = "protocol.json", "results.json", "junit.xml"
+ENVIRONMENT, PINNED = "environment.json", "requirements.txt"
 # The files whose content is compared.
 COMPARED = frozenset(
-    (PROTOCOL, PROTOCOL_PAGE, RESULTS, JUNIT, REPORT, TRACES, TRACES_PAGE, SIGNATURE_PAGE, PROVENANCE)
+    (
+        PROTOCOL,
+        PROTOCOL_PAGE,
+        RESULTS,
+        JUNIT,
+        REPORT,
+        TRACES,
+        TRACES_PAGE,
+        SIGNATURE_PAGE,
+        PROVENANCE,
+        ENVIRONMENT,
+        PINNED,
+    )
 )
 # What a protocol fixes of a criterion, by the names that checks have for it.
 _FIXED = ("metric", "quantity", "direction", "bound", "rule", "required", "minimum_support")
@@ -58,6 +72,7 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
         yield from _of_provenance(contents[PROVENANCE], protocol, results)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         yield f"protocol.json is not a protocol ({brief(str(error)) or type(error).__name__})"
+    yield from _of_environment(contents)
     yield from junit_disagreements(contents[JUNIT], results)
     yield from report_disagreements(contents[REPORT], contents[RESULTS], results)
     yield from page_disagreements(contents, results, manifest)
@@ -115,6 +130,16 @@ def _of_provenance(content: bytes, protocol: Mapping[str, Any], results: Results
         yield from provenance_disagreements(strict_json(content), protocol, results)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         yield f"{PROVENANCE} is no provenance ({brief(str(error)) or type(error).__name__})"
+
+
+def _of_environment(contents: Mapping[str, bytes]) -> Iterator[str]:
+    try:
+        pinned = requirements_text(strict_json(contents[ENVIRONMENT]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        yield f"{ENVIRONMENT} is no environment ({brief(str(error)) or type(error).__name__})"
+        return
+    if pinned.encode() != contents[PINNED]:
+        yield f"{PINNED} has other packages or versions than {ENVIRONMENT}"
 
 
 def _as_planned(check: Check, protocol: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pathorob_checks.criteria.templates import open_places
 from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.evidence.confirmations import CONTROLS, demanded_digest
 from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.names import fm_and_method
@@ -134,7 +135,7 @@ def _foreign_settings(results: ResultsDocument, _: Protocol) -> Iterator[str]:
 
 def _options(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
     for one in protocol["options"]:
-        if not one["is_default"] and one["name"] not in _PLACES | _NAMED:
+        if not one["is_default"] and one["name"] not in _PLACES | _NAMED | CONTROLS:
             yield f"{one['name']} was {_text(one['value'])}; the default is {_text(one['default'])}."
     repetitions = protocol["terms"]["criteria"].get("repetitions")
     if repetitions is not None:
@@ -145,6 +146,19 @@ def _text(value: object) -> str:
     if value is None or value == [] or value == "":
         return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _not_beforehand(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
+    if demanded_digest(protocol) is None:
+        yield (
+            "No digest of the terms was demanded beforehand, so the run does not show that its criteria had "
+            "been agreed on before; demand it with --fm-criteria-digest."
+        )
+    if protocol["criteria"].get("states_baseline") and protocol["baseline"] is None:
+        yield (
+            "The criteria state when an FM is not worse than a baseline, and no baseline was given, so "
+            "nothing was compared; give one with --fm-baseline."
+        )
 
 
 def _unfilled(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
@@ -182,6 +196,10 @@ def _code(results: ResultsDocument, protocol: Protocol) -> Iterator[str]:
 def _qualification(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
     facts = protocol.get("qualification")
     if facts is None:
+        yield (
+            "The run refers to no qualification of the installation that computed it; name one with "
+            "--fm-qualification."
+        )
         return
     if facts["outcome"] != "pass":
         yield f"The qualification that the run refers to did not pass ({facts['outcome']})."
@@ -190,6 +208,8 @@ def _qualification(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
             f"The qualification that the run refers to is of other code (pathorob-checks {facts['version']}, "
             f"made on {facts['created']})."
         )
+    for difference in facts.get("differences", ()):
+        yield f"Not as when the installation was qualified: {difference}."
 
 
 def _notes(results: ResultsDocument, _: Protocol) -> Iterator[str]:
@@ -218,12 +238,21 @@ _LOOKED_FOR: tuple[tuple[str, str, Finder], ...] = (
     ("Settings from files and the environment", "settings that were not typed", _foreign_settings),
     ("Options that are not the default", "options that change what is measured, or how", _options),
     (
+        "What was not fixed beforehand",
+        "a digest that was not demanded, and a baseline that the criteria speak of and nobody gave",
+        _not_beforehand,
+    ),
+    (
         "Places that were not filled in",
         "texts of the criteria that a template left open; an open requirement is counted as none",
         _unfilled,
     ),
     ("Checks beside the protocol", "checks of the user's own tests", _own_checks),
     ("The code", "code that is not a commit, or that changed while the run lasted", _code),
-    ("The qualification", "one that did not pass, or that is of other code", _qualification),
+    (
+        "The qualification",
+        "none, one that did not pass, or one of other code, packages or another machine",
+        _qualification,
+    ),
     ("Notes on FMs and cohorts", "what may change what a number means", _notes),
 )

@@ -19,6 +19,7 @@ from typing import Any
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.evidence.layout import ENVIRONMENT_SCHEMA
 from pathorob_checks.version import version
+from pathorob_checks.wording import printable
 
 # Variables that change how libraries compute; others are never told.
 _VARIABLES = (
@@ -94,6 +95,27 @@ def installed_packages() -> Iterator[dict[str, Any]]:
             "record_sha256": None if record is None else hashlib.sha256(record.encode()).hexdigest(),
             "license": _license(one.metadata),
         }
+
+
+def requirements_text(document: Mapping[str, Any]) -> str:
+    """requirements.txt: every package of an environment with its version, for `pip install -r`.
+
+    Parameters
+    ----------
+    document : of `environment_document`.
+
+    Notes
+    -----
+    What no index of packages has, a version of this package between two releases, is a comment.
+    """
+    python, tool = document["python"], document["tool"]
+    lines = [f"# Python {python['version']} ({python['implementation']}), {document['system']['platform']}"]
+    for one in document["packages"]:
+        known = tool["version"] if one["name"] == tool["name"] else one["version"]
+        pinned = f"{one['name']}=={known}"
+        is_unreleased = one["name"] == tool["name"] and (".dev" in known or "+" in known)
+        lines.append(f"# {pinned} is no release: install it from its commit" if is_unreleased else pinned)
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _normalized(name: str) -> str:

@@ -14,6 +14,7 @@ FILES: Mapping[str, str] = {
     "junit.xml": "how each test ended, as pytest tells other tools",
     "report.html": "the report with all figures, for reading and printing",
     "environment.json": "installed packages, Python, operating system, processor, memory, GPUs and threads",
+    "requirements.txt": "the same packages with their versions, for pip: to repeat the run later",
     "provenance.json": "digests of weights, cohorts, tables and code; revisions; command line; container; CI",
     "bom.cdx.json": "bill of materials (CycloneDX): FMs, cohorts and installed packages",
     "log.txt": "what the run printed",

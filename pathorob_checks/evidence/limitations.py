@@ -8,11 +8,24 @@ from typing import Any
 
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.criteria.templates import filled_in
-from pathorob_checks.evidence.provenance import fms_of, weights_sha256
+from pathorob_checks.evidence.provenance import fms_of, precision_of, weights_sha256
 from pathorob_checks.results.document import CohortFacts, ResultsDocument
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import counted, rounded_percent
+
+# Why an FM has no digest of weights, by its kind.
+_WITHOUT_WEIGHTS: Mapping[str, str] = {
+    "demo": "{fm} is a demonstration and has no weights: code of this package computes its embeddings, and "
+    "provenance.json has the digest of that code.",
+    "embeddings": "The embeddings of {fm} were given, so there is no digest of weights. That they come from "
+    "a certain FM is not shown.",
+    "python": "The weights of {fm} have no digest: it is made by the user's own code. That it is a certain "
+    "FM is not shown.",
+}
+_OTHER_WITHOUT_WEIGHTS = (
+    "The weights of {fm} have no digest. That its embeddings come from a certain FM is not shown."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +50,7 @@ def limitations(results: ResultsDocument, protocol: Mapping[str, Any]) -> list[L
         ("Precision", _precision(results)),
         ("Bounds", _bounds(protocol)),
         ("Completeness", _completeness(results)),
+        ("Repeated runs", _repetition()),
     )
     return [Limitation(title=title, sentences=tuple(sentences)) for title, sentences in sections]
 
@@ -98,11 +112,33 @@ def _intervals(results: ResultsDocument) -> Iterator[str]:
     if without:
         number = counted(len(without), "value has", "values have")
         yield f"{number} no interval: how far chance moves them is not known."
-    if len(measured) > 1 and results.environment.criteria.profile.get("family", "none") == "none":
+    if len(measured) > 1:
         yield (
-            f"{counted(len(measured), 'verdict')} were taken one by one; the more there are, the likelier "
-            "one is wrong by chance."
+            f"{counted(len(measured), 'verdict')} were taken one by one: the more there are, the likelier "
+            f"one of them is wrong by chance. {_RELEASE[_is_corrected(results)]}"
         )
+
+
+def _is_corrected(results: ResultsDocument) -> bool:
+    return str(results.environment.criteria.profile.get("family", "none")) != "none"
+
+
+# What chance does to the release verdict, by whether its failures are corrected for the number of criteria.
+_RELEASE = {
+    False: "The release verdict passes only if every criterion is met, so more criteria make a wrong PASS no "
+    "likelier, but they make a wrong FAIL likelier: the criteria ask for no correction of failures.",
+    True: "The release verdict passes only if every criterion is met, so more criteria make a wrong PASS no "
+    "likelier, and its failures are corrected for their number (Holm).",
+}
+
+
+def _repetition() -> Iterator[str]:
+    yield (
+        "A run does not show how often it was made before. Whoever repeats it with other cohorts, criteria "
+        "or options and files only the last one files the best of several. --fm-history keeps the runs that "
+        "are made with it, on this machine, and nothing obliges anybody to use it. A plan that names every "
+        "run beforehand is what helps."
+    )
 
 
 def _support(results: ResultsDocument) -> Iterator[str]:
@@ -124,21 +160,19 @@ def _pretraining(results: ResultsDocument) -> Iterator[str]:
         "user states, if any. If slides of the cohorts, or of their centers, were among them, the values may "
         "be too good."
     )
-    unknown = [fm.name for fm in fms_of(results) if weights_sha256(fm) is None]
-    if unknown:
-        yield (
-            f"The weights of {', '.join(dict.fromkeys(unknown))} have no digest: the embeddings were given, "
-            "or the model is an object of the user's own. That they come from a certain FM is not shown."
-        )
+    for fm in fms_of(results):
+        if weights_sha256(fm) is None:
+            reason = _WITHOUT_WEIGHTS.get(str(fm.identity.get("kind")), _OTHER_WITHOUT_WEIGHTS)
+            yield reason.format(fm=fm.name)
 
 
 def _precision(results: ResultsDocument) -> Iterator[str]:
     for fm in fms_of(results):
-        precision = fm.identity.get("precision")
-        if isinstance(precision, str):
+        precision = precision_of(fm)
+        if precision is not None:
             yield f"{fm.name} embedded in {precision}. In another precision values may differ."
         else:
-            yield f"The precision in which {fm.name} embedded is not known."
+            yield f"The precision in which {fm.name} embedded is not known to the run."
     yield "Other versions of libraries, and other processors and GPUs, may give slightly different values."
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pathorob_checks.evidence.confirmations import confirmations
 from pathorob_checks.evidence.deviations import deviations
 from pathorob_checks.evidence.limitations import limitations
 from pathorob_checks.evidence.manifest import MANIFEST
@@ -50,6 +51,7 @@ def deviations_page(results: ResultsDocument, protocol: Mapping[str, Any]) -> st
         "deviations.md",
         results=results,
         kinds=kinds,
+        confirmed=list(confirmations(protocol)),
         number=sum(len(one.sentences) for one in kinds),
     )
 

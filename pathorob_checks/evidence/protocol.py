@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.criteria.profile import Profile
+from pathorob_checks.criteria.profile import BaselineTerms, Profile
 from pathorob_checks.evaluation.facts import cohort_facts
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evidence.layout import PROTOCOL_SCHEMA
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.run import Evaluation
     from pathorob_checks.evaluation.subjects import LeftOut
 
-# Below these keys stands what the user wrote into the criteria, whose digest must be that of its content.
-AS_WRITTEN = ("terms", "rationale", "source_of_bound", "owner", "requirements")
+# Below these keys stands what the user wrote: of the criteria the digest must be that of their content.
+AS_WRITTEN = ("terms", "rationale", "source_of_bound", "owner", "requirements", "responsible")
 _NO_OPTIONS = ("criteria", "origins", "images")  # in the terms, of the others, and for reports only
 
 
@@ -53,6 +53,7 @@ def protocol_document(
             "description": profile.description,
             "files": [profile.name] if isinstance(chosen, Profile) else list(map(str, chosen)),
             "require_complete": require_complete,
+            "states_baseline": profile.baseline != BaselineTerms(),
         },
         "digest": terms.digest,
         "plan_digest": terms.plan.digest(terms.digest),

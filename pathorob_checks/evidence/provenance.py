@@ -95,9 +95,19 @@ def fms_of(results: ResultsDocument) -> Iterator[FMFacts]:
 
 
 def weights_sha256(fm: FMFacts) -> str | None:
-    """The digest of the weights' files; None where they are not known (given embeddings, a user's object)."""
+    """The digest of the weights' files; None where they are not known (given embeddings, a demonstration)."""
     digest = fm.identity.get("weights_sha256")
     return digest if isinstance(digest, str) else None
+
+
+def precision_of(fm: FMFacts) -> str | None:
+    """The precision of the forward pass; None where the run does not know it (given embeddings, own code)."""
+    described = fm.identity.get("model")
+    for place in (fm.identity, described if isinstance(described, Mapping) else {}):
+        precision = place.get("precision")
+        if isinstance(precision, str):
+            return precision
+    return None
 
 
 def _fm(fm: FMFacts) -> dict[str, Any]:

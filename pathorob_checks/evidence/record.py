@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.attestation import attest
 from pathorob_checks.evidence.bom import bill_of_materials
-from pathorob_checks.evidence.environment import environment_document, environment_facts
+from pathorob_checks.evidence.environment import environment_document, environment_facts, requirements_text
 from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.junit import cleaned_junit
 from pathorob_checks.evidence.log import Log
@@ -49,6 +49,7 @@ class Evidence:
     ----------
     path : of the folder, as the user wrote it.
     identify : tell the person and the machine.
+    by : who is responsible for the run, as the user states it; None names nobody.
     signer : what signs the attestation; None leaves it unsigned.
     qualification : facts of the one that the run refers to; None refers to none.
     variables : of the process.
@@ -65,11 +66,13 @@ class Evidence:
         path: str | os.PathLike[str],
         *,
         identify: bool = False,
+        by: str | None = None,
         signer: Signer | None = None,
         qualification: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = EvidenceFolder(path)
+        self._by = by
         self._identify, self.signer, self._qualification = identify, signer, qualification
         self._variables = dict(os.environ if variables is None else variables)
         self._redaction = Redaction.of_this_machine(self._variables, identify=identify)
@@ -96,12 +99,15 @@ class Evidence:
         protocol = protocol_document(
             evaluation, command, datetime.now(UTC), require_complete=evaluation.require_complete
         )
-        self._protocol = clean({**protocol, "qualification": self._qualification}, kept=AS_WRITTEN)
+        self._protocol = clean(
+            {**protocol, "responsible": self._by, "qualification": self._qualification}, kept=AS_WRITTEN
+        )
         environment = environment_document(processes=processes, identify=self._identify)
         self._environment = clean(environment, kept=("identified",))
         self._write("protocol.json", _json(self._protocol))
         self._write("protocol.md", protocol_page(self._protocol))
         self._write("environment.json", _json(self._environment))
+        self._write("requirements.txt", requirements_text(self._environment))
         self.is_begun = True
 
     def conclude(self, results: Results) -> None:

@@ -72,6 +72,7 @@ class RunEvidence:
         self._evidence = Evidence(
             options.path,
             identify=options.identify,
+            by=options.by,
             signer=self._signer(options.sign),
             qualification=_qualification(options.qualification),
         )

@@ -316,6 +316,14 @@ OPTIONS = (
         help="name the person and the machine in the evidence (default: user, home and host are taken out)",
     ),
     Option(
+        flag="--fm-evidence-by",
+        is_evidence=True,
+        decides=False,
+        metavar="TEXT",
+        help="who is responsible for the run, as the evidence names them: 'Jane Doe, validation engineer' "
+        "(default: nobody is named)",
+    ),
+    Option(
         flag="--fm-sign",
         is_evidence=True,
         decides=False,

@@ -83,12 +83,14 @@ class EvidenceOptions:
     ----------
     path : of the folder.
     identify : whether it names person and machine.
+    by : who is responsible for the run, as the user states it.
     sign : what signs it.
     qualification : folder of the qualification that it refers to.
     """
 
     path: str
     identify: bool
+    by: str | None
     sign: str | None
     qualification: str | None = None
 
@@ -114,6 +116,7 @@ def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
     return EvidenceOptions(
         path=str(expanded(path)),
         identify=values["--fm-evidence-identify"],
+        by=values["--fm-evidence-by"],
         sign=values["--fm-sign"],
         qualification=values["--fm-qualification"],
     )

@@ -18,7 +18,12 @@ from pathorob_checks.canonical import digest_of
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence import environment, provenance
 from pathorob_checks.evidence.bom import bill_of_materials
-from pathorob_checks.evidence.environment import environment_document, environment_facts, installed_packages
+from pathorob_checks.evidence.environment import (
+    environment_document,
+    environment_facts,
+    installed_packages,
+    requirements_text,
+)
 from pathorob_checks.evidence.junit import cleaned_junit
 from pathorob_checks.evidence.log import Log
 from pathorob_checks.evidence.redaction import Redaction
@@ -232,3 +237,20 @@ def test_a_junit_file_that_is_none_is_refused(content: str | None, tmp_path: Pat
         (tmp_path / "junit.xml").write_text(content)
     with pytest.raises(EvidenceError, match="JUnit file of the run cannot be read"):
         cleaned_junit(tmp_path / "junit.xml", NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("of_tool", "line"),
+    [
+        ("1.2.0", "pathorob-checks==1.2.0"),
+        ("1.3.dev1+gabc", "# pathorob-checks==1.3.dev1+gabc is no release: install it from its commit"),
+    ],
+)
+def test_a_version_that_is_no_release_is_pinned_as_a_comment(of_tool, line):
+    document = environment_document()
+    document["tool"]["version"] = of_tool
+    document["packages"] = [
+        {"name": "pathorob-checks", "version": "1"},
+        {"name": "torch", "version": "2.5+cpu"},
+    ]
+    assert requirements_text(document).splitlines()[1:] == [line, "torch==2.5+cpu"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import socket
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathorob_checks.evidence import record
 from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.layout import FILES
 from pathorob_checks.evidence.manifest import INCOMPLETE, read_manifest
+from pathorob_checks.version import version
 
 GOOD = "embeddings:good"
 EVIDENCE = "--fm-evidence=ev"
@@ -349,6 +351,28 @@ def test_who_wants_to_be_named_is_and_secrets_never_are(small_gate: Attack) -> N
     assert identified["machine"] == HOST
     assert f'hostname="{HOST}"' in files["junit.xml"]
     assert f"embeddings:{small_gate.folder}/plantedhome/good" in files["protocol.json"]
+
+
+@pytest.mark.usefixtures("named_host")
+def test_who_is_responsible_stands_as_stated_and_nobody_where_nobody_was(small_gate: Attack) -> None:
+    run(small_gate, "--fm-evidence-by=Jane Doe <qa|ops>, validation engineer")
+    files = finished(small_gate)
+    assert json.loads(files["protocol.json"])["responsible"] == "Jane Doe <qa|ops>, validation engineer"
+    assert "Jane Doe &lt;qa|ops&gt;, validation engineer" in files["signature-page.html"]
+    assert (
+        "| responsible for the run, as stated | Jane Doe \\<qa\\|ops\\>, validation" in files["protocol.md"]
+    )
+    assert HOST not in "".join(files.values())
+
+
+def test_the_folder_pins_every_package_for_a_repetition(small_gate: Attack) -> None:
+    run(small_gate)
+    files = finished(small_gate)
+    assert "nobody was named" in files["signature-page.html"]
+    packages = {one["name"]: one["version"] for one in json.loads(files["environment.json"])["packages"]}
+    packages["pathorob-checks"] = version()
+    pinned = dict(re.findall(r"^(?:# )?([\w.-]+)==(\S+)", files["requirements.txt"], re.MULTILINE))
+    assert pinned == packages
 
 
 def test_a_secret_within_the_criteria_is_refused_before_anything_is_measured(small_gate: Attack) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from drawn_results import results_of, run_of
-from evidence_documents import protocol_of
+from evidence_documents import DEMANDED, QUALIFIED, protocol_of
 from made_checks import made, unmeasured
 from markdown_it import MarkdownIt
 
@@ -53,12 +53,12 @@ def test_that_nothing_deviated_is_said_with_what_was_looked_for():
     assert deviation_sentences(results, protocol) == {}
     page = deviations_page(results, protocol)
     assert "\nNo deviation was found.\n" in page
-    assert page.count("| none |") == len(deviations(results, protocol)) == 18
+    assert page.count("| none |") == len(deviations(results, protocol)) == 19
 
 
 def with_option(**changes):
     option = {"name": "precision", "value": "fp16", "default": "fp32", "is_default": False, "from": "x"}
-    return {"options": [{**option, **changes}]}
+    return {"options": [DEMANDED, {**option, **changes}]}
 
 
 OWN_TABLE = run_of().model_copy(
@@ -114,6 +114,12 @@ DEVIATIONS = {
         {"terms": {"criteria": {"criteria": [{"id": "index", "owner": "FILL IN: who answers"}]}}},
         "The owner of criterion index was not filled in.",
     ),
+    "What was not fixed beforehand": (
+        clean_results(), {"options": []}, "No digest of the terms was demanded beforehand"
+    ),
+    "The qualification": (
+        clean_results(), {"qualification": None}, "The run refers to no qualification of the installation"
+    ),
     "Notes on FMs and cohorts": (clean_results(runs=(NOTED,)), {}, "FM ours: It is old."),
 }  # fmt: skip
 
@@ -126,6 +132,31 @@ def test_each_deviation_is_found_and_nothing_else(title):
     assert list(sentences) == [title]
     assert part in sentences[title][0]
     assert f"\n## {title}\n" in deviations_page(results, protocol)
+
+
+def test_what_bound_the_run_is_confirmed_and_no_deviation():
+    results = clean_results()
+    compared = {"fm": "released", "source": "released.json", "digest": "a" * 64}
+    criteria = protocol_of(results)["criteria"] | {"require_complete": True, "states_baseline": True}
+    strict = [{**DEMANDED, "name": name, "value": "x"} for name in ("require_complete", "baseline")]
+    protocol = protocol_of(results, criteria=criteria, baseline=compared, options=[DEMANDED, *strict])
+    assert deviation_sentences(results, protocol) == {}
+    page = deviations_page(results, protocol)
+    bound = page.partition("## What bound the run")[2].partition("##")[0]
+    assert bound.count("\n- ") == 4
+    for digest in (DEMANDED["value"], QUALIFIED["manifest_sha256"], compared["digest"]):
+        assert digest in bound
+    unbound = protocol_of(results, options=[], qualification=None)
+    assert "Nothing was demanded beforehand." in deviations_page(results, unbound)
+
+
+def test_criteria_about_a_baseline_without_one_are_noted():
+    results = clean_results()
+    criteria = protocol_of(results)["criteria"] | {"states_baseline": True}
+    [sentence] = deviation_sentences(results, protocol_of(results, criteria=criteria))[
+        "What was not fixed beforehand"
+    ]
+    assert "no baseline was given, so nothing was compared" in sentence
 
 
 def test_a_planned_check_without_a_record_is_named_whatever_left_it_out():
@@ -164,6 +195,7 @@ def test_limitations_have_the_numbers_of_the_run():
         "No clinical claim follows from a verdict",
         "Which slides ours was trained on is not known to this run, only the data that its recipe or the",
         "The weights of ours have no digest",
+        "A run does not show how often it was made before.",
         "Some criteria name no requirement",
         "Criteria that were measured: 1 of 1 planned.",
     ):
@@ -172,6 +204,58 @@ def test_limitations_have_the_numbers_of_the_run():
     built_in = protocol_of(results)
     built_in["criteria"]["files"] = ["floor"]
     assert "The profile floor is this package's choice of bounds" in limitations_page(results, built_in)
+
+
+@pytest.mark.parametrize(
+    ("identity", "weights", "precision"),
+    [
+        (
+            {"kind": "demo", "model": {"precision": "fp32"}},
+            "is a demonstration and has no weights",
+            "in fp32.",
+        ),
+        ({"kind": "embeddings"}, "The embeddings of ours were given", "is not known to the run"),
+        ({"kind": "python"}, "it is made by the user's own code", "is not known to the run"),
+        ({"kind": "hf-hub", "weights_sha256": "a" * 64, "precision": "bf16"}, None, "in bf16."),
+    ],
+    ids=["demo", "embeddings", "python", "hf-hub"],
+)
+def test_limitations_know_what_embedded(identity, weights, precision):
+    fm = run_of().fm.model_copy(update={"identity": identity})
+    results = clean_results(runs=(run_of().model_copy(update={"fm": fm}),))
+    told = {one.title: one.sentences for one in limitations(results, protocol_of(results))}
+    about_weights = told["What the FM has seen before"][1:]
+    assert len(about_weights) == (weights is not None)
+    assert all(weights in sentence for sentence in about_weights)
+    assert precision in told["Precision"][0]
+
+
+@pytest.mark.parametrize(
+    ("family", "part"), [("none", "ask for no correction of failures"), ("holm", "for their number (Holm)")]
+)
+def test_limitations_tell_single_verdicts_from_the_release_verdict(family, part):
+    results = clean_results([GOOD, made("performance_drop_id", fm="ours", cohort="camelyon")])
+    terms = results.environment.criteria.model_copy(update={"profile": {"family": family}})
+    results = environment_with(results, criteria=terms)
+    page = limitations_page(results, protocol_of(results))
+    assert "2 verdicts were taken one by one" in page
+    assert part in page
+
+
+def test_protocol_and_signature_page_name_the_qualification_and_who_wants_completeness():
+    results = clean_results()
+    protocol = protocol_of(results)
+    for page in (protocol_page(protocol), signature_page(results, protocol, {}, "here", is_signed=False)):
+        assert "PASS, made on 2026-02-01T00:00:00Z" in page
+        assert QUALIFIED["manifest_sha256"] in page
+    option = {**DEMANDED, "name": "require_complete", "value": False, "from": "default"}
+    protocol["options"], protocol["qualification"] = [option], None
+    protocol["criteria"]["require_complete"] = protocol["terms"]["criteria"]["require_complete"] = True
+    page = protocol_page(protocol)
+    assert "| every required criterion must be measured | yes, by the criteria |" in page
+    assert "| require_complete | `False` | default; yes by the criteria |" in page
+    assert "| qualification | none was named |" in page
+    assert "none was named" in signature_page(results, protocol, {}, "here", is_signed=False)
 
 
 def test_limitations_of_a_run_without_any_result_say_so():

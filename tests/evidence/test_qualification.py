@@ -23,6 +23,7 @@ from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import RULES, Verdict
 from pathorob_checks.errors import EvidenceError, SettingsError
 from pathorob_checks.evidence import deviations, qualified
+from pathorob_checks.evidence.environment import environment_document
 from pathorob_checks.evidence.manifest import MANIFEST
 from pathorob_checks.evidence.provenance import code_facts
 from pathorob_checks.evidence.qualification import (
@@ -354,6 +355,27 @@ def test_one_that_failed_or_is_of_other_code_is_a_deviation(monkeypatch, tmp_pat
     assert _deviations(facts) == ("The qualification that the run refers to did not pass (fail).",)
     [other] = _deviations(facts | {"outcome": "pass", "is_of_this_code": False})
     assert "is of other code" in other
+
+
+def test_another_machine_or_package_than_the_qualified_one_is_a_deviation(monkeypatch, tmp_path) -> None:
+    folder = written(monkeypatch, tmp_path / "q")
+    assert qualified.qualification_facts(folder)["differences"] == []
+    now = environment_document()
+    gpu = {"devices": [{"name": "a GPU"}], "driver": "1", "cuda": "12"}
+    other = {
+        **now,
+        "processor": {**now["processor"], "model": "another processor"},
+        "gpu": gpu,
+        "packages": [{**one, "version": "0"} if one["name"] == "numpy" else one for one in now["packages"]],
+    }
+    monkeypatch.setattr(qualified, "environment_document", lambda: other)
+    facts = qualified.qualification_facts(folder)
+    sentences = _deviations(facts)
+    assert [sentence.split(": ")[1] for sentence in sentences] == [
+        "processor", "GPUs", "GPU driver", "CUDA", "numpy",
+    ]  # fmt: skip
+    assert "numpy: " + metadata.version("numpy") + ", now 0" in sentences[-1]
+    assert all(sentence.startswith("Not as when the installation was qualified: ") for sentence in sentences)
 
 
 def _deviations(facts: dict[str, Any]) -> tuple[str, ...]:

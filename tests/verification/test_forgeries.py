@@ -144,6 +144,10 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         "provenance.json is about other FMs, revisions, weights or embeddings",
     ),
     "the provenance of another cohort": (
+        lambda s: s.replace("requirements.txt", "numpy==", "numpy==0."),
+        "requirements.txt has other packages or versions than environment.json",
+    ),
+    "cohorts of the provenance": (
         lambda s: s.edit("provenance.json", lambda p: p["cohorts"][0].update(digest="0" * 64)),
         "provenance.json is about other cohorts",
     ),
