@@ -75,8 +75,8 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     noun = resampling.noun if resampling else "slide"
     kind = _width_of(measured, criterion)
     sentence = _WIDTHS[kind].sentence.format(unstable=measurement.unstable, units=f"{noun}s")
-    if kind == "too few" and (needed := _needed(measurement, criterion)):
-        sentence = f"{sentence.removesuffix('.')}; {needed}."
+    if kind == "too few" and (planned := _plan(measurement, criterion)[1]):
+        sentence = f"{sentence.removesuffix('.')}; {planned}."
     return Suspect(kind="cohort", sentence=sentence)
 
 
@@ -95,6 +95,10 @@ class _Width:
 
 _NO_REPAIR = "; the FM needs no repair while this is undecided."
 _MORE_SLIDES = f"Add slides from these medical centers{_NO_REPAIR}"
+_HARDLY = (
+    "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before the "
+    f"next cohort is measured{_NO_REPAIR}"
+)
 _WIDTHS: Mapping[str, _Width] = {
     "unstable": _Width(
         "{unstable}.",
@@ -105,9 +109,11 @@ _WIDTHS: Mapping[str, _Width] = {
         "the interval is too wide to decide at this value.", f"Add slides{_NO_REPAIR}"
     ),
     "far too few": _Width(
-        "the value is so close to the bound that only a far larger cohort could decide.",
-        "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before "
-        f"the next cohort is measured{_NO_REPAIR}",
+        "the value is so close to the bound that only a far larger cohort could decide.", _HARDLY
+    ),
+    "no number": _Width(
+        "the value is so close to the bound that no number of {units} from these centers would decide.",
+        _HARDLY,
     ),
     "too few": _Width("too few {units} to decide.", _MORE_SLIDES),
 }
@@ -120,7 +126,9 @@ def _width_of(measured: Measured, criterion: Criterion) -> str:
         return "unstable"
     if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
         return "of unknown origin"
-    return "far too few" if _times(measured.measurement, criterion) >= _FAR else "too few"
+    if _times(measured.measurement, criterion) >= _FAR:
+        return "far too few"
+    return "too few" if _plan(measured.measurement, criterion)[0] is not None else "no number"
 
 
 def _times(measurement: Measurement, criterion: Criterion) -> float:
@@ -130,26 +138,26 @@ def _times(measurement: Measurement, criterion: Criterion) -> float:
     return ((high - low) / 2 / distance) ** 2 if distance else float("inf")
 
 
-def _needed(measurement: Measurement, criterion: Criterion) -> str | None:
-    """How many slides per cell `pathorob-checks plan` says would decide, or why it says none, as a clause."""
+def _plan(measurement: Measurement, criterion: Criterion) -> tuple[int | None, str]:
+    """The slides per cell that would decide, None where no number would; and what to say of it, as a clause.
+
+    `pathorob-checks plan` follows from the same numbers.
+    """
     from pathorob_checks.metrics.power import POWER, slides_needed, slides_there
 
     resampling = measurement.resampling
     if resampling is None or resampling.value != measurement.value:
-        return None
+        return 0, ""
     try:
         needed = slides_needed(
             resampling, bound=criterion.bound, true=measurement.value, confidence=measurement.confidence
         )
     except MetricError as error:
-        return f"how many would decide is not known: {error.problem.partition(': ')[2]}"
-    if needed is None:
-        power = percent(POWER)
-        return f"no number of {resampling.noun}s would decide with a probability of {power} at this value"
+        return 0, f"how many would decide is not known: {error.problem.partition(': ')[2]}"
     there = slides_there(resampling)
-    if needed <= there:
-        return None
-    return (
+    if needed is None or needed <= there:
+        return needed, ""
+    return needed, (
         f"about {needed:,} per medical center and class would decide with a probability of {percent(POWER)} "
         f"at this value, {there} {'is' if there == 1 else 'are'} there"
     )
