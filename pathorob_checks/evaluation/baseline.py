@@ -102,9 +102,10 @@ class Baseline:
                 remedy="measure the baseline again on this cohort",
             )
 
-    def check_subject(self, cohort: str, key: str, identity: Mapping[str, Any]) -> None:
+    def check_subject(self, cohort: str, key: str | None, identity: Mapping[str, Any]) -> None:
         """Raise CriteriaError where an FM of the run has the embeddings of the file's FM.
 
+        `key` is that of its embeddings, None where they are not there yet.
         An FM is never worse than itself: such a comparison would pass whatever the FM is.
         """
         run = self.runs.get(cohort)
@@ -116,7 +117,8 @@ class Baseline:
         return CriteriaError(
             f"the baseline {self.fm} ({self.source}) has the same embeddings of {cohort} as the FM that is "
             "compared with it",
-            remedy="name another FM as the baseline, or leave the baseline out",
+            remedy="name the results of another FM, such as the release before, or leave --fm-baseline out "
+            "where the FM has not changed",
         )
 
 

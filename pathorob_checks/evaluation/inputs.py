@@ -146,6 +146,23 @@ class Inputs:
             self._prepared[fm] = prepare(self.resolved(fm), self.settings.model_settings(device))
         return self._prepared[fm]
 
+    def identity_ahead(self, subject: Subject, other: Mapping[str, object]) -> Mapping[str, object] | None:
+        """The identity of a subject's embeddings where it may be `other`; None where it is another, or is
+        not known before the model is loaded.
+
+        Only a model whose repository and commit are those of `other` is fetched for this.
+        """
+        from pathorob_checks.models.loading import repository_of
+
+        spec = self.subjects.specs[subject.fm]
+        if spec.kind == "embeddings":
+            return self.embeddings(subject).identity
+        origin = (repository_of(spec), self.resolved(subject.fm).revision)
+        is_known = spec.kind in ("local-dir", "demo") or None not in origin
+        if not is_known or origin != (other.get("repository"), other.get("revision")):
+            return None
+        return self.model(subject.fm).identity
+
     def prepared(self, subject: Subject) -> PreparedModel:
         """The model of a subject: with its images normalized, where the subject's method does that.
 

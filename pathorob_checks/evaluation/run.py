@@ -11,6 +11,7 @@ from typing import Any
 
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.baseline import Baseline
 from pathorob_checks.evaluation.facts import cohort_facts, run_of
 from pathorob_checks.evaluation.inputs import Inputs
 from pathorob_checks.evaluation.integrity import integrity_check
@@ -23,6 +24,7 @@ from pathorob_checks.evaluation.published_bounds import check_published_bounds
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms, terms_of
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Check, IntegrityCheck, Run
 from pathorob_checks.version import version
@@ -96,9 +98,19 @@ class Evaluation:
         if self.terms.baseline is not None:
             for name in self.subjects.cohorts:
                 self.terms.baseline.check_cohort(cohort_facts(name, self.inputs.cohort(name)))
+            self._refuse_unchanged(self.terms.baseline)
         wanted = [check for check in self.terms.checks.values() if check.id not in left_out]
         ids = [name for name in self.terms.plan.ids if name not in left_out]
         refuse_unmet_needs(unmet_needs(wanted, self.inputs.known_cohorts()), ids, keyword)
+
+    def _refuse_unchanged(self, baseline: Baseline) -> None:
+        """Refuse an FM that is its own baseline, as far as that is seen before it is loaded."""
+        for subject in self.subjects.subjects:
+            run = baseline.runs.get(subject.cohort)
+            if run is not None and subject.method == NO_METHOD:
+                identity = self.inputs.identity_ahead(subject, run.fm.identity)
+                if identity is not None:
+                    baseline.check_subject(subject.cohort, None, identity)
 
     def unmet_needs(self) -> list[Unmet]:
         """What required criteria need of the cohorts that this process has loaded, and these lack."""

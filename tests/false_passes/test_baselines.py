@@ -187,8 +187,16 @@ def test_a_cohort_that_differs_in_anything_is_another_one(
 def test_an_fm_that_is_its_own_baseline(attack: Attack) -> None:
     attack.run(fm="embeddings:good", results="old.json")
     outcome = attack.run("--fm-baseline=old.json", fm="embeddings:good")
-    assert_not_passed(outcome)
+    assert outcome.code == 4, outcome.output  # before anything is measured
     assert "has the same embeddings of coh as the FM that is compared" in " ".join(outcome.output.split())
+    assert "or leave --fm-baseline out where the FM has not changed" in " ".join(outcome.output.split())
+
+
+def test_a_model_that_is_its_own_baseline_is_refused_before_it_embeds(attack: Attack) -> None:
+    attack.run(fm="demo:stain-invariant", results="old.json", cohort="demo", criteria=None)
+    outcome = attack.run("--fm-baseline=old.json", fm="demo:stain-invariant", cohort="demo", criteria=None)
+    assert outcome.code == 4, outcome.output
+    assert "has the same embeddings of demo as the FM that is compared" in " ".join(outcome.output.split())
 
 
 def test_an_fm_of_the_run_under_two_names(attack: Attack) -> None:
