@@ -198,7 +198,7 @@ def test_a_link_to_a_readme_beside_the_pages_leads_to_the_file(tmp_path: Path) -
     (tmp_path / "examples" / "README.md").write_text("# Examples\n")
     (pages / "conf.py").write_text(
         'extensions = ["myst_parser"]\nnitpicky = True\n'
-        "def setup(app):\n    import root_pages\n    app.add_transform(root_pages.LinksToRootPages)\n"
+        "def setup(app):\n    import root_pages\n    app.add_transform(root_pages.LinksOfCodeHosts)\n"
     )
     page = "# Page\n\n[there](../examples/README.md) [not there](../examples/NONE.md)\n"
     (pages / "index.md").write_text(page)

@@ -21,7 +21,12 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "With --standard it says what each clause asks for, which metric speaks to it, and what is not "
         f"covered, claims no compliance, and '{TO_FILL_IN}' stands where you decide.",
     )
-    parser.add_argument("--standard", choices=STANDARDS, help="default: none")
+    parser.add_argument(
+        "--standard",
+        choices=STANDARDS,
+        metavar="NAME",
+        help=f"one of {', '.join(STANDARDS)} (default: none)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: standard output)")
     parser.set_defaults(run=_run)
 

@@ -66,13 +66,11 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse, which in old versions suggests nothing."""
         if action.choices is not None and value not in action.choices:
-            what = (action.metavar if isinstance(action.metavar, str) else None) or argparse._get_action_name(
-                action
-            )
+            named = action.option_strings[-1:] or [action.metavar or action.dest]
             choices = list(map(str, action.choices))
             near = nearest(str(value), choices)
             remedy = f"did you mean {near!r}?" if near else f"choose one of {', '.join(choices)}"
-            raise _Unknown(f"there is no {str(what).strip('[]')} {value!r}; {remedy}")
+            raise _Unknown(f"there is no {str(named[0]).strip('[]')} {value!r}; {remedy}")
 
     def _refuse(self, word: str) -> NoReturn:
         flag, equals, value = word.partition("=")
