@@ -91,8 +91,8 @@ def _intervals(results: ResultsDocument) -> Iterator[str]:
     without = [check for check in measured if check.interval is None]
     yield (
         "Intervals are confidence intervals for the value over all slides (or cases) of these centers and "
-        "classes, of the same FM. They are not about other centers, other cohorts, or another training of the "
-        "FM."
+        "classes, of the same FM. They are not about other centers, other cohorts, or another training of "
+        "the FM."
     )
     if without:
         number = counted(len(without), "value has", "values have")
