@@ -351,9 +351,10 @@ def error_scenarios() -> list[Scenario]:
 def scenarios() -> list[Scenario]:
     lines = []
     for label, (biology, center) in STRENGTHS.items():
-        for size, design, k in (("4 slides a cell", FEW, 5), ("15 slides a cell", MANY, 11)):
+        sizes = (("4 slides", FEW, 5), ("8 slides", replace(MANY, slides=8), 11), ("15 slides", MANY, 11))
+        for size, design, k in sizes:
             planted = replace(design, biology=biology, center=center)
-            lines.append(Scenario("robustness index", f"about {label}, {size}", index(planted, k)))
+            lines.append(Scenario("robustness index", f"about {label}, {size} a cell", index(planted, k)))
     strong = replace(MANY, slide=1.5)
     paired = Design(slides=6, patches=8, biology=1, center=1, slide=0.7, classes=3, centers=3)
     several = Design(slides=8, patches=10, biology=1, center=1, slide=0.7, classes=3, both_classes=True)

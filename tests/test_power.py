@@ -18,7 +18,7 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import MetricError, ResultsError
 from pathorob_checks.evaluation.evaluate import evaluate
 from pathorob_checks.evaluation.measuring import Measured
-from pathorob_checks.evaluation.suspects import suspects
+from pathorob_checks.evaluation.suspects import suspects, what_decides
 from pathorob_checks.metrics import (
     Candidate,
     Resampling,
@@ -212,6 +212,19 @@ def test_an_undecided_criterion_names_no_number_where_the_plan_names_none() -> N
     )
     reason = refused.value.problem.removeprefix("performance_drop_id: ")
     assert suspect.sentence == f"too few slides to decide; how many would decide is not known: {reason}."
+
+
+def test_no_more_slides_are_advised_where_no_number_of_them_decides() -> None:
+    measured = with_repetitions(drop(), 0.03)
+    criterion = criterion_of("performance_drop_id")
+    assert slides_needed(measured, bound=criterion.bound, true=measured.value) is None
+    measurement = Measurement(
+        metric=measured.metric, value=measured.value, interval=interval_of(measured), resampling=measured
+    )
+    held = Measured(measurement=measurement, drawn=measured.drawn)
+    [suspect, *_] = suspects(held, criterion, Verdict.INCONCLUSIVE)
+    assert "no number of slides from these centers would decide" in suspect.sentence
+    assert not what_decides(held, criterion).startswith("Add slides")
 
 
 # --- the command ---------------------------------------------------------------------------------------

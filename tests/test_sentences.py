@@ -29,6 +29,26 @@ rationale = "A test."
 """
 
 
+DEFINED = "for the value over all slides of these medical centers and classes"
+DEFINING = (
+    "docs/reading.md",
+    "docs/glossary.md",
+    "docs/explanation.md",
+    "docs/metrics.md",
+    "docs/tutorial.md",
+    "docs/comparing.md",
+    "pathorob_checks/report/templates/facts.html",
+    "pathorob_checks/metrics/measurement.py",
+)
+
+
+@pytest.mark.parametrize("page", DEFINING)
+def test_an_interval_is_defined_in_the_same_words_everywhere(page: str) -> None:
+    text = " ".join((Path(__file__).parents[1] / page).read_text(encoding="utf-8").split())
+    assert DEFINED in text.replace("**", "")
+    assert "would lie for other slides" not in text  # that is the range of another cohort's value
+
+
 @pytest.fixture
 def folder(lone_terminal: Terminal) -> Path:
     write_cohort(lone_terminal.folder / "slides")

@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse, which in old versions suggests nothing."""
         if action.choices is not None and value not in action.choices:
-            named = action.option_strings[-1:] or [action.metavar or action.dest]
+            named = [*action.option_strings[-1:], action.metavar or action.dest]
             choices = list(map(str, action.choices))
             near = nearest(str(value), choices)
             remedy = f"did you mean {near!r}?" if near else f"choose one of {', '.join(choices)}"

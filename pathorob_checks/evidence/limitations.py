@@ -106,8 +106,9 @@ def _intervals(results: ResultsDocument) -> Iterator[str]:
     measured = [check for check in results.checks if check.value is not None]
     without = [check for check in measured if check.interval is None]
     yield (
-        "Intervals are about other slides (or cases) from the same centers and from the same FM. They are "
-        "not about other centers, other cohorts, or another training of the FM."
+        "Intervals are confidence intervals for the value over all slides (or cases) of these centers and "
+        "classes, of the same FM. They are not about other centers, other cohorts, or another training of "
+        "the FM."
     )
     if without:
         number = counted(len(without), "value has", "values have")

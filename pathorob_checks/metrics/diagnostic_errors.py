@@ -178,7 +178,7 @@ class ErrorAsymmetry:
         after the last split minus after the first: 0 where errors have no direction, 1 where every patch is
         called a class that goes with its center.
     interval : tuple of (float, float) or None
-        For other slides from the same medical centers.
+        Confidence interval for the value over all slides of these medical centers and classes.
     towards, away : (splits,) ndarray of float64
         The two parts at every split, means over centers and repetitions.
     groups : mapping of str to tuple of GroupValue

@@ -41,8 +41,8 @@ class PerformanceDrop:
     ood_drop : float or None
         Mean drop over repetitions, out-of-domain; None without out-of-domain patches.
     id_interval : tuple of (float, float) or None
-        For other slides from the same medical centers, at `confidence`; None where a center and class has
-        only one slide (or case) to learn from.
+        Confidence interval for the value over all slides of these medical centers and classes,
+        at `confidence`; None where a center and class has only one slide (or case) to learn from.
     ood_interval : tuple of (float, float) or None
         The same, out-of-domain.
     id_accuracies : (splits, repetitions) ndarray of float64
@@ -50,7 +50,7 @@ class PerformanceDrop:
     ood_accuracies : (splits, repetitions) ndarray of float64 or None
         The same, out-of-domain.
     id_accuracy_intervals : tuple of ((float, float) or None)
-        Of the mean accuracy at every split, for other slides from the same medical centers.
+        The same of the mean accuracy at every split.
     ood_accuracy_intervals : tuple of ((float, float) or None)
         The same, out-of-domain; empty without out-of-domain patches.
     degradations : mapping of str to Measurement

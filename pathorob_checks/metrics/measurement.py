@@ -135,7 +135,8 @@ class Measurement:
     value : float
         Finite, on the metric's scale.
     interval : tuple of (float, float) or None
-        Its ends (low, high) at `confidence`; None where there is none.
+        Confidence interval (low, high) for the value over all slides of these medical centers and classes,
+        at `confidence`; None where there is none.
     support : float or None
         Share (0 to 1) of the rows that are informative; None where not defined.
     rows : int

@@ -34,8 +34,8 @@ class RetrievalValue:
     value : float
         On the scale of its metric.
     interval : tuple of (float, float) or None
-        For other slides from the same medical centers; None where a center and class has only one slide (or
-        case).
+        Confidence interval for the value over all slides of these medical centers and classes;
+        None where a center and class has only one slide (or case).
     resampling : Resampling
         The slides and repetitions, for paired intervals.
     cells : tuple of CellValue

@@ -36,8 +36,8 @@ class DomainPrediction:
         Mean AUC over splits 1.. and repetitions, relative to that at split 0 (or to 0.5, a guess,
         where that is less), minus 1: -0.05 means that 5 % of the AUC is lost.
     interval : tuple of (float, float) or None
-        For other slides from the same medical centers; None where a center and class has only one slide (or
-        case) to learn from.
+        Confidence interval for the value over all slides of these medical centers and classes;
+        None where a center and class has only one slide (or case) to learn from.
     aucs : (splits, repetitions) ndarray of float64
         Areas under the ROC curve, 0 to 1 (0.5: a guess); with several classes the mean over classes of the
         class against the others.
