@@ -165,3 +165,29 @@ def test_the_protocol_is_what_the_metrics_do_by_themselves(name):
     numbers = {key for key, one in parameters.items() if type(one.default) in (int, float, range)}
     assert numbers - {"confidence"} == set(computation.settings)
     assert set(computation.design) <= set(parameters)
+
+
+def test_margins_that_no_criterion_or_baseline_has_a_value_for_are_remarked(
+    ours: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from pathorob_checks.commands import criteria
+
+    margins = "margin = { robustness_index = 0.02, class_ari = 0.1 }"
+    ours.write_text(
+        OURS.replace('[[criteria]]\nid = "index"', f'[baseline]\n{margins}\n[[criteria]]\nid = "index"')
+    )
+    assert main(["criteria", "check", str(ours)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "the margin of class_ari counts only where the baseline has it, as no criterion is about it; " in said
+    )
+    assert "margin of robustness_index" not in said
+    compared = SimpleNamespace(measured={("camelyon", "robustness_index"): None}, source="released.json")
+    profile = criteria.load_profiles([str(ours)])
+    [sentence] = criteria._unused_margins(profile, compared)  # type: ignore[arg-type]
+    assert " ".join(sentence.split()) == (
+        "The baseline released.json has no value of class_ari: the margin is not used."
+    )
+    assert criteria._unused_margins(profile, None) == []

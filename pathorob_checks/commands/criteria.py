@@ -22,9 +22,9 @@ from pathorob_checks.criteria.document import is_built_in, read
 from pathorob_checks.criteria.files import load_profile, load_profiles
 from pathorob_checks.criteria.mistakes import CriteriaFileError
 from pathorob_checks.criteria.profile import Profile
-from pathorob_checks.criteria.remarks import other_cohorts, unfilled, upside_down
+from pathorob_checks.criteria.remarks import other_cohorts, unfilled, unmeasured_margins, upside_down
 from pathorob_checks.errors import CriteriaError
-from pathorob_checks.evaluation.baseline import read_baseline
+from pathorob_checks.evaluation.baseline import Baseline, read_baseline
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms
@@ -76,6 +76,7 @@ def show(
         wrapped(_terms(profile), width=WIDTH),
         _table(criteria),
         "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
+        *_unused_margins(profile, compared),
         f"digest: {terms.digest}",
         wrapped(_DEMAND, width=WIDTH),
     ]
@@ -119,6 +120,8 @@ def remarks(names: Sequence[str]) -> list[str]:
         one for document in documents for find in (upside_down, unfilled) for one in find(document)
     ]
     all_remarks += [one for document in documents for one in other_cohorts(document, known, "the benchmark")]
+    measured = load_profiles(names).metrics
+    all_remarks += [one for document in documents for one in unmeasured_margins(document, measured)]
     return [str(one) for one in all_remarks]
 
 
@@ -138,6 +141,16 @@ def diff(before: str | Path, after: str | Path) -> tuple[list[str], bool]:
             wrapped(f"{one.subject}: {change}", width=WIDTH, lead=f"{one.change:<10} ", indent=" " * 11)
         )
     return lines, any(one.change in WEAKENED for one in changes)
+
+
+def _unused_margins(profile: Profile, baseline: Baseline | None) -> list[str]:
+    """A sentence about the margins of the file that this baseline has no value for."""
+    known = {name for _, name in baseline.measured} if baseline else set()
+    unused = [name for name in profile.baseline.margin if name not in known]
+    if baseline is None or not unused:
+        return []
+    sentence = f"The baseline {baseline.source} has no value of {', '.join(unused)}: the margin is not used."
+    return [wrapped(printable(sentence), width=WIDTH)]
 
 
 def _source(name: str) -> str:

@@ -1,5 +1,5 @@
-"""What is valid in a criteria file and seldom meant: bounds in the other direction, unknown cohorts, and
-places of a template that nobody has filled in."""
+"""What is valid in a criteria file and seldom meant: bounds in the other direction, unknown cohorts, margins
+that hold nothing, and places of a template that nobody has filled in."""
 
 from __future__ import annotations
 
@@ -33,6 +33,37 @@ def other_cohorts(document: Document, cohorts: Collection[str], whose: str) -> I
 
 def unfilled(document: Document) -> Iterator[Mistake]:
     """Texts that still say what is to be filled in; the file is valid."""
+<<<<<<< HEAD
     for path in open_places(checked(document).model_dump(mode="json")):
         key = next(part for part in reversed(path) if isinstance(part, str))
         yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
+=======
+    for path, text in _texts(checked(document).model_dump(mode="json"), ()):
+        if TO_FILL_IN in text:
+            key = next(part for part in reversed(path) if isinstance(part, str))
+            yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
+
+
+def unmeasured_margins(document: Document, measured: Collection[str]) -> Iterator[Mistake]:
+    """Margins for metrics that no criterion is about; the file is valid.
+
+    Parameters
+    ----------
+    measured : metrics that criteria of the file, or of those that it is merged with, are about.
+    """
+    for name in checked(document).baseline.margin:
+        if name not in measured:
+            line = document.line(("baseline", "margin", name))
+            problem = (
+                f"the margin of {name} counts only where the baseline has it, as no criterion is about it"
+            )
+            yield Mistake(document.name, line, problem, "add a criterion, or leave the margin out")
+
+
+def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in parts:
+        yield from _texts(inner, (*path, key))
+>>>>>>> work-m3
