@@ -33,15 +33,9 @@ def other_cohorts(document: Document, cohorts: Collection[str], whose: str) -> I
 
 def unfilled(document: Document) -> Iterator[Mistake]:
     """Texts that still say what is to be filled in; the file is valid."""
-<<<<<<< HEAD
     for path in open_places(checked(document).model_dump(mode="json")):
         key = next(part for part in reversed(path) if isinstance(part, str))
         yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
-=======
-    for path, text in _texts(checked(document).model_dump(mode="json"), ()):
-        if TO_FILL_IN in text:
-            key = next(part for part in reversed(path) if isinstance(part, str))
-            yield Mistake(document.name, document.line(path), f"{key} is not filled in", "write your own")
 
 
 def unmeasured_margins(document: Document, measured: Collection[str]) -> Iterator[Mistake]:
@@ -58,12 +52,3 @@ def unmeasured_margins(document: Document, measured: Collection[str]) -> Iterato
                 f"the margin of {name} counts only where the baseline has it, as no criterion is about it"
             )
             yield Mistake(document.name, line, problem, "add a criterion, or leave the margin out")
-
-
-def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in parts:
-        yield from _texts(inner, (*path, key))
->>>>>>> work-m3
