@@ -11,7 +11,7 @@ from pathorob_checks.results.outcome import summarize
 
 CELLS = (
     CellValue(medical_center="RUMC", biological_class="tumor", value=0.12, meaning="share of class"),
-    CellValue(medical_center="UMCU", biological_class="normal", value=0.2, meaning="share of class"),
+    CellValue(medical_center="UMCU", biological_class="normal", value=0.6, meaning="share of class"),
 )
 VALUES = {
     "robustness_index": 0.31,

@@ -48,6 +48,15 @@ def test_without_a_center_signal_both_probes_are_at_chance() -> None:
     assert np.mean(measured, axis=0) == pytest.approx([0.5, 0.5], abs=0.08)
 
 
+def test_a_value_clearly_below_chance_is_no_sign_of_robustness() -> None:
+    for name in ("center_prediction", "center_prediction_knn"):
+        meaning = metric(name).meaning
+        assert "26 % of the patches, less often than chance (50 %)" in meaning(0.264)
+        assert "no sign of robustness" in meaning(0.264)
+        assert all("50 %" in meaning(value) for value in (0.0, 0.48, 0.5, 0.52, 0.98))
+        assert all("no sign" not in meaning(value) for value in (0.48, 0.5, 0.98))
+
+
 def test_separate_centers_are_always_recognized() -> None:
     result = of(replace(PLANTED, center=8.0))
     assert values(result) == (1.0, 1.0)

@@ -1,6 +1,7 @@
 """What an explanation says of a check, in words."""
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_the_explanation_of_a_failure_has_value_bound_meaning_place_and_remedy()
         "31 % share the class: the medical center outweighs the biology",
         "13 % of the patches are informative.",
         "Weakest: tumor of RUMC: 0.120 (share of class)",
-        "Next: normal of UMCU: 0.200",
+        "Next: normal of UMCU: 0.600",
         "What to do: Start with the slides of RUMC.",
         "This project's choice; no threshold is published.",
     ):
@@ -126,15 +127,22 @@ def test_an_inconclusive_value_is_neither_below_nor_above():
 @pytest.mark.parametrize(
     ("rule", "verdict"), [("three-way", Verdict.INCONCLUSIVE), ("confident", Verdict.FAIL)]
 )
-def test_what_is_undecided_needs_slides_and_no_repair(quantity, rule, verdict):
+@pytest.mark.parametrize(
+    ("value", "until"),
+    [
+        (0.52, "the FM needs no repair while this is undecided."),
+        (0.48, "the value itself misses the bound, so that this is undecided but points to a failure."),
+    ],
+)
+def test_what_is_undecided_needs_slides_and_says_where_the_value_points(
+    quantity, rule, verdict, value, until
+):
     criterion = criterion_of("robustness_index").model_copy(update={"rule": rule, "quantity": quantity})
-    measurement = Measurement(metric="robustness_index", value=0.48, interval=(0.4, 0.56), cells=CELLS)
+    measurement = Measurement(metric="robustness_index", value=value, interval=(0.4, 0.56), cells=CELLS)
     check = judged("t", "fm", "none", criterion, Measured(measurement=measurement, drawn="slides"))
     assert check.verdict is verdict
-    assert check.remedies == (
-        "Add slides from these medical centers; the FM needs no repair while this is undecided.",
-    )
-    failed = dataclasses.replace(measurement, interval=(0.4, 0.49))
+    assert check.remedies == (f"Add slides from these medical centers; {until}",)
+    failed = dataclasses.replace(measurement, value=0.48, interval=(0.4, 0.49))
     clear = judged("t", "fm", "none", criterion, Measured(measurement=failed, drawn="slides"))
     assert clear.remedies == metrics()["robustness_index"].remedies
 
@@ -183,10 +191,17 @@ def slide(name, center):
     ],
 )  # fmt: skip
 def test_one_recommendation_where_to_start_and_ties_are_said(cells, slides, weakest, start):
-    text = flat(explain(made(interval=(0.29, 0.33), cells=cells, slides=slides)))
+    met = cell("C", "x", 0.9)
+    text = flat(explain(made(interval=(0.29, 0.33), cells=(*cells, met), slides=slides)))
     assert weakest in text
     assert f"What to do: Start with {start}" in text
     assert text.count("Start with") == 1
+
+
+@pytest.mark.parametrize("slides", [(), (slide("s1", "B"),)])
+def test_where_every_cell_misses_the_bound_there_is_no_place_to_start_at(slides):
+    cells = (cell("A", "x", 0.1), cell("B", "x", 0.3))
+    assert "Start with" not in flat(explain(made(interval=(0.29, 0.33), cells=cells, slides=slides)))
 
 
 def test_a_cell_that_lost_nothing_is_not_among_the_weakest():
@@ -234,6 +249,8 @@ def test_every_metric_has_its_words():
     ]  # fmt: skip
     for metric in metrics().values():
         assert metric.remedies
+        advice = metric.remedies if metric.remedies_without_images is None else metric.remedies_without_images
+        assert not re.search("image|stain|Reinhard|retrain|pooling", " ".join(advice), re.I), metric.name
         worst = metric.worst([metric.lowest, metric.highest])
         assert metric.meaning(metric.neutral) != metric.meaning(worst)
         assert metric.meaning(metric.lowest) != metric.meaning(metric.highest)

@@ -56,6 +56,14 @@ def test_pure_signals_are_at_the_ends_and_no_signal_is_balanced() -> None:
 
 @examples
 @given(seed=seeds)
+def test_the_value_is_that_of_its_effects_to_the_last_digit(seed: int) -> None:
+    result = margin_aware_index(mixed(seed), PATCHES, k=11)
+    assert result.resampling is not None
+    assert result.value == result.resampling.value
+
+
+@examples
+@given(seed=seeds)
 def test_rows_factors_and_rotations_do_not_change_it_and_swapped_labels_mirror_it(seed: int) -> None:
     x, rng = mixed(seed), np.random.default_rng(seed)
     value = margin_aware_index(x, PATCHES, k=9, draws=0).value

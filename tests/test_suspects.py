@@ -127,7 +127,9 @@ def test_a_value_that_jumps_is_suspect_rather_than_the_number_of_slides():
     assert first.sentence == "the value is unstable: it goes from -0.90 to 1.00."
 
 
-NO_REPAIR = "; the FM needs no repair while this is undecided."
+POINTS_TO_A_FAILURE = (
+    "; the value itself misses the bound, so that this is undecided but points to a failure."
+)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,16 @@ def test_the_advice_on_what_is_undecided_fits_the_suspect(value, more, sentence,
     assert sentence in check.suspects[0].sentence
     assert len(check.remedies) == 1
     assert check.remedies[0].startswith(remedy)
-    assert check.remedies[0].endswith(NO_REPAIR)
+    assert check.remedies[0].endswith(POINTS_TO_A_FAILURE)
+
+
+def test_an_fm_that_is_given_by_its_embeddings_gets_no_advice_about_images():
+    given, own = (
+        judged("t", "fm", "none", CRITERION, Measured(measurement=measured()), has_images=has_images)
+        for has_images in (False, True)
+    )
+    assert any("Stain normalization" in one for one in own.remedies)
+    assert "--fm-method=combat,leace" in given.remedies[0]
 
 
 def test_what_drift_alone_leaves_undecided_needs_no_slides():

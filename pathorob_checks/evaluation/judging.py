@@ -48,6 +48,7 @@ def judged(
     *,
     drift: float | None = None,
     registered: bool = True,
+    has_images: bool = True,
 ) -> Check:
     """The check of a measurement held against a criterion.
 
@@ -55,6 +56,7 @@ def judged(
     ----------
     drift : by how much the precision of the forward pass may move the value.
     registered : whether the criterion is one of the profile and was measured by its protocol.
+    has_images : False for an FM that is given by its embeddings: advice about images does not fit it.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def judged(
             verdict=judgement.verdict,
             reason=judgement.reason,
             meaning=_meaning(criterion, measured),
-            remedies=_remedies(criterion, judgement.verdict, measured, drift),
+            remedies=_remedies(criterion, judgement.verdict, measured, drift, has_images=has_images),
             suspects=suspects(measured, criterion, judgement.verdict, drift),
         )
     except ValidationError as error:
@@ -183,7 +185,12 @@ def _compared(definition: Metric, change: float) -> str:
 
 
 def _remedies(
-    criterion: Criterion, verdict: Verdict, measured: Measured, drift: float | None
+    criterion: Criterion,
+    verdict: Verdict,
+    measured: Measured,
+    drift: float | None,
+    *,
+    has_images: bool,
 ) -> tuple[str, ...]:
     """What to do: the metric's advice about a failure, or how to decide what is undecided.
 
@@ -198,7 +205,10 @@ def _remedies(
         return precise if by_drift_alone else (*precise, what_decides(measured, criterion))
     if verdict is not Verdict.FAIL:
         return ()
-    return _AGAINST_HARM if criterion.id.startswith(KEPT_IDS) else definition.remedies
+    if criterion.id.startswith(KEPT_IDS):
+        return _AGAINST_HARM
+    without = None if has_images else definition.remedies_without_images
+    return definition.remedies if without is None else without
 
 
 def _is_undecided(criterion: Criterion, measured: Measured) -> bool:

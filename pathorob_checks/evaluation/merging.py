@@ -182,7 +182,16 @@ def _mean(planned: PlannedCheck, parts: Sequence[Part], terms: Terms) -> Check |
             terms.profile.confidence,
         )
         drift = mean_drift(values[name].drift for name in criterion.cohorts)
-        return judged(planned.id, planned.fm, planned.method, criterion, mean, drift=drift)
+        fms = [run.fm for part in parts for run in part.results.runs if run.fm.name == planned.fm]
+        return judged(
+            planned.id,
+            planned.fm,
+            planned.method,
+            criterion,
+            mean,
+            drift=drift,
+            has_images=all(fm.identity.get("kind") != _GIVEN for fm in fms),
+        )
     except MetricError as error:
         verdict = Verdict.ERROR if criterion.required else Verdict.SKIPPED
         return not_measured(planned.id, planned, str(error), verdict)

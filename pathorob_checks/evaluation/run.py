@@ -168,6 +168,7 @@ class Evaluation:
             measured,
             drift=self._drift(subjects, criterion.metric),
             registered=registered,
+            has_images=self.inputs.subjects.specs[subject.fm].kind != "embeddings",
         )
 
     def integrity(self, subject: Subject, name: str) -> IntegrityCheck:

@@ -82,7 +82,8 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
 
 def what_decides(measured: Measured, criterion: Criterion) -> str:
     """What to do about a bound inside the interval, as a sentence that fits the suspect."""
-    return _WIDTHS[_width_of(measured, criterion)].remedy
+    remedy = _WIDTHS[_width_of(measured, criterion)].remedy
+    return remedy + _UNTIL[meets(measured.measurement.value, criterion.direction, criterion.bound)]
 
 
 @dataclass(frozen=True)
@@ -93,21 +94,22 @@ class _Width:
     remedy: str
 
 
-_NO_REPAIR = "; the FM needs no repair while this is undecided."
-_MORE_SLIDES = f"Add slides from these medical centers{_NO_REPAIR}"
+_UNTIL = {  # by whether the value itself meets the bound
+    True: "; the FM needs no repair while this is undecided.",
+    False: "; the value itself misses the bound, so that this is undecided but points to a failure.",
+}
+_MORE_SLIDES = "Add slides from these medical centers"
 _HARDLY = (
-    "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before the "
-    f"next cohort is measured{_NO_REPAIR}"
+    "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before "
+    "the next cohort is measured"
 )
 _WIDTHS: Mapping[str, _Width] = {
     "unstable": _Width(
         "{unstable}.",
         "More slides may not decide this, because the value jumps. Rely on the other criteria and accept "
-        f"that this one is undecided{_NO_REPAIR}",
+        "that this one is undecided",
     ),
-    "of unknown origin": _Width(
-        "the interval is too wide to decide at this value.", f"Add slides{_NO_REPAIR}"
-    ),
+    "of unknown origin": _Width("the interval is too wide to decide at this value.", "Add slides"),
     "far too few": _Width(
         "the value is so close to the bound that only a far larger cohort could decide.", _HARDLY
     ),

@@ -31,6 +31,7 @@ from pathorob_checks.metrics.probe_tasks import (
     required_tasks,
     tasks,
 )
+from pathorob_checks.metrics.remedies import BALANCE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.repairing import Repairing
 from pathorob_checks.progress import Progress
 from pathorob_checks.wording import rounded_percent
@@ -225,7 +226,16 @@ def _needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
     required_tasks(read, "medical_center", METRIC, folds=folds, patches=each, most=most)
 
 
+_CLEARLY_BELOW = 0.05  # chance
+
+
 def _meaning(by: str, value: float) -> str:
+    if value < CHANCE - _CLEARLY_BELOW:
+        return (
+            f"{by} is right about the medical center for {rounded_percent(value)} of the patches, less often "
+            "than chance (50 %): what tells the centers apart on the training slides is the other way round "
+            "on the tested ones, as after a repair that was fitted on both; this is no sign of robustness"
+        )
     if value <= CHANCE:
         return f"{by} does not tell two medical centers apart better than chance (50 %)"
     return (
@@ -267,6 +277,7 @@ def _metric(name: str, label: str, by: str) -> Metric:
             "Otherwise balance the centers within each class in whatever is trained on the embeddings, so "
             "that the center is of no use to it.",
         ),
+        remedies_without_images=(REPAIR_EMBEDDINGS, BALANCE),
         higher_is_better=False,
         guaranteed=lambda p: p,
         needs=_needs,

@@ -38,6 +38,7 @@ from pathorob_checks.metrics.intervals import SEED as SEED_OF_DRAWS
 from pathorob_checks.metrics.labelled import read_embeddings
 from pathorob_checks.metrics.needs import clustering_needs, refuse_no_combination
 from pathorob_checks.metrics.published import published_scores
+from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.progress import Progress
 
 if TYPE_CHECKING:
@@ -318,7 +319,12 @@ METRICS = (
             "Do not sort or search slides by clusters of these embeddings.",
             "Stain normalization of the images can help; if every center has every class, a correction of "
             "the embeddings per center can help too.",
-            "Otherwise use another FM.",
+            OTHERWISE,
+        ),
+        remedies_without_images=(
+            "Do not sort or search slides by clusters of these embeddings.",
+            REPAIR_EMBEDDINGS,
+            OTHERWISE,
         ),
         needs=clustering_needs,
         guaranteed=lambda p: max(0.0, 2 * p - 1) ** 2,  # adjusted Rand index of two equal groups

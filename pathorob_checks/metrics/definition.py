@@ -170,6 +170,9 @@ class Metric:
         `>=` where higher values are better, else `<=`.
     sign : int
         1 where higher values are better, else -1.
+    remedies_without_images : tuple of str or None
+        The same for an FM that is given by its embeddings, which has no images to look at or to normalize.
+        None where `remedies` need no images.
 
     Raises
     ------
@@ -230,6 +233,7 @@ class Metric:
     missing: tuple[str, str] | None = None
     beyond: str = ""
     published: Callable[[], Sequence[PublishedScore]] | None = None
+    remedies_without_images: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         problem = None

@@ -7,6 +7,7 @@ from functools import partial
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.performance import COMPUTATION
+from pathorob_checks.metrics.remedies import BALANCE, OTHERWISE
 from pathorob_checks.wording import rounded_percent
 
 _MARGIN = 0.02  # about that of the drop, 0.01, in shares of the skill
@@ -38,10 +39,9 @@ def _degradation(
         margin=_MARGIN,
         meaning=partial(_meaning, where),
         remedies=(
-            "Do not train on data in which class and center go together: balance the centers within each "
-            "class.",
+            BALANCE,
             "Look at the curve over Cramér's V: it shows from which strength on the skill is lost.",
-            "Otherwise use another FM.",
+            OTHERWISE,
         ),
         quantities=("value", "mean", "difference"),
         out_of_domain=out_of_domain,

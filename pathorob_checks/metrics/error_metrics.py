@@ -7,12 +7,13 @@ from functools import partial
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.performance import COMPUTATION, OUTSIDE_MISSING
+from pathorob_checks.metrics.remedies import BALANCE, OTHERWISE
 from pathorob_checks.wording import rounded_percent
 
 _REMEDIES = (
-    "Do not train on data in which class and center go together: balance the centers within each class.",
+    BALANCE,
     "Do not use a classifier at a medical center that lacks one of its classes in the training data.",
-    "Otherwise use another FM.",
+    OTHERWISE,
 )
 
 

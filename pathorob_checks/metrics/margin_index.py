@@ -26,6 +26,7 @@ from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, cosine_distances, searched_patches
 from pathorob_checks.metrics.neighborhoods import labels_of_neighbors
 from pathorob_checks.metrics.pictured import NearestPatches
+from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.metrics.sums_without_units import sums_without_units
@@ -309,7 +310,10 @@ def margin_aware_index(
     uncertainty = index_uncertainty(counted, confidence, draws, seed, protocol)
     read, rows = searched.read, searched.queries
     return MarginAwareIndex(
-        value=float(counted.so.sum() / (counted.so.sum() + counted.os.sum())),
+        # Of the effects where there are some: another order of summands would give another last digit.
+        value=float(counted.so.sum() / (counted.so.sum() + counted.os.sum()))
+        if uncertainty.resampling is None
+        else uncertainty.resampling.value,
         k=number,
         tau=tau,
         support=float(informative[:, :number].any(axis=1).mean()),
@@ -368,6 +372,12 @@ METRICS = (
             "Stain normalization (Reinhard) before embedding usually raises it; check that the classes stay "
             "separable.",
             "Otherwise retrain with data of more centers, or use another FM.",
+        ),
+        remedies_without_images=(
+            "Compare it with the robustness index: if it is lower, the nearest neighbors are those of the "
+            "same medical center.",
+            REPAIR_EMBEDDINGS,
+            OTHERWISE,
         ),
         needs=index_needs,
         guaranteed=lambda p: p,

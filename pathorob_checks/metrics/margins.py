@@ -38,6 +38,7 @@ from pathorob_checks.metrics.neighbor_search import (
     cosine_distances,
     searched_patches,
 )
+from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.metrics.slide_effects import spare_ranks
 from pathorob_checks.metrics.sums_without_units import sums_without_units
@@ -394,7 +395,13 @@ _REMEDIES = (
     "separable.",
     "Otherwise retrain with data of more centers, or use another FM.",
 )
-_metric = partial(Metric, computation=_COMPUTATION, remedies=_REMEDIES, needs=margin_needs)
+_metric = partial(
+    Metric,
+    computation=_COMPUTATION,
+    remedies=_REMEDIES,
+    remedies_without_images=(REPAIR_EMBEDDINGS, OTHERWISE),
+    needs=margin_needs,
+)
 
 METRICS = (
     _metric(

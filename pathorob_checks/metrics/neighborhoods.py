@@ -27,6 +27,7 @@ from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatc
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
+from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.short_text import patches_text, short_text, value_text
 from pathorob_checks.metrics.slide_effects import spare_ranks
@@ -478,6 +479,7 @@ METRICS = (
             "classes stay separable.",
             "Otherwise retrain with data of more centers, or use another FM.",
         ),
+        remedies_without_images=(REPAIR_EMBEDDINGS, OTHERWISE),
         needs=index_needs,
         guaranteed=lambda p: p,
         published=partial(published_scores, METRIC),

@@ -37,6 +37,7 @@ from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
+from pathorob_checks.metrics.remedies import ADVERSARIAL_HEAD, BALANCE, OTHERWISE
 from pathorob_checks.metrics.repairing import Repairing, repaired
 from pathorob_checks.metrics.resampling import Resampling
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
@@ -318,12 +319,12 @@ def _drop(
         margin=0.01,  # about the published 95 % half-widths
         meaning=partial(_meaning, where),
         remedies=(
-            "Do not train on data in which class and center go together: balance the centers within each "
-            "class.",
+            BALANCE,
             "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the "
             "loss.",
-            "Otherwise use another FM.",
+            OTHERWISE,
         ),
+        remedies_without_images=(BALANCE, ADVERSARIAL_HEAD, OTHERWISE),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
         needs=drop_needs if missing is None else partial(outside_needs, name, missing),

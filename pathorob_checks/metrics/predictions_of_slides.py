@@ -32,6 +32,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, SEED, check_settings, 
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval
 from pathorob_checks.metrics.needs import drop_needs, outside_prediction_needs
+from pathorob_checks.metrics.remedies import ADVERSARIAL_HEAD, BALANCE, OTHERWISE
 from pathorob_checks.metrics.repairing import Repairing, repaired
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
 from pathorob_checks.metrics.slide_prediction_result import DomainPrediction, SlidePrediction
@@ -298,8 +299,9 @@ def _metric(suffix: str, label: str, where: str, *, out_of_domain: bool) -> Metr
             "class.",
             "Stain normalization of the images (Reinhard) or a domain-adversarial head recovers part of the "
             "loss.",
-            "Otherwise use another FM.",
+            OTHERWISE,
         ),
+        remedies_without_images=(BALANCE, ADVERSARIAL_HEAD, OTHERWISE),
         groups_cover_view=False,  # out-of-domain slides are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
         needs=partial(outside_prediction_needs, name, _MISSING) if out_of_domain else drop_needs,

@@ -22,6 +22,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import Interval
 from pathorob_checks.metrics.needs import retrieval_needs
+from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.retrieval_entries import Entries, entries
 from pathorob_checks.metrics.retrieval_lists import (
     Database,
@@ -334,7 +335,6 @@ _COMPUTATION = Computation(
     work=_work,
 )
 _BALANCE = "Search only in databases in which every medical center has its share of every biological class."
-_OTHERWISE = "Otherwise use another FM."
 
 METRICS = (
     Metric(
@@ -349,8 +349,9 @@ METRICS = (
         remedies=(
             "Do not show the nearest slides as evidence for a diagnosis.",
             "Try another pooling, or search by patches of the region in question.",
-            _OTHERWISE,
+            OTHERWISE,
         ),
+        remedies_without_images=("Do not show the nearest slides as evidence for a diagnosis.", OTHERWISE),
         groups_cover_view=False,  # out-of-domain slides are queries of their own
         needs=retrieval_needs,
     ),
@@ -366,8 +367,9 @@ METRICS = (
         remedies=(
             _BALANCE,
             "Stain normalization of the images (Reinhard) can help.",
-            _OTHERWISE,
+            OTHERWISE,
         ),
+        remedies_without_images=(_BALANCE, REPAIR_EMBEDDINGS, OTHERWISE),
         groups_cover_view=False,
         needs=retrieval_needs,
         missing=(
@@ -388,7 +390,12 @@ METRICS = (
             "Show results of every medical center, such as the nearest slides of each.",
             "Stain normalization of the images can help; if every center has every class, a correction of "
             "the embeddings per center can help too.",
-            _OTHERWISE,
+            OTHERWISE,
+        ),
+        remedies_without_images=(
+            "Show results of every medical center, such as the nearest slides of each.",
+            REPAIR_EMBEDDINGS,
+            OTHERWISE,
         ),
         higher_is_better=False,
         groups_cover_view=False,

@@ -207,8 +207,12 @@ def _start(check: Check) -> tuple[str, ...]:
     """Where to begin: slides with the most influence on the value, else the weakest center.
 
     Slides come first, because a cell may be weak by few neighbors that hardly move the value. Centers that
-    are equally weak are named together: the order of their names decides nothing.
+    are equally weak are named together: the order of their names decides nothing. Where every cell misses the
+    bound there is no such place.
     """
+    missed = [not meets(cell.value, check.direction, check.bound) for cell in check.cells]
+    if len(missed) > 1 and all(missed):
+        return ()
     if check.slides:
         centers = dict.fromkeys(slide.medical_center for slide in check.slides[:_SLIDES])
         return (f"Start with the slides most responsible, of {' and '.join(centers)}.",)
