@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -61,7 +63,13 @@ def test_a_run_refuses_criteria_that_were_edited(terminal: Terminal, images: Pat
     assert edited.code == 4
     [error] = edited.errors
     assert f"--fm-criteria-digest requires {agreed}" in error
-    assert "pathorob-checks criteria show" in error
+    [command] = re.findall(r"which '(pathorob-checks criteria show .*?)' prints", error)
+    shown = terminal.command(*shlex.split(command)[1:]).output
+    assert (
+        f"digest of criteria, protocol, baseline and cohorts is {shown.split('digest: ')[1].split()[0]},"
+        in error
+    )
+    assert "This digest is that of a run on the cohort" in " ".join(shown.split())
     assert run(terminal, images, "--fm-criteria-digest=abc").code == 4
 
 

@@ -78,9 +78,18 @@ def show(
         "\n".join(wrapped(f"- {reason}", width=WIDTH, indent="  ") for reason in _reasons(criteria)),
         *_unused_margins(profile, compared),
         f"digest: {terms.digest}",
+        wrapped(_covered(names_of_cohorts, compared.source if compared else None), width=WIDTH),
         wrapped(_DEMAND, width=WIDTH),
     ]
     return "\n\n".join(parts)
+
+
+def _covered(cohorts: Sequence[str], baseline: str | None) -> str:
+    """What the digest is of, so that it is not demanded of a run on other cohorts."""
+    shown = ", ".join(map(printable, cohorts))
+    other = f"the baseline {printable(baseline)}" if baseline else "no baseline"
+    noun = "cohort" if len(cohorts) == 1 else "cohorts"
+    return f"This digest is that of a run on the {noun} {shown}, with {other}; any other run has another one."
 
 
 def _content(cohort: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pathorob_checks.console import say
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.files import expanded
-from pathorob_checks.wording import printable
+from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
     from pathorob_checks.evidence.reproduction import Reproduction
@@ -120,6 +120,9 @@ def _lines(outcome_of_both: Reproduction) -> Iterator[str]:
     ]
     headers: Sequence[str] = ("check", "quantity", "evidence", "now", "")
     yield tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+    rest = len(outcome_of_both.pairs) - len(numbers)
+    if rest:
+        yield f"not shown: {counted(rest, 'verdict that is', 'verdicts that are')} equal"
     yield ""
     for sentence in outcome_of_both.elsewhere:
         yield wrapped(f"not as it was: {sentence}", width=width, indent="  ")

@@ -6,10 +6,12 @@ The gate and `evaluate` are both made of this class; only who calls it, and when
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from pathorob_checks.criteria.criterion import Criterion
+from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.baseline import Baseline
 from pathorob_checks.evaluation.facts import cohort_facts, run_of
@@ -28,6 +30,7 @@ from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.results.document import Check, IntegrityCheck, Run
 from pathorob_checks.version import version
+from pathorob_checks.wording import printable
 
 
 class Evaluation:
@@ -58,7 +61,7 @@ class Evaluation:
             profile, contents, digest = Terms.handed_over(content["terms"])
             self.terms = terms_of(settings, self.subjects, profile)
             self.terms.fix(contents)
-            self.terms.demand(digest)
+            self.terms.demand(digest, self._showing_command())
             self.inputs.take_over(content)
         else:
             self.terms = terms_of(settings, self.subjects)
@@ -76,6 +79,16 @@ class Evaluation:
         """Whether a required criterion that is not measured is an error, even if it was deselected."""
         return self.settings.require_complete or self.terms.profile.require_complete
 
+    def _showing_command(self) -> str:
+        """The command that prints the digest of this run's criteria, cohorts and baseline."""
+        settings, chosen = self.settings, self.settings.criteria
+        names = [chosen.name] if isinstance(chosen, Profile) else list(map(str, chosen))
+        options = [f"--fm-cohort={text}" for text in self.subjects.cohorts.values()]
+        if settings.baseline is not None and settings.baseline not in self.subjects.specs:
+            options.append(f"--fm-baseline={settings.baseline}")
+            options += [f"--fm-baseline-fm={settings.baseline_fm}"] if settings.baseline_fm else []
+        return printable(shlex.join(["pathorob-checks", "criteria", "show", *names, *options]))
+
     def preflight(self, *, left_out: Collection[str] = (), keyword: str = "") -> None:
         """Everything that can be known to be wrong before a model is loaded; fixes the digest of the run.
 
@@ -92,7 +105,7 @@ class Evaluation:
         """
         self.inputs.preflight()
         self.terms.fix(self.inputs.own_contents())
-        self.terms.demand(self.settings.criteria_digest)
+        self.terms.demand(self.settings.criteria_digest, self._showing_command())
         cohorts = {name: self.inputs.cohort(name) for name in self.subjects.cohorts}
         check_published_bounds(self.terms.profile, cohorts)
         if self.terms.baseline is not None:

@@ -110,8 +110,13 @@ class Terms:
             and check.criterion.quantity not in ("mean", "difference")
         )
 
-    def demand(self, digest: str | None) -> None:
+    def demand(self, digest: str | None, command: str) -> None:
         """Refuse to run by other terms than those that were agreed on.
+
+        Parameters
+        ----------
+        digest : that was agreed on; None demands nothing.
+        command : what prints the digest of these criteria, cohorts and baseline beforehand.
 
         Raises
         ------
@@ -121,7 +126,8 @@ class Terms:
             raise CriteriaError(
                 f"the digest of criteria, protocol, baseline and cohorts is {self.digest}, but "
                 f"--fm-criteria-digest requires {digest}",
-                remedy="compare them with 'pathorob-checks criteria show' and 'criteria diff'",
+                remedy=f"agree on the digest of this run's cohorts and baseline, which '{command}' prints, "
+                "or see with 'pathorob-checks criteria diff' what has changed in the criteria",
             )
 
     @property

@@ -320,7 +320,7 @@ OPTIONS = (
         is_evidence=True,
         decides=False,
         metavar="TEXT",
-        help="who is responsible for the run, as the evidence names them: 'Jane Doe, validation engineer' "
+        help="who is responsible for the run, in the evidence: 'Jane Doe, validation engineer' "
         "(default: nobody is named)",
     ),
     Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,6 +123,10 @@ def test_the_same_inputs_give_the_same_values(place: Path, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert "\nREPRODUCED: " in out
     assert "different" not in out
+    values = int(re.findall(r"REPRODUCED: (\d+) value", out)[0])
+    hidden = int(re.findall(r"not shown: (\d+) verdict", out)[0])
+    table = out.split("not shown")[0].splitlines()
+    assert values == hidden + len([line for line in table if line.endswith("equal")])
     document = json.loads((place / "again" / "reproduction.json").read_text())
     assert document["reproduced"] is True
     assert {one["sameness"] for one in document["pairs"]} == {"equal"}
