@@ -167,7 +167,7 @@ def _unfilled(_: ResultsDocument, protocol: Protocol) -> Iterator[str]:
     for path in open_places(criteria):
         key = next(part for part in reversed(path) if isinstance(part, str))
         whose = f" of criterion {criteria['criteria'][path[1]]['id']}" if path[0] == "criteria" else ""
-        yield f"The {key}{whose} was not filled in."
+        yield f"The place '{key}'{whose} was not filled in."
 
 
 def _own_checks(results: ResultsDocument, _: Protocol) -> Iterator[str]:

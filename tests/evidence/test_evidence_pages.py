@@ -112,7 +112,7 @@ DEVIATIONS = {
     "Places that were not filled in": (
         clean_results(),
         {"terms": {"criteria": {"criteria": [{"id": "index", "owner": "FILL IN: who answers"}]}}},
-        "The owner of criterion index was not filled in.",
+        "The place 'owner' of criterion index was not filled in.",
     ),
     "What was not fixed beforehand": (
         clean_results(), {"options": []}, "No digest of the terms was demanded beforehand"
