@@ -82,8 +82,9 @@ def argument_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor",
         help="list in seconds what would stop a run: access, revision, disk, device, cache, time",
-        description="Look at all that a run needs, without downloading weights or images. Exit code 1 if "
-        "anything would stop it.",
+        description="Look at all that a run needs, without downloading weights or images: torch and the "
+        "device, and with --fm the network, the FM, cohort, criteria, disk and time. Exit code 1 if anything "
+        "would stop it.",
     )
     _add_subjects(doctor)
     doctor.add_argument("--fm-device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
@@ -238,13 +239,19 @@ def _doctor(options: argparse.Namespace) -> int:
         lead = f"{finding.state}  {finding.subject}: "
         say(wrapped(lead + text, width=width(), indent="      "))
     problems = counted(failed, "problem") if failed else "nothing"
-    say(f"{problems} would stop the run")
+    if options.fm or options.fm_cohort:
+        say(f"{problems} would stop the run")
+    else:
+        say(f"{problems} would stop a run here; name an FM with --fm=SPEC to look at its run")
     return 1 if failed else 0
 
 
 def _prefetch(options: argparse.Namespace) -> int:
     from pathorob_checks.commands import prefetch
+    from pathorob_checks.errors import SpecError
 
+    if not options.fm and not options.fm_cohort:
+        raise SpecError("no FM and no cohort is named", remedy="give --fm=SPEC or --fm-cohort=NAME")
     carried: Path | None = expanded(options.to).absolute() if options.to else None
     cache: str | None = options.fm_cache
     if carried is not None:
@@ -378,14 +385,11 @@ def _size(text: str) -> int:
 
 
 def _inputs(options: argparse.Namespace, cache: str | None, **terms: Any) -> Inputs:
-    from pathorob_checks.errors import SpecError
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.observer import Observer
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.evaluation.subjects import subjects_of
 
-    if not options.fm and not options.fm_cohort:
-        raise SpecError("no FM and no cohort is named", remedy="give --fm=SPEC or --fm-cohort=NAME")
     settings = Settings(
         fms=tuple(options.fm),
         cohorts=tuple(options.fm_cohort),

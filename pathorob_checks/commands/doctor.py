@@ -21,8 +21,13 @@ __all__ = ["FAIL", "PASS", "WARN", "Finding", "examine"]
 
 
 def examine(inputs: Inputs) -> Iterator[Finding]:
-    """Examine everything that a run of these FMs on these cohorts needs."""
+    """Examine everything that a run of these FMs on these cohorts needs; without any, this machine alone."""
     ahead = Ahead()
+    if not inputs.subjects.specs and not inputs.subjects.cohorts:
+        yield from torch_ahead.findings()
+        yield from attempt("device", partial(machine_ahead.device, inputs, ahead), ahead)
+        yield from attempt("cache", partial(machine_ahead.cache, inputs), ahead)
+        return
     with hub.unreachable() as silent:
         yield from attempt("hub", partial(_network, inputs, silent, ahead), ahead)
     terms: list[Terms] = []
@@ -31,8 +36,8 @@ def examine(inputs: Inputs) -> Iterator[Finding]:
         for held in terms:
             needed = partial(subjects_ahead.metrics, name, ahead.cohorts, held)
             yield from attempt(f"cohort {name}", needed, ahead)
+    yield from torch_ahead.findings()
     for subject, look in (
-        ("torch", torch_ahead.builds),
         ("device", partial(machine_ahead.device, inputs, ahead)),
         ("disk", partial(machine_ahead.disk, inputs, ahead)),
         ("cache", partial(machine_ahead.cache, inputs)),
