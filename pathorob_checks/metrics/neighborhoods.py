@@ -480,7 +480,8 @@ METRICS = (
         margin=_MARGIN,
         meaning=_meaning,
         remedies=(
-            "Compare images of that medical center with those of another one (stain, scanner, sharpness).",
+            "Compare images of the weakest medical center with those of another one (stain, scanner, "
+            "sharpness).",
             "Stain normalization (Reinhard) before embedding usually raises the index; check that the "
             "classes stay separable.",
             "Otherwise retrain with data of more centers, or use another FM.",
