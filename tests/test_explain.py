@@ -131,7 +131,7 @@ def test_an_inconclusive_value_is_neither_below_nor_above():
     ("value", "until"),
     [
         (0.52, "the FM needs no repair while this is undecided."),
-        (0.48, "the value itself misses the bound, so that this is undecided but points to a failure."),
+        (0.48, "the value itself misses the bound, which points to a failure without deciding it."),
     ],
 )
 def test_what_is_undecided_needs_slides_and_says_where_the_value_points(

@@ -63,6 +63,25 @@ def test_the_side_that_meets_the_bound_is_shaded():
         assert max(ends) == pytest.approx(axes.get_xlim()[1] if side else check.bound)
 
 
+def test_one_fm_with_methods_is_in_the_title_and_its_criteria_of_biology_are_in_words():
+    kept = made(value=0.01, fm="ours", interval=(-0.01, 0.03)).model_copy(
+        update={
+            "metric": "class_prediction_within",
+            "method": "combat",
+            "criterion": "keeps-class-prediction-within",
+            "quantity": "difference",
+            "label": "class in a center, change",
+        }
+    )
+    figure = figures.intervals(results_of([made(fm="ours"), made(fm="ours", method="combat"), kept]))
+    assert figure.get_suptitle() == "ours"
+    rows = [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
+    assert "combat on demo\nkeeps class in a center" in rows
+    assert sum(row.startswith("no method on demo\n") for row in rows) == 1
+    assert not any("keeps-" in row for row in rows)
+    assert figures.intervals(results_of([made(fm="ours")])).get_suptitle() == ""
+
+
 def test_failures_come_first_and_every_verdict_is_a_word_and_a_shape_of_its_own():
     checks = [
         made(value=0.52, fm="good", interval=(0.51, 0.53)),

@@ -127,9 +127,7 @@ def test_a_value_that_jumps_is_suspect_rather_than_the_number_of_slides():
     assert first.sentence == "the value is unstable: it goes from -0.90 to 1.00."
 
 
-POINTS_TO_A_FAILURE = (
-    "; the value itself misses the bound, so that this is undecided but points to a failure."
-)
+POINTS_TO_A_FAILURE = "; the value itself misses the bound, which points to a failure without deciding it."
 
 
 @pytest.mark.parametrize(

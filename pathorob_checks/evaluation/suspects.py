@@ -96,7 +96,7 @@ class _Width:
 
 _UNTIL = {  # by whether the value itself meets the bound
     True: "; the FM needs no repair while this is undecided.",
-    False: "; the value itself misses the bound, so that this is undecided but points to a failure.",
+    False: "; the value itself misses the bound, which points to a failure without deciding it.",
 }
 _MORE_SLIDES = "Add slides from these medical centers"
 _HARDLY = (

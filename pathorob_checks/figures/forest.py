@@ -32,7 +32,7 @@ from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
 
 MOST = 30  # criteria in one figure
-_ROW, _PANEL, _FOOT = 0.36, 0.62, 0.75  # inches
+_ROW, _PANEL, _FOOT, _HEAD = 0.36, 0.62, 0.75, 0.25  # inches
 _FM, _COHORT = 22, 14  # letters of names
 _ZOOM = 0.4  # of the scale: where the values span less, the axis shows a part of it
 _MARGIN = 0.08
@@ -111,7 +111,8 @@ def intervals(
     -------
     matplotlib.figure.Figure
         A panel for each metric, on the metric's own scale. Shape, color and word give the verdict; the line
-        is the bound, and the shaded side of it meets the bound.
+        is the bound, and the shaded side of it meets the bound. Of one FM with methods the title has the FM,
+        and the rows have the method.
 
     Raises
     ------
@@ -132,10 +133,13 @@ def intervals(
         )
     panels = panels_of(results, every[:most])
     rows = sum(len(panel.checks) for panel in panels)
-    figure = new_figure(rows * _ROW + len(panels) * _PANEL + _FOOT)
+    titled = _has_one_fm_with_methods(every)
+    figure = new_figure(rows * _ROW + len(panels) * _PANEL + _FOOT + titled * _HEAD)
     sizes = [len(panel.checks) + 0.25 for panel in panels]
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)
     fms = _names(every)
+    if titled:
+        figure.suptitle(short(every[0].fm, 70), x=0.01, ha="left", fontsize=9, fontweight="bold")
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         _draw(axes, panel, fms)
     verdicts = {check.verdict for panel in panels for check in panel.checks}
@@ -152,10 +156,15 @@ def intervals(
     return figure
 
 
-def _names(checks: Sequence[Check]) -> dict[str, str]:
-    """What the rows call each FM with its method: by the method alone where there is one FM with several."""
+def _has_one_fm_with_methods(checks: Sequence[Check]) -> bool:
+    """Whether the FM is the same in all rows, so that it stands in the title and the rows name the method."""
     fms, methods = ({getattr(check, name) for check in checks} for name in ("fm", "method"))
-    if len(fms) > 1 or len(methods) < 2:
+    return len(fms) == 1 and len(methods) > 1
+
+
+def _names(checks: Sequence[Check]) -> dict[str, str]:
+    """What the rows call each FM with its method: by the method alone where the title has the FM."""
+    if not _has_one_fm_with_methods(checks):
         return distinct(map(fm_of, checks), _FM)
     named = {fm_of(one): "no method" if one.method == NO_METHOD else one.method for one in checks}
     return dict(zip(named, distinct(named.values(), _FM).values(), strict=True))
@@ -202,6 +211,8 @@ def _draw(axes: Axes, panel: Panel, fms: dict[str, str]) -> None:
 
 
 def _criterion(check: Check) -> str:
+    if _is_by_method(check):
+        return short(f"keeps {metric_label(check)}", 34)
     return short(f"{check.criterion}: {check.group}" if check.group else check.criterion, 34)
 
 
