@@ -21,8 +21,8 @@ _PAGE = """# How to cite
 
 {study}
 
-[Report it in a paper](../paper.md) has sentences to copy for Methods and Results. `CITATION.cff`, in the folder
-of the project, has the same facts in the Citation File Format.
+[Report it in a paper](../paper.md) has sentences to copy for Methods and Results. `CITATION.cff`, in the
+folder of the project, has the same facts in the Citation File Format.
 """
 
 
