@@ -13,15 +13,18 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import citation
 import described_options
 import local_links
 import pytest
 import root_pages
 import schema_tables
 import table_nodes
+import yaml
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from test_docstrings import NAMES
@@ -162,6 +165,33 @@ FILES = {
     "docs/notes/index.md": "# Notes\n\n[a](../../CHANGELOG.md) [b](../../README.md)\n",
     "README.md": "# Read me\n",
 }
+CITATION = """message: Please cite the software.
+title: tool
+references:
+  - {type: article, title: On slides, authors: [{family-names: Kömen}, {name: others}], year: 2026}
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated. Check CHANGES for Sphinx")  # myst-parser's
+def test_the_citation_is_shown_in_words_and_as_bibtex(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "out"
+    docs.mkdir()
+    (docs / "conf.py").write_text('extensions = ["myst_parser", "root_pages"]\nversion = "1.2"\n')
+    (docs / "index.md").write_text("# First\n")
+    (tmp_path / "CITATION.cff").write_text(CITATION, encoding="utf-8")
+    Sphinx(docs, docs, out, out, "html", warning=None, status=None).build()
+    page = soup(out / "project" / "citation.html").select_one(".body")
+    assert page is not None
+    assert "Kömen and others. On slides." in page.text
+    assert [block.text.split("{")[0] for block in page.select("pre")] == ["@software", "@article"]
+    assert "version = {1.2}" in page.text
+
+
+def test_the_page_on_papers_cites_what_the_citation_file_names() -> None:
+    facts = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    for work in ({**facts, "version": "VERSION"}, *facts["references"]):
+        assert textwrap.indent(citation.bibtex_of(work), "    ") in page
 
 
 @pytest.mark.filterwarnings("ignore:.* is deprecated. Check CHANGES for Sphinx")  # myst-parser's
@@ -185,7 +215,9 @@ def test_links_of_a_code_host_lead_to_pages(tmp_path: Path) -> None:
     assert sorted(path.name for path in (docs / "project").iterdir()) == ["changelog.md", "security.md"]
 
 
-@pytest.mark.parametrize("module", [described_options, root_pages, table_nodes, local_links, schema_tables])
+@pytest.mark.parametrize(
+    "module", [citation, described_options, root_pages, table_nodes, local_links, schema_tables]
+)
 def test_the_examples_of_its_extensions_run(module: object) -> None:
     failed, _ = doctest.testmod(module)
     assert failed == 0

@@ -12,20 +12,16 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
+from citation import page_of_citation
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 
-FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CITATION.cff")
+CITATION = "CITATION.cff"
+FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", CITATION)
 _MARKDOWN = """```{{include}} ../../{name}
 :relative-docs: docs/
-```
-"""
-_CITATION = """# How to cite
-
-```{{literalinclude}} ../../{name}
-:language: yaml
 ```
 """
 
@@ -42,7 +38,7 @@ def page_of(name: str) -> str:
 _PAGES = {Path(name).stem: page_of(name) for name in FILES} | {"README": "index"}
 
 
-def write_pages(app: Sphinx, _: Config) -> None:
+def write_pages(app: Sphinx, config: Config) -> None:
     """Write a page for each of the files, and remove those of files that are gone."""
     wanted = {f"{page_of(name)}.md": name for name in FILES if Path(app.srcdir).with_name(name).is_file()}
     folder = Path(app.srcdir, "project")
@@ -51,7 +47,10 @@ def write_pages(app: Sphinx, _: Config) -> None:
         if f"project/{path.name}" not in wanted:
             path.unlink()
     for page, name in wanted.items():
-        text = (_MARKDOWN if name.endswith(".md") else _CITATION).format(name=name)
+        text = _MARKDOWN.format(name=name)
+        if name == CITATION:
+            content = Path(app.srcdir).with_name(name).read_text(encoding="utf-8")
+            text = page_of_citation(content, config.version)
         path = Path(app.srcdir, page)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
