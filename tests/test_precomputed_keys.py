@@ -49,7 +49,7 @@ def test_a_folder_without_the_cohort_is_refused_with_its_content(tmp_path: Path)
 
 def test_center_files_one_level_too_high_are_refused_with_a_remedy(tmp_path: Path) -> None:
     pathorob(tmp_path, PATCHES, VALUES)
-    assert "move the .npz files into" in refusal(tmp_path / COHORT)
+    assert f"did you mean --fm=embeddings:{tmp_path}?" in refusal(tmp_path / COHORT)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pathorob_checks.files import expanded
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.junit import junit_path, write_error
 from pathorob_checks.plugin.process_end import fails, guard
@@ -149,7 +150,14 @@ def tell_refused(
 
 
 def _write_junit(config: pytest.Config, options: argparse.Namespace, problem: str) -> None:
-    write_error(junit_path(options), str(config.getini("junit_suite_name")), problem)
+    """A file inside the folder of the evidence is left to it: a run that is refused makes no such folder."""
+    path = junit_path(options)
+    if path is None:  # also where -p no:junitxml took pytest's file away
+        return
+    evidence = getattr(options, "pathorob_fm_evidence", None)
+    if evidence and path.is_relative_to(expanded(evidence).absolute()):
+        return
+    write_error(path, str(config.getini("junit_suite_name")), problem)
 
 
 def shows_only(config: pytest.Config) -> bool:

@@ -101,7 +101,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if ending.shows_only(config):
         wanted = None  # a run without tests leaves no evidence
     chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
-    with as_usage_error(), ReportFiles(paths).guarded(chosen) as reports:
+    with (
+        as_usage_error(),
+        ReportFiles(paths, config.getoption("pathorob_fm_evidence", None)).guarded(chosen) as reports,
+    ):
         shown = bars.Bars(config)
         bars.show_downloads(shown)
         gate = Gate(chosen, reports, keeping, shown, worker, handed_over, width)
@@ -323,7 +326,7 @@ def _leave_no_older_pass(config: pytest.Config, given: argparse.Namespace, probl
     if paths and not _is_worker(config):
         from pathorob_checks.plugin.report_files import ReportFiles
 
-        ReportFiles(paths).mark_unstarted(problem)
+        ReportFiles(paths, getattr(given, "pathorob_fm_evidence", None)).mark_unstarted(problem)
 
 
 def _is_worker(config: pytest.Config) -> bool:

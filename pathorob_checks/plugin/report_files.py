@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import unstarted
+from pathorob_checks.files import expanded
 from pathorob_checks.report.forms import FORMS, Form
 from pathorob_checks.wording import shortened
 
@@ -24,10 +25,12 @@ class ReportFiles:
     Parameters
     ----------
     paths : by the names in `FORMS`, as the user wrote them.
+    evidence : the folder of the evidence; a refused run makes none, and writes nothing into it.
     """
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
+    def __init__(self, paths: Mapping[str, str], evidence: str | None = None) -> None:
         self.paths = paths
+        self._evidence = None if evidence is None else expanded(evidence).absolute()
         self._absolute = {name: Path(path).absolute() for name, path in paths.items()}
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
 
@@ -81,6 +84,8 @@ class ReportFiles:
     def _say_unstarted(self, results: Results) -> None:
         """What exists and is no report stays as it is; the refusal is told wherever it can be."""
         for name, path in self._absolute.items():
+            if self._evidence is not None and path.is_relative_to(self._evidence):
+                continue
             with contextlib.suppress(PathorobChecksError, OSError):
                 if not path.exists() or (path.is_file() and _is_one(FORMS[name], path)):
                     FORMS[name].save(results, path)
