@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pathorob_checks.files import expanded
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.junit import junit_path, write_error
 from pathorob_checks.plugin.process_end import fails, guard
 from pathorob_checks.plugin.typed import typed
-from pathorob_checks.plugin.values import is_requested
+from pathorob_checks.plugin.values import evidence_folder, is_requested
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.settings import Settings
@@ -154,10 +153,9 @@ def _write_junit(config: pytest.Config, options: argparse.Namespace, problem: st
     path = junit_path(options)
     if path is None:  # also where -p no:junitxml took pytest's file away
         return
-    evidence = getattr(options, "pathorob_fm_evidence", None)
-    if evidence and path.is_relative_to(expanded(evidence).absolute()):
-        return
-    write_error(path, str(config.getini("junit_suite_name")), problem)
+    evidence = evidence_folder(config, options)
+    if evidence is None or not path.is_relative_to(evidence):
+        write_error(path, str(config.getini("junit_suite_name")), problem)
 
 
 def shows_only(config: pytest.Config) -> bool:

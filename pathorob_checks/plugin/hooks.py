@@ -21,6 +21,7 @@ from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
 from pathorob_checks.plugin.values import (
+    evidence_folder,
     evidence_options,
     history_path,
     is_requested,
@@ -103,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with (
         as_usage_error(),
-        ReportFiles(paths, config.getoption("pathorob_fm_evidence", None)).guarded(chosen) as reports,
+        ReportFiles(paths, evidence_folder(config, config.option)).guarded(chosen) as reports,
     ):
         shown = bars.Bars(config)
         bars.show_downloads(shown)
@@ -326,7 +327,7 @@ def _leave_no_older_pass(config: pytest.Config, given: argparse.Namespace, probl
     if paths and not _is_worker(config):
         from pathorob_checks.plugin.report_files import ReportFiles
 
-        ReportFiles(paths, getattr(given, "pathorob_fm_evidence", None)).mark_unstarted(problem)
+        ReportFiles(paths, evidence_folder(config, given)).mark_unstarted(problem)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import unstarted
-from pathorob_checks.files import expanded
 from pathorob_checks.report.forms import FORMS, Form
 from pathorob_checks.wording import shortened
 
@@ -28,9 +27,9 @@ class ReportFiles:
     evidence : the folder of the evidence; a refused run makes none, and writes nothing into it.
     """
 
-    def __init__(self, paths: Mapping[str, str], evidence: str | None = None) -> None:
+    def __init__(self, paths: Mapping[str, str], evidence: Path | None = None) -> None:
         self.paths = paths
-        self._evidence = None if evidence is None else expanded(evidence).absolute()
+        self._evidence = evidence
         self._absolute = {name: Path(path).absolute() for name, path in paths.items()}
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
 

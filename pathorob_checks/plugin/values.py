@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,22 @@ def evidence_options(config: pytest.Config) -> EvidenceOptions | None:
         sign=values["--fm-sign"],
         qualification=values["--fm-qualification"],
     )
+
+
+def evidence_folder(config: pytest.Config, options: argparse.Namespace) -> Path | None:
+    """The folder of the evidence, as far as a run that is refused knows it; such a run writes nothing there.
+
+    Parameters
+    ----------
+    options : those of the command line, which `config` may not have yet.
+    """
+    path = getattr(options, "pathorob_fm_evidence", None)
+    try:
+        if path is None and (wanted := evidence_options(config)) is not None:
+            path = wanted.path
+    except pytest.UsageError:
+        return None  # evidence without a folder is what the run is refused for
+    return None if path is None else expanded(path).absolute()
 
 
 def history_path(config: pytest.Config) -> Path | None:

@@ -134,7 +134,21 @@ def test_the_folder_may_be_named_elsewhere_and_is_beside_the_configuration(
     if how == "ini":
         small_gate.write("pytest.ini", "[pytest]\nfm_evidence = ev\n")
     small_gate.run(fm=GOOD, **environment)
-    finished(small_gate)
+    assert set(finished(small_gate)) >= {"protocol.json", "junit.xml"}
+
+
+@pytest.mark.parametrize("how", ["ini", "environment"])
+@pytest.mark.parametrize(
+    "more", [(f"--fm-criteria-digest={'0' * 64}",), ("--fm-html=ev/r.html",), ("--junitxml=ev/j.xml",)]
+)
+def test_a_refused_run_leaves_no_folder_wherever_it_is_named(
+    how: str, more: tuple[str, ...], small_gate: Attack
+) -> None:
+    environment = {"PATHOROB_CHECKS_EVIDENCE": "ev"} if how == "environment" else {}
+    if how == "ini":
+        small_gate.write("pytest.ini", "[pytest]\nfm_evidence = ev\n")
+    assert small_gate.run(*more, fm=GOOD, results=None, **environment).code == 4
+    assert not (small_gate.folder / "ev").exists()
 
 
 def test_what_was_deselected_is_a_deviation(small_gate: Attack) -> None:
