@@ -6,10 +6,18 @@ import argparse
 from pathlib import Path
 
 from pathorob_checks.console import say
-from pathorob_checks.criteria.templates import STANDARDS, TO_FILL_IN, places_in, template
+from pathorob_checks.criteria.templates import (
+    STANDARDS,
+    TO_FILL_IN,
+    places_in,
+    started_from,
+    template,
+)
 from pathorob_checks.errors import CriteriaError
 from pathorob_checks.files import expanded
 from pathorob_checks.wording import counted, printable
+
+_PROFILE = "floor"  # that a plain file starts from
 
 
 def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +40,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _run(options: argparse.Namespace) -> int:
-    text = template(options.standard)
+    name = "criteria.toml" if options.out is None else options.out.name
+    text = started_from(_PROFILE, name) if options.standard is None else template(options.standard)
     if options.out is None:
         say(text.rstrip("\n"))
         return 0

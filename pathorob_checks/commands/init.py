@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from pathorob_checks.cohorts.file_names import MANIFEST
 from pathorob_checks.console import say
-from pathorob_checks.criteria.templates import TO_FILL_IN
+from pathorob_checks.criteria.templates import TO_FILL_IN, started_from
 from pathorob_checks.errors import SettingsError
 from pathorob_checks.files import expanded
 from pathorob_checks.nearby import folder_nearby
@@ -38,12 +37,6 @@ _CONFIGURATIONS = (
     "tox.ini",
     "setup.cfg",
 )
-_HEADER = """\
-# What must hold for an FM here. Started from the profile {profile} of pathorob-checks: its bounds and
-# rationales are starting values. Make them yours, then look at what they require:
-#
-#     pathorob-checks criteria show {file}
-"""
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _starting_files(folder: Path, cohort: Path | None, profile: str, ci: str) -> Iterator[StartingFile]:
-    yield StartingFile(_CRITERIA, _criteria(profile), f"the criteria, from the profile {profile}")
+    yield StartingFile(
+        _CRITERIA, started_from(profile, _CRITERIA), f"the criteria, from the profile {profile}"
+    )
     rows = [] if cohort is None else list(_rows(cohort))
     manifest = (Path(_PATCHES) if cohort is None else cohort.relative_to(folder)) / MANIFEST
     what = f"the manifest, of {counted(len(rows), 'patch', 'patches')}" if rows else "a manifest to fill in"
@@ -114,17 +109,6 @@ def _starting_files(folder: Path, cohort: Path | None, profile: str, ci: str) ->
         yield StartingFile(_WORKFLOWS[ci], text, f"the CI job, with {places} that say {TO_FILL_IN}")
     if not any((folder / name).exists() for name in _CONFIGURATIONS):
         yield StartingFile("pytest.ini", _configuration(), "the criteria of every run in this folder")
-
-
-def _criteria(profile: str) -> str:
-    """The profile's text under a name of its own, with a header that is the user's."""
-    text = (files("pathorob_checks.criteria") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
-    body = text[text.index("schema = ") :]
-    body = re.sub(r'^name = ".*"$', 'name = "ours"', body, count=1, flags=re.MULTILINE)
-    body = re.sub(
-        r'^description = ".*"$', f'description = "Started from {profile}."', body, count=1, flags=re.M
-    )
-    return _HEADER.format(profile=profile, file=_CRITERIA) + body
 
 
 def _configuration() -> str:

@@ -1,25 +1,54 @@
-"""Commented criteria files to start from: a plain one, and others with a standard or regulation in mind."""
+"""Criteria files to start from: a profile's, and commented ones with a standard or regulation in mind."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from pathorob_checks.criteria.toml_text import KeyPath
+from pathorob_checks.metrics.registry import metric
 
 STANDARDS = ("ai-act", "fda-pccp", "iso-24029")
-PLAIN = "robustness"
 TO_FILL_IN = "FILL IN"  # stands in every value of a template that has no answer
 
 
-def template(standard: str | None = None) -> str:
-    """The text of the file for one of `STANDARDS`: valid TOML, with `TO_FILL_IN` where the user decides.
+_HEADER = """\
+# What must hold for an FM here. Started from the profile {profile} of pathorob-checks: its bounds and
+# rationales are starting values. Make them yours, then look at what they require:
+#
+#     pathorob-checks criteria show {file}
+"""
+_BASELINE = """\
+[baseline.margin]  # only with --fm-baseline: by how much a value may be worse than the baseline's
+{margins}
 
-    Without a standard it is a plain file, in which nothing is left open.
+"""
+
+
+def template(standard: str) -> str:
+    """The text of the file for one of `STANDARDS`: valid TOML, with `TO_FILL_IN` where the user decides."""
+    return (files("pathorob_checks.criteria") / "templates" / f"{standard}.toml").read_text(encoding="utf-8")
+
+
+def started_from(profile: str, file: str) -> str:
+    """A profile's text under a name of its own, with a header that is the user's and the margins in use.
+
+    Parameters
+    ----------
+    profile : name of a built-in one.
+    file : what the file will be called.
     """
-    name = PLAIN if standard is None else standard
-    return (files("pathorob_checks.criteria") / "templates" / f"{name}.toml").read_text(encoding="utf-8")
+    text = (files("pathorob_checks.criteria") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
+    body = text[text.index("schema = ") :]
+    for key, value in (("name", "ours"), ("description", f"Started from {profile}.")):
+        body = re.sub(rf'^{key} = ".*"$', f'{key} = "{value}"', body, count=1, flags=re.MULTILINE)
+    measured = dict.fromkeys(entry["metric"] for entry in tomllib.loads(text)["criteria"])
+    margins = "\n".join(f"{name} = {metric(name).margin:g}" for name in measured)
+    settings, first, criteria = body.partition("[[criteria]]")
+    header = _HEADER.format(profile=profile, file=file)
+    return header + settings + _BASELINE.format(margins=margins) + first + criteria
 
 
 def places_in(text: str) -> int:
