@@ -9,6 +9,10 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from pathorob_checks.evaluation.settings import ENGINES, METHODS_OOD
+from pathorob_checks.models.pooling import POOLINGS
+from pathorob_checks.models.precision import PRECISIONS
+
 Completer = Callable[..., list[str]]
 
 
@@ -54,9 +58,10 @@ def actions_of(parser: argparse.ArgumentParser) -> Iterable[argparse.Action]:
 
 def _fms() -> list[str]:
     from pathorob_checks.models.recipes import recipes
-    from pathorob_checks.models.spec import DEMO_NAMES
+    from pathorob_checks.models.spec import DEMO_NAMES, KINDS
 
-    return [*recipes(), *(f"demo:{name}" for name in DEMO_NAMES), *_KINDS]
+    demos = [f"demo:{name}" for name in DEMO_NAMES]
+    return [*recipes(), *demos, *(f"{kind}:" for kind in KINDS if kind != "demo")]
 
 
 def _cohorts() -> list[str]:
@@ -75,21 +80,6 @@ def _methods() -> list[str]:
     from pathorob_checks.methods.registry import methods
 
     return list(methods())
-
-
-def _precisions() -> list[str]:
-    from pathorob_checks.models.precision import PRECISIONS
-
-    return list(PRECISIONS)
-
-
-def _poolings() -> list[str]:
-    from pathorob_checks.models.pooling import POOLINGS
-
-    return list(POOLINGS)
-
-
-_KINDS = ("hf-hub:", "local-dir:", "python:", "embeddings:")
 
 
 def _completer(words: Callable[[], list[str]], *, files: bool = False, joined: str = "") -> Completer:
@@ -121,9 +111,9 @@ COMPLETERS: Mapping[str, Completer] = {
     "--fm-criteria": _completer(_profiles, files=True),
     "--fm-method": _completer(_methods, joined="+,"),
     "--method": _completer(_methods, joined="+"),
-    "--fm-method-ood": _completer(lambda: ["unseen", "unlabeled"]),
-    "--fm-precision": _completer(_precisions),
-    "--fm-pooling": _completer(_poolings),
+    "--fm-method-ood": _completer(lambda: list(METHODS_OOD)),
+    "--fm-precision": _completer(lambda: list(PRECISIONS)),
+    "--fm-pooling": _completer(lambda: list(POOLINGS)),
     "--fm-device": _completer(lambda: ["auto", "cpu", "cuda"]),
-    "--fm-engine": _completer(lambda: ["local", "ray"]),
+    "--fm-engine": _completer(lambda: list(ENGINES)),
 }

@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.metric is None and (options.bound is not None or options.true is not None):
         raise MetricError("--bound and --true are about one metric", remedy="name it with --metric")
     results = _results(options)
-    asked = questions(
+    planned = questions(
         results,
         cohort=options.cohort,
         criteria=options.criteria,
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         bound=options.bound,
         true=options.true,
     )
-    shown = [printable_plan(asked, options.power, width())]
+    shown = [printable_plan(planned, options.power, width())]
     if options.metric is None:
         shown += [wrapped(note, width=width(), indent="  ") for note in unplanned(results, options.method)]
     say("\n".join(shown))
@@ -173,12 +173,12 @@ def questions(
         for (_, method, at, name), check in measured.items()
         if method in wanted and (cohort is None or at == Path(cohort).name) and metric in (None, name)
     ]
-    asked = [question for check in chosen for question in _of_check(check, criteria, bound, true)]
-    if not asked:
+    planned = [question for check in chosen for question in _of_check(check, criteria, bound, true)]
+    if not planned:
         raise ResultsError(
             "the criteria have no bound for a value that the results have", remedy="name one with --bound"
         )
-    return asked
+    return planned
 
 
 _NO_EFFECTS = "results keep no effects of slides on a change"
@@ -261,14 +261,14 @@ def _of_check(
         )
 
 
-def printable_plan(asked: Sequence[Question], power: float, columns: int) -> str:
+def printable_plan(planned: Sequence[Question], power: float, columns: int) -> str:
     """A sentence for each question, after a table where there is only one or where all fit in one."""
     from pathorob_checks.results.text import wrapped
 
     parts = []
-    if len(asked) == 1:
-        parts.append(_table(asked[0], power))
-    parts.append("\n".join(wrapped(sentence(one, power), width=columns, indent="  ") for one in asked))
+    if len(planned) == 1:
+        parts.append(_table(planned[0], power))
+    parts.append("\n".join(wrapped(sentence(one, power), width=columns, indent="  ") for one in planned))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -25,7 +25,7 @@ from pathorob_checks.figures.style import (
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.method_changes import MethodChange, method_changes
 
-_ROW, _PANEL, _FOOT = 0.17, 0.7, 0.8  # inches
+_ROW, _GAP, _PANEL, _FOOT = 0.17, 0.12, 0.7, 0.8  # inches
 _NAME = 24  # letters of a method
 _REACH = 0.4  # of a metric's row that its methods take, to either side
 
@@ -70,7 +70,7 @@ def changes_by_method(
         )
     panels = [list(own) for _, own in groupby(changes, key=lambda one: (one.fm, one.cohort))]
     methods = list(dict.fromkeys(one.method for one in changes))
-    rows = [_ROW * len(methods) * len(_metrics(panel)) + 0.12 * len(_metrics(panel)) for panel in panels]
+    rows = [(_ROW * len(methods) + _GAP) * len(_labels(panel)) for panel in panels]
     figure = new_figure(sum(rows) + _PANEL * len(panels) + _FOOT)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)
     for axes, panel in zip(grid[:, 0], panels, strict=True):
@@ -88,19 +88,21 @@ def changes_by_method(
     return figure
 
 
-def _metrics(panel: Sequence[MethodChange]) -> list[str]:
-    return list(dict.fromkeys((one.metric if not one.is_biology else f"{one.metric} ") for one in panel))
+def _labels(panel: Sequence[MethodChange]) -> list[str]:
+    """Of the rows; a metric that a criterion is about, too, has a row of its own as biology."""
+    return list(dict.fromkeys(map(_label, panel)))
+
+
+def _label(change: MethodChange) -> str:
+    return f"{change.label}\n(biology)" if change.is_biology else change.label
 
 
 def _draw(axes: Axes, panel: Sequence[MethodChange], methods: Sequence[str]) -> None:
-    rows = _metrics(panel)
-    labels: dict[str, str] = {}
+    rows = _labels(panel)
     for one in panel:
-        key = f"{one.metric} " if one.is_biology else one.metric
-        labels[key] = f"{one.label}\n(biology)" if one.is_biology else one.label
         sign = 1 if one.higher_is_better else -1
         place = methods.index(one.method)
-        height = rows.index(key) + _REACH * ((place + 0.5) / len(methods) * 2 - 1)
+        height = rows.index(_label(one)) + _REACH * ((place + 0.5) / len(methods) * 2 - 1)
         mark = _mark(place, filled=one.says != "undecided")
         if one.interval is not None:
             ends = sorted(sign * end for end in one.interval)
@@ -110,7 +112,7 @@ def _draw(axes: Axes, panel: Sequence[MethodChange], methods: Sequence[str]) -> 
     for border in range(1, len(rows)):
         axes.axhline(border - 0.5, color=MUTED, linewidth=0.4, label="_border")
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [labels[row] for row in rows], fontsize=SMALL)
+    axes.set_yticks(range(len(rows)), rows, fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     axes.set_title(short(f"{panel[0].fm} on {panel[0].cohort}", 70))
     axes.set_xlabel("change by the method (0: as without one; to the right is better)")

@@ -144,7 +144,7 @@ def _effect(effect: MethodEffect) -> str:
 
 
 def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
-    found = []
+    changes = []
     for comparison in comparisons_within(results):
         methods = {one.name: one.method for one in comparison.fms}
         before = {
@@ -152,7 +152,7 @@ def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
             for one in comparison.values
             if one.fm == comparison.reference.name
         }
-        found += [
+        changes += [
             MethodChange(
                 fm=comparison.reference.fm,
                 cohort=one.cohort,
@@ -168,7 +168,7 @@ def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
             for one in comparison.changes
             if methods[one.fm] != NO_METHOD and one.change is not None
         ]
-    return found
+    return changes
 
 
 def _of_biology(results: ResultsDocument) -> list[MethodChange]:
