@@ -18,7 +18,7 @@ from pathorob_checks.methods.dann import Dann
 from pathorob_checks.metrics import center_prediction, class_prediction
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.probe_heads import in_common_folds
-from pathorob_checks.metrics.probe_tasks import across_centers, tasks
+from pathorob_checks.metrics.probe_tasks import Task, across_centers, tasks
 from pathorob_checks.metrics.registry import metrics
 
 Float32 = npt.NDArray[np.float32]
@@ -142,6 +142,40 @@ def test_all_tasks_have_one_division_into_folds() -> None:
         assert task.folds_of_cells.min() == 5
         for unit, fold in zip(task.units.tolist(), task.fold.tolist(), strict=True):
             assert fold_of.setdefault(unit, fold) == fold
+
+
+def test_cases_of_several_centers_leave_every_cell_in_every_fold() -> None:
+    """The first cases of each center are those of another one: their folds are given by that one."""
+    cells = {(0, 0): range(6), (0, 1): range(6, 12), (1, 0): (0, 4, 12, 13, 14), (1, 1): (6, 10, 15, 16, 17)}
+    within = [
+        Task(
+            cells=tuple(pair),
+            rows=np.arange(sum(len(cells[cell]) for cell in pair)),
+            part=np.repeat([0, 1], [len(cells[cell]) for cell in pair]),
+            units=np.concatenate([np.array(cells[cell]) for cell in pair]),
+            fold=np.zeros(sum(len(cells[cell]) for cell in pair), dtype=np.int64),
+        )
+        for pair in (((0, 0), (0, 1)), ((1, 0), (1, 1)))
+    ]
+    (both,) = in_common_folds((within,), 5, "test")
+    assert [task.folds_of_cells.tolist() for task in both] == [[5, 5], [5, 5]]
+
+
+def test_fewer_folds_keep_more_tasks() -> None:
+    """Two cases of one fold in another center: with five folds its cell would be in four of them."""
+    first, second = np.arange(12), np.array([0, 5, 12, 13, 14, 15, 16, 17, 18, 19])
+    within = [
+        Task(
+            cells=((center, 0), (center, 1)),
+            rows=np.arange(len(units)),
+            part=np.repeat([0, 1], len(units) // 2),
+            units=units,
+            fold=np.zeros(len(units), dtype=np.int64),
+        )
+        for center, units in enumerate((first, second))
+    ]
+    (both,) = in_common_folds((within,), 5, "test")
+    assert [task.folds_of_cells.tolist() for task in both] == [[4, 4], [4, 4]]
 
 
 def test_slides_that_stand_everywhere_leave_no_folds() -> None:

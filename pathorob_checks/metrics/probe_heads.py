@@ -6,7 +6,7 @@ slides of the other folds, and all tasks share one division into folds: a head f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +20,9 @@ from pathorob_checks.metrics.repairing import Repairing, repaired
 def in_common_folds(groups: Sequence[Sequence[Task]], most: int, metric: str) -> list[list[Task]]:
     """Groups of tasks with one division of all slides (or cases) into folds.
 
-    The units of each cell are dealt to the folds in turn, so that each fold has about as many of every cell.
-    There are as many folds as the smallest cell has units, `most` at most. A task is left out if units that
-    stand in several cells leave one of its cells with fewer than three folds.
+    There are as many folds as the smallest cell has units, `most` at most, or fewer where that leaves more
+    tasks: units that stand in several cells can leave a fold without a cell, and a task needs all of its
+    cells in each fold, which tests, trains and chooses the regularization.
 
     Raises
     ------
@@ -34,18 +34,13 @@ def in_common_folds(groups: Sequence[Sequence[Task]], most: int, metric: str) ->
         for task in tasks
         for part, cell in enumerate(task.cells)
     }
-    folds = max(LEAST_UNITS, min(most, *map(len, members.values())))
-    fold_of: dict[int, int] = {}
-    for cell in sorted(members):
-        for unit in members[cell].tolist():
-            fold_of.setdefault(unit, len(fold_of) % folds)
-
-    def divided(task: Task) -> Task:
-        fold = np.array([fold_of[unit] for unit in task.units.tolist()], dtype=np.int64)
-        return replace(task, fold=fold)
-
-    common = [map(divided, tasks) for tasks in groups]
-    kept = [[task for task in tasks if task.folds_of_cells.min() >= LEAST_UNITS] for tasks in common]
+    largest = max(LEAST_UNITS, min(most, *map(len, members.values())))
+    divisions = [
+        [[one for task in tasks if (one := _divided(task, fold_of, folds)) is not None] for tasks in groups]
+        for folds in range(largest, LEAST_UNITS - 1, -1)
+        if (fold_of := _dealt(members, folds))
+    ]
+    kept = max(divisions, key=lambda division: sum(map(len, division)))
     if not kept[0]:
         raise MetricError(
             f"{metric}: slides or cases that stand in several centers or classes leave too few folds to "
@@ -53,6 +48,30 @@ def in_common_folds(groups: Sequence[Sequence[Task]], most: int, metric: str) ->
             remedy="leave out the method that is part of a classifier",
         )
     return kept
+
+
+def _dealt(members: Mapping[tuple[int, int], Int64], folds: int) -> dict[int, int]:
+    """The fold of each unit: those of a cell in turn, first to the folds in which the cell has the fewest."""
+    fold_of: dict[int, int] = {}
+    for cell in sorted(members):
+        units = members[cell].tolist()
+        sizes = np.zeros(folds, dtype=np.int64)
+        for unit in units:
+            if unit in fold_of:
+                sizes[fold_of[unit]] += 1
+        for unit in units:
+            if unit not in fold_of:
+                turn = (np.arange(folds) - len(fold_of)) % folds
+                fold_of[unit] = int(np.lexsort((turn, sizes))[0])
+                sizes[fold_of[unit]] += 1
+    return fold_of
+
+
+def _divided(task: Task, fold_of: Mapping[int, int], folds: int) -> Task | None:
+    """The task in these folds; None where a fold lacks one of its cells."""
+    fold = np.array([fold_of[unit] for unit in task.units.tolist()], dtype=np.int64)
+    divided = replace(task, fold=fold)
+    return divided if divided.folds_of_cells.min() == folds else None
 
 
 def head_features(
