@@ -89,6 +89,15 @@ def test_options_of_a_conftest_are_known(terminal: Terminal) -> None:
     assert (run.code, "1 passed" in run.output) == (0, True), run.output
 
 
+def test_a_baseline_is_no_report_of_a_run_that_could_not_start(terminal: Terminal) -> None:
+    released = terminal.folder / "released.json"
+    released.write_text('{"schema": "pathorob-checks/results/2"}')
+    report = "--fm-json=released.json"
+    for baseline in ("--fm-baseline=released.json", f"--fm-baseline={released}"):
+        assert terminal.pytest(DEMO, report, baseline, "--fm-cohorts=demo").code == 4
+        assert released.read_text() == '{"schema": "pathorob-checks/results/2"}'
+
+
 def test_a_run_that_could_not_start_leaves_no_older_pass(terminal: Terminal) -> None:
     file = terminal.folder / "results.json"
     file.write_text(json.dumps({"schema": "pathorob-checks/results/2", "outcome": "pass"}))

@@ -170,10 +170,12 @@ def _run(options: argparse.Namespace) -> int:
         write_outputs({"cache-key": key})
         say(key)
         return 0
+    reports = Path(DEFAULT_REPORTS)
     try:
         reports = reports_of(os.environ)
+        _refuse_baseline_among(reports, os.environ)
     except SettingsError as error:
-        _tell(Path(DEFAULT_REPORTS), "error", f"ERROR: {error}", 1)
+        _tell(reports, "error", f"ERROR: {error}", 1)
         raise
     # A job that is refused, or ended before the gate starts, leaves no older file behind as its own.
     _write_unstarted(reports, _ENDED_EARLY)
@@ -185,6 +187,17 @@ def _run(options: argparse.Namespace) -> int:
         _tell(reports, "error", results.summary, 1)
         raise
     return _gate(job)
+
+
+def _refuse_baseline_among(reports: Path, environment: Mapping[str, str]) -> None:
+    """Refuse a baseline that the reports of the job would take the place of."""
+    written = {(reports / name).absolute() for name in REPORTS.values()}
+    for line in environment.get(f"{PREFIX}BASELINE", "").splitlines():
+        if line.strip() and expanded(line.strip()).absolute() in written:
+            raise SettingsError(
+                f"{PREFIX}BASELINE is a file that the job writes: {printable(line.strip())}",
+                remedy=f"keep the baseline outside of {printable(str(reports))}",
+            )
 
 
 def _gate(job: Job) -> int:
@@ -200,7 +213,7 @@ def _gate(job: Job) -> int:
 
 
 def _write_unstarted(reports: Path, problem: str) -> Results:
-    """Have all reports say that the run did not start; returns what they say.
+    """Have all reports say that the run did not start; returns what they say. A file of others stays.
 
     Raises
     ------
@@ -209,15 +222,15 @@ def _write_unstarted(reports: Path, problem: str) -> Results:
     from pathorob_checks.evaluation.assembling import unstarted
     from pathorob_checks.evaluation.settings import Settings
     from pathorob_checks.report.forms import FORMS
-    from pathorob_checks.report.junit_error import junit_error
+    from pathorob_checks.report.junit_error import junit_error, may_be_replaced
 
     results = unstarted(Settings(fms=()), problem)
     for option, name in REPORTS.items():
-        form = FORMS.get(option.removeprefix("--fm-"))
-        if form is not None:
-            form.save(results, reports / name)
-        else:
-            write_atomically(reports / name, junit_error(results.summary))
+        form, path = FORMS.get(option.removeprefix("--fm-")), reports / name
+        if form is None and may_be_replaced(path):
+            write_atomically(path, junit_error(results.summary))
+        elif form is not None and form.may_replace(path):
+            form.save(results, path)
     return results
 
 

@@ -21,12 +21,12 @@ from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
 from pathorob_checks.plugin.values import (
-    evidence_folder,
     evidence_options,
     history_path,
     is_requested,
     report_paths,
     settings,
+    spared,
 )
 from pathorob_checks.plugin.worker import Worker, scheduler
 
@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = replace(chosen, images=chosen.images and ("html" in paths or wanted is not None))
     with (
         as_usage_error(),
-        ReportFiles(paths, evidence_folder(config, config.option)).guarded(chosen) as reports,
+        ReportFiles(paths, spared(config, config.option)).guarded(chosen) as reports,
     ):
         shown = bars.Bars(config)
         bars.show_downloads(shown)
@@ -327,7 +327,7 @@ def _leave_no_older_pass(config: pytest.Config, given: argparse.Namespace, probl
     if paths and not _is_worker(config):
         from pathorob_checks.plugin.report_files import ReportFiles
 
-        ReportFiles(paths, evidence_folder(config, given)).mark_unstarted(problem)
+        ReportFiles(paths, spared(config, given)).mark_unstarted(problem)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pathorob_checks.report.junit_error import CLASS, NAME, junit_error
+from pathorob_checks.report.junit_error import CLASS, NAME, junit_error, may_be_replaced
 from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write_error(path: Path | None, suite_name: str, problem: str) -> None:
     from pathorob_checks.files import write_atomically
 
     with contextlib.suppress(OSError):  # pytest says so when it cannot write the file either
-        if not _is_evidence(path.parent) and (not path.exists() or (path.is_file() and _is_junit(path))):
+        if not _is_evidence(path.parent) and may_be_replaced(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, junit_error(problem, suite_name))
 
@@ -95,13 +95,3 @@ def _is_evidence(folder: Path) -> bool:
     from pathorob_checks.evidence.manifest import INCOMPLETE, MANIFEST
 
     return any((folder / name).exists() for name in (INCOMPLETE, MANIFEST))
-
-
-def _is_junit(path: Path) -> bool:
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import parse
-
-    try:
-        return parse(path, forbid_dtd=True).getroot().tag in ("testsuites", "testsuite")
-    except (ET.ParseError, DefusedXmlException, ValueError, LookupError):
-        return False

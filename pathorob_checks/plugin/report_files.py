@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import unstarted
-from pathorob_checks.report.forms import FORMS, Form
+from pathorob_checks.report.forms import FORMS
 from pathorob_checks.wording import shortened
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class ReportFiles:
     Parameters
     ----------
     paths : by the names in `FORMS`, as the user wrote them.
-    evidence : the folder of the evidence; a refused run makes none, and writes nothing into it.
+    spared : where a run that is refused writes nothing: in the folder of the evidence, over the baseline.
     """
 
-    def __init__(self, paths: Mapping[str, str], evidence: Path | None = None) -> None:
+    def __init__(self, paths: Mapping[str, str], spared: Iterable[Path] = ()) -> None:
         self.paths = paths
-        self._evidence = evidence
+        self._spared = tuple(spared)
         self._absolute = {name: Path(path).absolute() for name, path in paths.items()}
         self._process = os.getpid()  # a test may start another one, which runs on as this one does
 
@@ -83,10 +83,9 @@ class ReportFiles:
     def _say_unstarted(self, results: Results) -> None:
         """What exists and is no report stays as it is; the refusal is told wherever it can be."""
         for name, path in self._absolute.items():
-            if self._evidence is not None and path.is_relative_to(self._evidence):
-                continue
-            with contextlib.suppress(PathorobChecksError, OSError):
-                if not path.exists() or (path.is_file() and _is_one(FORMS[name], path)):
+            is_spared = any(path.is_relative_to(place) for place in self._spared)
+            with contextlib.suppress(PathorobChecksError):
+                if not is_spared and FORMS[name].may_replace(path):
                     FORMS[name].save(results, path)
 
 
@@ -97,16 +96,9 @@ def _check(name: str, path: Path, settings: Settings) -> None:
             f"the {form.noun} {path} is the baseline of this run",
             remedy=f"name another file with --fm-{name}",
         )
-    if path.is_file() and path.stat().st_size and not _is_one(form, path):
+    if path.is_file() and path.stat().st_size and not form.may_replace(path):
         article = "a" if form.noun[0].islower() or form.noun[0] == "M" else "an"
         raise SettingsError(
             f"the file {path} exists and is not {article} {form.noun}",
             remedy=f"name another file with --fm-{name}, or delete this one",
         )
-
-
-def _is_one(form: Form, path: Path) -> bool:
-    try:
-        return form.is_one(path.read_bytes())
-    except OSError:
-        return False

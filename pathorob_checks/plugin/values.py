@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,21 @@ def evidence_folder(config: pytest.Config, options: argparse.Namespace) -> Path 
     except pytest.UsageError:
         return None  # evidence without a folder is what the run is refused for
     return None if path is None else expanded(path).absolute()
+
+
+def spared(config: pytest.Config, options: argparse.Namespace) -> list[Path]:
+    """Where a run that is refused writes no report: in the folder of the evidence, and over the baseline.
+
+    Parameters
+    ----------
+    options : as in `evidence_folder`.
+    """
+    folder = evidence_folder(config, options)
+    baseline = getattr(options, "pathorob_fm_baseline", None)
+    if baseline is None:
+        with contextlib.suppress(pytest.UsageError):
+            baseline = _value(config, BY_NAME["baseline"])[0]
+    return [place for place in (folder, baseline and expanded(baseline).absolute()) if place is not None]
 
 
 def history_path(config: pytest.Config) -> Path | None:

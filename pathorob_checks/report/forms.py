@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.results.saving import save_text
@@ -31,6 +32,13 @@ class Form:
     noun: str
     render: Callable[[Results], str]
     is_one: Callable[[bytes], bool]
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether nothing is at the path yet, or a report of this form."""
+        try:
+            return not path.exists() or (path.is_file() and self.is_one(path.read_bytes()))
+        except OSError:
+            return False
 
     def save(self, results: Results, path: str | os.PathLike[str]) -> None:
         """Write the report, whole or not at all; missing folders are made.

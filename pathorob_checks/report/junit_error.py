@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from pathorob_checks.wording import printable
 
 # The test case of the run itself.
 CLASS, NAME = "pathorob_checks", "run"
+
+
+def may_be_replaced(path: Path) -> bool:
+    """Whether nothing is at the path yet, or a JUnit file."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import parse
+
+    if not path.exists():
+        return True
+    try:
+        return path.is_file() and parse(path, forbid_dtd=True).getroot().tag in ("testsuites", "testsuite")
+    except (ET.ParseError, DefusedXmlException, ValueError, LookupError):
+        return False
 
 
 def junit_error(problem: str, suite_name: str = "pytest") -> bytes:

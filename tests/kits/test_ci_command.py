@@ -99,7 +99,7 @@ def test_a_run_that_is_ended_from_within_fails_and_has_no_older_results(
     (machine.folder / "quitter.py").write_text(f"import os\n{way}\n")
     reports = machine.folder / "pathorob-checks-report"
     reports.mkdir()
-    (reports / "results.json").write_text('{"outcome": "pass"}')
+    (reports / "results.json").write_text('{"schema": "pathorob-checks/results/2", "outcome": "pass"}')
     outputs = machine.folder / "outputs"
     done = run(machine, **inputs_of_good, PATHOROB_CI_ARGUMENTS="-p quitter", GITHUB_OUTPUT=str(outputs))
     assert done.returncode != 0, done.stdout
@@ -127,7 +127,7 @@ def test_a_job_that_is_refused_says_why_in_its_reports_and_outputs_and_keeps_no_
 ) -> None:
     reports = machine.folder / "pathorob-checks-report"
     reports.mkdir()
-    (reports / "results.json").write_text('{"outcome": "pass"}')
+    (reports / "results.json").write_text('{"schema": "pathorob-checks/results/2", "outcome": "pass"}')
     outputs, summary = machine.folder / "outputs", machine.folder / "summary.md"
     given = inputs_of_good | {f"{PREFIX}{name}": value for name, value in variables.items()}
     done = run(machine, **given, GITHUB_OUTPUT=str(outputs), GITHUB_STEP_SUMMARY=str(summary))
@@ -225,3 +225,27 @@ def test_the_key_of_an_fm_on_the_hub_needs_no_weights(
 
     assert key("hf-hub:org/model") == key("hf-hub:org/model@main") != key("hf-hub:org/model@v2")
     assert key("hf-hub:org/model") != key("hf-hub:org/other")
+
+
+def test_a_baseline_in_the_folder_of_the_reports_is_refused_and_kept(machine: Machine) -> None:
+    reports = machine.folder / "pathorob-checks-report"
+    reports.mkdir()
+    (reports / "results.json").write_text("the released FM's")
+    inputs = {"FM": "demo:stain-invariant", "BASELINE": "pathorob-checks-report/results.json"}
+    outputs = machine.folder / "outputs"
+    variables = {f"{PREFIX}{name}": value for name, value in inputs.items()}
+    done = run(machine, **variables, GITHUB_OUTPUT=str(outputs))
+    assert done.returncode == 1
+    assert "PATHOROB_CI_BASELINE is a file that the job writes" in done.stderr
+    assert [path.name for path in reports.iterdir()] == ["results.json"]
+    assert (reports / "results.json").read_text() == "the released FM's"
+    assert "verdict=error\n" in outputs.read_text()
+
+
+def test_a_file_of_somebody_else_stays_as_it_is(machine: Machine) -> None:
+    reports = machine.folder / "pathorob-checks-report"
+    reports.mkdir()
+    (reports / "report.html").write_text("mine")
+    assert run(machine, **{f"{PREFIX}COMPLETE": "maybe"}).returncode == 1
+    assert (reports / "report.html").read_text() == "mine"
+    assert Results.read(reports / "results.json").problems
