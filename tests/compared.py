@@ -11,7 +11,8 @@ from test_results_file import document
 from pathorob_checks import Results
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import Check, CohortFacts, FMFacts, Run
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts, Run
 
 IDENTITY = {"kind": "hf-hub", "pooling": "default", "precision": "fp32", "recipe": {"pooling": "clsmean"}}
 FM = FMFacts(

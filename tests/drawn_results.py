@@ -13,18 +13,17 @@ from pathorob_checks import Results
 from pathorob_checks.evaluation.facts import machine_facts
 from pathorob_checks.metrics.pictured import Curve, Grid
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.results.document import (
+from pathorob_checks.results.document import MetricFacts
+from pathorob_checks.results.environment import Environment, Terms
+from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.subject_facts import (
     CohortFacts,
     EmbeddingMap,
-    Environment,
     FMFacts,
-    MetricFacts,
     Neighborhood,
     PatchFacts,
     Run,
-    Terms,
 )
-from pathorob_checks.results.outcome import summarize
 
 CLASSES, CENTERS = ("normal", "tumor"), ("RUMC", "UMCU")
 INDEX_CURVE = Curve(

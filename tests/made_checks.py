@@ -6,7 +6,7 @@ from pathorob_checks.evaluation.judging import judged, not_measured
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.evaluation.plan import PlannedCheck
 from pathorob_checks.metrics.measurement import CellValue, Measurement
-from pathorob_checks.results.document import Completeness
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.outcome import summarize
 
 CELLS = (

@@ -6,8 +6,9 @@ from made_checks import CELLS, completeness_of, made, unmeasured
 
 from pathorob_checks import Results
 from pathorob_checks.evaluation.facts import machine_facts
-from pathorob_checks.results.document import CohortFacts, Environment, FMFacts, Run, Terms
+from pathorob_checks.results.environment import Environment, Terms
 from pathorob_checks.results.outcome import summarize
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts, Run
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 RUN = Run(

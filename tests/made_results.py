@@ -10,18 +10,12 @@ from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import (
-    Check,
-    CohortFacts,
-    Environment,
-    FMFacts,
-    IntegrityCheck,
-    MetricFacts,
-    Run,
-    Terms,
-)
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import MetricFacts
+from pathorob_checks.results.environment import Environment, Terms
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts, Run
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

@@ -16,16 +16,10 @@ from pathorob_checks.evaluation.assembling import unstarted
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import GroupValue, SlideValue
-from pathorob_checks.results.document import (
-    CellFacts,
-    Check,
-    ComparedWith,
-    IntegrityCheck,
-    Outcome,
-    Release,
-    Suspect,
-)
+from pathorob_checks.results.check import Check, ComparedWith, IntegrityCheck, Suspect
+from pathorob_checks.results.document import Outcome, Release
 from pathorob_checks.results.releases import releases_of
+from pathorob_checks.results.subject_facts import CellFacts
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

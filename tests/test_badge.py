@@ -11,7 +11,8 @@ from made_results import results_of
 
 from pathorob_checks.cli import main
 from pathorob_checks.report.badge import COLORS, LABEL_COLOR, TEXT, badge
-from pathorob_checks.results.document import IntegrityCheck, Outcome
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.results import Results
 
 SVG = "{http://www.w3.org/2000/svg}"

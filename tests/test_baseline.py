@@ -17,7 +17,7 @@ from pathorob_checks.metrics.ends import own_interval
 from pathorob_checks.metrics.intervals import DRAWS, SEED
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import CohortFacts
+from pathorob_checks.results.subject_facts import CohortFacts
 
 PROFILE = load_profile("floor")
 PROTOCOL = protocol_of(PROFILE, metrics(), {"demo": {"robustness_index": {"k": 11}}})

@@ -15,7 +15,7 @@ from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import CellValue, Measurement
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 json_like = st.recursive(

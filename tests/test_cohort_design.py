@@ -11,7 +11,7 @@ from terminal import Terminal
 
 from pathorob_checks.evaluation.facts import cohort_facts, design_text
 from pathorob_checks.results.cohort_design import design_lines
-from pathorob_checks.results.document import CellFacts
+from pathorob_checks.results.subject_facts import CellFacts
 
 LINES = [
     "cohort ours: 96 patches, 48 slides, 2 biological classes, 2 in-domain medical centers, 1 out-of-domain",

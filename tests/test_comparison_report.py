@@ -25,7 +25,7 @@ from pathorob_checks.report.comparison import (
 from pathorob_checks.report.comparison_page import comparison_html
 from pathorob_checks.results.comparing import comparison_of
 from pathorob_checks.results.comparison import Comparison
-from pathorob_checks.results.document import BaselineFacts
+from pathorob_checks.results.environment import BaselineFacts
 
 HOSTILE = "=cmd|'/c calc'!A1 <script>alert(1)</script> \x1b[31m\u202e `|` [x](javascript:y) @all"
 

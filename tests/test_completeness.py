@@ -13,7 +13,8 @@ from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
 from pathorob_checks.evaluation.plan import Plan, PlannedCheck, PlannedIntegrity
 from pathorob_checks.evaluation.plan import plan_of as plan_of_run
 from pathorob_checks.evaluation.subjects import LeftOut, Subject, Subjects
-from pathorob_checks.results.document import IntegrityCheck, Outcome
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.outcome import exit_code, summarize
 
 SUBJECT = Subject("fm", "none", "demo")

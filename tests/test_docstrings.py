@@ -25,7 +25,7 @@ PACKAGE = Path(pathorob_checks.__file__).parent
 NAMES = (
     *(f"pathorob_checks.metrics.{name}" for name in metrics.__all__),
     *(f"pathorob_checks.{name}" for name in pathorob_checks.__all__ if not name.startswith("__")),
-    "pathorob_checks.results.document.Check",
+    "pathorob_checks.results.check.Check",
     "pathorob_checks.results.explanation.Explanation",
     "pathorob_checks.report.save_report",
 )

@@ -14,7 +14,7 @@ from made_results import drawn, results_of
 from pathorob_checks.errors import HistoryError
 from pathorob_checks.history.schema import APPLICATION_ID, VERSION
 from pathorob_checks.history.store import History
-from pathorob_checks.results.document import IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
 from pathorob_checks.results.results import Results
 
 WRITER = """

@@ -14,7 +14,7 @@ from pathorob_checks.history.families import family_of, pattern_of
 from pathorob_checks.history.store import History
 from pathorob_checks.history.trend import Change, Trend, compared, trends_of
 from pathorob_checks.metrics.differences import difference
-from pathorob_checks.results.document import Check, IntegrityCheck
+from pathorob_checks.results.check import Check, IntegrityCheck
 
 FAMILIES = {
     "our-fm": "our-fm",

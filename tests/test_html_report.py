@@ -30,9 +30,10 @@ from pathorob_checks.report.html import html_report
 from pathorob_checks.report.limits import limits_of
 from pathorob_checks.report.page import page_of
 from pathorob_checks.report.sheets import cell_sheet, design_sheet, group_sheet, metric_rows
-from pathorob_checks.results.document import CellFacts, Release
+from pathorob_checks.results.document import Release
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.numbers import check_interval
+from pathorob_checks.results.subject_facts import CellFacts
 
 ALL = (failing, good, not_started, not_finished, hostile)
 EMPTY = '<script type="application/json" id="results">{}</script>'

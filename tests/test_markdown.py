@@ -13,13 +13,9 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.report.forms import FORMS, MARK
 from pathorob_checks.report.markdown import COMMENT_BYTES, markdown_report
 from pathorob_checks.report.markdown_text import code, code_block, html_code, prose, table
-from pathorob_checks.results.document import (
-    ComparedWith,
-    Environment,
-    IntegrityCheck,
-    Outcome,
-    Terms,
-)
+from pathorob_checks.results.check import ComparedWith, IntegrityCheck
+from pathorob_checks.results.document import Outcome
+from pathorob_checks.results.environment import Environment, Terms
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.results import Results
 

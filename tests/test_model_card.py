@@ -12,7 +12,7 @@ from made_checks import made, unmeasured
 from made_results import drawn, results_of
 
 from pathorob_checks.cli import main
-from pathorob_checks.results.document import IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
 
 Command = pytest.CaptureFixture[str]
 COMMIT = "0123456789" * 4

@@ -8,7 +8,8 @@ from made_checks import made, passing, unmeasured
 from made_document import document
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import IntegrityCheck, Release
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.document import Release
 from pathorob_checks.results.listing import MOST_ROWS
 from pathorob_checks.results.notebook import BACKGROUNDS, OTHER_BACKGROUND
 

@@ -16,7 +16,8 @@ from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.intervals import interval_of
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.p_values import p_value
-from pathorob_checks.results.document import Completeness, IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.releases import releases_of
 
 ALPHA = 0.025

@@ -13,7 +13,7 @@ from pathorob_checks.metrics import (
     performance_drop,
     robustness_index,
 )
-from pathorob_checks.results.document import EmbeddingMap
+from pathorob_checks.results.subject_facts import EmbeddingMap
 
 UNITS = {
     "index": "40 units (slides)",

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from made_checks import completeness_of, headline, made, passing, unmeasured
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import IntegrityCheck, Outcome
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.outcome import summarize
 
 

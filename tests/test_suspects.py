@@ -9,7 +9,7 @@ from pathorob_checks.evaluation.measuring import Measured, drawn_of
 from pathorob_checks.evaluation.suspects import suspects
 from pathorob_checks.metrics.measurement import CellValue, Measurement, SlideValue
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.results.check import ComparedWith
 from pathorob_checks.results.explanation import explain as explanation_of
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.text import render_explanation

@@ -17,7 +17,7 @@ from pathorob_checks.wording import counted, hint, percent, printable
 if TYPE_CHECKING:
     from pathorob_checks.metrics.definition import Direction
     from pathorob_checks.metrics.resampling import Resampling
-    from pathorob_checks.results.document import Check
+    from pathorob_checks.results.check import Check
     from pathorob_checks.results.results import Results
 
 _STEPS = (0.5, 0.75, 1.0, 1.5, 2.0)  # times the number of slides that decides: rows of the table

@@ -108,7 +108,7 @@ def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
     from pathorob_checks.evaluation.facts import machine_facts
     from pathorob_checks.methods.chain import chain_of
     from pathorob_checks.methods.saving import save
-    from pathorob_checks.results.document import builtin
+    from pathorob_checks.results.part import builtin
 
     cohort, embeddings = inputs.cohort(subject.cohort), inputs.embeddings(subject)
     values = inputs.repaired(subject)

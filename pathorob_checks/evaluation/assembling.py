@@ -18,20 +18,14 @@ from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.terms import Terms
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.results.document import (
-    BaselineFacts,
-    Check,
-    Completeness,
-    Environment,
-    IntegrityCheck,
-    MetricFacts,
-    Outcome,
-    Run,
-)
-from pathorob_checks.results.document import Terms as TermsFacts
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import MetricFacts, Outcome
+from pathorob_checks.results.environment import BaselineFacts, Completeness, Environment
+from pathorob_checks.results.environment import Terms as TermsFacts
 from pathorob_checks.results.outcome import UNFINISHED, summarize
 from pathorob_checks.results.releases import releases_of
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import printable
 
 # Of two records of one check the graver is kept: a test that is repeated until it passes has failed.

@@ -17,10 +17,12 @@ from pathorob_checks.files import expanded, read_limited
 from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.metrics.resampling import Resampling
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import Check, CohortFacts, Run, builtin
+from pathorob_checks.results.part import builtin
 from pathorob_checks.results.results import LARGEST, Results
 from pathorob_checks.results.same_cohort import differing_fact
+from pathorob_checks.results.subject_facts import CohortFacts, Run
 from pathorob_checks.wording import brief, counted, printable
 
 _MEASURE_AGAIN = "measure the baseline again with this version and these settings"

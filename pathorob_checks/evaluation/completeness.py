@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.plan import Key, Plan
-from pathorob_checks.results.document import Check, Completeness, IntegrityCheck
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.wording import counted
 
 

@@ -15,7 +15,7 @@ from pathorob_checks.evaluation.observer import Bars, Observer
 from pathorob_checks.evaluation.plan import PlannedCheck
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 if TYPE_CHECKING:
     from pathorob_checks.criteria.profile import Profile

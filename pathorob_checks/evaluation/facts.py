@@ -11,7 +11,8 @@ from pathorob_checks.evaluation.pictures import images_of, map_of, neighborhoods
 from pathorob_checks.files import without_home
 from pathorob_checks.pretraining import touched
 from pathorob_checks.results.cohort_design import design_lines
-from pathorob_checks.results.document import CellFacts, CohortFacts, EmbeddingMap, FMFacts, Run, builtin
+from pathorob_checks.results.part import builtin
+from pathorob_checks.results.subject_facts import CellFacts, CohortFacts, EmbeddingMap, FMFacts, Run
 from pathorob_checks.version import version
 
 if TYPE_CHECKING:

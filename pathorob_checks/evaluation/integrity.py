@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import EmbeddingError, PathorobChecksError
 from pathorob_checks.evaluation.subjects import Subject
-from pathorob_checks.results.document import IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
 
 if TYPE_CHECKING:
     from pathorob_checks.embeddings.integrity import Integrity

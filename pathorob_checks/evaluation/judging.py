@@ -16,7 +16,7 @@ from pathorob_checks.metrics.definition import Direction, Metric
 from pathorob_checks.metrics.measurement import Interval, Measurement
 from pathorob_checks.metrics.p_values import p_value
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 
 if TYPE_CHECKING:

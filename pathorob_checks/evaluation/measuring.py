@@ -18,7 +18,7 @@ from pathorob_checks.metrics.neighborhood_size import USUAL_K
 from pathorob_checks.metrics.p_values import IntervalAt
 from pathorob_checks.metrics.registry import added_metrics, metric, metrics
 from pathorob_checks.progress import Item, Progress
-from pathorob_checks.results.document import ComparedWith
+from pathorob_checks.results.check import ComparedWith
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import hint
 

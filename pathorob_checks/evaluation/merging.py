@@ -19,8 +19,10 @@ from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.evaluation.terms import Terms
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.resampling import Resampling
-from pathorob_checks.results.document import Check, Environment, Run
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.environment import Environment
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import brief, printable, quoted
 
 # Of packages that decide neither a value nor a verdict, jobs may have several versions.

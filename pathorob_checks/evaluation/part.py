@@ -22,10 +22,10 @@ from pathorob_checks.evaluation.subjects import Subject, Subjects
 from pathorob_checks.evaluation.terms import Terms
 from pathorob_checks.metrics.registry import metric, metrics
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import Run
-from pathorob_checks.results.document import Terms as TermsFacts
+from pathorob_checks.results.environment import Terms as TermsFacts
 from pathorob_checks.results.outcome import UNFINISHED
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import brief, printable
 
 _AGAIN = "run that job again with this version"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pathorob_checks.errors import CohortError
 from pathorob_checks.metrics.registry import metric
-from pathorob_checks.results.document import EmbeddingMap, Neighborhood, PatchFacts
+from pathorob_checks.results.subject_facts import EmbeddingMap, Neighborhood, PatchFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -28,7 +28,8 @@ from pathorob_checks.evaluation.subjects import Subject, subjects_of
 from pathorob_checks.evaluation.terms import Terms, terms_of
 from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.measurement import Measurement
-from pathorob_checks.results.document import Check, IntegrityCheck, Run
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.version import version
 from pathorob_checks.wording import printable
 

@@ -11,7 +11,7 @@ from pathorob_checks.criteria.verdict import Verdict, meets
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import Measurement
-from pathorob_checks.results.document import Suspect
+from pathorob_checks.results.check import Suspect
 from pathorob_checks.wording import counted, percent
 
 LITTLE_SUPPORT = 0.1  # below, fewer than a tenth of the patches decide

@@ -21,8 +21,9 @@ from pathorob_checks.evidence.page_disagreements import (
 )
 from pathorob_checks.evidence.provenance_disagreements import PROVENANCE, provenance_disagreements
 from pathorob_checks.evidence.report_disagreements import REPORT, report_disagreements
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.json_text import strict_json
 from pathorob_checks.results.results import Results
 from pathorob_checks.wording import brief, named

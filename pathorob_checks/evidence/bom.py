@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
-from pathorob_checks.results.document import CohortFacts, FMFacts, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts
 
 if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property

@@ -9,7 +9,8 @@ from typing import Any
 from pathorob_checks.criteria.templates import open_places
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evidence.confirmations import CONTROLS, demanded_digest
-from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import value_and_bound

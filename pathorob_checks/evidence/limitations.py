@@ -9,9 +9,10 @@ from typing import Any
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.criteria.templates import filled_in
 from pathorob_checks.evidence.provenance import fms_of, precision_of, weights_sha256
-from pathorob_checks.results.document import CohortFacts, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.subject_facts import CohortFacts
 from pathorob_checks.wording import counted, rounded_percent
 
 # Why an FM has no digest of weights, by its kind.

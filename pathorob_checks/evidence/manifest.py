@@ -14,8 +14,9 @@ from pydantic import AwareDatetime, Field, ValidationError, field_serializer, fi
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.inventory import MOST_FILES, content_of, entries, is_plain, sha256_of
 from pathorob_checks.files import write_atomically
-from pathorob_checks.results.document import Document, Outcome
+from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.json_text import strict_json
+from pathorob_checks.results.part import Document
 from pathorob_checks.results.results import Results
 from pathorob_checks.version import version
 from pathorob_checks.wording import brief, quoted, shortened

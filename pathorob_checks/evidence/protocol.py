@@ -11,7 +11,7 @@ from pathorob_checks.criteria.profile import BaselineTerms, Profile
 from pathorob_checks.evaluation.facts import cohort_facts
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evidence.layout import PROTOCOL_SCHEMA
-from pathorob_checks.results.document import builtin
+from pathorob_checks.results.part import builtin
 from pathorob_checks.version import version
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.evidence.layout import PROVENANCE_SCHEMA
-from pathorob_checks.results.document import FMFacts, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.subject_facts import FMFacts
 from pathorob_checks.version import version
 
 _PACKAGE = Path(__file__).parent.parent

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pathorob_checks.results.document import Check, Document, Finite, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import counted
 
 SCHEMA = "pathorob-checks/reproduction/1"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pathorob_checks.criteria.templates import filled_in
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.names import fm_and_method
 
 NO_CHECK, NO_RECORD = "no check", "no record"

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from pathorob_checks.errors import FigureError
-from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument, Run
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import MetricFacts, ResultsDocument
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 from pathorob_checks.results.names import fm_and_method
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import hint, quoted
 
 _Part = TypeVar("_Part", Check, Run)

@@ -26,7 +26,8 @@ from pathorob_checks.figures.style import (
     styled,
 )
 from pathorob_checks.metrics.pictured import Curve
-from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import MetricFacts, ResultsDocument
 from pathorob_checks.wording import quoted
 
 # The metrics whose curves each of the named figures shows.

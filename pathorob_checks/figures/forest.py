@@ -27,7 +27,8 @@ from pathorob_checks.figures.style import (
     styled,
 )
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.results.document import Check, MetricFacts, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import MetricFacts, ResultsDocument
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
 

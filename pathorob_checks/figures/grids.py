@@ -31,7 +31,8 @@ from pathorob_checks.figures.style import (
     styled,
 )
 from pathorob_checks.metrics.pictured import Grid
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.wording import quoted, rounded_percent
 
 # The metrics whose grids each of the named figures shows.

@@ -25,7 +25,8 @@ from pathorob_checks.figures.style import (
     short,
     styled,
 )
-from pathorob_checks.results.document import EmbeddingMap, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.subject_facts import EmbeddingMap
 from pathorob_checks.wording import counted, hint, rounded_percent
 
 if TYPE_CHECKING:

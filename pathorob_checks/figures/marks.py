@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.figures.style import VERDICT_MARKS
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 
 def _appearance(verdict: Verdict) -> dict[str, Any]:

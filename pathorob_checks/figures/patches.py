@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from pathorob_checks.errors import FigureError
 from pathorob_checks.figures.choosing import fm_of, of_one_subject
 from pathorob_checks.figures.style import BLUE, INK, MUTED, VERMILLION, WIDTH, new_figure, short, styled
-from pathorob_checks.results.document import Neighborhood, PatchFacts, ResultsDocument, Run
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.subject_facts import Neighborhood, PatchFacts, Run
 from pathorob_checks.wording import quoted
 
 # By whether class and center are those of the patch: color, width and line of the frame.

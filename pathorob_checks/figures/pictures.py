@@ -19,12 +19,14 @@ from pathorob_checks.figures.patches import draw_patches, relation
 from pathorob_checks.figures.picture import Picture
 from pathorob_checks.figures.published import draw_ranked, rank_sentence, ranked
 from pathorob_checks.metrics.pictured import Curve
-from pathorob_checks.results.document import Check, EmbeddingMap, ResultsDocument, Run
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.method_changes import change_in_words, effect_sentences, method_changes
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.results.numbers import change_and_interval, check_interval, interval_text
 from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.results.subject_facts import EmbeddingMap, Run
 from pathorob_checks.wording import counted, printable, rounded_percent
 
 # Figures of this package's metrics by the metrics that they show; others have the kind `curve` or `grid`.

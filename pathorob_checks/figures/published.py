@@ -14,7 +14,8 @@ from pathorob_checks.figures.choosing import fm_of, metric_label, of_one_subject
 from pathorob_checks.figures.marks import draw_value
 from pathorob_checks.figures.style import MUTED, SMALL, new_figure, short, styled
 from pathorob_checks.metrics.registry import metric as definition
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.outcome import value_and_bound
 from pathorob_checks.wording import counted
 

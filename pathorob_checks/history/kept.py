@@ -56,7 +56,7 @@ class KeptCheck(_Kept):
     interval : at `confidence`.
     sound : False where an integrity check of the embeddings did not pass; None where that is not known.
 
-    The other attributes are those of `results.document.Check` and of its FM.
+    The other attributes are those of `results.check.Check` and of its FM.
     """
 
     run: KeptRun

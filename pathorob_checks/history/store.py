@@ -16,7 +16,8 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import HistoryError
 from pathorob_checks.history.kept import KeptCheck, KeptRun, packed
 from pathorob_checks.history.schema import APPLICATION_ID, VERSION, migrate
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.finished import why_unfinished
 from pathorob_checks.wording import brief
 

@@ -13,7 +13,7 @@ from pathorob_checks.wording import printable
 
 if TYPE_CHECKING:
     from pathorob_checks.criteria.profile import Inconclusive
-    from pathorob_checks.results.document import Check, IntegrityCheck
+    from pathorob_checks.results.check import Check, IntegrityCheck
 
 
 class CriterionNotMet(pytest.fail.Exception):  # type: ignore[misc, name-defined] # made by a decorator

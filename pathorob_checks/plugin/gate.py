@@ -33,9 +33,11 @@ from pathorob_checks.plugin.parametrizing import uses
 from pathorob_checks.plugin.selection import Selection
 from pathorob_checks.plugin.suite import SuiteTest, packaged_tests
 from pathorob_checks.results import properties
-from pathorob_checks.results.document import Check, Document, IntegrityCheck, Run
+from pathorob_checks.results.check import Check, IntegrityCheck
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.outcome import exit_code
+from pathorob_checks.results.part import Document
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.results.text import DEFAULT_WIDTH
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.report.table import ALLOWED, full_name
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.remarks import remarks
 from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import counted, printable, rounded_percent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 WIDTH = 100.0
 _MARGIN = 4.0  # on both sides, so that a mark at an end of the scale is whole

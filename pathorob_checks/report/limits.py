@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathorob_checks.criteria.document import BUILT_IN
 from pathorob_checks.report.sheets import listed
 from pathorob_checks.report.terms import source_of
-from pathorob_checks.results.document import CohortFacts, ResultsDocument
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.subject_facts import CohortFacts
 from pathorob_checks.wording import counted
 
 

@@ -10,7 +10,8 @@ from pathorob_checks.report.forms import MARK
 from pathorob_checks.report.markdown_text import code, code_block, html_code, prose, table
 from pathorob_checks.report.order import failures_first
 from pathorob_checks.report.reproduction import command_of
-from pathorob_checks.results.document import Check, Outcome
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.listing import verdict_in_words

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.results.document import Check, CohortFacts, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.finished import left_out, why_unfinished
+from pathorob_checks.results.subject_facts import CohortFacts
 from pathorob_checks.wording import brief, counted, hint, percent, printable, quoted
 
 if TYPE_CHECKING:

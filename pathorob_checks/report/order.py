@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 
 def failures_first(checks: Sequence[Check]) -> list[Check]:

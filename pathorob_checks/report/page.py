@@ -10,13 +10,8 @@ from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict, meets
 from pathorob_checks.metrics.measurement import GroupValue
 from pathorob_checks.report.gauges import Gauge, gauges
 from pathorob_checks.report.sheets import SIGNS
-from pathorob_checks.results.document import (
-    Check,
-    IntegrityCheck,
-    Outcome,
-    Release,
-    ResultsDocument,
-)
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import Outcome, Release, ResultsDocument
 from pathorob_checks.results.explanation import Explanation, explain
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.numbers import check_interval

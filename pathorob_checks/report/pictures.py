@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from pathorob_checks.report.sheets import Sheet
-from pathorob_checks.results.document import Neighborhood, PatchFacts, ResultsDocument, Run
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.names import fm_and_method, subject_id
+from pathorob_checks.results.subject_facts import Neighborhood, PatchFacts, Run
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:

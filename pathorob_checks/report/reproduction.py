@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterator
 
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.results.document import CohortFacts, FMFacts, ResultsDocument, Terms
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.environment import Terms
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts
 from pathorob_checks.wording import printable
 
 _COMMIT_SIGN = "@"

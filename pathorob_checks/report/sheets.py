@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, SlideValue
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.results.document import (
-    Check,
-    CohortFacts,
-    Completeness,
-    FMFacts,
-    MetricFacts,
-    ResultsDocument,
-    Run,
-)
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import MetricFacts, ResultsDocument
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.numbers import interval_text
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts, Run
 from pathorob_checks.wording import counted, rounded_percent
 
 SIGNS: Mapping[str, str] = {">=": "≥", "<=": "≤"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pathorob_checks.results.cohort_design import design_lines
-from pathorob_checks.results.document import CohortFacts, FMFacts, Run
+from pathorob_checks.results.subject_facts import CohortFacts, FMFacts, Run
 from pathorob_checks.results.text import wrapped
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tabulate import tabulate
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.results.outcome import value_and_bound

@@ -17,7 +17,8 @@ from pathorob_checks.report.order import failures_first
 from pathorob_checks.report.sources import render_sources
 from pathorob_checks.report.table import Paint, plain, render_rows
 from pathorob_checks.report.terms import source_of
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.outcome import lets_pass
 from pathorob_checks.results.text import wrapped

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathorob_checks.criteria.document import BUILT_IN
-from pathorob_checks.results.document import ResultsDocument, Terms
+from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.environment import Terms
 from pathorob_checks.results.names import fm_and_method, subject_id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathorob_checks.results.document import CellFacts, CohortFacts
+from pathorob_checks.results.subject_facts import CellFacts, CohortFacts
 from pathorob_checks.wording import counted, printable
 
 MOST_CLASSES = 8

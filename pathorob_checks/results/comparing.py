@@ -15,19 +15,16 @@ from pathorob_checks.metrics.aggregate import mean_over_cohorts
 from pathorob_checks.metrics.differences import difference
 from pathorob_checks.metrics.intervals import CONFIDENCE
 from pathorob_checks.metrics.registry import metrics
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.comparison import Change, ComparedFM, ComparedValue, Comparison, Says
 from pathorob_checks.results.consistency import contradictions
-from pathorob_checks.results.document import (
-    Check,
-    MetricFacts,
-    ResultsDocument,
-    Run,
-)
+from pathorob_checks.results.document import MetricFacts, ResultsDocument
 from pathorob_checks.results.finished import why_unfinished
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.published_places import Place, place_of
 from pathorob_checks.results.results import Results
 from pathorob_checks.results.same_cohort import differing_fact
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import brief, hint, printable, quoted, shortened
 
 # Of several verdicts on one value the gravest is shown.

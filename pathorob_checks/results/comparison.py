@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import Document, Finite, Outcome, Release
+from pathorob_checks.results.document import Outcome, Release
+from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.results.published_places import Place
 from pathorob_checks.wording import counted, printable
 

@@ -11,7 +11,8 @@ from pathorob_checks.criteria.verdict import Verdict, judge
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.registry import added_metrics, metrics
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import summarize
 from pathorob_checks.results.releases import releases_of

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathorob_checks.criteria.verdict import Verdict, meets, written
 from pathorob_checks.metrics.definition import Direction, Quantity
 from pathorob_checks.metrics.measurement import CellValue, SlideValue
-from pathorob_checks.results.document import Check, Document, Finite, Suspect
+from pathorob_checks.results.check import Check, Suspect
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.numbers import check_interval
+from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import percent, printable, rounded_percent
 
 _CELLS, _SLIDES, _SUSPECTS = 2, 3, 2
@@ -72,7 +73,7 @@ class Explanation(Document):
 
     Examples
     --------
-    >>> from pathorob_checks.results.document import Check
+    >>> from pathorob_checks.results.check import Check
     >>> from pathorob_checks.results.explanation import explain
     >>> check = Check(
     ...     id="test_mine.py::test_index[ours-camelyon]",

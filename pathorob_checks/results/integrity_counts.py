@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import Completeness, IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.wording import counted
 
 _MADE = (Verdict.PASS, Verdict.FAIL)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from pathorob_checks.criteria.verdict import GRAVEST_FIRST, Verdict
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.numbers import check_interval
 from pathorob_checks.results.outcome import lets_pass, value_and_bound

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.wording import printable
 
 _COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from html import escape
 
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.results.document import Check, ResultsDocument
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.explanation import explain
 from pathorob_checks.results.listing import (
     ALIGNED,

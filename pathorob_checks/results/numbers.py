@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathorob_checks.criteria.verdict import written
 from pathorob_checks.metrics.definition import Direction
 from pathorob_checks.metrics.measurement import Interval
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 
 _DIGITS = range(3, 10)
 

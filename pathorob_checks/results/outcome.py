@@ -7,14 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathorob_checks.criteria.verdict import Verdict, written
-from pathorob_checks.results.document import (
-    Check,
-    Completeness,
-    IntegrityCheck,
-    Outcome,
-    Release,
-    ResultsDocument,
-)
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import Outcome, Release, ResultsDocument
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import fm_and_method, short_names
 from pathorob_checks.results.releases import effective_verdicts

@@ -11,7 +11,8 @@ from typing import Any
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.results.document import Check, IntegrityCheck, ResultsDocument
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.wording import printable
 
 Property = tuple[str, str]

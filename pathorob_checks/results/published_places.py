@@ -15,7 +15,9 @@ from pathorob_checks.criteria.published import (
 )
 from pathorob_checks.metrics.definition import Metric
 from pathorob_checks.metrics.measurement import Interval
-from pathorob_checks.results.document import Document, Run, Terms
+from pathorob_checks.results.environment import Terms
+from pathorob_checks.results.part import Document
+from pathorob_checks.results.subject_facts import Run
 from pathorob_checks.wording import counted
 
 _POOLING = "clsmean"  # the benchmark's, but for FMs with a pooled output of their own

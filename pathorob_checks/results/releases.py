@@ -8,7 +8,9 @@ from typing import Any
 from pathorob_checks.criteria.release import Family, Judged, release_verdict
 from pathorob_checks.criteria.verdict import Verdict, meets
 from pathorob_checks.metrics.intervals import CONFIDENCE
-from pathorob_checks.results.document import Check, Completeness, IntegrityCheck, Release
+from pathorob_checks.results.check import Check, IntegrityCheck
+from pathorob_checks.results.document import Release
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.wording import counted, printable
 
 _NAMED = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import percent, printable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathorob_checks.results.document import CohortFacts
+from pathorob_checks.results.subject_facts import CohortFacts
 
 _PATCHES = (
     "tables",

@@ -7,7 +7,8 @@ from typing import Any
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.metrics.registry import metrics
-from pathorob_checks.results.document import SCHEMA, Completeness, MetricFacts, Outcome
+from pathorob_checks.results.document import SCHEMA, MetricFacts, Outcome
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.explanation import QUANTITY_LABELS
 
 SCHEMA_1 = "pathorob-checks/results/1"

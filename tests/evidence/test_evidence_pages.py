@@ -19,7 +19,7 @@ from pathorob_checks.evidence.pages import (
     protocol_page,
     signature_page,
 )
-from pathorob_checks.results.document import IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
 
 GOOD = made(value=0.9, interval=(0.85, 0.95), fm="ours", cohort="camelyon")
 CODE = {"pathorob-checks": "0.1.0"}

@@ -171,7 +171,7 @@ def test_an_optional_criterion_without_a_value_takes_nothing_from_the_rest(
 def test_a_cohort_that_differs_in_anything_is_another_one(
     key: str, read: Callable[[Doctor], object], released: dict[str, Any]
 ) -> None:
-    from pathorob_checks.results.document import CohortFacts
+    from pathorob_checks.results.subject_facts import CohortFacts
 
     ours = CohortFacts.model_validate(released["runs"][0]["cohort"])
     baseline: Any = read(lambda content: None)

@@ -22,7 +22,9 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.evaluation.judging import judged
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import Measurement
-from pathorob_checks.results.document import Check, Completeness, Outcome
+from pathorob_checks.results.check import Check
+from pathorob_checks.results.document import Outcome
+from pathorob_checks.results.environment import Completeness
 from pathorob_checks.results.outcome import summarize
 
 COHORTS = ("camelyon", "tcga")

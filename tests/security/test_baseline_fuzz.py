@@ -17,8 +17,8 @@ from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.evaluation.baseline import read_baseline
 from pathorob_checks.evaluation.evaluate import evaluate
 from pathorob_checks.metrics.differences import difference
-from pathorob_checks.results.document import CohortFacts
 from pathorob_checks.results.results import Results
+from pathorob_checks.results.subject_facts import CohortFacts
 
 pytestmark = pytest.mark.slow
 OLD = Path(__file__).parents[1] / "results_of_schema_1.json"

@@ -25,7 +25,7 @@ from pathorob_checks.console import logger_of
 from pathorob_checks.criteria.mistakes import CriteriaFileError, Mistake
 from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.report.terminal import render_results
-from pathorob_checks.results.document import Check
+from pathorob_checks.results.check import Check
 from pathorob_checks.results.results import Results
 
 # A title, a cleared screen, C1's own introducer, a reversed direction, line breaks of four kinds, a private

@@ -20,7 +20,7 @@ from test_foreign_names import assert_printable, poisoned_results
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.report.terminal import render_results
 from pathorob_checks.results import properties
-from pathorob_checks.results.document import IntegrityCheck
+from pathorob_checks.results.check import IntegrityCheck
 from pathorob_checks.results.results import Results
 
 # A link that terminals follow (OSC 8), colors, a bell, directions, what cannot be seen, HTML, a new row.

@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, Field
 from pathorob_checks.canonical import digest_of
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.results.document import Document, Finite, Outcome
+from pathorob_checks.results.document import Outcome
+from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import counted, named, printable
 
 SCHEMA: Literal["pathorob-checks/qualification/1"] = "pathorob-checks/qualification/1"
