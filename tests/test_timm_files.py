@@ -84,6 +84,23 @@ def test_files_that_make_no_model_are_an_error_of_one_sentence(vit: Path, damage
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_of_many_files_is_not_searched_for_a_model(
+    vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pathorob_checks.models.repository._MOST_FILES", 20)
+    below = vit / "data"
+    below.mkdir()
+    for number in range(21):
+        (below / str(number)).touch()
+    with pytest.raises(ModelError, match="more than 20 files.*name the folder with the model's config.json"):
+        load_timm(vit)
+
+
+def test_a_link_that_leads_nowhere_is_no_file_of_a_model(vit: Path) -> None:
+    (vit / "gone.safetensors").symlink_to("nowhere")
+    load_timm(vit)
+
+
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a folder"):
         prepare_folder(tmp_path / "nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ PREPROCESSOR = "preprocessor_config.json"
 # The module of a library, and what pip installs it by.
 OPTIONAL_LIBRARIES = {"transformers": "transformers>=5.23", "open_clip": "open-clip-torch>=3.0"}
 _MOST_BYTES = 10_000_000
+_MOST_FILES = 10_000  # of a model's folder; more are a home or a data folder, which takes long to list
 
 
 class Source(Protocol):
@@ -101,8 +103,16 @@ class FolderSource:
 
     def names(self) -> list[str]:
         """See `Source`."""
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
-        return sorted(path.relative_to(self.folder).as_posix() for path in files)
+        names = []
+        for place, _, inside in os.walk(self.folder):
+            paths = (os.path.join(place, name) for name in inside)  # noqa: PTH118 (much faster than Path)
+            names += [os.path.relpath(path, self.folder) for path in paths if os.path.isfile(path)]  # noqa: PTH113
+            if len(names) > _MOST_FILES:
+                raise ModelError(
+                    f"{self.origin} holds more than {_MOST_FILES:,} files, so it is no model's folder",
+                    remedy=f"name the folder with the model's {CONFIG} and weights",
+                )
+        return sorted(Path(name).as_posix() for name in names)
 
     def sha256_of(self, _name: str, /) -> str | None:
         """See `Source`."""

@@ -23,6 +23,31 @@ _NO_DASH = re.compile(
     r"fm(?:-[a-z-]+)?=.*|-?[\N{HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}]+fm(?:-[a-z-]+)?(?:=.*)?",
     re.DOTALL,
 )
+# Words that other tools use for what an option of this plugin does.
+_OTHER_WORDS = {
+    "--fm-model": "--fm",
+    "--fm-spec": "--fm",
+    "--fm-profile": "--fm-criteria",
+    "--fm-threshold": "--fm-criteria",
+    "--fm-thresholds": "--fm-criteria",
+    "--fm-bounds": "--fm-criteria",
+    "--fm-config": "--fm-criteria",
+    "--fm-data": "--fm-cohort",
+    "--fm-dataset": "--fm-cohort",
+    "--fm-datasets": "--fm-cohort",
+    "--fm-images": "--fm-cohort",
+    "--fm-manifest": "--fm-cohort",
+    "--fm-patches": "--fm-cohort",
+    "--fm-report": "--fm-html",
+    "--fm-results": "--fm-json",
+    "--fm-repair": "--fm-method",
+    "--fm-repairs": "--fm-method",
+    "--fm-normalization": "--fm-method",
+    "--fm-gpu": "--fm-device",
+    "--fm-compare": "--fm-baseline",
+    "--fm-reference": "--fm-baseline",
+}
+_HELP = f"`pytest --help` lists all options that begin with {_PREFIX}."
 _LETTERS = re.compile(r"[^A-Za-z]*(.*)", re.DOTALL)
 
 
@@ -51,7 +76,7 @@ def refuse_options_without_values(arguments: Sequence[str]) -> None:
 def refuse_unknown_options(
     arguments: Iterable[str], known: argparse.Namespace, unknown: Iterable[str], *, is_requested: bool
 ) -> None:
-    """Refuse words that are almost an option of this plugin, and say which is meant.
+    """Refuse words that are almost an option of this plugin, and say which is meant where one is near.
 
     Parameters
     ----------
@@ -62,22 +87,22 @@ def refuse_unknown_options(
 
     Raises
     ------
-    pytest.UsageError : a word is almost an option of this plugin.
+    pytest.UsageError : a word is almost an option of this plugin, or begins with `--fm-`.
     """
     words = [word for word in arguments if _ONE_DASH.fullmatch(word)]
     words += [word for word in known.file_or_dir if _NO_DASH.fullmatch(word) and not os.path.lexists(word)]
     for word in [*words, *unknown]:
         flag, equals, value = word.partition("=")
         plain = "--" + _LETTERS.sub(r"\1", flag).casefold().replace("_", "-")
-        if not plain.startswith(_PREFIX):
-            plain = plain.replace("--", "--fm-", 1)
-            near = plain if is_requested and plain in _METAVARS else None
-        else:
+        if plain.startswith(_PREFIX):
             near = _nearest(plain)
-        if near is not None:
-            meant = f"did you mean {near}{equals}{value}?"
+        else:
+            prefixed = plain.replace("--", f"{_PREFIX}-", 1)
+            near = prefixed if is_requested and prefixed in _METAVARS else None
+        if near is not None or plain.startswith(f"{_PREFIX}-"):
+            remedy = _HELP if near is None else f"did you mean {near}{equals}{value}?"
             raise pytest.UsageError(
-                printable(f"there is no option {flag}, and nothing was measured; {meant}")
+                printable(f"there is no option {flag}, and nothing was measured; {remedy}")
             )
 
 
@@ -85,5 +110,7 @@ def _nearest(flag: str) -> str | None:
     """The option of this plugin that is probably meant: written in another way, cut, or misspelled."""
     if flag in _METAVARS:
         return flag
+    if (meant := _OTHER_WORDS.get(flag)) is not None:
+        return meant
     begun = [known for known in _METAVARS if known.startswith(flag)]
     return begun[0] if len(begun) == 1 else nearest(flag, _METAVARS, cutoff=0.7)
