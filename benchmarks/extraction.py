@@ -50,7 +50,8 @@ from pathorob_checks.embeddings.pipeline import Pipeline
 from pathorob_checks.embeddings.reading import Reader
 from pathorob_checks.embeddings.shards import ShardRows, plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.transfers import Arriving
 

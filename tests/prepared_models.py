@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.timm_model import TimmModel
 

@@ -15,7 +15,8 @@ from pathorob_checks.cohorts.manifest import load_folder
 from pathorob_checks.embeddings.extraction import obtain
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.models.devices import name_of, spread_over_gpus
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.transfers import Arriving
 

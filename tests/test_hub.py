@@ -17,7 +17,8 @@ from terminal import surroundings
 from pathorob_checks import hub
 from pathorob_checks.errors import HubError
 from pathorob_checks.hub_requests import Progress
-from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
+from pathorob_checks.models.loading import ResolvedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 REPO = "lab/vit_tiny"

@@ -13,7 +13,8 @@ from PIL import Image
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.devices import resolve_device
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import DEMO_NAMES, parse_spec
 
 

@@ -21,7 +21,8 @@ from tiny_recipes import make_recipe
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import recipes as table
-from pathorob_checks.models.loading import ModelSettings, files_of, resolve
+from pathorob_checks.models.loading import files_of, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 installed = pytest.mark.skipif(

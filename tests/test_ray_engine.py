@@ -35,7 +35,8 @@ from pathorob_checks.embeddings.ray_engine import RayEngine, tasks_of
 from pathorob_checks.embeddings.shards import plan_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import CohortError, EngineError, PathorobChecksError
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 PATCHES, PER_SHARD = kill_rounds.PATCHES, kill_rounds.PER_SHARD

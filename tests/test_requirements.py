@@ -12,7 +12,8 @@ from tiny_recipes import make_recipe
 from pathorob_checks import hub
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import requirements
-from pathorob_checks.models.loading import ModelSettings, ResolvedModel, prepare, resolve
+from pathorob_checks.models.loading import ResolvedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 COMMIT = "a" * 40

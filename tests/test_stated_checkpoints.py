@@ -17,7 +17,8 @@ from tiny_recipes import make_recipe
 from pathorob_checks.errors import ModelError, SettingsError
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.models import recipes as table
-from pathorob_checks.models.loading import ModelSettings, prepare, resolve
+from pathorob_checks.models.loading import prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 Weights = dict[str, torch.Tensor]

@@ -155,7 +155,8 @@ class OwnModel(PreTrainedModel):
 PROGRAM = """
 import json, sys, torch
 from pathorob_checks.errors import PathorobChecksError
-from pathorob_checks.models.loading import ModelSettings, files_of, prepare, resolve
+from pathorob_checks.models.loading import files_of, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 text, trusted = json.loads(sys.argv[1])
 try:

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models import loading
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.reachable import reach
 from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.user_sources import OwnCode, is_installed

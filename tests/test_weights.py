@@ -16,7 +16,8 @@ from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
 from pathorob_checks.models.checkpoints import Checkpoint, read_checkpoint
-from pathorob_checks.models.loading import ModelSettings, prepare, resolve
+from pathorob_checks.models.loading import prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 from pathorob_checks.models.tensor_names import unwrapped
 from pathorob_checks.models.weights import choose_weights, misfits, shards_of

@@ -14,7 +14,8 @@ from timm.models import save_for_hf
 
 from gpu_parts import images
 from gpu_parts.record import Task
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 

@@ -63,7 +63,8 @@ def normalized(prepared: PreparedModel, method: ImageMethod) -> NormalizedModel:
     --------
     >>> from pathorob_checks.embeddings.normalizing import normalized
     >>> from pathorob_checks.methods.reinhard import Reinhard
-    >>> from pathorob_checks.models.loading import ModelSettings, prepare, resolve
+    >>> from pathorob_checks.models.loading import prepare, resolve
+    >>> from pathorob_checks.models.model_settings import ModelSettings
     >>> from pathorob_checks.models.spec import parse_spec
     >>> fm = prepare(resolve(parse_spec("demo:color-sensitive"), "fm"), ModelSettings(device="cpu"))
     >>> method = Reinhard(target={"mean": [60, 20, -10], "std": [10, 6, 4]})

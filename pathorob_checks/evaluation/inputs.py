@@ -75,7 +75,8 @@ class Inputs:
             from pathorob_checks.models.devices import resolve_device
 
             resolve_device(self.settings.device)
-        from pathorob_checks.models.loading import files_of, refuse_settings
+        from pathorob_checks.models.loading import files_of
+        from pathorob_checks.models.model_settings import refuse_settings
 
         for name in dict.fromkeys(subject.fm for subject in self.subjects.subjects):
             spec, settings = self.subjects.specs[name], self.settings.model_settings(self.settings.device)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.subjects import Subject
     from pathorob_checks.metrics.resampling import Resampling
-    from pathorob_checks.models.loading import ModelSettings, PreparedModel
+    from pathorob_checks.models.loading import PreparedModel
+    from pathorob_checks.models.model_settings import ModelSettings
 
 METRICS = ("robustness_index", "mari", "croma_median", "croma_f0", "croma_ltm10")
 POOLED_BY = ("cls", "mean", "clsmean")
@@ -182,7 +183,7 @@ class _OneSubject:
 
     def _why_not(self, setting: str) -> str:
         """Why models of this kind do not take a setting; "" where they do."""
-        from pathorob_checks.models.loading import ModelSettings, refuse_settings
+        from pathorob_checks.models.model_settings import ModelSettings, refuse_settings
 
         other = {"pooling": ModelSettings(pooling="mean"), "precision": ModelSettings(precision="bf16")}
         try:

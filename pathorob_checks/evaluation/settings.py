@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathorob_checks.cohorts.registry import CohortSources
     from pathorob_checks.criteria.profile import Profile
     from pathorob_checks.embeddings.store import EmbeddingStore
-    from pathorob_checks.models.loading import ModelSettings
+    from pathorob_checks.models.model_settings import ModelSettings
 
 ENGINES = ("local", "ray")
 METHODS_OOD = ("unseen", "unlabeled")
@@ -178,7 +178,7 @@ class Settings:
 
     def model_settings(self, device: str) -> ModelSettings:
         """How models are run on a device."""
-        from pathorob_checks.models.loading import ModelSettings
+        from pathorob_checks.models.model_settings import ModelSettings
 
         return ModelSettings(
             device=device,

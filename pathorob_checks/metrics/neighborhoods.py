@@ -24,6 +24,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_set
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
+from pathorob_checks.metrics.neighborhood_shares import Neighborhoods, best_k, neighborhoods, vote_accuracy
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
@@ -40,61 +41,6 @@ if TYPE_CHECKING:
 
 Float64 = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighborhoods:
-    """How often each type of neighbor stands at each rank.
-
-    All arrays are (k,) float64 shares of all (query, neighbor) pairs among the first k ranks, the last
-    index of the types in the order same class / other class, same center / other center.
-    """
-
-    ss: Float64
-    so: Float64
-    os: Float64
-    oo: Float64
-
-    @property
-    def robustness_index(self) -> Float64:
-        """SO / (SO + OS) at every k; NaN where no neighbor is of either type."""
-        return _ratio(self.so, self.so + self.os)
-
-    @property
-    def id_performance(self) -> Float64:
-        """SS / (SS + OS): among neighbors of the same center, those of the same class."""
-        return _ratio(self.ss, self.ss + self.os)
-
-    @property
-    def ood_performance(self) -> Float64:
-        """SO / (SO + OO): among neighbors of other centers, those of the same class."""
-        return _ratio(self.so, self.so + self.oo)
-
-    @property
-    def prediction_performance(self) -> Float64:
-        """SS + SO, as a share of all neighbors."""
-        return self.ss + self.so
-
-    @property
-    def generalization_index(self) -> Float64:
-        """(SS SO + SO OS) / (SS SO + SS OO)."""
-        return _ratio(self.ss * self.so + self.so * self.os, self.ss * self.so + self.ss * self.oo)
-
-    @property
-    def bio_vs_confounding(self) -> Float64:
-        """(SS + SO) / (SS + OS): same class against same center."""
-        return _ratio(self.ss + self.so, self.ss + self.os)
-
-    @property
-    def confounder_insensitivity(self) -> Float64:
-        """(SO + OO) / (SS + OS): other centers against the same center."""
-        return _ratio(self.so + self.oo, self.ss + self.os)
-
-    @property
-    def normalized_confounder_insensitivity(self) -> Float64:
-        """`confounder_insensitivity` divided by its value at the largest k."""
-        whole = self.confounder_insensitivity
-        return _ratio(whole, np.broadcast_to(whole[-1], whole.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,11 +289,11 @@ def robustness_index(
     neighbor_classes = _narrow(classes)[listed]
     labelled = labels_of_neighbors(searched, listed)
     same_class, same_center = labelled["same_class"], labelled["same_center"]
-    shares = _neighborhoods(same_class[:, :reach], same_center[:, :reach])
+    shares = neighborhoods(same_class[:, :reach], same_center[:, :reach])
     truth = classes.codes[rows]
     k = fixed_k
     if k is None:
-        k = _best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
+        k = best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(k=k, **labelled)
     if counted.so.sum() + counted.os.sum() == 0:
         raise no_informative_neighbor(searched, METRIC, k)
@@ -361,9 +307,9 @@ def robustness_index(
         interval=uncertainty.interval,
         interval_note=uncertainty.note,
         confidence=confidence,
-        balanced_accuracy=_vote_accuracy(neighbor_classes[:, :k], truth, len(classes)),
+        balanced_accuracy=vote_accuracy(neighbor_classes[:, :k], truth, len(classes)),
         by_k=shares.robustness_index,
-        over_k=index_over_k(_neighborhoods(same_class, same_center).robustness_index, k),
+        over_k=index_over_k(neighborhoods(same_class, same_center).robustness_index, k),
         neighborhoods=shares,
         cells=cell_values(counted),
         slides=uncertainty.slides,
@@ -399,42 +345,6 @@ def labels_of_neighbors(searched: SearchedPatches, listed: Int64) -> dict[str, A
 def _narrow(labels: Labels) -> Codes:
     """In the smallest integers, as there are so many neighbors."""
     return labels.codes.astype(np.min_scalar_type(len(labels)))
-
-
-def _best_k(shares: Neighborhoods, votes: Codes, truth: Int64, classes: int) -> int:
-    """The first k of the grid, where the index is defined, whose majority vote is best."""
-    reach = votes.shape[1]
-    grid = [n for n in (1, 3, 5, 7, 9, *range(11, reach + 1, 10)) if n <= reach]
-    defined = [n for n in grid if np.isfinite(shares.robustness_index[n - 1])] or grid[-1:]
-    accuracies = [_vote_accuracy(votes[:, :n], truth, classes) for n in defined]
-    return int(defined[int(np.argmax(accuracies))])
-
-
-def _neighborhoods(same_class: npt.NDArray[np.bool_], same_center: npt.NDArray[np.bool_]) -> Neighborhoods:
-    pairs = same_class.shape[0] * np.arange(1, same_class.shape[1] + 1, dtype=np.float64)
-
-    def share(kind: npt.NDArray[np.bool_]) -> Float64:
-        return np.asarray(np.cumsum(kind.sum(axis=0)) / pairs, dtype=np.float64)
-
-    return Neighborhoods(
-        ss=share(same_class & same_center),
-        so=share(same_class & ~same_center),
-        os=share(~same_class & same_center),
-        oo=share(~same_class & ~same_center),
-    )
-
-
-def _vote_accuracy(votes: Codes, truth: Int64, classes: int) -> float:
-    """Balanced accuracy of the majority vote; argmax takes the lowest label among equals."""
-    counts = np.stack([(votes == label).sum(axis=1) for label in range(classes)], axis=1)
-    correct = counts.argmax(axis=1) == truth
-    return float(np.mean([correct[truth == label].mean() for label in np.unique(truth)]))
-
-
-def _ratio(numerator: Float64, denominator: Float64) -> Float64:
-    out = np.full_like(numerator, np.nan)
-    np.divide(numerator, denominator, out=out, where=denominator > 0)
-    return out
 
 
 _MARGIN = 0.02  # more than a change of precision was seen to move the index (0.017)

@@ -20,6 +20,7 @@ from pathorob_checks.files import expanded
 from pathorob_checks.models.devices import resolve_device
 from pathorob_checks.models.failures import in_a_sentence
 from pathorob_checks.models.meant_spec import meant_by_folder_without_model, meant_by_missing_folder
+from pathorob_checks.models.model_settings import ModelSettings, check_choices, refuse_settings
 from pathorob_checks.models.precision import tf32_settings
 from pathorob_checks.models.provenance import ENCODER_CODE, versions
 from pathorob_checks.models.spec import ModelSpec
@@ -72,30 +73,6 @@ class ResolvedModel:
             revision=None if revision is None else str(revision),
             run_id=str(data["run_id"]),
         )
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """How to run a model.
-
-    Attributes
-    ----------
-    device : `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
-    precision : `fp32`, `bf16` or `fp16`.
-    pooling : None (the model's default), `clsmean`, `cls`, `mean`, `pooled`, or `pooling.SIDE_BY_SIDE`.
-    batch_size : None (what suits the device) or patches per batch.
-    trust_remote_code : whether the code in a repository may run; it must be pinned to a commit as well.
-    checkpoint_key, checkpoint_prefixes : where the weights hold the network, see `checkpoints.StatedNames`;
-        None and () take the recipe's.
-    """
-
-    device: str = "auto"
-    precision: str = "fp32"
-    pooling: str | None = None
-    batch_size: int | None = None
-    trust_remote_code: bool = False
-    checkpoint_key: str | None = None
-    checkpoint_prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,7 +184,7 @@ def files_of(resolved: ResolvedModel, settings: ModelSettings) -> list[str]:
         refuse_settings(resolved.spec, settings)
         return []
     with in_a_sentence(resolved.spec.text):
-        _check_choices(settings)
+        check_choices(settings)
         _refuse_unmet(recipe, resolved.spec)
         return needed_files(source, recipe, trust_remote_code=settings.trust_remote_code)
 
@@ -287,7 +264,7 @@ def _prepare_files(
     from pathorob_checks.models.repository import gather
     from pathorob_checks.models.weights import digest_of_files, named_files
 
-    _check_choices(settings)
+    check_choices(settings)
     recipe = _recipe(resolved.spec)
     _refuse_unmet(recipe, resolved.spec)
     stated = StatedNames(
@@ -406,37 +383,3 @@ def _prepare_demo(resolved: ResolvedModel, settings: ModelSettings, device: str)
     model.identity = identity
     license_text, commercial = license_of(resolved.spec)
     return PreparedModel(resolved.name, identity, lambda: model, license_text, commercial, device=device)
-
-
-def _check_choices(settings: ModelSettings) -> None:
-    from pathorob_checks.models.pooling import POOLINGS, SIDE_BY_SIDE
-    from pathorob_checks.models.precision import PRECISIONS
-
-    for setting, value, choices in (
-        ("pooling", settings.pooling, (*POOLINGS, SIDE_BY_SIDE)),
-        ("precision", settings.precision, PRECISIONS),
-    ):
-        if value is not None and value not in choices:
-            raise ModelError(f"there is no {setting} {value}", remedy=f"choose {' or '.join(choices)}")
-
-
-def refuse_settings(spec: ModelSpec, settings: ModelSettings) -> None:
-    """Refuse a setting that would be ignored: the values would not be those that the user requested.
-
-    Raises
-    ------
-    ModelError : a setting of models that are loaded from files is given for another one.
-    """
-    if spec.kind not in ("embeddings", "python", "demo"):
-        return
-    for option, is_set, reason in (
-        ("pooling", settings.pooling is not None, "has its own pooling"),
-        ("precision", settings.precision != "fp32", "has its own precision"),
-        ("checkpoint-key", settings.checkpoint_key is not None, "is not read from a checkpoint"),
-        ("checkpoint-prefix", bool(settings.checkpoint_prefixes), "is not read from a checkpoint"),
-    ):
-        if is_set:
-            raise ModelError(
-                f"--fm-{option} cannot be applied to {spec.text}, which {reason}",
-                remedy=f"leave --fm-{option} out, or run this model separately",
-            )

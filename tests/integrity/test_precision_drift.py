@@ -21,7 +21,8 @@ from pathorob_checks.embeddings.integrity import integrity_of
 from pathorob_checks.embeddings.store import EmbeddingStore
 from pathorob_checks.errors import EmbeddingError, ModelError
 from pathorob_checks.metrics import robustness_index
-from pathorob_checks.models.loading import ModelSettings, PreparedModel, prepare, resolve
+from pathorob_checks.models.loading import PreparedModel, prepare, resolve
+from pathorob_checks.models.model_settings import ModelSettings
 from pathorob_checks.models.spec import parse_spec
 
 Float32 = npt.NDArray[np.float32]
