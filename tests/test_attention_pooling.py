@@ -85,8 +85,8 @@ def test_attention_finds_the_one_point_that_tells_the_class() -> None:
     points, bags = cohort(90, [12], witnesses=True)
     models = train(points, [some_of(bags, range(60))], [some_of(bags, range(60, 70))], [(0,)], CLASSES)
     held_out = some_of(bags, range(70, 90))
-    found = scores(models, points, [held_out.rows])[0].argmax(axis=1)
-    assert (found == held_out.classes).mean() >= 0.9
+    predicted = scores(models, points, [held_out.rows])[0].argmax(axis=1)
+    assert (predicted == held_out.classes).mean() >= 0.9
 
 
 def test_scores_do_not_depend_on_the_other_bags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +116,8 @@ def test_a_large_bag_is_read_in_parts_each_point_once(monkeypatch: pytest.Monkey
 
 
 def loss(models: AttentionModels, points: Tensor, bags: Bags) -> float:
-    found = torch.from_numpy(scores(models, points, [bags.rows])[0])
-    return float(cross_entropy(found, torch.from_numpy(bags.classes)))
+    predicted = torch.from_numpy(scores(models, points, [bags.rows])[0])
+    return float(cross_entropy(predicted, torch.from_numpy(bags.classes)))
 
 
 def test_the_parameters_kept_are_those_with_the_lowest_loss_of_the_validation_bags(

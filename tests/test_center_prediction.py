@@ -36,7 +36,7 @@ def of(design: Design, seed: int = 0) -> CenterPrediction:
     return center_prediction(design.embeddings(table, seed), table)
 
 
-def found(table: pd.DataFrame, predicted: str = "medical_center", **changed: int) -> list[Task]:
+def tasks_of(table: pd.DataFrame, predicted: str = "medical_center", **changed: int) -> list[Task]:
     return tasks(read_labels(table, "m"), predicted, **(ALL | changed))  # type: ignore[arg-type]
 
 
@@ -214,7 +214,7 @@ def test_no_slide_trains_and_tests(counts: list[int], both: bool, seed: int) -> 
         for _ in range(int(rng.integers(1, 5)))
     ]
     table = pd.DataFrame(rows, columns=["slide_id", "medical_center", "biological_class"])
-    for task in (*found(table), *found(table, "biological_class")):
+    for task in (*tasks_of(table), *tasks_of(table, "biological_class")):
         assert 3 <= task.folds <= 5
         for fold in range(task.folds):
             parts = [
@@ -232,16 +232,16 @@ def test_no_slide_trains_and_tests(counts: list[int], both: bool, seed: int) -> 
 
 def test_every_two_centers_of_every_class_are_told_apart() -> None:
     table = patch_table(slides=3, patches=2, centers=("A", "B", "C", "D"))
-    pairs = {task.cells for task in found(table)}
+    pairs = {task.cells for task in tasks_of(table)}
     assert pairs == {((a, cls), (b, cls)) for cls in (0, 1) for a in range(4) for b in range(a + 1, 4)}
-    assert len(found(table, "biological_class")) == 4
+    assert len(tasks_of(table, "biological_class")) == 4
 
 
 def test_every_center_takes_part_in_a_sample_of_tasks() -> None:
     table = patch_table(slides=3, patches=1, centers=tuple("ABCDEFGHIJ"))
-    some = found(table, most=20)
+    some = tasks_of(table, most=20)
     taken = np.bincount([code for task in some for code, _ in task.cells])
-    assert (len(found(table)), len(some), taken.tolist()) == (90, 20, [4] * 10)
+    assert (len(tasks_of(table)), len(some), taken.tolist()) == (90, 20, [4] * 10)
 
 
 def test_a_class_with_too_few_slides_in_a_center_is_no_task_and_lowers_the_support() -> None:
@@ -326,7 +326,7 @@ def test_a_better_fm_has_a_lower_value_with_a_paired_interval() -> None:
 def test_the_slides_named_are_those_that_give_their_center_away() -> None:
     table = replace(PLANTED, center=0.0).table()
     x = replace(PLANTED, center=0.0).embeddings(table, 0)
-    told = table.slide_id.isin(["0/0/0", "0/0/1", "0/0/2", "1/0/0", "1/0/1", "1/0/2"]).to_numpy()
-    x[:, 7] += 9 * told * np.where(table.medical_center == "center 0", 1, -1)
+    recognizable = table.slide_id.isin(["0/0/0", "0/0/1", "0/0/2", "1/0/0", "1/0/1", "1/0/2"]).to_numpy()
+    x[:, 7] += 9 * recognizable * np.where(table.medical_center == "center 0", 1, -1)
     worst = {slide.slide_id for slide in center_prediction(x, table).linear.slides[:6]}
-    assert len(worst & set(table.slide_id[told])) >= 5
+    assert len(worst & set(table.slide_id[recognizable])) >= 5

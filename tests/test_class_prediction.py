@@ -35,7 +35,7 @@ def of(design: Design, seed: int = 0) -> ClassPrediction:
     return class_prediction(design.embeddings(table, seed), table)
 
 
-def found(table: pd.DataFrame, folds: int = 5) -> tuple[list[Task], list[Task]]:
+def tasks_of(table: pd.DataFrame, folds: int = 5) -> tuple[list[Task], list[Task]]:
     within = tasks(read_labels(table, "m"), "biological_class", folds=folds, patches=1000, most=400)
     return within, across_centers(within, folds)
 
@@ -160,10 +160,10 @@ def test_the_meaning_says_where_the_probe_learned_and_what_chance_is() -> None:
 def test_a_common_mean_of_all_centers_destroys_a_class_that_is_confounded_with_them() -> None:
     table = confounded_table()
     x = confounded(table, biology=4, center=2)
-    found = changes(table, at_the_common_mean(x, table), x)
-    assert found[ACROSS].value < -0.1
-    assert upper(found[ACROSS]) < 0
-    low, high = found[WITHIN].interval or (None, None)
+    changed_by_repair = changes(table, at_the_common_mean(x, table), x)
+    assert changed_by_repair[ACROSS].value < -0.1
+    assert upper(changed_by_repair[ACROSS]) < 0
+    low, high = changed_by_repair[WITHIN].interval or (None, None)
     assert low <= 0 <= high  # type: ignore[operator]
 
 
@@ -179,9 +179,9 @@ def test_damaged_embeddings_have_lower_values() -> None:
     table = replace(PLANTED, slides=12).table()
     x = replace(PLANTED, slides=12).embeddings(table, 0)
     damaged = x + 2.5 * np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
-    found = changes(table, damaged, x)
-    assert list(found) == [ACROSS, WITHIN]
-    for change in found.values():
+    changed_by_repair = changes(table, damaged, x)
+    assert list(changed_by_repair) == [ACROSS, WITHIN]
+    for change in changed_by_repair.values():
         assert upper(change) < 0
 
 
@@ -282,7 +282,7 @@ def test_every_center_trains_and_tests_and_no_slide_does_both(
         table["case_id"] = table.groupby("slide_id").case_id.transform("first")
     else:
         table = table.drop(columns="case_id")
-    within, across = found(table, folds)
+    within, across = tasks_of(table, folds)
     if shared != "cases":
         assert len(across) == 1
         assert across[0].cells == tuple(cell for task in within for cell in task.cells)
@@ -313,7 +313,7 @@ def test_a_case_of_two_centers_counts_in_its_first_one_and_leaves_every_cell_its
     ]
     rows += [(f"{case}", "c1", "ab"[case % 2], f"q{case}") for case in range(6)]
     table = pd.DataFrame(rows, columns=["slide_id", "medical_center", "biological_class", "case_id"])
-    [task] = found(table, folds=3)[1]
+    [task] = tasks_of(table, folds=3)[1]
     assert len(task.rows) == len(table)
     assert task.folds_of_cells.tolist() == [3, 3, 3, 3]
     assert pd.Series(task.fold).groupby(task.units).nunique().max() == 1
@@ -350,7 +350,7 @@ def test_what_gives_no_test_is_refused(slides: int, changed: dict[str, int], mes
 def test_a_cell_of_few_slides_widens_the_effects_more() -> None:
     """Of 3 slides one trains at worst: 1 + 3 / 1 times the variance; of 5 or more 1 + 5 / 3 times."""
     table = confounded_table(most=9, least=3)
-    [task] = found(table)[1]
+    [task] = tasks_of(table)[1]
     assert task.folds_of_cells.tolist() == [5, 3, 3, 5]
 
 

@@ -61,7 +61,7 @@ def code_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def commands_of(page: Path, program: str) -> list[Command]:
     """Every call of a program on a page, without what a shell does before and after it."""
-    found = []
+    of_page = []
     for number, line in code_lines(page.read_text(encoding="utf-8")):
         for part in ENDS.split(line):
             at = re.search(rf"(?:^|\s){program} (?=\S)", part)
@@ -69,8 +69,8 @@ def commands_of(page: Path, program: str) -> list[Command]:
             if at and all("=" in word or word in ("$", "-", "run:", "python", "-m") for word in before):
                 words = shlex.split(part[at.end() :], comments=True)
                 if not any(word.startswith(PLACEHOLDERS) for word in words):
-                    found.append(Command(number, tuple(words)))
-    return found
+                    of_page.append(Command(number, tuple(words)))
+    return of_page
 
 
 def of_pages(program: str) -> list[pytest.param]:  # type: ignore[valid-type]

@@ -17,8 +17,8 @@ from pathorob_checks.plugin.options import OPTIONS
 def completed(command: list[str], line: str, folder: Path) -> list[str]:
     """The words that the program gives to a shell, by the file that argcomplete has for this."""
     answer = folder / "words"
-    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
-    environment = {**os.environ, **asked, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    request = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    environment = {**os.environ, **request, "COMP_LINE": line, "COMP_POINT": str(len(line))}
     subprocess.run(command, env=environment, check=False, capture_output=True, timeout=60)
     return [word.strip() for word in answer.read_text().split("\n") if word.strip()]
 

@@ -57,19 +57,19 @@ def test_cramers_v(counts: tuple[tuple[int, ...], ...], expected: float) -> None
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), min_size=1, max_size=60))
 def test_cramers_v_is_between_0_and_1_and_symmetric(pairs: list[tuple[str, str]]) -> None:
     centers, classes = zip(*pairs, strict=True)
-    found = confounding_of(centers, classes)
-    assert 0 <= found.cramers_v <= 1
+    association = confounding_of(centers, classes)
+    assert 0 <= association.cramers_v <= 1
     swapped = confounding_of(classes, centers)
-    assert found.cramers_v == swapped.cramers_v
-    assert found.empty_cells == tuple(sorted((a, b) for b, a in swapped.empty_cells))
-    assert len(found.empty_cells) == len(set(centers)) * len(set(classes)) - len(set(pairs))
+    assert association.cramers_v == swapped.cramers_v
+    assert association.empty_cells == tuple(sorted((a, b) for b, a in swapped.empty_cells))
+    assert len(association.empty_cells) == len(set(centers)) * len(set(classes)) - len(set(pairs))
 
 
 def test_patches_of_unknown_class_do_not_count_but_their_centers_do() -> None:
     known = confounding_of(["A", "A", "B", "B"], [*KINDS, *KINDS])
     assert confounding_of(["A", "A", "B", "B", "B"], [*KINDS, *KINDS, None]) == known
-    found = confounding_of(["A", "A", "B", "B", "C"], [*KINDS, *KINDS, None])
-    assert found == Confounding(0.0, (("C", "normal"), ("C", "tumor")))
+    association = confounding_of(["A", "A", "B", "B", "C"], [*KINDS, *KINDS, None])
+    assert association == Confounding(0.0, (("C", "normal"), ("C", "tumor")))
 
 
 @pytest.mark.parametrize(
@@ -85,23 +85,23 @@ def test_patches_of_unknown_class_do_not_count_but_their_centers_do() -> None:
     ],
 )
 def test_bounds_and_empty_cells_decide(counts: tuple[tuple[int, ...], ...], verdict: str) -> None:
-    found = of_counts(*counts)
-    assert found.refuses(Combat) == (verdict == "refused")
-    assert found.warns(Combat) == (verdict == "warned")
-    assert (found.warning(Combat) is not None) == (verdict == "warned")
+    association = of_counts(*counts)
+    assert association.refuses(Combat) == (verdict == "refused")
+    assert association.warns(Combat) == (verdict == "warned")
+    assert (association.warning(Combat) is not None) == (verdict == "warned")
     if verdict == "refused":
         with pytest.raises(MethodError):
-            found.check(Combat)
+            association.check(Combat)
     else:
-        found.check(Combat)
+        association.check(Combat)
 
 
 def test_a_repair_that_removes_no_centers_is_never_refused() -> None:
-    found = of_counts((14, 0), (0, 14))
-    assert not found.refuses(Blind)
-    assert not found.warns(Blind)
-    assert found.warning(Blind) is None
-    found.check(Blind)
+    association = of_counts((14, 0), (0, 14))
+    assert not association.refuses(Blind)
+    assert not association.warns(Blind)
+    assert association.warning(Blind) is None
+    association.check(Blind)
 
 
 def test_every_repair_of_the_package_removes_centers() -> None:
@@ -149,6 +149,6 @@ def test_in_two_balanced_centers_v_is_the_share_of_biology_in_the_difference_of_
     kinds = np.array([1] * 70 + [0] * 30 + [1] * 30 + [0] * 70)
     centers = np.array(["A"] * 100 + ["B"] * 100)
     values = 5.0 * kinds
-    found = confounding_of(list(centers), [KINDS[kind] for kind in kinds])
+    association = confounding_of(list(centers), [KINDS[kind] for kind in kinds])
     between_centers = values[centers == "A"].mean() - values[centers == "B"].mean()
-    assert found.cramers_v == pytest.approx(between_centers / 5)
+    assert association.cramers_v == pytest.approx(between_centers / 5)

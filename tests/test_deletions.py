@@ -123,7 +123,7 @@ def test_steps_of_solved_systems_change_nothing(classes: int, monkeypatch: pytes
     arguments = (torch.from_numpy(fitted.x), fitted.codes, fitted.rows, fitted.classifier)
     more = (fitted.left_out.multiplicity, fitted.tested)
     solutions, checks = [], []
-    solve, found = deletions_kernel._conjugate_gradients, torch.Tensor.__bool__
+    solve, as_bool = deletions_kernel._conjugate_gradients, torch.Tensor.__bool__
 
     def solved(*system: Any) -> torch.Tensor:
         solutions.append(solve(*system))
@@ -131,7 +131,7 @@ def test_steps_of_solved_systems_change_nothing(classes: int, monkeypatch: pytes
 
     def checked(tensor: torch.Tensor) -> bool:
         checks[-1] += 1
-        return bool(found(tensor))
+        return bool(as_bool(tensor))
 
     monkeypatch.setattr(deletions_kernel, "_conjugate_gradients", solved)
     monkeypatch.setattr(torch.Tensor, "__bool__", checked)

@@ -73,9 +73,9 @@ def test_products_of_gathered_rows_are_those_of_shared_ones(seed: int, classes: 
             used = rows.share[torch.from_numpy(sets)] > 0
             for fit, s in enumerate(sets):
                 expected = x[training[s]] @ weights[fit, :, :70].numpy().T + weights[fit, :, 70].numpy()
-                found = scored[fit][:, used[fit]].T.numpy()
-                order = np.lexsort(found.T), np.lexsort(expected.T)
-                np.testing.assert_allclose(found[order[0]], expected[order[1]], atol=2e-4)
+                of_fit = scored[fit][:, used[fit]].T.numpy()
+                order = np.lexsort(of_fit.T), np.lexsort(expected.T)
+                np.testing.assert_allclose(of_fit[order[0]], expected[order[1]], atol=2e-4)
                 assert int(used[fit].sum()) == len(training[s])
                 assert float(rows.share[s].sum()) == pytest.approx(1)
             residual = (scored.sigmoid() - target) * rows.share[torch.from_numpy(sets)][:, None]

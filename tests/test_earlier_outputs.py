@@ -52,8 +52,8 @@ def test_what_it_wrote_before_is_gone_where_it_refuses(command: str, capsys) -> 
     names = sorted(outputs())
     assert main(arguments) == 1
     lines = capsys.readouterr().err.splitlines()
-    told = sorted(line.split(" was removed")[0].rpartition(" ")[2] for line in lines if "removed" in line)
-    assert told == names
+    named = sorted(line.split(" was removed")[0].rpartition(" ")[2] for line in lines if "removed" in line)
+    assert named == names
     assert len(lines) == len(names) + 1
     assert outputs() == {}
 

@@ -93,9 +93,9 @@ def test_the_workflow_of_the_release_gate_gives_inputs_that_the_action_has() -> 
     ]
     assert step["with"].keys() <= action["inputs"].keys()
     [command] = [line for line in readme(FOLDER / "release-gate").splitlines() if "--fm-baseline" in line]
-    told = dict(word.split("=", 1) for word in shlex.split(command) if word.startswith("--fm"))
-    assert told["--fm"] == step["with"]["fm"]
-    assert told["--fm-baseline"] == step["with"]["baseline"]
+    options = dict(word.split("=", 1) for word in shlex.split(command) if word.startswith("--fm"))
+    assert options["--fm"] == step["with"]["fm"]
+    assert options["--fm-baseline"] == step["with"]["baseline"]
     assert step["with"]["arguments"] in command.split()
     ini = (FOLDER / "release-gate" / "pytest.ini").read_text(encoding="utf-8")
     assert {f"fm_cohort = {step['with']['cohorts']}", f"fm_criteria = {step['with']['criteria']}"} <= {

@@ -163,6 +163,6 @@ def test_every_public_name_is_documented(name):
 
 def test_the_examples_run():
     for module in (maps, style, patches):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
+        outcome = doctest.testmod(module)
+        assert outcome.attempted
+        assert not outcome.failed

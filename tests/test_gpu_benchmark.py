@@ -131,9 +131,9 @@ def test_a_part_for_which_no_time_is_left_says_so(driver: Any, tmp_path: Path) -
 def test_the_tests_that_need_a_gpu_are_found(driver: Any, pytester: pytest.Pytester) -> None:
     from gpu_parts.cuda_tests import files_with_gpu_tests
 
-    found = [path.name for path in files_with_gpu_tests(Path(__file__).parent)]
-    assert {"test_extraction_on_cuda.py", "test_parity.py", "test_timm_model.py"} <= set(found)
-    assert Path(__file__).name not in found
+    files = [path.name for path in files_with_gpu_tests(Path(__file__).parent)]
+    assert {"test_extraction_on_cuda.py", "test_parity.py", "test_timm_model.py"} <= set(files)
+    assert Path(__file__).name not in files
     pytester.makepyfile(
         """
         import pytest
@@ -170,8 +170,13 @@ def test_what_differs_between_two_results_is_counted(driver: Any) -> None:
 
     cpu = {"value": 0.5, "a": np.array([1.0, np.nan, 3.0]), "note": "same"}
     device = {"value": 0.5, "a": np.array([1.0, np.nan, 3.25]), "note": "same"}
-    found = compared(cpu, device)
-    assert (found["numbers"], found["different"], found["largest difference"], found["where"]) == (
+    comparison = compared(cpu, device)
+    assert (
+        comparison["numbers"],
+        comparison["different"],
+        comparison["largest difference"],
+        comparison["where"],
+    ) == (
         5,
         1,
         0.25,

@@ -116,16 +116,20 @@ def test_everything_about_a_check_is_on_the_page():
     results = failing()
     text = body(page(failing))
     for check, explanation in zip(results.checks, results.explanations(), strict=True):
-        told = [check.label, check.reason if check.value is None else f"{check.value:.3f}", check.rationale]
-        told += [check_interval(check)] if check.interval else []
-        told += [f"k = {check.neighbors}"] if check.neighbors is not None else []
-        told += [f"p = {check.p_value:.2g} if the bound were "] if check.p_value is not None else []
+        expected = [
+            check.label,
+            check.reason if check.value is None else f"{check.value:.3f}",
+            check.rationale,
+        ]
+        expected += [check_interval(check)] if check.interval else []
+        expected += [f"k = {check.neighbors}"] if check.neighbors is not None else []
+        expected += [f"p = {check.p_value:.2g} if the bound were "] if check.p_value is not None else []
         if check.verdict is not Verdict.PASS:
-            told += [check.id, explanation.headline[1:], explanation.meaning, *explanation.remedies]
-            told += [cell.meaning for cell in explanation.cells]
-            told += [slide.slide_id for slide in explanation.slides]
-            told += [suspect.sentence for suspect in explanation.suspects]
-        for one in told:
+            expected += [check.id, explanation.headline[1:], explanation.meaning, *explanation.remedies]
+            expected += [cell.meaning for cell in explanation.cells]
+            expected += [slide.slide_id for slide in explanation.slides]
+            expected += [suspect.sentence for suspect in explanation.suspects]
+        for one in expected:
             assert " ".join(one.split()) in text
     for one in (
         "RUMC medical center 0.123 [0.100, 0.150] 40 % 25",
@@ -235,15 +239,15 @@ def test_a_p_value_names_its_hypothesis(value, said):
 
 
 def test_how_to_read_a_metric_is_in_its_own_words():
-    told = dict(metric_rows(results_of().metrics))
-    assert "neutral: 0.5" in told["robustness index"]
-    assert "biology and medical center weigh about the same" in told["robustness index"]
+    expected = dict(metric_rows(results_of().metrics))
+    assert "neutral: 0.5" in expected["robustness index"]
+    assert "biology and medical center weigh about the same" in expected["robustness index"]
     for name in ("drop in-domain", "drop out-of-domain"):
-        assert "neutral: 0, that is, tested at" in told[name]
-        assert "as accurate if class and center go together" in told[name]
-        assert "weigh" not in told[name]
-    assert "slightly beyond" in told["clustering score"]
-    assert all(text in body(html_report(results_of())) for text in told.values())
+        assert "neutral: 0, that is, tested at" in expected[name]
+        assert "as accurate if class and center go together" in expected[name]
+        assert "weigh" not in expected[name]
+    assert "slightly beyond" in expected["clustering score"]
+    assert all(text in body(html_report(results_of())) for text in expected.values())
 
 
 def test_a_metric_that_is_not_installed_has_its_scale_and_no_more():

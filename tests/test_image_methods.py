@@ -84,9 +84,9 @@ def test_reinhard_is_that_of_torchstain_where_every_pixel_is_tissue(patches: lis
     theirs.fit(tensor(tissue[0]))
     ours = Reinhard().fit([tissue[0]])
     for patch in tissue[1:]:
-        found = difference(ours.transform(patch)[0], theirs.normalize(tensor(patch)).numpy())
-        assert set(np.unique(found)) == {0, 1}
-        assert 0.3 < found.mean() < 0.7  # rounding against cutting off
+        gray_levels = difference(ours.transform(patch)[0], theirs.normalize(tensor(patch)).numpy())
+        assert set(np.unique(gray_levels)) == {0, 1}
+        assert 0.3 < gray_levels.mean() < 0.7  # rounding against cutting off
 
 
 def test_macenko_is_that_of_torchstain_with_a_plane_through_the_origin(
@@ -100,10 +100,10 @@ def test_macenko_is_that_of_torchstain_with_a_plane_through_the_origin(
     np.testing.assert_allclose(np.transpose(ours.target["stains"]), theirs.HERef, atol=2e-4)
     np.testing.assert_allclose(ours.target["most"], theirs.maxCRef, rtol=2e-4)
     for patch in patches[1:]:
-        found = difference(theirs.normalize(tensor(patch))[0].numpy(), ours.transform(patch)[0])
-        inside = np.isin(found, (0, 1))
-        assert inside.mean() > 0.999, np.unique(found, return_counts=True)
-        assert abs(found).max() <= 2
+        gray_levels = difference(theirs.normalize(tensor(patch))[0].numpy(), ours.transform(patch)[0])
+        inside = np.isin(gray_levels, (0, 1))
+        assert inside.mean() > 0.999, np.unique(gray_levels, return_counts=True)
+        assert abs(gray_levels).max() <= 2
 
 
 def test_macenko_is_that_of_torchstain_as_it_is_where_no_pixel_leaves_the_plane():
@@ -111,9 +111,9 @@ def test_macenko_is_that_of_torchstain_as_it_is_where_no_pixel_leaves_the_plane(
     theirs, ours = TorchMacenkoNormalizer(), Macenko()
     theirs.fit(tensor(planted(0)))
     ours.fit([planted(0)])
-    found = difference(theirs.normalize(tensor(planted(7)))[0].numpy(), ours.transform(planted(7))[0])
-    assert np.isin(found, (0, 1)).mean() > 0.999
-    assert abs(found).max() <= 2
+    gray_levels = difference(theirs.normalize(tensor(planted(7)))[0].numpy(), ours.transform(planted(7))[0])
+    assert np.isin(gray_levels, (0, 1)).mean() > 0.999
+    assert abs(gray_levels).max() <= 2
 
 
 def test_macenko_is_near_to_torchstain_as_it_is_on_rendered_tissue(patches: list[Uint8]):
@@ -121,8 +121,8 @@ def test_macenko_is_near_to_torchstain_as_it_is_on_rendered_tissue(patches: list
     theirs.fit(tensor(patches[0]))
     ours = Macenko().fit([patches[0]])
     for patch in patches[1:]:
-        found = difference(theirs.normalize(tensor(patch))[0].numpy(), ours.transform(patch)[0])
-        assert abs(found).mean() < 5  # gray levels
+        gray_levels = difference(theirs.normalize(tensor(patch))[0].numpy(), ours.transform(patch)[0])
+        assert abs(gray_levels).mean() < 5  # gray levels
 
 
 def test_macenko_finds_planted_stains():
@@ -246,8 +246,8 @@ def test_what_is_black_does_not_change_how_tissue_is_normalized(
 ):
     black = patches[3].copy()
     black[:, :20] = 0
-    found = difference(given_target.transform(black)[0], given_target.transform(patches[3])[0])[:, 20:]
-    assert abs(found).mean() < 3
+    gray_levels = difference(given_target.transform(black)[0], given_target.transform(patches[3])[0])[:, 20:]
+    assert abs(gray_levels).mean() < 3
     np.testing.assert_array_equal(given_target.transform(black)[0][:, :20], 0)
 
 
@@ -267,9 +267,9 @@ def test_many_patches_at_once_are_those_one_by_one(given_target: StainNormalizat
         assert many.dtype == torch.uint8
         assert enough.tolist() == [one[1] for one in alone]
         for image, (one, _) in zip(many.cpu(), alone, strict=True):
-            found = abs(difference(image.permute(1, 2, 0), one))
-            assert found.max() <= 1
-            assert (found > 0).mean() < 0.001
+            gray_levels = abs(difference(image.permute(1, 2, 0), one))
+            assert gray_levels.max() <= 1
+            assert (gray_levels > 0).mean() < 0.001
 
 
 # -- targets and the registry ------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ INDEX_TEST = "test_robustness_index"
 
 
 def properties(element: ET.Element) -> dict[str, str]:
-    found = [(one.get("name", ""), one.get("value", "")) for one in element.findall("./properties/property")]
-    assert len(dict(found)) == len(found)
-    return {name.removeprefix("pathorob_checks."): value for name, value in found}
+    pairs = [(one.get("name", ""), one.get("value", "")) for one in element.findall("./properties/property")]
+    assert len(dict(pairs)) == len(pairs)
+    return {name.removeprefix("pathorob_checks."): value for name, value in pairs}
 
 
 def junit(gate: Attack, *more: str, **options: Any) -> tuple[dict[str, ET.Element], dict[str, str]]:
@@ -29,12 +29,12 @@ def junit(gate: Attack, *more: str, **options: Any) -> tuple[dict[str, ET.Elemen
     assert done.results is not None
     [suite] = ET.parse(gate.folder / "junit.xml").getroot()
     criteria = done.results["environment"]["criteria"]
-    told = properties(suite)
-    assert told == {
+    written = properties(suite)
+    assert written == {
         "outcome": done.results["outcome"], "summary": done.results["summary"], "criteria": criteria["name"],
         "digest": criteria["digest"],
     }  # fmt: skip
-    return {case.get("name", "").partition("[")[0]: case for case in suite.findall("testcase")}, told
+    return {case.get("name", "").partition("[")[0]: case for case in suite.findall("testcase")}, written
 
 
 @pytest.mark.parametrize("more", [(), ("-n1",), ("-ojunit_family=xunit1",), ("-Werror",)])
@@ -74,17 +74,17 @@ def test_a_check_names_its_worst_group_and_the_requirements_it_serves(small_gate
     small_gate.write("index.toml", INDEX + more)
     cases, _ = junit(small_gate)
     [check] = small_gate.terminal.results()["checks"]
-    told = properties(cases[INDEX_TEST])
+    written = properties(cases[INDEX_TEST])
     assert check["group"] in {"north", "south"}
-    assert (told["group"], told["requirements"]) == (check["group"], "SRS-12, RISK-3")
-    assert told["quantity"] == "worst-center"
+    assert (written["group"], written["requirements"]) == (check["group"], "SRS-12, RISK-3")
+    assert written["quantity"] == "worst-center"
 
 
 def test_a_difference_names_its_baseline(small_gate: Attack) -> None:
     more = ("--fm=embeddings:good", "--fm-baseline=good")
     cases, _ = junit(small_gate, *more, fm="embeddings:bad")
-    told = properties(cases["test_not_worse_than_baseline"])
-    assert (told["quantity"], told["baseline"], told["bound"]) == ("difference", "good", "-0.02")
+    written = properties(cases["test_not_worse_than_baseline"])
+    assert (written["quantity"], written["baseline"], written["bound"]) == ("difference", "good", "-0.02")
 
 
 @pytest.mark.parametrize("does", ["warn", "xfail", "fail"])
@@ -99,9 +99,13 @@ def test_an_inconclusive_check_does_not_look_as_if_it_were_met(
     monkeypatch.setattr(Measuring, "value", undecided)
     small_gate.write("index.toml", INDEX.replace("[[", f'inconclusive = "{does}"\n[[', 1))
     cases, suite = junit(small_gate)
-    told = properties(cases[INDEX_TEST])
-    assert (told["verdict"], told["value"], told["interval"]) == ("inconclusive", "0.5", "[0.4, 0.6]")
-    assert told.get("allowed") == (None if does == "fail" else "true")
+    written = properties(cases[INDEX_TEST])
+    assert (written["verdict"], written["value"], written["interval"]) == (
+        "inconclusive",
+        "0.5",
+        "[0.4, 0.6]",
+    )
+    assert written.get("allowed") == (None if does == "fail" else "true")
     allowed = "" if does == "fail" else ", allowed by profile index-only"
     assert suite["summary"].startswith(f"INCONCLUSIVE: 1 of 1 criterion undecided{allowed}: robustness index")
     ends = {"warn": None, "xfail": "skipped", "fail": "failure"}[does]
@@ -117,10 +121,10 @@ def test_what_could_not_be_measured_says_why(small_gate: Attack, monkeypatch: py
 
     monkeypatch.setattr(Measuring, "value", no_value)
     cases, _ = junit(small_gate)
-    told = properties(cases[INDEX_TEST])
-    assert told["verdict"] == "error"
-    assert "too few slides" in told["reason"]
-    assert not {"value", "interval"} & told.keys()
+    written = properties(cases[INDEX_TEST])
+    assert written["verdict"] == "error"
+    assert "too few slides" in written["reason"]
+    assert not {"value", "interval"} & written.keys()
 
 
 def test_several_checks_of_one_test_are_told_in_order(small_gate: Attack) -> None:

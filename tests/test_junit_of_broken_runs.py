@@ -30,20 +30,20 @@ def passed(gate: Attack) -> None:
     """Leave the JUnit file of a pass."""
     done = gate.run(OPTION, fm="embeddings:good")
     assert done.code == 0, done.output
-    assert told(gate) is None
+    assert error_in_junit(gate) is None
 
 
-def told(gate: Attack, name: str = "junit.xml") -> str | None:
+def error_in_junit(gate: Attack, name: str = "junit.xml") -> str | None:
     """What the JUnit file says of the run itself; the head of its suite counts its errors."""
     [suite] = ET.parse(gate.folder / name).getroot()
     assert suite.get("errors") == str(len(list(suite.iter("error"))))
-    found = [
+    texts = [
         case.find("error")
         for case in suite.iter("testcase")
         if (case.get("classname"), case.get("name")) == ("pathorob_checks", "run")
     ]
-    assert len(found) <= 1
-    return found[0].text if found and found[0] is not None else None
+    assert len(texts) <= 1
+    return texts[0].text if texts and texts[0] is not None else None
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -53,7 +53,7 @@ def test_a_run_that_is_cut_off_leaves_an_error(end: str, small_gate: Attack) -> 
     small_gate.write("test_mine.py", f"import os\nimport pytest\n\n\ndef test_mine():\n    {code}\n")
     done = small_gate.run(OPTION, "test_mine.py", fm="embeddings:good", subprocess=True)
     assert done.code != 0
-    assert (told(small_gate) or "").startswith(problem)
+    assert (error_in_junit(small_gate) or "").startswith(problem)
 
 
 @pytest.mark.parametrize("why", REFUSED)
@@ -67,7 +67,7 @@ def test_a_run_that_does_not_start_says_why_in_all_its_reports(why: str, small_g
     sentence = done.output.partition("ERROR: ")[2].strip()
     results = Results.read(small_gate.folder / "results.json")
     assert results.summary == f"ERROR: the run did not start: {sentence}"
-    assert told(small_gate) == results.summary
+    assert error_in_junit(small_gate) == results.summary
     report = (small_gate.folder / "report.md").read_text(encoding="utf-8")
     assert report == markdown_report(results)
     assert "**ERROR:** the run did not start: " in report
@@ -86,14 +86,14 @@ def test_a_run_that_does_not_start_has_its_reports_where_there_were_none(
     assert done.code == 4
     results = Results.read(small_gate.folder / "results.json")
     assert results.summary.startswith("ERROR: the run did not start: ")
-    assert told(small_gate, "new/junit.xml") == results.summary
+    assert error_in_junit(small_gate, "new/junit.xml") == results.summary
 
 
 def test_a_process_that_is_killed_has_an_error_where_there_was_no_junit_file(small_gate: Attack) -> None:
     small_gate.write("test_mine.py", "import os\n\n\ndef test_mine():\n    os.kill(os.getpid(), 9)\n")
     done = small_gate.run(OPTION, "test_mine.py", fm="embeddings:good", subprocess=True)
     assert done.code != 0
-    assert told(small_gate) == "ERROR: the run did not finish"
+    assert error_in_junit(small_gate) == "ERROR: the run did not finish"
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_run_that_fails_without_a_failed_test_has_an_error(small_gate: Attack)
         OPTION, "--fm-require-complete", "-k", "robustness_index", fm="embeddings:good", subprocess=True
     )
     assert done.code == 1
-    assert (told(small_gate) or "").startswith("ERROR: 1 of 1 criterion measured")
+    assert (error_in_junit(small_gate) or "").startswith("ERROR: 1 of 1 criterion measured")

@@ -311,5 +311,8 @@ def test_line_searches_decide_alike_on_any_values(
     # Values of no function at all: plateaus, overflows, what is not a number.
     starts = [start for start, _ in some]
     together = searched(starts, lambda line, trial, _: some[line][1][trial - 1])
-    alone = [searched_alone(start, lambda trial, _, told=told: told[trial - 1]) for start, told in some]
+    alone = [
+        searched_alone(start, lambda trial, _, derivatives=derivatives: derivatives[trial - 1])
+        for start, derivatives in some
+    ]
     np.testing.assert_equal(together, alone)

@@ -54,17 +54,17 @@ def tokens(text: str) -> list[Token]:
 
 def tables(text: str) -> list[list[list[str]]]:
     """Each table as rows of cells, as they read."""
-    found: list[list[list[str]]] = []
+    tables_read: list[list[list[str]]] = []
     previous = None
     for token in PARSER.parse(text):
         if token.type == "table_open":
-            found.append([])
+            tables_read.append([])
         elif token.type == "tr_open":
-            found[-1].append([])
+            tables_read[-1].append([])
         elif token.type == "inline" and previous in ("th_open", "td_open"):
-            found[-1][-1].append(read(token))
+            tables_read[-1][-1].append(read(token))
         previous = token.type
-    return found
+    return tables_read
 
 
 def read(token: Token) -> str:

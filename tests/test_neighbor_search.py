@@ -92,12 +92,14 @@ def test_the_lists_have_the_cosine_distance_of_each_neighbor(paired: bool) -> No
         x = np.concatenate([x, x])
     searched = searched_patches(x, patches, "any")
     assert searched.paired is paired
-    found = NeighborSearch().lists(searched, 10)
+    searched_lists = NeighborSearch().lists(searched, 10)
     wide = x.astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    expected = 1 - np.einsum("qd,qld->ql", wide[found.queries], wide[found.rows])
-    np.testing.assert_allclose(found.distances, expected, rtol=0, atol=2e-6)
-    exact = cosine_distances(searched.array, np.repeat(found.queries, 10), found.rows.ravel())
+    expected = 1 - np.einsum("qd,qld->ql", wide[searched_lists.queries], wide[searched_lists.rows])
+    np.testing.assert_allclose(searched_lists.distances, expected, rtol=0, atol=2e-6)
+    exact = cosine_distances(
+        searched.array, np.repeat(searched_lists.queries, 10), searched_lists.rows.ravel()
+    )
     np.testing.assert_allclose(exact.reshape(expected.shape), expected, rtol=0, atol=1e-14)
 
 
@@ -131,14 +133,17 @@ def test_neighbors_of_each_type_are_those_that_sorting_all_distances_gives(
         searched = searched_patches(x, table, "any")
     except MetricError:
         assume(False)
-    found = NeighborSearch().typed(searched, 9)
+    searched_lists = NeighborSearch().typed(searched, 9)
     columns = [
         table[name].to_numpy() for name in ("biological_class", "medical_center", "slide_id", "subset")
     ]
     same_class, same_center, same_slide, same_part = (column[:, None] == column for column in columns)
     wide = x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
-    for lists, kind in ((found.so, same_class & ~same_center), (found.os, ~same_class & same_center)):
-        distance = np.where(kind & ~same_slide & same_part, 1 - wide @ wide.T, np.inf)[found.queries]
+    for lists, kind in (
+        (searched_lists.so, same_class & ~same_center),
+        (searched_lists.os, ~same_class & same_center),
+    ):
+        distance = np.where(kind & ~same_slide & same_part, 1 - wide @ wide.T, np.inf)[searched_lists.queries]
         order = np.argsort(distance, axis=1)[:, :9]
         expected = np.where(np.isinf(np.take_along_axis(distance, order, axis=1)), -1, order)
         np.testing.assert_array_equal(lists, expected)

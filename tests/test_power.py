@@ -259,11 +259,11 @@ def test_the_command_answers_for_one_metric(results_file: Path, capsys: pytest.C
 
 def test_all_criteria_have_an_answer_or_a_reason(results_file: Path) -> None:
     results = Results.read(results_file)
-    asked = questions(results)
-    assert [one.metric for one in asked] == [check.metric for check in results.checks]
-    for one in asked:
+    of_results = questions(results)
+    assert [one.metric for one in of_results] == [check.metric for check in results.checks]
+    for one in of_results:
         assert sentence(one, 0.8).endswith(".")
-    assert any("nothing says how slides differ" in sentence(one, 0.8) for one in asked)
+    assert any("nothing says how slides differ" in sentence(one, 0.8) for one in of_results)
 
 
 def test_other_criteria_have_other_bounds(results_file: Path, tmp_path: Path) -> None:

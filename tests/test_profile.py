@@ -140,8 +140,8 @@ def test_every_built_in_profile_bounds_its_metrics_on_every_benchmark_cohort(nam
     for cohort in BENCHMARK_COHORTS:
         criteria = profile.criteria_for((cohort,))
         whole = [criterion.metric for criterion in criteria if criterion.quantity == "value"]
-        asked = [one for one in metrics() if one not in IN_NO_PROFILE] if name == "full" else PUBLISHED
-        assert whole == asked
+        expected = [one for one in metrics() if one not in IN_NO_PROFILE] if name == "full" else PUBLISHED
+        assert whole == expected
         assert all(one.direction == metrics()[one.metric].good_direction for one in criteria)
         assert all(criterion.cohort == cohort and criterion.required for criterion in criteria)
 

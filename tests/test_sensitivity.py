@@ -83,9 +83,9 @@ def changes(subject: dict[str, Any], setting: str, choice: str) -> dict[str, dic
     }
 
 
-def assert_is_change(found: dict[str, dict[str, Any]], new: dict[str, Any], own: dict[str, Any]) -> None:
-    assert found.keys() == new.keys()
-    for name, one in found.items():
+def assert_is_change(given: dict[str, dict[str, Any]], new: dict[str, Any], own: dict[str, Any]) -> None:
+    assert given.keys() == new.keys()
+    for name, one in given.items():
         moved = new[name].value - own[name].value
         assert (one["value"], one["difference"]) == (new[name].value, moved), name
         assert tuple(one["interval"]) == difference(new[name], own[name]).interval, name
@@ -117,9 +117,9 @@ def test_all_k_share_one_search(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     own = {one["metric"]: one["value"] for one in subject["own"]}
     for k in (3, 40):
         new = separately(place, k=k)
-        found = changes(subject, "k", str(k))
-        assert found.keys() == {"robustness_index", "mari"}  # margins have no k
-        for name, one in found.items():
+        given = changes(subject, "k", str(k))
+        assert given.keys() == {"robustness_index", "mari"}  # margins have no k
+        for name, one in given.items():
             assert (one["value"], one["difference"]) == (new[name].value, new[name].value - own[name])
             low, high = one["interval"]
             assert low < one["difference"] < high
@@ -132,8 +132,8 @@ def test_precision_and_batch_size_take_a_pass_each(place: Path) -> None:
     own = separately(place)
     assert_is_change(changes(subject, "precision", "bf16"), separately(place, precision="bf16"), own)
     new = separately(place, batch_size=5)
-    found = changes(subject, "batch size", "5")
-    assert {name: one["value"] for name, one in found.items()} == {
+    given = changes(subject, "batch size", "5")
+    assert {name: one["value"] for name, one in given.items()} == {
         name: one.value for name, one in new.items()
     }
     assert changes(subject, "batch size", "32") == {}  # the FM's own
@@ -183,9 +183,9 @@ def test_equal_embeddings_are_called_so(place: Path, capsys: pytest.CaptureFixtu
         place, "--only=batch-size", "--batch-size=7", fm="demo:color-sensitive"
     )  # which embeds patch by patch
     assert code == 0
-    found = changes(subject, "batch size", "7")
-    assert len(found) == len(subject["own"]) == 5
-    assert all(one["same_embeddings"] and one["difference"] == 0 for one in found.values())
+    given = changes(subject, "batch size", "7")
+    assert len(given) == len(subject["own"]) == 5
+    assert all(one["same_embeddings"] and one["difference"] == 0 for one in given.values())
     out = capsys.readouterr().out
     assert out.count("equal embeddings") == 5
     assert "No setting that was changed changes a value." in out

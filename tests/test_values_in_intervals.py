@@ -147,7 +147,7 @@ def test_the_slide_predictions(seed: int, confidence: float) -> None:
 @given(seed=seeds, confidence=confidences)
 def test_case_retrieval(seed: int, confidence: float) -> None:
     table = drop_table()
-    found = [
+    runs = [
         case_retrieval(
             embed(table, biology=0.4, center=center, noise=0.25, seed=seed),
             table,
@@ -156,9 +156,9 @@ def test_case_retrieval(seed: int, confidence: float) -> None:
         ).measurements()
         for center in (0.0, 1.2)
     ]
-    assert len(found[0]) == 3
-    for name in found[0]:
-        measurements = [measured[name] for measured in found]
+    assert len(runs[0]) == 3
+    for name in runs[0]:
+        measurements = [measured[name] for measured in runs]
         for measurement in measurements:
             assert_whole(measurement)
         assert_together(measurements, confidence)

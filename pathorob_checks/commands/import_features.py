@@ -100,7 +100,7 @@ def _ahead(done: Imported) -> tuple[list[str], str | None]:
     try:
         evaluation = Evaluation(Settings(fms=(fm,), cohorts=(cohort,)))
         cohorts = {name: evaluation.inputs.cohort(name) for name in evaluation.subjects.cohorts}
-        found = [
+        present = [
             finding
             for name in cohorts
             for finding in subjects_ahead.metrics(name, cohorts, evaluation.terms)
@@ -109,7 +109,7 @@ def _ahead(done: Imported) -> tuple[list[str], str | None]:
     except PathorobChecksError as error:
         return [str(error).removesuffix(".")], None
     return (
-        [f"{finding.text}; {finding.remedy}" for finding in found],
+        [f"{finding.text}; {finding.remedy}" for finding in present],
         keyword_of_rest(evaluation.unmet_needs(), evaluation.terms.plan.ids),
     )
 

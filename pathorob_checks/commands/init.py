@@ -117,17 +117,17 @@ def _configuration() -> str:
 
 def _kept_configuration(folder: Path) -> str | None:
     """What is said of a project's own configuration of pytest, and what to add to it."""
-    found = next((name for name in _CONFIGURATIONS if (folder / name).exists()), None)
-    if found is None:
+    existing = next((name for name in _CONFIGURATIONS if (folder / name).exists()), None)
+    if existing is None:
         return None
-    if _CRITERIA in (folder / found).read_text(encoding="utf-8", errors="replace"):
-        return f"{found}: {_STAYS}"
-    if found == "pyproject.toml":
+    if _CRITERIA in (folder / existing).read_text(encoding="utf-8", errors="replace"):
+        return f"{existing}: {_STAYS}"
+    if existing == "pyproject.toml":
         setting = f'under [tool.pytest.ini_options]: fm_criteria = ["{_CRITERIA}"]'
     else:
-        section = {"setup.cfg": "tool:pytest"}.get(found, "pytest")
+        section = {"setup.cfg": "tool:pytest"}.get(existing, "pytest")
         setting = f"under [{section}]: fm_criteria = {_CRITERIA}"
-    return f"{found}: {_STAYS}; to have these criteria in every run, add {setting}"
+    return f"{existing}: {_STAYS}; to have these criteria in every run, add {setting}"
 
 
 def _folder_of_images(folder: Path) -> Path | None:

@@ -214,8 +214,8 @@ class NeighborSearch:
     A metric of another package reads the lists, with the cosine of each neighbor:
 
     >>> searched = searched_patches(embeddings, patches, "my_metric")
-    >>> found = shared.lists(searched, 5)
-    >>> found.queries.shape, found.rows.shape, bool((found.distances >= 0).all())
+    >>> lists = shared.lists(searched, 5)
+    >>> lists.queries.shape, lists.rows.shape, bool((lists.distances >= 0).all())
     ((80,), (80, 5), True)
     >>> shared.typed(searched, 3).so.shape  # the nearest of the same class from other centers
     (80, 3)

@@ -58,9 +58,9 @@ def test_axe_finds_no_violation(kind, scheme, visit):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     seen = visit(DOCUMENTS[kind](), color_scheme=scheme)
     seen.all("0")
-    found = axe.run(seen.page)
-    assert found.violations_count == 0, found.generate_report()
-    assert len(found.response["passes"]) > 10
+    violations = axe.run(seen.page)
+    assert violations.violations_count == 0, violations.generate_report()
+    assert len(violations.response["passes"]) > 10
 
 
 def test_the_keyboard_reaches_and_opens_every_part(visit):

@@ -19,19 +19,19 @@ class Visit:
     page: Page
     file: Path
     said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(self.file.as_uri(), wait_until="load")
 
     @property
     def remote(self) -> list[str]:
         """Requests for anything but the file and what is in it."""
-        return [one for one in self.asked if one != self.file.as_uri() and not one.startswith("data:")]
+        return [one for one in self.requests if one != self.file.as_uri() and not one.startswith("data:")]
 
     def all(self, script: str) -> Any:
         """What a script makes of the page with everything opened."""

@@ -111,8 +111,8 @@ def test_an_fm_that_sees_color_only_is_more_robust_with_normalized_images(
 
     def index(embeddings: Embeddings) -> float:
         rows = view["robustness_index"].rows
-        found = robustness_index(embeddings.values[rows], view["robustness_index"].patches, k=11, draws=0)
-        return float(found.value)
+        measured = robustness_index(embeddings.values[rows], view["robustness_index"].patches, k=11, draws=0)
+        return float(measured.value)
 
     as_is = index(obtain(fm, demo_cohort, store))
     repaired = obtain(normalized(fm, fit_target(kind(), demo_cohort, patches=60)), demo_cohort, store)

@@ -201,16 +201,16 @@ def test_processes_read_for_a_gpu_that_gets_many_patches(
     patches: int,
     expected: bool,
 ) -> None:
-    asked = []
+    requested = []
     monkeypatch.setattr(extraction, "name_of", lambda device: device)
     monkeypatch.setattr(extraction, "give_back_memory", lambda device: None)
     monkeypatch.setattr(
-        extraction, "embed_shards", lambda *arguments, processes: asked.append(processes) or {}
+        extraction, "embed_shards", lambda *arguments, processes: requested.append(processes) or {}
     )
     prepared.device = device
     shards = ShardRows(ShardPlan("key", tuple(map(str, range(patches))), 256), None)  # type: ignore[arg-type]
     extraction.in_process(prepared, shards, range(len(shards.plan)), store, None, readers=readers)
-    assert asked == [expected]
+    assert requested == [expected]
 
 
 def test_what_reads_does_not_belong_to_the_embeddings(

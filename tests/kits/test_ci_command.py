@@ -28,7 +28,7 @@ def run(machine: Machine, *arguments: str, **variables: str) -> subprocess.Compl
     )
 
 
-def told(reports: Path) -> str | None:
+def error_in_junit(reports: Path) -> str | None:
     """What the JUnit file of a folder says of the run itself."""
     error = ElementTree.parse(reports / "junit.xml").find(".//testcase[@name='run']/error")
     return None if error is None else error.text
@@ -104,7 +104,7 @@ def test_a_run_that_is_ended_from_within_fails_and_has_no_older_results(
     done = run(machine, **inputs_of_good, PATHOROB_CI_ARGUMENTS="-p quitter", GITHUB_OUTPUT=str(outputs))
     assert done.returncode != 0, done.stdout
     assert Results.read(reports / "results.json").outcome == "error"
-    assert told(reports) is not None
+    assert error_in_junit(reports) is not None
     assert "verdict=error\npassed=false\n" in outputs.read_text()
     assert "finished=false\n" in outputs.read_text()
     assert "Traceback" not in done.stderr
@@ -134,7 +134,7 @@ def test_a_job_that_is_refused_says_why_in_its_reports_and_outputs_and_keeps_no_
     assert done.returncode != 0
     results = Results.read(reports / "results.json")
     assert results.summary.startswith(f"ERROR: the run did not start: {problem}")
-    assert told(reports) == results.summary
+    assert error_in_junit(reports) == results.summary
     assert all((reports / name).stat().st_size for name in REPORTS.values())
     assert "verdict=error\npassed=false\n" in outputs.read_text()
     assert f"summary={results.summary}\n" in outputs.read_text()

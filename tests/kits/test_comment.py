@@ -42,7 +42,7 @@ class GitHub:
 
     Attributes
     ----------
-    asked : (method, path, whether the token was sent) of each request, in order.
+    calls : (method, path, whether the token was sent) of each request, in order.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class GitHub:
     comments: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     files: dict[int, bytes] = field(default_factory=dict)
-    asked: list[tuple[str, str, bool]] = field(default_factory=list)
+    calls: list[tuple[str, str, bool]] = field(default_factory=list)
     api: str = ""
     store: str = ""
     event: str = "pull_request"
@@ -140,7 +140,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     def ask(handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
         path = parts.path.removeprefix("/repos/ours/models/")
-        one.asked.append((handler.command, path, handler.headers["Authorization"] == f"Bearer {TOKEN}"))
+        one.calls.append((handler.command, path, handler.headers["Authorization"] == f"Bearer {TOKEN}"))
         if path.endswith("/zip"):
             place = f"{one.store}/{path.split('/')[2]}"
             return send(handler, b"", 302, Location=place)
@@ -150,7 +150,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         return send(handler, json.dumps(answer).encode())
 
     def keep(handler: BaseHTTPRequestHandler) -> None:
-        one.asked.append(("GET", "store", "Authorization" in handler.headers))
+        one.calls.append(("GET", "store", "Authorization" in handler.headers))
         send(handler, one.files[int(handler.path.strip("/"))])
 
     servers = [served(ask), served(keep)]
@@ -184,8 +184,8 @@ def test_a_report_becomes_a_comment_and_the_token_stays_with_github(
         f"{script.MARK}\n> From [the run](https://github.example/run/99) on `cccc"
     )
     assert comment["body"].endswith(REPORT)
-    assert ("GET", "store", False) in github.asked
-    assert all(sent for _, path, sent in github.asked if path != "store")
+    assert ("GET", "store", False) in github.calls
+    assert all(sent for _, path, sent in github.calls if path != "store")
 
 
 def test_a_second_run_replaces_its_own_comment(script: ModuleType, github: GitHub) -> None:

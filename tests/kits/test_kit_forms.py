@@ -76,8 +76,10 @@ def test_scripts_have_no_fault_that_shellcheck_knows(name: str) -> None:
 
 
 def test_all_scripts_are_checked() -> None:
-    found = [path for path in (ROOT / "ci").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    shell = [path.relative_to(ROOT).as_posix() for path in found if path.read_bytes().startswith(b"#!")]
+    kit_files = [
+        path for path in (ROOT / "ci").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    shell = [path.relative_to(ROOT).as_posix() for path in kit_files if path.read_bytes().startswith(b"#!")]
     assert sorted(shell) == sorted(SCRIPTS)
 
 

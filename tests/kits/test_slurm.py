@@ -78,8 +78,8 @@ def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
     assert done.stdout.startswith(
         "submitted the gate of 2 FMs as job 4711 and the merging as job 4711; see /"
     )
-    asked = (cluster.folder / "asked").read_text().splitlines()
-    assert {"--array=0-1", "--partition=gpu", "--dependency=afterany:4711"} <= set(asked)
+    requested = (cluster.folder / "asked").read_text().splitlines()
+    assert {"--array=0-1", "--partition=gpu", "--dependency=afterany:4711"} <= set(requested)
     report = "report whole.json --html=whole.html --markdown=whole.md"
     assert ran(cluster) == ["embeddings:a", "local-dir:a b; touch pwned", report]
     whole = (cluster.folder / "out" / "whole.json").read_text()
@@ -91,8 +91,8 @@ def test_the_merging_has_options_of_its_own(cluster: Machine) -> None:
     (cluster.folder / "fms.txt").write_text("embeddings:a\nembeddings:b\n")
     done = submit(cluster, "--partition=gpu", PATHOROB_SLURM_MERGE="--account=ours  --comment=$HOME*")
     assert done.returncode == 0, done.stderr
-    asked = (cluster.folder / "asked").read_text().splitlines()
-    gate, merge = asked[: asked.index("--parsable", 1)], asked[asked.index("--parsable", 1) :]
+    requested = (cluster.folder / "asked").read_text().splitlines()
+    gate, merge = requested[: requested.index("--parsable", 1)], requested[requested.index("--parsable", 1) :]
     assert "--partition=gpu" in gate
     assert "--account=ours" not in gate
     assert merge[-2:] == ["--account=ours", "--comment=$HOME*"]
