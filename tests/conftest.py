@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from long_files import place
 from terminal import Terminal, library_modules
 
 if TYPE_CHECKING:
@@ -25,10 +26,19 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each of xdist's workers: threads that fight for cores multiply the time."""
-    if "PYTEST_XDIST_WORKER" in os.environ and not config.getoption("--fm"):
-        # Read by numpy, torch and OpenMP when they are first imported.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    """One thread for each of xdist's workers, because threads that fight for cores multiply the time.
+
+    The workers inherit the variable when they start. Later would be too late: a plugin that zarr brings
+    imports numpy, which reads it, before a worker has read this file. Files begin as `long_files` says.
+    """
+    if config.getoption("--fm") or not config.getoption("numprocesses", None):
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place(item.path))
 
 
 @pytest.fixture(scope="session")
