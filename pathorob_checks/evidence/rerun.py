@@ -10,6 +10,7 @@ from typing import Any
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evaluation.assembling import results_of
+from pathorob_checks.evaluation.completeness import key_of
 from pathorob_checks.evaluation.evaluate import made_records
 from pathorob_checks.evaluation.facts import cohort_facts
 from pathorob_checks.evaluation.observer import Observer
@@ -137,7 +138,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
 
 
 def run_again(archive: Archived, settings: Settings, observer: Observer | None = None) -> Results:
-    """Run it.
+    """Run what the archived run has records of; what `-k` or names left out there is left out here.
 
     Raises
     ------
@@ -146,7 +147,8 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
     """
     evaluation = Evaluation(settings, observer)
     _check_names(archive.protocol, evaluation)
-    evaluation.preflight()
+    left_out = _without_record(archive.results, evaluation)
+    evaluation.preflight(left_out=left_out)
     for facts in archive.protocol["cohorts"]:
         digest = cohort_facts(facts["name"], evaluation.inputs.cohort(facts["name"])).digest
         if digest != facts["digest"]:
@@ -158,7 +160,9 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
             )
     identities = {(run.fm.name, run.cohort.name): run.fm.identity for run in archive.results.runs}
     for subject in evaluation.subjects.subjects:
-        before = identities.get((subject.fm, subject.cohort), {})
+        before = identities.get((subject.fm, subject.cohort))
+        if before is None:  # everything about it was left out
+            continue
         now = evaluation.inputs.embeddings(subject).identity
         for name in _CONTENT:
             if name in before and now.get(name) != before[name]:
@@ -167,7 +171,19 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
                     f"{brief(str(now.get(name)), 12)}, and the evidence has {brief(str(before[name]), 12)}",
                     remedy="give the same weights or embeddings with --fm NAME=SPEC",
                 )
-    return results_of(evaluation, made_records(evaluation))
+    return results_of(evaluation, made_records(evaluation, left_out))
+
+
+def _without_record(results: Results, evaluation: Evaluation) -> set[str]:
+    """Ids of planned checks and integrity checks of which the archived results have no record."""
+    recorded = {key_of(check) for check in results.checks}
+    integrity = {(one.fm, one.method, one.cohort, one.name) for one in results.integrity}
+    plan = evaluation.terms.plan
+    return {check.id for key, check in plan.checks.items() if key not in recorded} | {
+        one.id
+        for one in plan.integrity.values()
+        if (one.subject.fm, one.subject.method, one.subject.cohort, one.name) not in integrity
+    }
 
 
 def _check_names(protocol: Mapping[str, Any], evaluation: Evaluation) -> None:

@@ -53,14 +53,16 @@ def qualify(
     *,
     cohorts: Sequence[str] = (),
     metadata: Path | None = None,
-    said: Callable[[str], None] = lambda _: None,
+    responsible: str | None = None,
+    show: Callable[[str], None] = lambda _: None,
 ) -> Qualification:
     """Examine this installation; takes one to three minutes on two cores.
 
     Parameters
     ----------
     embeddings, fm, cohorts, metadata : see `published.published`.
-    said : called with a line when a step begins and when it has ended.
+    responsible : who answers for it, as that person states it; None names nobody.
+    show : called with a line when a step begins and when it has ended.
 
     Returns
     -------
@@ -70,10 +72,10 @@ def qualify(
     started = time.monotonic()
     findings: list[Finding] = []
     for number, (title, step) in enumerate(steps.items(), 1):
-        said(f"[{number}/{len(steps)}] {title} ...")
+        show(f"[{number}/{len(steps)}] {title} ...")
         begun = time.monotonic()
         findings += step()
-        said(f"      {time.monotonic() - begun:.0f} s")
+        show(f"      {time.monotonic() - begun:.0f} s")
     records = recorded(findings)
     code = code_facts()
     return Qualification(
@@ -81,6 +83,7 @@ def qualify(
         version=code["version"],
         code=code["sha256"],
         seconds=round(time.monotonic() - started, 1),
+        responsible=responsible,
         records=records,
         outcome=outcome_of(records),
     )
@@ -111,7 +114,9 @@ def write(folder: EvidenceFolder, qualification: Qualification, signer: Signer |
     """
     redaction = Redaction.of_this_machine(dict(os.environ), identify=False)
     qualification = Qualification.model_validate_json(
-        json.dumps(redaction.in_values(qualification.model_dump(mode="json", by_alias=True)))
+        json.dumps(
+            redaction.in_values(qualification.model_dump(mode="json", by_alias=True), kept=("responsible",))
+        )
     )
     environment = redaction.in_values(environment_document())
     folder.write(RECORDS, qualification.model_dump_json(by_alias=True, indent=2) + "\n")
