@@ -24,7 +24,9 @@ from pathorob_checks.wording import brief, quoted, shortened
 MANIFEST = "manifest.json"
 ATTESTATION = "attestation.intoto.jsonl"
 INCOMPLETE = "INCOMPLETE"  # in the folder from the start of a run until its manifest is written
-NOT_LISTED = frozenset((MANIFEST, ATTESTATION))
+SIGNATURES = "signatures.intoto.jsonl"  # of people, who sign when the manifest is written
+SIGNATURES_PAGE = "signatures.html"
+NOT_LISTED = frozenset((MANIFEST, ATTESTATION, SIGNATURES, SIGNATURES_PAGE))
 Kind = Literal["run", "qualification"]
 SCHEMA: Literal["pathorob-checks/evidence/1"] = "pathorob-checks/evidence/1"
 _LARGEST = 10_000_000  # bytes of a manifest
@@ -60,7 +62,7 @@ class Manifest(Document):
     outcome : what became of the run.
     digest : of the terms of the run, "" of a run that could not start; of a qualification, of the code.
     plan_digest : of the plan; likewise.
-    files : by name, every file of the folder except for the manifest itself and the attestation.
+    files : by name, every file of the folder but the manifest itself, the attestation and the signatures.
     """
 
     schema_: Literal["pathorob-checks/evidence/1"] = Field(default=SCHEMA, alias="schema")

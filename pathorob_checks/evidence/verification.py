@@ -7,7 +7,7 @@ files say: that all of them tell the same, and that it follows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,22 @@ from pathorob_checks.evidence.manifest import (
     ATTESTATION,
     MANIFEST,
     NOT_LISTED,
+    SIGNATURES,
+    SIGNATURES_PAGE,
     Manifest,
     manifest_bytes,
     manifest_of,
 )
+from pathorob_checks.evidence.personal_signatures import (
+    PersonalSignature,
+    contradictions,
+    personal_signatures,
+)
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.evidence.signatures import Signed, Trusted, examine
+from pathorob_checks.evidence.signatures_page import rows_of, rows_on
 from pathorob_checks.results.results import LARGEST, Results
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import brief, counted
 
 _AGREE = "the files tell the same verdicts, and these follow from values, intervals, bounds and rules"
 
@@ -122,7 +130,15 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         statements = interpret(listing, manifest, contents)
     except ResultsError as error:
         return Verification(findings=(error.problem,))
-    signatures = examine(contents[ATTESTATION], statements.statement, trusted)
+    people: tuple[PersonalSignature, ...] = ()
+    try:
+        people = personal_signatures(contents.get(SIGNATURES, b""), listing)
+    except (ValueError, RecursionError) as error:
+        findings.append(f"{SIGNATURES} is damaged ({brief(str(error)) or type(error).__name__})")
+    else:
+        findings += contradictions(people, manifest)
+        findings += _of_page(contents.get(SIGNATURES_PAGE), people)
+    signatures = examine(contents[ATTESTATION], statements.statement, trusted, people)
     findings += [*signatures.findings, *statements.findings]
     number = counted(len(manifest.files), "file")
     return Verification(
@@ -135,6 +151,12 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         else (*statements.about, f"SHA-256 of {MANIFEST} {hashlib.sha256(listing).hexdigest()}"),
         signed=signatures.signed,
     )
+
+
+def _of_page(page: bytes | None, people: Sequence[PersonalSignature]) -> Iterator[str]:
+    """Whether the page for reading shows the signatures of the folder."""
+    if page is not None and rows_on(page) != rows_of(people):
+        yield f"{SIGNATURES_PAGE} shows other signatures than {SIGNATURES}"
 
 
 def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:
@@ -188,9 +210,10 @@ def _files(
             yield f"{name} was changed: it has {sizes[name]:,} bytes, and {MANIFEST} says {facts.bytes:,}"
         elif _digest(folder, name, contents, read) != facts.sha256:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
-    if ATTESTATION in sizes:
-        contents[ATTESTATION] = content_of(folder / ATTESTATION, LARGEST)
-    else:
+    for name in NOT_LISTED - {MANIFEST}:
+        if name in sizes:
+            contents[name] = content_of(folder / name, LARGEST)
+    if ATTESTATION not in sizes:
         yield f"{ATTESTATION} is missing"
 
 
