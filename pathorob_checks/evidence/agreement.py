@@ -65,7 +65,7 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
         yield "manifest.json tells another outcome or digest than results.json"
     if manifest.created < results.created:
         yield "manifest.json was written before the run ended, by the times in it and in results.json"
-    yield from _follows(results)
+    yield from contradictions_in(results)
     try:
         protocol = _protocol(contents[PROTOCOL])
         yield from _of_protocol(protocol, results)
@@ -79,7 +79,7 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
     yield from page_disagreements(contents, results, manifest)
 
 
-def _follows(results: ResultsDocument) -> Iterator[str]:
+def contradictions_in(results: ResultsDocument) -> Iterator[str]:
     """Whether values, intervals, verdicts, releases, counts and outcome follow from what is beside them."""
     try:
         for contradiction in contradictions(results):

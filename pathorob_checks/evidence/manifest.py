@@ -27,7 +27,7 @@ INCOMPLETE = "INCOMPLETE"  # in the folder from the start of a run until its man
 SIGNATURES = "signatures.intoto.jsonl"  # of people, who sign when the manifest is written
 SIGNATURES_PAGE = "signatures.html"
 NOT_LISTED = frozenset((MANIFEST, ATTESTATION, SIGNATURES, SIGNATURES_PAGE))
-Kind = Literal["run", "qualification"]
+Kind = Literal["run", "qualification", "reproduction"]
 SCHEMA: Literal["pathorob-checks/evidence/1"] = "pathorob-checks/evidence/1"
 _LARGEST = 10_000_000  # bytes of a manifest
 _KIND = re.compile(r"pathorob-checks/evidence/\d+")
@@ -56,7 +56,8 @@ class Manifest(Document):
     Attributes
     ----------
     schema : names this form of the folder.
-    kind : what the evidence is of: a run of the gate, or a qualification of this package.
+    kind : what the evidence is of: a run of the gate, a qualification of this package, or the reproduction
+        of a run.
     created : when it was written, in UTC.
     tool : what wrote it.
     outcome : what became of the run.

@@ -46,7 +46,7 @@ def qualification_facts(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest.kind != "qualification":
         raise EvidenceError(
-            f"{folder} is the evidence of a run and no qualification",
+            f"{folder} is the evidence of a {manifest.kind} and no qualification",
             remedy="name a folder of 'pathorob-checks qualify --out=DIR'",
         )
     return {

@@ -7,8 +7,9 @@ files say: that all of them tell the same, and that it follows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from pathorob_checks.canonical import digest_of
@@ -24,6 +25,7 @@ from pathorob_checks.evidence.manifest import (
     NOT_LISTED,
     SIGNATURES,
     SIGNATURES_PAGE,
+    Kind,
     Manifest,
     manifest_bytes,
     manifest_of,
@@ -113,15 +115,13 @@ class Statements:
     agree: str
 
 
+Interpret = Callable[[bytes, Manifest, Mapping[str, bytes]], Statements]
+
+
 def _verify(folder: Path, trusted: Trusted) -> Verification:
     listing = manifest_bytes(folder)
     manifest = manifest_of(listing, folder)
-    if manifest.kind == "qualification":
-        from pathorob_checks.evidence.qualification import verification as qualification
-
-        wanted, read, interpret = qualification.FILES, qualification.READ, qualification.statements_of
-    else:
-        wanted, read, interpret = frozenset(FILES) - NOT_LISTED, COMPARED, _statements_of
+    wanted, read, interpret = _reading_of(manifest.kind)
     contents: dict[str, bytes] = {}
     findings = list(_files(folder, manifest, contents, wanted, read))
     if findings:
@@ -153,6 +153,14 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
     )
 
 
+def _reading_of(kind: Kind) -> tuple[Collection[str], Collection[str], Interpret]:
+    """Of a kind of evidence: the files that it has, those that are read, and what reads them."""
+    if kind == "run":
+        return frozenset(FILES) - NOT_LISTED, COMPARED, _statements_of
+    verification = import_module(f"pathorob_checks.evidence.{kind}.verification")
+    return verification.FILES, verification.READ, verification.statements_of
+
+
 def _of_page(page: bytes | None, people: Sequence[PersonalSignature]) -> Iterator[str]:
     """Whether the page for reading shows the signatures of the folder."""
     if page is not None and rows_on(page) != rows_of(people):
@@ -166,12 +174,12 @@ def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, by
         findings=tuple(disagreements(results, manifest, contents)),
         statement=statement_of(listing, manifest, results),
         summary=results.summary,
-        about=tuple(_about(results)),
+        about=tuple(about_run(results)),
         agree=_AGREE,
     )
 
 
-def _about(results: Results) -> Iterator[str]:
+def about_run(results: Results) -> Iterator[str]:
     """What the run was about, so that the evidence of another FM or time is not taken for it."""
     for fm in fms_of(results):
         weights = weights_sha256(fm)

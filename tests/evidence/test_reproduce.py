@@ -18,8 +18,8 @@ from terminal import WITHOUT
 
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.evidence import rerun
-from pathorob_checks.evidence.reproduction import ROUNDING, Pair, Sameness, compared
+from pathorob_checks.evidence.reproduction import rerun
+from pathorob_checks.evidence.reproduction.comparison import ROUNDING, Pair, Sameness, compared
 from pathorob_checks.results.results import Results
 
 # --- comparing ------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_the_same_inputs_give_the_same_values(place: Path, capsys: pytest.Captur
     assert again["checks"][0]["value"] == before["checks"][0]["value"]
     assert again["environment"]["criteria"]["digest"] == before["environment"]["criteria"]["digest"]
     assert main(["reproduce", "ev", "--out", "again"]) == 1
-    assert "again is not an empty folder; name a new folder with --out." in capsys.readouterr().err
+    assert "two runs are never mixed; name a new folder with --out." in capsys.readouterr().err
 
 
 def test_other_values_are_different(

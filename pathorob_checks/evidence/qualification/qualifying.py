@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathorob_checks.errors import EvidenceError
-from pathorob_checks.evidence.attestation import write_attestation
+from pathorob_checks.evidence.attestation import seal_and_attest
 from pathorob_checks.evidence.environment import environment_document, environment_facts
 from pathorob_checks.evidence.folder import EvidenceFolder
-from pathorob_checks.evidence.manifest import manifest_bytes, manifest_of, seal
 from pathorob_checks.evidence.provenance import code_facts
 from pathorob_checks.evidence.qualification.controls import controls
 from pathorob_checks.evidence.qualification.golden import golden
@@ -91,7 +89,7 @@ def qualify(
 
 def begun_folder(path: str | os.PathLike[str]) -> EvidenceFolder:
     """A new folder that says that it is incomplete; raises EvidenceError where it cannot be used."""
-    folder = EvidenceFolder(path)
+    folder = EvidenceFolder(path, "--out")
     folder.begin()
     return folder
 
@@ -122,18 +120,12 @@ def write(folder: EvidenceFolder, qualification: Qualification, signer: Signer |
     folder.write(RECORDS, qualification.model_dump_json(by_alias=True, indent=2) + "\n")
     folder.write(PAGE, qualification_page(qualification, environment_facts(environment)))
     folder.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-    try:
-        manifest = seal(
-            folder.path,
-            "qualification",
-            outcome=qualification.outcome,
-            digest=qualification.code,
-            plan_digest=qualification.plan_digest,
-        )
-        listing = manifest_bytes(folder.path)
-        statement = statement_about(listing, manifest_of(listing, folder.path), qualification)
-        write_attestation(folder.path, statement, signer)
-    except EvidenceError as error:
-        folder.remain_incomplete(str(error))
-        raise
-    return manifest
+    return seal_and_attest(
+        folder,
+        "qualification",
+        lambda listing, manifest: statement_about(listing, manifest, qualification),
+        signer,
+        outcome=qualification.outcome,
+        digest=qualification.code,
+        plan_digest=qualification.plan_digest,
+    )

@@ -17,7 +17,7 @@ from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evidence.inventory import content_of
-from pathorob_checks.evidence.manifest import read_manifest
+from pathorob_checks.evidence.manifest import manifest_bytes, manifest_of
 from pathorob_checks.evidence.verification import verify
 from pathorob_checks.files import expanded
 from pathorob_checks.results.json_text import strict_json
@@ -73,10 +73,17 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Archived:
-    """What the folder says: its protocol and its results."""
+    """What the folder says.
+
+    Attributes
+    ----------
+    manifest, results_file : the bytes of `manifest.json` and `results.json`.
+    """
 
     protocol: Mapping[str, Any]
     results: Results
+    manifest: bytes
+    results_file: bytes
 
 
 def archived(folder: Path) -> Archived:
@@ -90,19 +97,21 @@ def archived(folder: Path) -> Archived:
         raise EvidenceError(f"{folder} is not a folder", remedy="name one that --fm-evidence has finished")
     for finding in verify(folder).findings:
         raise EvidenceError(f"{folder} is not intact ({finding})", remedy="reproduce an intact one")
-    if read_manifest(folder).kind != "run":
+    manifest = manifest_bytes(folder)
+    kind = manifest_of(manifest, folder).kind
+    if kind != "run":
         raise EvidenceError(
-            f"{folder} is a qualification and not a run",
-            remedy="qualify again with 'pathorob-checks qualify'",
+            f"{folder} is a {kind} and not a run", remedy="name the folder of a run with --fm-evidence"
         )
     try:
         protocol = strict_json(content_of(folder / "protocol.json", LARGEST))
-        results = Results.from_json(content_of(folder / "results.json", LARGEST), "results.json")
+        results_file = content_of(folder / "results.json", LARGEST)
+        results = Results.from_json(results_file, "results.json")
     except (OSError, ValueError) as error:
         raise EvidenceError(
             f"{folder} cannot be read ({brief(str(error))})", remedy="check the disk"
         ) from None
-    return Archived(protocol=protocol, results=results)
+    return Archived(protocol=protocol, results=results, manifest=manifest, results_file=results_file)
 
 
 def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
