@@ -25,7 +25,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("folder", type=Path, help="the folder")
     parser.add_argument("--name", metavar="NAME", help="printed name of the person who signs")
     parser.add_argument("--role", metavar="ROLE", help="of that person, such as 'validation engineer'")
-    parser.add_argument("--meaning", choices=MEANINGS, help="what the person means by the signature")
+    parser.add_argument(
+        "--meaning",
+        choices=MEANINGS,
+        metavar="MEANING",
+        help=f"what the person means by the signature: {', '.join(MEANINGS)}",
+    )
     parser.add_argument("--key", required=True, metavar="KEY.pem|sigstore", help="as for --fm-sign")
     parser.set_defaults(run=_run)
 

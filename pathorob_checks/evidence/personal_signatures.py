@@ -40,7 +40,7 @@ from pathorob_checks.wording import brief, printable
 if TYPE_CHECKING:
     from pathorob_checks.evidence.signing import Signer
 
-PREDICATE_TYPE = "https://github.com/OWNER/pathorob-checks/signature/v1"
+PREDICATE_TYPE = "urn:pathorob-checks:signature:1"
 _LONGEST = 200  # characters of a name or a role
 _MOST = 100  # signatures
 _LARGEST = 10_000_000  # bytes of the file

@@ -29,8 +29,10 @@ from pathorob_checks.evidence.pages import (
 from pathorob_checks.evidence.protocol import AS_WRITTEN, protocol_document
 from pathorob_checks.evidence.provenance import provenance_document
 from pathorob_checks.evidence.redaction import Redaction
+from pathorob_checks.evidence.report_rows import evidence_rows
 from pathorob_checks.evidence.traceability import traces, traces_as_csv
 from pathorob_checks.report.forms import FORMS
+from pathorob_checks.report.html import html_report
 from pathorob_checks.results.results import Results
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class Evidence:
         protocol, environment = self._protocol, self._environment
         provenance = self._redaction.in_values(provenance_document(results, protocol, self._variables))
         self._write("results.json", FORMS["json"].render(results))
-        report = FORMS["html"].render(results)
+        report = html_report(results, evidence_rows(protocol))
         self._write("report.html", report)
         self._write("provenance.json", _json(provenance))
         self._write("bom.cdx.json", bill_of_materials(results, environment["packages"], provenance["code"]))

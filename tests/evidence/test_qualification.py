@@ -452,7 +452,7 @@ def _deviations(facts: dict[str, Any]) -> tuple[str, ...]:
 def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
     monkeypatch, small_gate: Attack
 ) -> None:
-    folder = written(monkeypatch, small_gate.folder / "q", actual=2.0)
+    folder = written(monkeypatch, small_gate.folder / "q", actual=2.0, responsible="Jane <b>Doe</b>")
     options = ("--fm-evidence=ev", "--fm-qualification=q")
     done = small_gate.run(*options, fm="embeddings:good")
     assert done.code == 0, done.output
@@ -463,6 +463,17 @@ def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
     assert "did not pass (fail)" in (small_gate.folder / "ev" / "deviations.md").read_text()
     assert verify(small_gate.folder / "ev").is_intact
     (folder / "environment.json").write_text("{}")
+    facts = json.loads((small_gate.folder / "ev" / "protocol.json").read_text())["qualification"]
+    report = (small_gate.folder / "ev" / "report.html").read_text()
+    section = report.partition('<section aria-labelledby="evidence">')[2].partition("</section>")[0]
+    assert "<dt>qualification</dt><dd>FAIL of pathorob-checks " in section
+    assert f"<dt>qualified on</dt><dd>{facts['created']}</dd>" in section
+    name = "Jane &lt;b&gt;Doe&lt;/b&gt;"
+    assert f"<dt>responsible for the qualification, as stated</dt><dd>{name}</dd>" in section
+    assert f"<dd>{facts['code']} (the code of this run)</dd>" in section
+    assert f"manifest.json</dt><dd>{facts['manifest_sha256']}</dd>" in section
+    page = (small_gate.folder / "ev" / "signature-page.html").read_text()
+    assert f"FAIL, made on {facts['created']} by {name}, " in page
     refused = small_gate.run("--fm-evidence=ev2", "--fm-qualification=q", fm="embeddings:good")
     assert refused.code != 0
     assert "the qualification" in refused.output
