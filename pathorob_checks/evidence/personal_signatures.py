@@ -134,7 +134,7 @@ def signatory(name: str | None, role: str | None, meaning: str | None) -> Signat
         return None
     if lacking:
         raise EvidenceError(
-            f"a signature of a person needs name, role and meaning, and {' and '.join(lacking)} is not given",
+            f"a signature of a person needs name, role and meaning, and lacks {' and '.join(lacking)}",
             remedy="give all three, or none of them to seal the folder with the key alone",
         )
     try:
@@ -175,11 +175,12 @@ def add_personal_signature(
         line = signer.sign(enveloped(_statement(listing, predicate)))
         content = before + f"{line}\n".encode()
         signatures = personal_signatures(content, listing)
-        for finding in contradictions(signatures, manifest):
-            raise EvidenceError(
-                f"{folder} is not signed: {finding}",
-                remedy="sign with a key of your own, and a clock that is right",
-            )
+        for findings, remedy in (
+            (_shared_keys(signatures), "sign with a key of your own"),
+            (_too_early(signatures, manifest), "correct the clock of this machine, and sign again"),
+        ):
+            for finding in findings:
+                raise EvidenceError(f"{folder} is not signed: {finding}", remedy=remedy)
         (folder / SIGNATURES_PAGE).unlink(missing_ok=True)  # it shows the signatures of before
         write_atomically(path, content)
     except (OSError, ValueError, RecursionError) as error:
@@ -221,10 +222,19 @@ def personal_signatures(content: bytes, listing: bytes) -> tuple[PersonalSignatu
 
 def contradictions(signatures: Sequence[PersonalSignature], manifest: Manifest) -> Iterator[str]:
     """A clause for each thing that cannot be true of the signatures of one folder."""
-    names: dict[str, str] = {}
+    yield from _too_early(signatures, manifest)
+    yield from _shared_keys(signatures)
+
+
+def _too_early(signatures: Sequence[PersonalSignature], manifest: Manifest) -> Iterator[str]:
     for one in signatures:
         if one.predicate.signed < manifest.created:
             yield f"{one.predicate.name} signed before {MANIFEST} was written, by the times in both"
+
+
+def _shared_keys(signatures: Sequence[PersonalSignature]) -> Iterator[str]:
+    names: dict[str, str] = {}
+    for one in signatures:
         for key in one.keys:
             other = names.setdefault(key, one.predicate.name)
             if other != one.predicate.name:

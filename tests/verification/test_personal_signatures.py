@@ -172,8 +172,8 @@ def test_a_signature_from_before_the_manifest_is_refused(sealed: Sealed, keys: d
 @pytest.mark.parametrize(
     ("who", "message"),
     [
-        (("Jane", None, "review"), "needs name, role and meaning, and --role is not given"),
-        ((None, None, "review"), "and --name and --role is not given"),
+        (("Jane", None, "review"), "needs name, role and meaning, and lacks --role;"),
+        ((None, None, "review"), "and lacks --name and --role;"),
         (("Jane\x1b[31m", "x", "review"), "--name cannot be printed on a signature"),
         (("Jane", " ", "review"), "--role cannot be printed on a signature"),
         (("J" * 201, "x", "review"), "--name cannot be printed on a signature"),
