@@ -130,14 +130,13 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         statements = interpret(listing, manifest, contents)
     except ResultsError as error:
         return Verification(findings=(error.problem,))
-    people: tuple[PersonalSignature, ...] = ()
     try:
         people = personal_signatures(contents.get(SIGNATURES, b""), listing)
     except (ValueError, RecursionError) as error:
-        findings.append(f"{SIGNATURES} is damaged ({brief(str(error)) or type(error).__name__})")
-    else:
-        findings += contradictions(people, manifest)
-        findings += _of_page(contents.get(SIGNATURES_PAGE), people)
+        reason = brief(str(error)) or type(error).__name__
+        return Verification(findings=(f"{SIGNATURES} is damaged ({reason})",))
+    findings += contradictions(people, manifest)
+    findings += _of_page(contents.get(SIGNATURES_PAGE), people)
     signatures = examine(contents[ATTESTATION], statements.statement, trusted, people)
     findings += [*signatures.findings, *statements.findings]
     number = counted(len(manifest.files), "file")
