@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.by is not None and options.out is None:
         raise SettingsError("--by was given without --out", remedy="name a folder with --out=DIR")
     archive = archived(expanded(options.folder))
-    folder = None if options.out is None else _begun(options.out, expanded(options.folder))
+    folder = None if options.out is None else _begun(options.out, expanded(options.folder), archive)
     try:
         results = _run_again(archive, options)
         reproduction = compared(archive.results, results)
@@ -94,10 +94,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if reproduction.is_reproduced else 1
 
 
-def _begun(path: str, evidence: Path) -> EvidenceFolder:
+def _begun(path: str, evidence: Path, archive: Archived) -> EvidenceFolder:
     """A new folder that says that it is incomplete, outside of the evidence, which a new file would break."""
     from pathorob_checks.evidence.folder import EvidenceFolder
+    from pathorob_checks.evidence.reproduction.writing import refuse_later_evidence
 
+    refuse_later_evidence(archive)
     if expanded(path).resolve().is_relative_to(evidence.resolve()):
         raise EvidenceError(
             f"{path} is within the evidence, which may not be changed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -23,7 +24,7 @@ from pathorob_checks.evidence.provenance import code_facts
 from pathorob_checks.evidence.qualified import qualification_facts
 from pathorob_checks.evidence.reproduction.rerun import Archived, archived
 from pathorob_checks.evidence.reproduction.verification import FILES
-from pathorob_checks.evidence.reproduction.writing import write
+from pathorob_checks.evidence.reproduction.writing import refuse_later_evidence, write
 from pathorob_checks.evidence.verification import verify
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.results.results import Results
@@ -162,6 +163,14 @@ def test_values_that_differ_are_evidence_too(archive: Archived, tmp_path: Path) 
     assert verification.summary.startswith("NOT REPRODUCED: 2 values: 1 equal, 1 different")
 
 
+def test_evidence_from_the_future_is_refused_before_anything_runs(archive: Archived) -> None:
+    refuse_later_evidence(archive)
+    created = json.loads(archive.manifest)["created"]
+    later = archive.manifest.replace(created.encode(), b"2999-01-01T00:00:00Z")
+    with pytest.raises(EvidenceError, match="later than the clock of this machine; correct the clock"):
+        refuse_later_evidence(dataclasses.replace(archive, manifest=later))
+
+
 def test_it_is_neither_reproduced_nor_a_qualification(folder: Path) -> None:
     with pytest.raises(EvidenceError, match="is a reproduction and not a run"):
         archived(folder)
@@ -170,12 +179,15 @@ def test_it_is_neither_reproduced_nor_a_qualification(folder: Path) -> None:
 
 
 def test_nothing_is_written_into_the_evidence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    archive: Archived,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from pathorob_checks.commands import reproduce
 
     evidence = Path(shutil.copytree(folder, folder.parent / "of-a-run"))
-    monkeypatch.setattr("pathorob_checks.evidence.reproduction.rerun.archived", lambda _folder: None)
+    monkeypatch.setattr("pathorob_checks.evidence.reproduction.rerun.archived", lambda _folder: archive)
     monkeypatch.setattr(reproduce, "_run_again", lambda *_: pytest.fail("it was run"))
     assert main(["reproduce", str(evidence), "--out", str(evidence / "again")]) == 1
     assert "is within the evidence, which may not be changed" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.attestation import seal_and_attest
 from pathorob_checks.evidence.cleaned import cleaned_results, write_without_secrets
 from pathorob_checks.evidence.environment import environment_document, environment_facts
@@ -29,6 +30,21 @@ from pathorob_checks.evidence.reproduction.verification import (
 )
 from pathorob_checks.report.forms import FORMS
 from pathorob_checks.results.results import Results
+
+
+def refuse_later_evidence(archive: Archived) -> None:
+    """Refuse evidence that is from the future by the clock here: its reproduction would never verify.
+
+    Raises
+    ------
+    EvidenceError : it is.
+    """
+    created = manifest_of(archive.manifest, Path(EVIDENCE_MANIFEST)).created
+    if created > datetime.now(UTC):
+        raise EvidenceError(
+            f"the evidence is of {created:%Y-%m-%d %H:%M} UTC, later than the clock of this machine",
+            remedy="correct the clock",
+        )
 
 
 def write(
