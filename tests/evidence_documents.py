@@ -15,7 +15,7 @@ DEMANDED = {
 }  # fmt: skip
 QUALIFIED = {
     "manifest_sha256": "e" * 64, "outcome": "pass", "created": "2026-02-01T00:00:00Z", "version": "0.1.0",
-    "code": "f" * 64, "is_of_this_code": True, "differences": [],
+    "code": "f" * 64, "responsible": "J. Doe", "is_of_this_code": True, "differences": [],
 }  # fmt: skip
 
 

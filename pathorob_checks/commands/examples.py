@@ -69,9 +69,15 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "pytest --fm=embeddings:repaired --fm-cohort=camelyon",
     ),
     "verify": ("pathorob-checks verify evidence",),
-    "sign": ("pathorob-checks sign evidence --key=key.pem",),
-    "reproduce": ("pathorob-checks reproduce evidence",),
-    "qualify": ("pathorob-checks qualify --out=qualification",),
+    "sign": (
+        "pathorob-checks sign evidence --key=key.pem",
+        "pathorob-checks sign evidence --key=jane.pem --name='Jane Doe' --role=reviewer --meaning=review",
+    ),
+    "reproduce": (
+        "pathorob-checks reproduce evidence",
+        "pathorob-checks reproduce evidence --out=again --by='Jane Doe'",
+    ),
+    "qualify": ("pathorob-checks qualify --out=qualification --by='Jane Doe'",),
     "cache": ("pathorob-checks cache ls", "pathorob-checks cache prune --keep=50GB"),
     "cache ls": ("pathorob-checks cache ls",),
     "cache verify": ("pathorob-checks cache verify",),

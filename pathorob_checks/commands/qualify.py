@@ -26,6 +26,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "code 0 only if everything is as expected.",
     )
     parser.add_argument("--out", metavar="DIR", help="write evidence of it into this new folder")
+    parser.add_argument(
+        "--by", metavar="NAME", help="who is responsible for the qualification, as you state it"
+    )
     parser.add_argument("--sign", metavar="KEY.pem|sigstore", help="sign the evidence, as by --fm-sign")
     parser.add_argument(
         "--embeddings",
@@ -55,8 +58,9 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if (options.embeddings is None) != (options.fm_name is None):
         raise SettingsError("only one of --embeddings and --fm-name was given", remedy="give both")
-    if options.sign is not None and options.out is None:
-        raise SettingsError("--sign was given without --out", remedy="name a folder with --out=DIR")
+    for flag, value in (("--sign", options.sign), ("--by", options.by)):
+        if value is not None and options.out is None:
+            raise SettingsError(f"{flag} was given without --out", remedy="name a folder with --out=DIR")
     from pathorob_checks.evidence.qualification import qualifying
     from pathorob_checks.evidence.qualification.published import refuse_unknown
     from pathorob_checks.evidence.signing import signer_of
@@ -70,7 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         options.fm_name,
         cohorts=options.fm_cohort,
         metadata=options.fm_metadata and expanded(options.fm_metadata),
-        said=say,
+        responsible=options.by,
+        show=say,
     )
     for line in lines(qualification):
         say(line)
@@ -102,10 +107,10 @@ def lines(qualification: Qualification) -> Iterator[str]:
             note = f" ({finding.note})" if finding.note else ""
             yield (
                 f"{one.verdict.upper()} {finding.id}: {finding.what}: expected {expected(finding)}, "
-                f"found {amount(finding.found, finding.unit)}{note}"
+                f"found {amount(finding.actual, finding.unit)}{note}"
             )
         elif finding.section == "performance":
-            note = f": {finding.note}" if finding.note else f": {amount(finding.found, finding.unit)}"
+            note = f": {finding.note}" if finding.note else f": {amount(finding.actual, finding.unit)}"
             yield f"{finding.what}{note}"
     yield f"{qualification.summary} ({qualification.seconds:.0f} s)"
 

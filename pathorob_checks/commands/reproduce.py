@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
-from pathorob_checks.errors import EvidenceError
+from pathorob_checks.errors import EvidenceError, PathorobChecksError, SettingsError
 from pathorob_checks.files import expanded
 from pathorob_checks.wording import counted, printable
 
 if TYPE_CHECKING:
-    from pathorob_checks.evidence.reproduction import Reproduction
+    from pathorob_checks.evidence.folder import EvidenceFolder
+    from pathorob_checks.evidence.reproduction.comparison import Reproduction
+    from pathorob_checks.evidence.reproduction.rerun import Archived
+    from pathorob_checks.results.results import Results
 
 _WIDTH = 80
 
@@ -31,7 +33,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "if nothing could be run.",
     )
     parser.add_argument("folder", type=Path, help="an intact folder of --fm-evidence")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write comparison and new results here")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write evidence of the reproduction into this new folder"
+    )
+    parser.add_argument(
+        "--by", metavar="NAME", help="who is responsible for the reproduction, as you state it"
+    )
     for flag, metavar, text in (
         ("--fm", "NAME=SPEC", "where an FM of the evidence is now; may repeat"),
         ("--cohort", "NAME=PATH", "where a cohort of the evidence is now; may repeat"),
@@ -60,15 +67,53 @@ def _named_place(text: str) -> tuple[str, str]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pathorob_checks.evaluation.observer import Bars
-    from pathorob_checks.evidence.reproduction import compared
-    from pathorob_checks.evidence.rerun import Places, archived, run_again, settings_of
-    from pathorob_checks.report.forms import FORMS
+    from pathorob_checks.evidence.reproduction.comparison import compared
+    from pathorob_checks.evidence.reproduction.rerun import archived
 
-    out: Path | None = None if options.out is None else expanded(options.out)
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EvidenceError(f"{options.out} is not an empty folder", remedy="name a new folder with --out")
+    if options.by is not None and options.out is None:
+        raise SettingsError("--by was given without --out", remedy="name a folder with --out=DIR")
     archive = archived(expanded(options.folder))
+    folder = None if options.out is None else _begun(options.out, expanded(options.folder), archive)
+    try:
+        results = _run_again(archive, options)
+        reproduction = compared(archive.results, results)
+    except PathorobChecksError:
+        if folder is not None:
+            folder.withdraw()
+        raise
+    say("\n".join(_lines(reproduction)))
+    if folder is not None:
+        from pathorob_checks.evidence.inventory import sha256_of
+        from pathorob_checks.evidence.reproduction.writing import write
+
+        manifest = write(
+            folder, archive, results, responsible=options.by, kept_embeddings=options.fm_cache is not None
+        )
+        say(printable(f"evidence: {folder}, SHA-256 of its {manifest.name}: {sha256_of(manifest)}"))
+        say(printable(f"NOT SIGNED: sign it with: pathorob-checks sign {folder} --key=KEY.pem"))
+    return 0 if reproduction.is_reproduced else 1
+
+
+def _begun(path: str, evidence: Path, archive: Archived) -> EvidenceFolder:
+    """A new folder that says that it is incomplete, outside of the evidence, which a new file would break."""
+    from pathorob_checks.evidence.folder import EvidenceFolder
+    from pathorob_checks.evidence.reproduction.writing import refuse_later_evidence
+
+    refuse_later_evidence(archive)
+    if expanded(path).resolve().is_relative_to(evidence.resolve()):
+        raise EvidenceError(
+            f"{path} is within the evidence, which may not be changed",
+            remedy="name a folder elsewhere with --out",
+        )
+    folder = EvidenceFolder(expanded(path), "--out")
+    folder.begin()
+    return folder
+
+
+def _run_again(archive: Archived, options: argparse.Namespace) -> Results:
+    from pathorob_checks.evaluation.observer import Bars
+    from pathorob_checks.evidence.reproduction.rerun import Places, run_again, settings_of
+
     with tempfile.TemporaryDirectory(prefix="pathorob-checks-") as fresh:
         places = Places(
             cache=expanded(options.fm_cache) if options.fm_cache else Path(fresh),
@@ -81,32 +126,18 @@ def _run(options: argparse.Namespace) -> int:
             device=options.fm_device,
             trust_remote_code=options.fm_trust_remote_code,
         )
-        results = run_again(archive, settings_of(archive.protocol, places), Bars())
-    outcome_of_both = compared(archive.results, results)
-    say("\n".join(_lines(outcome_of_both)))
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        texts = {
-            "reproduction.json": json.dumps(outcome_of_both.to_json(), indent=2) + "\n",
-            "results.json": FORMS["json"].render(results),
-        }
-        for name, text in texts.items():
-            (out / name).write_text(text, encoding="utf-8")
-        say(printable(f"{', '.join(texts)} are in {options.out}"))
-    return 0 if outcome_of_both.is_reproduced else 1
+        return run_again(archive, settings_of(archive.protocol, places), Bars())
 
 
-def _lines(outcome_of_both: Reproduction) -> Iterator[str]:
+def _lines(reproduction: Reproduction) -> Iterator[str]:
     from tabulate import tabulate
 
-    from pathorob_checks.evidence.reproduction import Sameness
+    from pathorob_checks.evidence.reproduction.comparison import Sameness
     from pathorob_checks.results.text import wrapped
 
     width = max(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)
     numbers = [
-        one
-        for one in outcome_of_both.pairs
-        if one.quantity != "verdict" or one.sameness is not Sameness.EQUAL
+        one for one in reproduction.pairs if one.quantity != "verdict" or one.sameness is not Sameness.EQUAL
     ]
     rows = [
         (
@@ -120,13 +151,13 @@ def _lines(outcome_of_both: Reproduction) -> Iterator[str]:
     ]
     headers: Sequence[str] = ("check", "quantity", "evidence", "now", "")
     yield tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
-    rest = len(outcome_of_both.pairs) - len(numbers)
+    rest = len(reproduction.pairs) - len(numbers)
     if rest:
         yield f"not shown: {counted(rest, 'verdict that is', 'verdicts that are')} equal"
     yield ""
-    for sentence in outcome_of_both.elsewhere:
+    for sentence in reproduction.elsewhere:
         yield wrapped(f"not as it was: {sentence}", width=width, indent="  ")
-    yield wrapped(outcome_of_both.summary, width=width, indent="  ")
+    yield wrapped(reproduction.summary, width=width, indent="  ")
 
 
 def _text(value: float | str | None) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import PathorobChecksError, SettingsError
 from pathorob_checks.evaluation.assembling import Records, results_of
-from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS
+from pathorob_checks.evaluation.completeness import Collected
 from pathorob_checks.evaluation.judging import not_measured
 from pathorob_checks.evaluation.observer import Bars, Observer
 from pathorob_checks.evaluation.plan import PlannedCheck
@@ -221,15 +221,22 @@ def evaluate(
     return results_of(evaluation, made_records(evaluation))
 
 
-def made_records(evaluation: Evaluation) -> Records:
-    """Make every integrity check and every planned check of a run."""
-    records = Records()
-    for subject in evaluation.subjects.subjects:
-        for name in INTEGRITY_CHECKS:
-            records.add_integrity(evaluation.integrity(subject, name))
+def made_records(evaluation: Evaluation, left_out: Collection[str] = ()) -> Records:
+    """Make the integrity checks and the planned checks of a run.
+
+    Parameters
+    ----------
+    left_out : ids of planned checks and integrity checks that are not made, on purpose.
+    """
+    chosen = tuple(name for name in evaluation.terms.plan.ids if name in left_out)
+    records = Records(collected=Collected(deselected={name: name for name in chosen}, chosen=chosen))
+    for one in evaluation.terms.plan.integrity.values():
+        if one.left_out is None and one.id not in left_out:
+            records.add_integrity(evaluation.integrity(one.subject, one.name))
     for planned in evaluation.terms.checks.values():
-        records.add_check(_made(evaluation, planned))
-        records.add_runs(evaluation.runs(planned.subjects))
+        if planned.id not in left_out:
+            records.add_check(_made(evaluation, planned))
+            records.add_runs(evaluation.runs(planned.subjects))
     return records
 
 

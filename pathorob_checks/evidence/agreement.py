@@ -20,7 +20,7 @@ from pathorob_checks.evidence.page_disagreements import (
     traceability_disagreements,
 )
 from pathorob_checks.evidence.provenance_disagreements import PROVENANCE, provenance_disagreements
-from pathorob_checks.evidence.report_disagreements import REPORT, report_disagreements
+from pathorob_checks.evidence.report_disagreements import REPORT, evidence_disagreements, report_disagreements
 from pathorob_checks.results.check import Check
 from pathorob_checks.results.consistency import contradictions
 from pathorob_checks.results.document import ResultsDocument
@@ -65,12 +65,13 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
         yield "manifest.json tells another outcome or digest than results.json"
     if manifest.created < results.created:
         yield "manifest.json was written before the run ended, by the times in it and in results.json"
-    yield from _follows(results)
+    yield from contradictions_in(results)
     try:
         protocol = _protocol(contents[PROTOCOL])
         yield from _of_protocol(protocol, results)
         yield from traceability_disagreements(contents, results, protocol)
         yield from _of_provenance(contents[PROVENANCE], protocol, results)
+        yield from evidence_disagreements(contents[REPORT], protocol)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         yield f"protocol.json is not a protocol ({brief(str(error)) or type(error).__name__})"
     yield from _of_environment(contents)
@@ -79,7 +80,7 @@ def disagreements(results: Results, manifest: Manifest, contents: Mapping[str, b
     yield from page_disagreements(contents, results, manifest)
 
 
-def _follows(results: ResultsDocument) -> Iterator[str]:
+def contradictions_in(results: ResultsDocument) -> Iterator[str]:
     """Whether values, intervals, verdicts, releases, counts and outcome follow from what is beside them."""
     try:
         for contradiction in contradictions(results):

@@ -7,7 +7,7 @@ whoever has these can make it again and compare. Outside tools that know in-toto
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,17 @@ from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence import keyless
 from pathorob_checks.evidence.envelope import document_of, envelope_of, enveloped, line_of
+from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.inventory import content_of
-from pathorob_checks.evidence.manifest import ATTESTATION, MANIFEST, Manifest, manifest_bytes, manifest_of
+from pathorob_checks.evidence.manifest import (
+    ATTESTATION,
+    MANIFEST,
+    Kind,
+    Manifest,
+    manifest_bytes,
+    manifest_of,
+    seal,
+)
 from pathorob_checks.files import write_atomically
 from pathorob_checks.results.document import Outcome, ResultsDocument
 from pathorob_checks.results.releases import effective_verdicts
@@ -73,6 +82,42 @@ def write_attestation(folder: Path, statement: bytes, signer: Signer | None) -> 
     envelope = enveloped(statement)
     _write(folder, line_of(envelope) if signer is None else signer.sign(envelope))
     return folder / ATTESTATION
+
+
+def seal_and_attest(
+    folder: EvidenceFolder,
+    kind: Kind,
+    statement_about: Callable[[bytes, Manifest], bytes],
+    signer: Signer | None = None,
+    *,
+    outcome: Outcome,
+    digest: str,
+    plan_digest: str,
+) -> Path:
+    """Finish a folder whose files are written: manifest, then attestation.
+
+    Parameters
+    ----------
+    kind, outcome, digest, plan_digest : as of `manifest.seal`.
+    statement_about : makes the statement of the bytes of `manifest.json`, and of what they say.
+    signer : as of `attest`.
+
+    Returns
+    -------
+    The manifest.
+
+    Raises
+    ------
+    EvidenceError : as of `attest`; the folder stays incomplete.
+    """
+    try:
+        manifest = seal(folder.path, kind, outcome=outcome, digest=digest, plan_digest=plan_digest)
+        listing = manifest_bytes(folder.path)
+        write_attestation(folder.path, statement_about(listing, manifest_of(listing, folder.path)), signer)
+    except EvidenceError as error:
+        folder.remain_incomplete(str(error))
+        raise
+    return manifest
 
 
 def add_signature(folder: Path, signer: Signer) -> None:

@@ -26,10 +26,11 @@ class EvidenceFolder:
     Parameters
     ----------
     path : as the user wrote it, for messages.
+    option : that names it, for messages.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._shown = str(path)
+    def __init__(self, path: str | os.PathLike[str], option: str = "--fm-evidence") -> None:
+        self._shown, self._option = str(path), option
         self.path = Path(path).absolute()
         self._was_made = False
 
@@ -43,7 +44,7 @@ class EvidenceFolder:
         ------
         EvidenceError : it is one of these.
         """
-        another = "name a new folder with --fm-evidence"
+        another = f"name a new folder with {self._option}"
         try:
             if self.path.exists() and not self.path.is_dir():
                 raise EvidenceError(f"the evidence folder {self} is a file", remedy=another)
@@ -162,5 +163,5 @@ class EvidenceFolder:
         reason = getattr(error, "strerror", None) or str(error)
         return EvidenceError(
             f"{what} cannot be written ({reason})",
-            remedy="name a new folder with --fm-evidence that you may write to, with enough space",
+            remedy=f"name a new folder with {self._option} that you may write to, with enough space",
         )

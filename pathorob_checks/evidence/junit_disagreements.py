@@ -14,7 +14,7 @@ from pathorob_checks.wording import brief, named
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-# What a record must say, and by what it is told from the others of the file.
+# What a record must say, and by what it is known among the others of the file.
 _KEYS = ("test", "fm", "cohort", "criterion", "metric")
 _RECORD_FIELDS = (*_KEYS, "verdict", "value", "interval", "bound", "direction")
 _RUN_PROPERTIES = ("summary", "criteria", "digest")
@@ -50,9 +50,9 @@ def _counts(root: Element) -> Iterator[str]:
     """Whether the numbers in the head of each suite are those of its test cases."""
     for suite in root.iter("testsuite"):
         for attribute, tag in _ENDS:
-            said, held = suite.get(attribute, "none"), sum(1 for _ in suite.iter(tag))
-            if said != str(held):
-                yield f"junit.xml says that it has {brief(said)} {attribute} and holds {held}"
+            stated, present = suite.get(attribute, "none"), sum(1 for _ in suite.iter(tag))
+            if stated != str(present):
+                yield f"junit.xml says that it has {brief(stated)} {attribute} and holds {present}"
 
 
 def _records(root: Element, results: ResultsDocument) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import importlib.util
 import json
 import sys
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
     from sigstore.oidc import IdentityToken
 
+NAME = "sigstore"
 LIBRARY = "sigstore>=4.0"
 _LATER = "sign the folder later with 'pathorob-checks sign', or use a key"
 
@@ -33,7 +36,7 @@ class SigstoreSigner:
     @property
     def name(self) -> str:
         """Who vouches."""
-        return "sigstore"
+        return NAME
 
     def sign(self, envelope: Envelope) -> str:
         """The bundle of sigstore as a JSON line: envelope, certificate and entry in the public log.
@@ -80,6 +83,18 @@ def one_line(text: str) -> str:
 def is_bundle(document: Any) -> bool:
     """Whether a JSON document is a bundle of sigstore."""
     return isinstance(document, dict) and "verificationMaterial" in document
+
+
+def payload_in_bundle(document: dict[str, Any]) -> bytes:
+    """The payload of the envelope in a bundle, which is not verified yet; raises ValueError without one."""
+    envelope = document.get("dsseEnvelope")
+    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    if not isinstance(payload, str):
+        raise ValueError("its bundle holds no DSSE envelope")
+    try:
+        return base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        raise ValueError("the payload of its envelope is not base64") from None
 
 
 def statement_in_bundle(document: dict[str, Any], identity: str, issuer: str) -> bytes:

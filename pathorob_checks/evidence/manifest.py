@@ -24,8 +24,10 @@ from pathorob_checks.wording import brief, quoted, shortened
 MANIFEST = "manifest.json"
 ATTESTATION = "attestation.intoto.jsonl"
 INCOMPLETE = "INCOMPLETE"  # in the folder from the start of a run until its manifest is written
-NOT_LISTED = frozenset((MANIFEST, ATTESTATION))
-Kind = Literal["run", "qualification"]
+SIGNATURES = "signatures.intoto.jsonl"  # of people, who sign when the manifest is written
+SIGNATURES_PAGE = "signatures.html"
+NOT_LISTED = frozenset((MANIFEST, ATTESTATION, SIGNATURES, SIGNATURES_PAGE))
+Kind = Literal["run", "qualification", "reproduction"]
 SCHEMA: Literal["pathorob-checks/evidence/1"] = "pathorob-checks/evidence/1"
 _LARGEST = 10_000_000  # bytes of a manifest
 _KIND = re.compile(r"pathorob-checks/evidence/\d+")
@@ -54,13 +56,14 @@ class Manifest(Document):
     Attributes
     ----------
     schema : names this form of the folder.
-    kind : what the evidence is of: a run of the gate, or a qualification of this package.
+    kind : what the evidence is of: a run of the gate, a qualification of this package, or the reproduction
+        of a run.
     created : when it was written, in UTC.
     tool : what wrote it.
     outcome : what became of the run.
     digest : of the terms of the run, "" of a run that could not start; of a qualification, of the code.
     plan_digest : of the plan; likewise.
-    files : by name, every file of the folder except for the manifest itself and the attestation.
+    files : by name, every file of the folder but the manifest itself, the attestation and the signatures.
     """
 
     schema_: Literal["pathorob-checks/evidence/1"] = Field(default=SCHEMA, alias="schema")

@@ -11,7 +11,7 @@ from pathorob_checks.evidence.environment import environment_document
 from pathorob_checks.evidence.inventory import content_of, sha256_of
 from pathorob_checks.evidence.manifest import MANIFEST, read_manifest
 from pathorob_checks.evidence.provenance import code_facts
-from pathorob_checks.evidence.qualification.verification import ENVIRONMENT
+from pathorob_checks.evidence.qualification.verification import ENVIRONMENT, RECORDS, qualification_of
 from pathorob_checks.evidence.verification import verify
 from pathorob_checks.results.json_text import strict_json
 from pathorob_checks.results.results import LARGEST
@@ -46,13 +46,14 @@ def qualification_facts(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest.kind != "qualification":
         raise EvidenceError(
-            f"{folder} is the evidence of a run and no qualification",
+            f"{folder} is the evidence of a {manifest.kind} and no qualification",
             remedy="name a folder of 'pathorob-checks qualify --out=DIR'",
         )
     return {
         "manifest_sha256": sha256_of(folder / MANIFEST),
         "outcome": manifest.outcome.value,
         "created": manifest.created.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "responsible": _responsible(folder),
         "version": manifest.tool.version,
         "code": manifest.digest,
         "is_of_this_code": manifest.digest == code_facts()["sha256"],
@@ -60,18 +61,25 @@ def qualification_facts(folder: Path) -> dict[str, Any]:
     }
 
 
+def _responsible(folder: Path) -> str | None:
+    """Who answers for a qualification that is intact; None where nobody was named."""
+    return qualification_of(content_of(folder / RECORDS, LARGEST)).responsible
+
+
 def _differences(folder: Path) -> list[str]:
     """What of machine and packages is another now than in the environment of a qualification."""
     try:
         before = strict_json(content_of(folder / ENVIRONMENT, LARGEST))
-        told = list(environment_differences(before, environment_document()))
+        differences = list(environment_differences(before, environment_document()))
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise EvidenceError(
             f"{folder / ENVIRONMENT} cannot be compared with this environment ({brief(str(error))})",
             remedy="qualify again with 'pathorob-checks qualify --out=DIR'",
         ) from None
-    more = len(told) - _NAMED_AT_MOST
-    return told if more <= 0 else [*told[:_NAMED_AT_MOST], f"{counted(more, 'further package')}"]
+    more = len(differences) - _NAMED_AT_MOST
+    return (
+        differences if more <= 0 else [*differences[:_NAMED_AT_MOST], f"{counted(more, 'further package')}"]
+    )
 
 
 def environment_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

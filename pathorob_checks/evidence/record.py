@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.attestation import attest
 from pathorob_checks.evidence.bom import bill_of_materials
+from pathorob_checks.evidence.cleaned import cleaned_results, write_without_secrets
 from pathorob_checks.evidence.environment import environment_document, environment_facts, requirements_text
 from pathorob_checks.evidence.folder import EvidenceFolder
 from pathorob_checks.evidence.junit import cleaned_junit
@@ -28,17 +29,16 @@ from pathorob_checks.evidence.pages import (
 from pathorob_checks.evidence.protocol import AS_WRITTEN, protocol_document
 from pathorob_checks.evidence.provenance import provenance_document
 from pathorob_checks.evidence.redaction import Redaction
+from pathorob_checks.evidence.report_rows import evidence_rows
 from pathorob_checks.evidence.traceability import traces, traces_as_csv
 from pathorob_checks.report.forms import FORMS
+from pathorob_checks.report.html import html_report
 from pathorob_checks.results.results import Results
 
 if TYPE_CHECKING:
     from pathorob_checks.evaluation.run import Evaluation
     from pathorob_checks.evidence.signing import Signer
 
-# Of the results: what the user wrote into the criteria, and what the digest of the terms covers.
-_CRITERIA = ("profile", "protocol")
-_OF_CRITERION = ("rationale", "source", "owner", "requirements", "protocol")
 _ON_SIGNATURE_PAGE = ("protocol.json", "results.json", "provenance.json", "traceability.csv", "deviations.md")
 
 
@@ -117,11 +117,11 @@ class Evidence:
         ------
         EvidenceError : a file cannot be written, or would hold a secret.
         """
-        self._results = results = self._cleaned(results)
+        self._results = results = cleaned_results(results, self._redaction)
         protocol, environment = self._protocol, self._environment
         provenance = self._redaction.in_values(provenance_document(results, protocol, self._variables))
         self._write("results.json", FORMS["json"].render(results))
-        report = FORMS["html"].render(results)
+        report = html_report(results, evidence_rows(protocol))
         self._write("report.html", report)
         self._write("provenance.json", _json(provenance))
         self._write("bom.cdx.json", bill_of_materials(results, environment["packages"], provenance["code"]))
@@ -173,28 +173,8 @@ class Evidence:
         self.log.close()
         self.folder.remain_incomplete(self._redaction.in_text(reason))
 
-    def _cleaned(self, results: Results) -> Results:
-        """The results as every file of the folder tells them."""
-        clean = self._redaction.in_values
-        content = json.loads(results.to_json())
-        checks = [
-            {key: value if key in _OF_CRITERION else clean(value) for key, value in check.items()}
-            for check in content.pop("checks")
-        ]
-        cleaned = Results.from_json(json.dumps({**clean(content, kept=_CRITERIA), "checks": checks}))
-        runs = [
-            own.model_copy(update={"images": run.images})
-            for own, run in zip(cleaned.runs, results.runs, strict=True)
-        ]
-        return cleaned.model_copy(update={"runs": tuple(runs)})
-
     def _write(self, name: str, text: str) -> None:
-        if self._redaction.has_secret_in(text.encode()):
-            raise EvidenceError(
-                f"{self.folder}/{name} would hold the value of a variable that is named like a secret",
-                remedy="take it out of criteria, names and command line, or rename the variable",
-            )
-        self.folder.write(name, text)
+        write_without_secrets(self.folder, name, text, self._redaction)
 
     def _sha256(self, name: str) -> str:
         return hashlib.sha256(self.folder.read(name).encode()).hexdigest()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
+from typing import Any
 
+from pathorob_checks.evidence.report_rows import evidence_rows
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.embedded import results_within
 from pathorob_checks.results.json_text import strict_json
@@ -14,6 +16,8 @@ from pathorob_checks.wording import printable
 
 REPORT = "report.html"
 _TABLE = "checks"  # the section with every criterion
+_EVIDENCE = "evidence"  # that of the protocol and the qualification
+_FACTS = ("dt", "dd")
 Shown = tuple[str, str]
 
 
@@ -46,8 +50,29 @@ def report_disagreements(content: bytes, results_file: bytes, results: ResultsDo
         yield f"{REPORT} shows other verdicts than results.json"
 
 
+def evidence_disagreements(content: bytes, protocol: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence where the report names another person, time or qualification than the protocol.
+
+    Reports of earlier versions say nothing of these.
+
+    Raises
+    ------
+    KeyError, TypeError, AttributeError : the protocol is none.
+    """
+    shown = _ReportReader()
+    shown.feed(content.decode(errors="replace"))
+    shown.close()
+    expected = [_shown(text) for row in evidence_rows(protocol) for text in row]
+    if shown.evidence and [_shown(text) for text in shown.evidence] != expected:
+        yield f"{REPORT} shows another protocol or qualification than protocol.json"
+
+
+def _shown(text: str) -> str:
+    return printable(text).replace("\N{NO-BREAK SPACE}", " ")
+
+
 def _searched(name: str) -> str:
-    return printable(name).lower().replace("\N{NO-BREAK SPACE}", " ")
+    return _shown(name).lower()
 
 
 class _ReportReader(HTMLParser):
@@ -57,13 +82,16 @@ class _ReportReader(HTMLParser):
     ----------
     outcomes : the word in each banner.
     verdicts : FM and cohort of each row, and the word of its badge.
+    evidence : terms and texts of the section about the evidence.
     """
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.outcomes: list[str] = []
         self.verdicts: list[Shown] = []
-        self._is_in_table = False
+        self.evidence: list[str] = []
+        self._section = ""
+        self._is_in_fact = False  # a term or a text of the section about the evidence is open
         self._row: str | None = None  # FM and cohort of a row whose badge is still to come
         self._word: str | None = None  # text of the banner or badge that is open
         self._depth = 0  # elements open within it
@@ -76,11 +104,16 @@ class _ReportReader(HTMLParser):
         elif "word" in classes or ("badge" in classes and self._row is not None):
             self._word, self._depth = "", 0
         if tag == "section":
-            self._is_in_table = named.get("aria-labelledby") == _TABLE
-        if tag == "tr" and self._is_in_table and "data-verdict" in named:
+            self._section = named.get("aria-labelledby") or ""
+        if tag in _FACTS and self._section == _EVIDENCE:
+            self._is_in_fact = True
+            self.evidence.append("")
+        if tag == "tr" and self._section == _TABLE and "data-verdict" in named:
             self._row = _searched(named.get("data-name") or "")
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 (of the parser)
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _FACTS:
+            self._is_in_fact = False
         if self._word is None:
             return
         if self._depth:
@@ -94,5 +127,7 @@ class _ReportReader(HTMLParser):
         self._word = self._row = None
 
     def handle_data(self, data: str) -> None:
+        if self._is_in_fact:
+            self.evidence[-1] += data
         if self._word is not None:
             self._word += data

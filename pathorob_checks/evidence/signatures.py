@@ -1,10 +1,8 @@
-"""The attestation of a folder as it is found: what it says, and who signed it."""
+"""The signatures of a folder: what they are about, whose they are, and what is wrong with them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence import keyless
 from pathorob_checks.evidence.envelope import PAYLOAD_TYPE, document_of, envelope_of
 from pathorob_checks.evidence.manifest import ATTESTATION
+from pathorob_checks.evidence.personal_signatures import PersonalSignature
 from pathorob_checks.wording import brief
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Trusted:
     Attributes
     ----------
     keys : public keys by the names of their files; each of them must have signed.
-    account : who must have signed by sigstore; None where that is not asked.
+    account : who must have signed by sigstore; None where nobody must.
     """
 
     keys: Mapping[str, SSlibKey] = field(default_factory=dict)
@@ -60,7 +59,7 @@ class Trusted:
 
 @dataclass(frozen=True, kw_only=True)
 class Signatures:
-    """What is wrong with an attestation, what was verified of it, and what was not."""
+    """What is wrong with signatures, what was verified of them, and what was not."""
 
     findings: tuple[str, ...] = ()
     verified: tuple[str, ...] = ()
@@ -68,53 +67,134 @@ class Signatures:
     signed: Signed = Signed.UNVERIFIED
 
 
-def examine(content: bytes, statement: bytes, trusted: Trusted) -> Signatures:
-    """Compare an attestation with what it should say, and verify its signatures.
+@dataclass(frozen=True, kw_only=True)
+class _Signed:
+    """An envelope or a bundle, and whose signature it is.
+
+    Attributes
+    ----------
+    whose : a clause about the person; "" of the attestation, whose signatures name nobody.
+    """
+
+    document: Any
+    statement: bytes
+    whose: str = ""
+
+    def by(self, who: str) -> str:
+        """A clause about the signature of a key, or of an account."""
+        return f"the signature of {self.whose}, with {who}" if self.whose else f"the signature of {who}"
+
+
+def examine(
+    content: bytes, statement: bytes, trusted: Trusted, people: Sequence[PersonalSignature] = ()
+) -> Signatures:
+    """Compare an attestation with what it should say, and verify its signatures and those of people.
 
     Parameters
     ----------
     content : of `attestation.intoto.jsonl`.
     statement : what follows from the folder.
     trusted : whose signatures count.
+    people : whose statements are those of the folder.
     """
     try:
-        document = document_of(content)
-        if keyless.is_bundle(document):
-            return _of_bundle(document, statement, trusted)
-        envelope = envelope_of(document)
+        attestation = _Signed(document=document_of(content), statement=statement)
+        if not _holds_statement(attestation):
+            return Signatures(findings=(_OTHER_STATEMENT,))
     except (ValueError, RecursionError) as error:
         reason = brief(str(error)) or type(error).__name__
         return Signatures(findings=(f"{ATTESTATION} is damaged ({reason})",))
-    if (envelope.payload_type, envelope.payload) != (PAYLOAD_TYPE, statement):
-        return Signatures(findings=(_OTHER_STATEMENT,))
-    return _of_envelope(envelope, trusted)
+    signed = [attestation]
+    signed += [_Signed(document=one.document, statement=one.statement, whose=one.sentence) for one in people]
+    examination = _Examination(trusted)
+    for one in signed:
+        examination.add(one)
+    return examination.signatures(ATTESTATION if not people else "the folder")
 
 
-def _of_envelope(envelope: Envelope, trusted: Trusted) -> Signatures:
-    signers = [f"the key {brief(name, 16)}" for name in envelope.signatures]
-    by = {name: _is_signed_by(envelope, key) for name, key in trusted.keys.items()}
-    findings = [_missing(name, key, signers) for name, key in trusted.keys.items() if not by[name]]
-    if trusted.account is not None:
-        findings.append(f"{ATTESTATION} is not signed by sigstore")
-    if not signers:
-        return Signatures(findings=tuple(findings), unverified=(_NOBODY,), signed=Signed.NO)
-    known = {key.keyid for key in trusted.keys.values()}
-    unverified = [
-        f"the signature of {signer}, because its public key was not given; give it with --key=PUB.pem"
-        for signer, name in zip(signers, envelope.signatures, strict=True)
-        if name not in known
-    ]
-    verified = [
-        f"the signature of the key {brief(key.keyid, 16)} ({name})"
-        for name, key in trusted.keys.items()
-        if by[name]
-    ]
-    return Signatures(
-        findings=tuple(findings),
-        verified=tuple(verified),
-        unverified=tuple(unverified),
-        signed=Signed.YES if verified else Signed.UNVERIFIED,
-    )
+def _holds_statement(signed: _Signed) -> bool:
+    if keyless.is_bundle(signed.document):
+        return keyless.payload_in_bundle(signed.document) == signed.statement
+    envelope = envelope_of(signed.document)
+    return (envelope.payload_type, envelope.payload) == (PAYLOAD_TYPE, signed.statement)
+
+
+class _Examination:
+    """What comes of one signature after the other."""
+
+    def __init__(self, trusted: Trusted) -> None:
+        self._trusted = trusted
+        self._signers: list[str] = []  # of all signatures, genuine or not
+        self._genuine: set[str] = set()  # files of keys, and the account, that have signed
+        self._findings: list[str] = []
+        self._refusals: list[str] = []  # of sigstore, for the account that must have signed
+        self._verified: list[str] = []
+        self._unverified: list[str] = []
+
+    def add(self, signed: _Signed) -> None:
+        """Verify the signatures of one envelope or bundle."""
+        if keyless.is_bundle(signed.document):
+            self._add_bundle(signed)
+            return
+        envelope = envelope_of(signed.document)
+        for name in envelope.signatures:
+            self._add_key(signed, envelope, name)
+
+    def signatures(self, place: str) -> Signatures:
+        """What came of all; `place` is what a key that is missing should have signed."""
+        missing = [self._missing(place, file) for file in self._trusted.keys if file not in self._genuine]
+        if self._trusted.account is not None and keyless.NAME not in self._genuine:
+            missing += self._refusals or [f"{place} is not signed by sigstore"]
+        unverified = Signed.UNVERIFIED if self._signers else Signed.NO
+        return Signatures(
+            findings=(*missing, *self._findings),
+            verified=tuple(self._verified),
+            unverified=tuple(self._unverified) if self._signers else (_NOBODY,),
+            signed=Signed.YES if self._genuine else unverified,
+        )
+
+    def _add_key(self, signed: _Signed, envelope: Envelope, name: str) -> None:
+        who = f"the key {brief(name, 16)}"
+        self._signers.append(who)
+        files = [file for file, key in self._trusted.keys.items() if key.keyid == name]
+        if not files:
+            self._unverified.append(
+                f"{signed.by(who)}, because its public key was not given; give it with --key=PUB.pem"
+            )
+        for file in files:
+            if _is_signed_by(envelope, self._trusted.keys[file]):
+                self._genuine.add(file)
+                self._verified.append(f"{signed.by(who)} ({file})")
+            elif signed.whose:
+                self._findings.append(f"{signed.by(who)}, was not made by the key {file}")
+
+    def _add_bundle(self, signed: _Signed) -> None:
+        self._signers.append(keyless.NAME)
+        account = self._trusted.account
+        if account is None:
+            self._unverified.append(
+                f"{signed.by(keyless.NAME)}, because no account was given; "
+                "give it with --identity and --issuer"
+            )
+            return
+        try:
+            statement = keyless.statement_in_bundle(signed.document, account.identity, account.issuer)
+        except EvidenceError as error:
+            self._refusals.append(str(error).rstrip("."))
+            self._unverified.append(f"{signed.by(keyless.NAME)} ({error.problem})")
+            return
+        if statement != signed.statement:
+            self._findings.append(_OTHER_STATEMENT)
+            return
+        self._genuine.add(keyless.NAME)
+        self._verified.append(signed.by(f"the account {account.identity} ({account.issuer})"))
+
+    def _missing(self, place: str, file: str) -> str:
+        if not self._signers:
+            return f"{place} is not signed, and the key {file} should have signed it"
+        if f"the key {brief(self._trusted.keys[file].keyid, 16)}" in self._signers:
+            return f"the signature in {ATTESTATION} was not made by the key {file} over this statement"
+        return f"{place} is not signed by the key {file}, but by {', '.join(dict.fromkeys(self._signers))}"
 
 
 def _is_signed_by(envelope: Envelope, key: SSlibKey) -> bool:
@@ -124,43 +204,3 @@ def _is_signed_by(envelope: Envelope, key: SSlibKey) -> bool:
         return key.keyid in envelope.verify([key], threshold=1)
     except (Error, ValueError):
         return False
-
-
-def _missing(file: str, key: SSlibKey, signers: list[str]) -> str:
-    if not signers:
-        return f"{ATTESTATION} is not signed, and the key {file} should have signed it"
-    if f"the key {brief(key.keyid, 16)}" in signers:
-        return f"the signature in {ATTESTATION} was not made by the key {file} over this statement"
-    return f"{ATTESTATION} is not signed by the key {file}, but by {', '.join(signers)}"
-
-
-def _of_bundle(document: dict[str, Any], statement: bytes, trusted: Trusted) -> Signatures:
-    findings = [f"{ATTESTATION} is signed by sigstore, and not by the key {name}" for name in trusted.keys]
-    if _statement_in(document) != statement:
-        return Signatures(findings=(*findings, _OTHER_STATEMENT))
-    account = trusted.account
-    if account is None:
-        remedy = "give it with --identity and --issuer"
-        unverified = f"the signature of sigstore, because no account was given; {remedy}"
-        return Signatures(findings=tuple(findings), unverified=(unverified,))
-    try:
-        signed = keyless.statement_in_bundle(document, account.identity, account.issuer)
-    except EvidenceError as error:
-        return Signatures(findings=(*findings, str(error).rstrip(".")))
-    if signed != statement:
-        return Signatures(findings=(*findings, _OTHER_STATEMENT))
-    return Signatures(
-        findings=tuple(findings), verified=(f"signed by {account.identity} ({account.issuer})",)
-    )
-
-
-def _statement_in(document: dict[str, Any]) -> bytes:
-    """The payload of the envelope in a bundle, which is not verified yet."""
-    envelope = document.get("dsseEnvelope")
-    payload = envelope.get("payload") if isinstance(envelope, dict) else None
-    if not isinstance(payload, str):
-        raise ValueError("its bundle holds no DSSE envelope")
-    try:
-        return base64.b64decode(payload, validate=True)
-    except binascii.Error:
-        raise ValueError("the payload of its envelope is not base64") from None

@@ -7,8 +7,9 @@ files say: that all of them tell the same, and that it follows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from pathorob_checks.canonical import digest_of
@@ -22,14 +23,23 @@ from pathorob_checks.evidence.manifest import (
     ATTESTATION,
     MANIFEST,
     NOT_LISTED,
+    SIGNATURES,
+    SIGNATURES_PAGE,
+    Kind,
     Manifest,
     manifest_bytes,
     manifest_of,
 )
+from pathorob_checks.evidence.personal_signatures import (
+    PersonalSignature,
+    contradictions,
+    personal_signatures,
+)
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.evidence.signatures import Signed, Trusted, examine
+from pathorob_checks.evidence.signatures_page import rows_of, rows_on
 from pathorob_checks.results.results import LARGEST, Results
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import brief, counted
 
 _AGREE = "the files tell the same verdicts, and these follow from values, intervals, bounds and rules"
 
@@ -105,15 +115,13 @@ class Statements:
     agree: str
 
 
+Interpret = Callable[[bytes, Manifest, Mapping[str, bytes]], Statements]
+
+
 def _verify(folder: Path, trusted: Trusted) -> Verification:
     listing = manifest_bytes(folder)
     manifest = manifest_of(listing, folder)
-    if manifest.kind == "qualification":
-        from pathorob_checks.evidence.qualification import verification as qualification
-
-        wanted, read, interpret = qualification.FILES, qualification.READ, qualification.statements_of
-    else:
-        wanted, read, interpret = frozenset(FILES) - NOT_LISTED, COMPARED, _statements_of
+    wanted, read, interpret = _reading_of(manifest.kind)
     contents: dict[str, bytes] = {}
     findings = list(_files(folder, manifest, contents, wanted, read))
     if findings:
@@ -122,7 +130,14 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         statements = interpret(listing, manifest, contents)
     except ResultsError as error:
         return Verification(findings=(error.problem,))
-    signatures = examine(contents[ATTESTATION], statements.statement, trusted)
+    try:
+        people = personal_signatures(contents.get(SIGNATURES, b""), listing)
+    except (ValueError, RecursionError) as error:
+        reason = brief(str(error)) or type(error).__name__
+        return Verification(findings=(f"{SIGNATURES} is damaged ({reason})",))
+    findings += contradictions(people, manifest)
+    findings += _of_page(contents.get(SIGNATURES_PAGE), people)
+    signatures = examine(contents[ATTESTATION], statements.statement, trusted, people)
     findings += [*signatures.findings, *statements.findings]
     number = counted(len(manifest.files), "file")
     return Verification(
@@ -137,6 +152,20 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
     )
 
 
+def _reading_of(kind: Kind) -> tuple[Collection[str], Collection[str], Interpret]:
+    """Of a kind of evidence: the files that it has, those that are read, and what reads them."""
+    if kind == "run":
+        return frozenset(FILES) - NOT_LISTED, COMPARED, _statements_of
+    verification = import_module(f"pathorob_checks.evidence.{kind}.verification")
+    return verification.FILES, verification.READ, verification.statements_of
+
+
+def _of_page(page: bytes | None, people: Sequence[PersonalSignature]) -> Iterator[str]:
+    """Whether the page for reading shows the signatures of the folder."""
+    if page is not None and rows_on(page) != rows_of(people):
+        yield f"{SIGNATURES_PAGE} shows other signatures than {SIGNATURES}"
+
+
 def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:
     """Of a run; raises ResultsError where its results cannot be read."""
     results = Results.from_json(contents[RESULTS], RESULTS)
@@ -144,12 +173,12 @@ def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, by
         findings=tuple(disagreements(results, manifest, contents)),
         statement=statement_of(listing, manifest, results),
         summary=results.summary,
-        about=tuple(_about(results)),
+        about=tuple(about_run(results)),
         agree=_AGREE,
     )
 
 
-def _about(results: Results) -> Iterator[str]:
+def about_run(results: Results) -> Iterator[str]:
     """What the run was about, so that the evidence of another FM or time is not taken for it."""
     for fm in fms_of(results):
         weights = weights_sha256(fm)
@@ -188,9 +217,10 @@ def _files(
             yield f"{name} was changed: it has {sizes[name]:,} bytes, and {MANIFEST} says {facts.bytes:,}"
         elif _digest(folder, name, contents, read) != facts.sha256:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
-    if ATTESTATION in sizes:
-        contents[ATTESTATION] = content_of(folder / ATTESTATION, LARGEST)
-    else:
+    for name in NOT_LISTED - {MANIFEST}:
+        if name in sizes:
+            contents[name] = content_of(folder / name, LARGEST)
+    if ATTESTATION not in sizes:
         yield f"{ATTESTATION} is missing"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import cache
@@ -62,12 +63,14 @@ class _Asset:
         return Markup(f"'sha256-{digest}'")  # noqa: S704 (base64)
 
 
-def html_report(results: Results) -> str:
+def html_report(results: Results, evidence: Sequence[tuple[str, str]] = ()) -> str:
     """Write results as one HTML page.
 
     Parameters
     ----------
     results : images of patches are shown where they have some.
+    evidence : what the evidence of the run says beside its results, as terms and texts; empty without
+        evidence, and then the page has no such section.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def html_report(results: Results) -> str:
             notes=notes_of(results.runs),
             metrics=metric_rows(results.metrics),
             environment=environment_rows(results),
+            evidence=evidence,
         )
     )
 

@@ -97,9 +97,9 @@ def test_requirements_and_owner_are_properties_of_the_junit_file() -> None:
     check = made("robustness_index").model_copy(
         update={"requirements": ("REQ 1", "REQ 2"), "owner": "J. Doe"}
     )
-    told = dict(of_check(check, allows_inconclusive=False))
-    assert told["pathorob_checks.requirements"] == "REQ 1, REQ 2"
-    assert told["pathorob_checks.owner"] == "J. Doe"
+    properties = dict(of_check(check, allows_inconclusive=False))
+    assert properties["pathorob_checks.requirements"] == "REQ 1, REQ 2"
+    assert properties["pathorob_checks.owner"] == "J. Doe"
 
 
 def test_requirements_and_owner_are_in_every_report() -> None:

@@ -223,11 +223,11 @@ def test_limitations_have_the_numbers_of_the_run():
 def test_limitations_know_what_embedded(identity, weights, precision):
     fm = run_of().fm.model_copy(update={"identity": identity})
     results = clean_results(runs=(run_of().model_copy(update={"fm": fm}),))
-    told = {one.title: one.sentences for one in limitations(results, protocol_of(results))}
-    about_weights = told["What the FM has seen before"][1:]
+    limits = {one.title: one.sentences for one in limitations(results, protocol_of(results))}
+    about_weights = limits["What the FM has seen before"][1:]
     assert len(about_weights) == (weights is not None)
     assert all(weights in sentence for sentence in about_weights)
-    assert precision in told["Precision"][0]
+    assert precision in limits["Precision"][0]
 
 
 @pytest.mark.parametrize(

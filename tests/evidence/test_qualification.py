@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from made_results import results_of
 import pathorob_checks
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import RULES, Verdict
-from pathorob_checks.errors import EvidenceError, SettingsError
+from pathorob_checks.errors import EvidenceError, ResultsError, SettingsError
 from pathorob_checks.evidence import deviations, qualified
+from pathorob_checks.evidence.attestation import write_attestation
 from pathorob_checks.evidence.environment import environment_document
-from pathorob_checks.evidence.manifest import MANIFEST
+from pathorob_checks.evidence.manifest import MANIFEST, manifest_of, seal
 from pathorob_checks.evidence.provenance import code_facts
 from pathorob_checks.evidence.qualification import (
     golden,
@@ -32,6 +34,7 @@ from pathorob_checks.evidence.qualification import (
     interruption,
     published,
     qualifying,
+    verification,
     worked_examples,
 )
 from pathorob_checks.evidence.qualification.record import REQUIRED, Finding, outcome_of, recorded
@@ -173,11 +176,11 @@ def test_a_file_that_was_tampered_with_or_is_missing_is_named(installed: Path) -
 
 
 def examined(site: Path) -> dict[str, list[str]]:
-    """Verdict and found value of each record, as the copy says of itself."""
+    """Verdict and actual value of each record, as the copy says of itself."""
     program = (
         "import json\n"
         "from pathorob_checks.evidence.qualification.installation import installation\n"
-        "print(json.dumps({one.id: [one.verdict, one.found, one.note] for one in installation()}))"
+        "print(json.dumps({one.id: [one.verdict, one.actual, one.note] for one in installation()}))"
     )
     run = subprocess.run(
         [sys.executable, "-c", program],
@@ -187,26 +190,26 @@ def examined(site: Path) -> dict[str, list[str]]:
         check=True,
         cwd=site,
     )
-    found: dict[str, list[str]] = json.loads(run.stdout)
-    return found
+    records: dict[str, list[str]] = json.loads(run.stdout)
+    return records
 
 
 def test_an_installed_package_says_what_is_wrong_with_itself(installed: Path) -> None:
-    found = examined(installed)
-    assert found["installation/package/code"][:2] == ["pass", "unchanged"]
-    assert found["installation/files/pathorob-checks"][:2] == ["pass", 0.0]
-    assert found["installation/requirements/numpy"][0] == "pass"
-    assert found["installation/requirements/scipy"][0] == "fail"
+    records = examined(installed)
+    assert records["installation/package/code"][:2] == ["pass", "unchanged"]
+    assert records["installation/files/pathorob-checks"][:2] == ["pass", 0.0]
+    assert records["installation/requirements/numpy"][0] == "pass"
+    assert records["installation/requirements/scipy"][0] == "fail"
     (installed / "pathorob_checks" / "added.py").write_text("")
     with (installed / "pathorob_checks" / "criteria" / "verdict.py").open("a") as file:
         file.write("# a byte more\n")
-    found = examined(installed)
-    assert found["installation/package/code"][:2] == [
+    records = examined(installed)
+    assert records["installation/package/code"][:2] == [
         "fail",
         "changed: 'pathorob_checks/added.py' is not in RECORD",
     ]
-    assert found["installation/files/pathorob-checks"][:2] == ["fail", 1.0]
-    assert "verdict.py was changed" in found["installation/files/pathorob-checks"][2]
+    assert records["installation/files/pathorob-checks"][:2] == ["fail", 1.0]
+    assert "verdict.py was changed" in records["installation/files/pathorob-checks"][2]
 
 
 # --- kill and resume ------------------------------------------------------------------------------------
@@ -249,26 +252,45 @@ def test_values_are_held_against_the_published_ones(monkeypatch: pytest.MonkeyPa
             update={"cohort": score.cohort, "value": score.value + shift}
         )
         monkeypatch.setattr(published, "evaluate", lambda *_, c=check, **__: _Results([c]))
-        found = {one.id: one for one in published.published(tmp_path, "Virchow2", (score.cohort,))}
-        assert found[f"performance/published/robustness_index-{score.cohort}"].verdict is verdict
-        assert found[f"performance/published/clustering_score-{score.cohort}"].verdict is Verdict.ERROR
+        records = {one.id: one for one in published.published(tmp_path, "Virchow2", (score.cohort,))}
+        assert records[f"performance/published/robustness_index-{score.cohort}"].verdict is verdict
+        assert records[f"performance/published/clustering_score-{score.cohort}"].verdict is Verdict.ERROR
 
 
 # --- the folder -----------------------------------------------------------------------------------------
 
 
-def made_qualification(monkeypatch: pytest.MonkeyPatch, found: float = 1.0) -> Any:
-    """With a record of every kind, the last of them as found."""
-    findings = [Finding(id=f"{start}/one", what="one", expected=1.0, found=1.0) for start in REQUIRED]
-    findings[4] = findings[4].model_copy(update={"found": found, "note": "a | b"})
+def made_qualification(
+    monkeypatch: pytest.MonkeyPatch, actual: float = 1.0, responsible: str | None = None
+) -> Any:
+    """With a record of every kind, one of them as given."""
+    findings = [Finding(id=f"{start}/one", what="one", expected=1.0, actual=1.0) for start in REQUIRED]
+    findings[4] = findings[4].model_copy(update={"actual": actual, "note": "a | b"})
     monkeypatch.setattr(qualifying, "STEPS", {"made": lambda: iter(findings[:-1])})
     monkeypatch.setattr(qualifying, "published", lambda *_: iter(findings[-1:]))
-    return qualifying.qualify()
+    return qualifying.qualify(responsible=responsible)
 
 
-def written(monkeypatch: pytest.MonkeyPatch, folder: Path, found: float = 1.0) -> Path:
-    qualifying.write(qualifying.begun_folder(folder), made_qualification(monkeypatch, found))
+def written(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, actual: float = 1.0, responsible: str | None = None
+) -> Path:
+    qualification = made_qualification(monkeypatch, actual, responsible)
+    qualifying.write(qualifying.begun_folder(folder), qualification)
     return folder
+
+
+def change_records(folder: Path, change: Callable[[Any], object]) -> None:
+    """What a forger does: other records, and a manifest that fits them."""
+    document = json.loads((folder / "qualification.json").read_text())
+    change(document)
+    content = json.dumps(document).encode()
+    (folder / "qualification.json").write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["qualification.json"] = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n")
 
 
 def test_the_folder_verifies_and_tells_its_outcome(monkeypatch, tmp_path, capsys) -> None:
@@ -277,7 +299,7 @@ def test_the_folder_verifies_and_tells_its_outcome(monkeypatch, tmp_path, capsys
     out = capsys.readouterr().out
     assert "PASS: 10 records as expected" in out
     assert "INTACT, NOT SIGNED" in out
-    failed = verify(written(monkeypatch, tmp_path / "failed", found=2.0))
+    failed = verify(written(monkeypatch, tmp_path / "failed", actual=2.0))
     assert failed.is_intact
     assert failed.summary.startswith("FAIL: 1 record ('operation/demo/one') of 10")
 
@@ -294,28 +316,73 @@ def test_every_changed_byte_is_found(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
-        (lambda one: one["records"][4].update(verdict="pass"), "does not follow from what was found"),
+        (lambda one: one["records"][4].update(verdict="pass"), "does not follow from its record"),
         (lambda one: one.update(outcome="pass"), "the outcome pass does not follow"),
         (lambda one: one["records"].pop(0), "it has no record of installation/package"),
+        (lambda one: one.update(responsible="Somebody else"), "names another person than qualification.json"),
+        (lambda one: one.update(responsible=None), "names another person than qualification.json"),
     ],
 )
 def test_records_that_are_made_up_are_found_although_the_manifest_fits(
-    change, said, monkeypatch, tmp_path
+    change, sentence, monkeypatch, tmp_path
 ) -> None:
-    folder = written(monkeypatch, tmp_path / "q", found=2.0)
-    document = json.loads((folder / "qualification.json").read_text())
-    change(document)
-    content = json.dumps(document).encode()
-    (folder / "qualification.json").write_bytes(content)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"]["qualification.json"] = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n")
-    assert any(said in finding for finding in verify(folder).findings)
+    folder = written(monkeypatch, tmp_path / "q", actual=2.0, responsible="Jane Doe")
+    change_records(folder, change)
+    assert any(sentence in finding for finding in verify(folder).findings)
+
+
+def test_who_answers_for_a_qualification_stands_in_records_page_and_the_run_that_refers_to_it(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    made_qualification(monkeypatch)
+    folder = tmp_path / "q"
+    name = "Jane | Doe, validation engineer at root"
+    assert main(["qualify", "--out", str(folder), "--by", name]) == 0
+    assert json.loads((folder / "qualification.json").read_text())["responsible"] == name
+    page = (folder / "qualification.md").read_text()
+    assert "Responsible, as stated: Jane \\| Doe, validation engineer at root\n" in page
+    assert qualified.qualification_facts(folder)["responsible"] == name
+    nobody = written(monkeypatch, tmp_path / "nobody")
+    assert "nobody was named" in (nobody / "qualification.md").read_text()
+    assert qualified.qualification_facts(nobody)["responsible"] is None
+    capsys.readouterr()
+    assert main(["qualify", "--by", name]) == 1
+    assert "--by was given without --out; name a folder with --out=DIR." in capsys.readouterr().err
+
+
+def test_a_qualification_of_schema_1_can_still_be_verified_and_referred_to(monkeypatch, tmp_path) -> None:
+    folder = written(monkeypatch, tmp_path / "q")
+
+    def older(document: Any) -> None:
+        document["schema"] = "pathorob-checks/qualification/1"
+        del document["responsible"]
+        for one in document["records"]:
+            one["finding"]["found"] = one["finding"].pop("actual")
+
+    change_records(folder, older)
+    page = (folder / "qualification.md").read_text()
+    qualification = verification.qualification_of((folder / "qualification.json").read_bytes())
+    assert qualification.records[0].finding.actual == 1.0
+    page = page.replace("Responsible, as stated: nobody was named\n", "").replace("| actual |", "| found |")
+    (folder / "qualification.md").write_text(page)
+    listing = seal(
+        folder, "qualification", outcome=qualification.outcome, digest=qualification.code,
+        plan_digest=qualification.plan_digest,
+    ).read_bytes()  # fmt: skip
+    statement = verification.statement_about(listing, manifest_of(listing, folder), qualification)
+    write_attestation(folder, statement, None)
+    assert verify(folder).findings == ()
+    assert qualified.qualification_facts(folder)["outcome"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"schema": "pathorob-checks/qualification/1"}', b'{"schema": 1}']
+)
+def test_what_is_no_document_of_a_qualification_is_refused(content: bytes) -> None:
+    with pytest.raises(ResultsError, match=r"qualification\.json is damaged"):
+        verification.qualification_of(content)
 
 
 def test_a_qualification_that_was_interrupted_never_verifies(tmp_path) -> None:
@@ -326,7 +393,7 @@ def test_a_qualification_that_was_interrupted_never_verifies(tmp_path) -> None:
 
 
 def test_the_command_ends_with_one_where_something_is_not_as_expected(monkeypatch, tmp_path, capsys) -> None:
-    made_qualification(monkeypatch, found=2.0)
+    made_qualification(monkeypatch, actual=2.0)
     assert main(["qualify", "--out", str(tmp_path / "q")]) == 1
     out = capsys.readouterr().out
     assert "FAIL operation/demo/one: one: expected 1, found 2 (a | b)" in out
@@ -351,7 +418,7 @@ def test_a_run_refers_to_a_qualification_by_its_digest(monkeypatch, tmp_path) ->
 
 
 def test_one_that_failed_or_is_of_other_code_is_a_deviation(monkeypatch, tmp_path) -> None:
-    facts = qualified.qualification_facts(written(monkeypatch, tmp_path / "q", found=2.0))
+    facts = qualified.qualification_facts(written(monkeypatch, tmp_path / "q", actual=2.0))
     assert _deviations(facts) == ("The qualification that the run refers to did not pass (fail).",)
     [other] = _deviations(facts | {"outcome": "pass", "is_of_this_code": False})
     assert "is of other code" in other
@@ -385,7 +452,7 @@ def _deviations(facts: dict[str, Any]) -> tuple[str, ...]:
 def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
     monkeypatch, small_gate: Attack
 ) -> None:
-    folder = written(monkeypatch, small_gate.folder / "q", found=2.0)
+    folder = written(monkeypatch, small_gate.folder / "q", actual=2.0, responsible="Jane <b>Doe</b>")
     options = ("--fm-evidence=ev", "--fm-qualification=q")
     done = small_gate.run(*options, fm="embeddings:good")
     assert done.code == 0, done.output
@@ -396,6 +463,17 @@ def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
     assert "did not pass (fail)" in (small_gate.folder / "ev" / "deviations.md").read_text()
     assert verify(small_gate.folder / "ev").is_intact
     (folder / "environment.json").write_text("{}")
+    facts = json.loads((small_gate.folder / "ev" / "protocol.json").read_text())["qualification"]
+    report = (small_gate.folder / "ev" / "report.html").read_text()
+    section = report.partition('<section aria-labelledby="evidence">')[2].partition("</section>")[0]
+    assert "<dt>qualification</dt><dd>FAIL of pathorob-checks " in section
+    assert f"<dt>qualified on</dt><dd>{facts['created']}</dd>" in section
+    name = "Jane &lt;b&gt;Doe&lt;/b&gt;"
+    assert f"<dt>responsible for the qualification, as stated</dt><dd>{name}</dd>" in section
+    assert f"<dd>{facts['code']} (the code of this run)</dd>" in section
+    assert f"manifest.json</dt><dd>{facts['manifest_sha256']}</dd>" in section
+    page = (small_gate.folder / "ev" / "signature-page.html").read_text()
+    assert f"FAIL, made on {facts['created']} by {name}, " in page
     refused = small_gate.run("--fm-evidence=ev2", "--fm-qualification=q", fm="embeddings:good")
     assert refused.code != 0
     assert "the qualification" in refused.output
@@ -441,6 +519,8 @@ def test_the_clauses_name_files_that_the_folders_have() -> None:
 
 @pytest.mark.slow
 def test_the_whole_qualification_of_this_machine(tmp_path) -> None:
-    found = qualifying.qualify()
-    not_met = {one.finding.id for one in found.records if one.verdict in (Verdict.FAIL, Verdict.ERROR)}
+    qualification = qualifying.qualify()
+    not_met = {
+        one.finding.id for one in qualification.records if one.verdict in (Verdict.FAIL, Verdict.ERROR)
+    }
     assert not_met <= {"installation/package/code"}  # a checkout may have changes

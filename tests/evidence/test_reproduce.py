@@ -18,16 +18,17 @@ from terminal import WITHOUT
 
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import Verdict
-from pathorob_checks.evidence import rerun
-from pathorob_checks.evidence.reproduction import ROUNDING, Pair, Sameness, compared
+from pathorob_checks.evidence.reproduction import rerun
+from pathorob_checks.evidence.reproduction.comparison import ROUNDING, Pair, Sameness, compared
+from pathorob_checks.results.results import Results
 
 # --- comparing ------------------------------------------------------------------------------------------
 
 
 def pairs(**change: Any) -> dict[str, Sameness]:
     before = made("robustness_index").model_copy(update={"value": 0.7, "interval": (0.6, 0.8)})
-    found = compared(results_of([before]), results_of([before.model_copy(update=change)]))
-    return {one.quantity: one.sameness for one in found.pairs}
+    reproduction = compared(results_of([before]), results_of([before.model_copy(update=change)]))
+    return {one.quantity: one.sameness for one in reproduction.pairs}
 
 
 def test_the_same_run_is_equal() -> None:
@@ -64,16 +65,16 @@ def test_a_check_without_another_run_is_not_reproduced() -> None:
     check = made("robustness_index")
     own = check.model_copy(update={"registered": False})
     for before, now in ((own, own), (check, made("clustering_score"))):
-        found = compared(results_of([before]), results_of([now]))
-        assert found.count(Sameness.NOT_RUN) == 1
-        assert not found.is_reproduced
+        reproduction = compared(results_of([before]), results_of([now]))
+        assert reproduction.count(Sameness.NOT_RUN) == 1
+        assert not reproduction.is_reproduced
 
 
 def test_nothing_compared_is_nothing_reproduced() -> None:
     check = made("robustness_index")
-    found = compared(results_of([check]).model_copy(update={"checks": ()}), results_of([check]))
-    assert not found.is_reproduced
-    assert found.summary == "NOT REPRODUCED: 0 values: nothing was compared"
+    reproduction = compared(results_of([check]).model_copy(update={"checks": ()}), results_of([check]))
+    assert not reproduction.is_reproduced
+    assert reproduction.summary == "NOT REPRODUCED: 0 values: nothing was compared"
 
 
 def test_another_version_is_named() -> None:
@@ -81,8 +82,8 @@ def test_another_version_is_named() -> None:
     environment = results.environment.model_copy(
         update={"packages": {"pathorob-checks": "9.9"}, "python": "3.99"}
     )
-    found = compared(results, results.model_copy(update={"environment": environment}))
-    assert found.elsewhere == ("pathorob-checks: 0.1.0, now 9.9", "python: 3.12, now 3.99")
+    reproduction = compared(results, results.model_copy(update={"environment": environment}))
+    assert reproduction.elsewhere == ("pathorob-checks: 0.1.0, now 9.9", "python: 3.12, now 3.99")
 
 
 def test_a_number_and_a_missing_one_are_different() -> None:
@@ -97,9 +98,15 @@ def inputs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of small inputs, with the evidence `ev` of a run on them."""
     folder = tmp_path_factory.mktemp("reproduce") / "inputs"
     shutil.copytree(gate_inputs, folder)
-    options = ("--fm=embeddings:good", "--fm-cohort=coh", "--fm-criteria=index.toml", "--fm-evidence=ev")
+    gate(folder, "--fm-criteria=index.toml", "--fm-evidence=ev")
+    return folder
+
+
+def gate(folder: Path, *options: str) -> None:
+    """A run of the gate that passes what it measures."""
+    inputs = ("--fm=embeddings:good", "--fm-cohort=coh")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *WITHOUT, *options],
+        [sys.executable, "-m", "pytest", "-q", *WITHOUT, *inputs, *options],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -107,7 +114,6 @@ def inputs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture
@@ -135,7 +141,7 @@ def test_the_same_inputs_give_the_same_values(place: Path, capsys: pytest.Captur
     assert again["checks"][0]["value"] == before["checks"][0]["value"]
     assert again["environment"]["criteria"]["digest"] == before["environment"]["criteria"]["digest"]
     assert main(["reproduce", "ev", "--out", "again"]) == 1
-    assert "again is not an empty folder; name a new folder with --out." in capsys.readouterr().err
+    assert "two runs are never mixed; name a new folder with --out." in capsys.readouterr().err
 
 
 def test_other_values_are_different(
@@ -143,8 +149,8 @@ def test_other_values_are_different(
 ) -> None:
     real = rerun.made_records
 
-    def shifted(evaluation: Any) -> Any:
-        records = real(evaluation)
+    def shifted(evaluation: Any, left_out: Any) -> Any:
+        records = real(evaluation, left_out)
         for key, check in list(records.checks.items()):
             records.checks[key] = check.model_copy(update={"value": check.value + 0.01})
         return records
@@ -156,7 +162,21 @@ def test_other_values_are_different(
     assert "1 different" in out
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def test_what_k_left_out_is_left_out_again_also_where_it_can_have_no_value(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop = ('id = "drop"', 'metric = "performance_drop_ood"', "at_least = -0.5", 'rationale = "A test."')
+    (place / "two.toml").write_text((place / "index.toml").read_text() + "\n".join(["[[criteria]]", *drop]))
+    gate(place, "--fm-criteria=two.toml", "--fm-evidence=part", "-k", "robustness_index")
+    assert main(["reproduce", "part", "--out", "again"]) == 0
+    assert "REPRODUCED: 4 values: 4 equal" in capsys.readouterr().out
+    results = Results.read(place / "again" / "results.json")
+    assert results.summary.startswith("PARTIAL: 1 of 2 criteria measured, 1 met; 1 deselected")
+    assert [check.criterion for check in results.checks] == ["index"]
+    assert results.integrity == ()
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["reproduce", "ev", *arguments]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1, err
@@ -166,15 +186,15 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_inputs_that_moved_are_found_where_they_are_said_to_be(place: Path, capsys) -> None:
     (place / "moved").mkdir()
     (place / "coh").rename(place / "moved" / "coh")
-    assert "the cohort coh is not at coh any more; give it with --cohort coh=PATH." in said(capsys)
+    assert "the cohort coh is not at coh any more; give it with --cohort coh=PATH." in refusal(capsys)
     (place / "good").rename(place / "moved" / "good")
-    assert "give it with --fm good=embeddings:PATH." in said(capsys, "--cohort", "coh=moved/coh")
+    assert "give it with --fm good=embeddings:PATH." in refusal(capsys, "--cohort", "coh=moved/coh")
     moved = ("--cohort", "coh=moved/coh", "--fm", "good=embeddings:moved/good")
     assert main(["reproduce", "ev", *moved]) == 0
     assert "\nREPRODUCED: " in capsys.readouterr().out
-    assert "the evidence has no cohort 'other'" in said(capsys, *moved, "--cohort", "other=moved/coh")
+    assert "the evidence has no cohort 'other'" in refusal(capsys, *moved, "--cohort", "other=moved/coh")
     (place / "moved" / "coh").rename(place / "renamed")
-    assert "give its folder the name that it has" in said(
+    assert "give its folder the name that it has" in refusal(
         capsys, "--cohort", "coh=renamed", "--fm", "good=embeddings:moved/good"
     )
 
@@ -182,19 +202,19 @@ def test_inputs_that_moved_are_found_where_they_are_said_to_be(place: Path, caps
 def test_other_embeddings_are_refused(place: Path, capsys) -> None:
     shutil.rmtree(place / "good")
     shutil.copytree(place / "bad", place / "good")
-    assert "the FM good is not that of the evidence: sha256 is" in said(capsys)
+    assert "the FM good is not that of the evidence: sha256 is" in refusal(capsys)
 
 
 def test_another_cohort_is_refused(place: Path, capsys) -> None:
     manifest = next((place / "coh").glob("manifest.csv"))
     lines = manifest.read_text().splitlines()
     manifest.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
-    assert "the cohort coh is not that of the evidence: its digest is" in said(capsys)
+    assert "the cohort coh is not that of the evidence: its digest is" in refusal(capsys)
 
 
 def test_a_folder_that_was_changed_is_refused(place: Path, capsys) -> None:
     (place / "ev" / "log.txt").write_text("changed")
-    assert "is not intact (log.txt was changed" in said(capsys)
+    assert "is not intact (log.txt was changed" in refusal(capsys)
 
 
 # --- what is taken from the folder ----------------------------------------------------------------------

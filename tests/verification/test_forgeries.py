@@ -130,6 +130,14 @@ FORGERIES: dict[str, tuple[Change, str]] = {
         "report.html shows other verdicts",
     ),
     "the report's results": (in_text(REPORT, '"outcome":"fail"', '"outcome":"pass"'), "holds other results"),
+    "the report's person": (
+        in_text(REPORT, "<dd>nobody was named</dd>", "<dd>J. Doe</dd>"),
+        "report.html shows another protocol or qualification than protocol.json",
+    ),
+    "the report's qualification": (
+        in_text(REPORT, "<dd>none was named</dd>", "<dd>PASS</dd>"),
+        "report.html shows another protocol or qualification than protocol.json",
+    ),
     "no report": (lambda s: (s / REPORT).write_text("<!doctype html>"), "does not hold the results"),
     "a signature page": (
         in_text("signature-page.html", "<strong>FAIL", "<strong>PASS"),

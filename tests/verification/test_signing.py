@@ -269,7 +269,7 @@ def test_sigstore_signs_the_same_statement(sealed: Sealed, tmp_path: Path) -> No
     [refused] = verify(sealed.folder, Trusted(account=account)).findings
     assert refused.startswith("sigstore does not accept the signature")
     [no_key] = sealed.verify(write_key(tmp_path / "key.pem")).findings
-    assert no_key == "attestation.intoto.jsonl is signed by sigstore, and not by the key key.pub"
+    assert no_key == "attestation.intoto.jsonl is not signed by the key key.pub, but by sigstore"
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(b"{}").decode()
     sealed.write_attestation(bundle)
     assert "does not say what follows" in sealed.verify().findings[0]

@@ -20,13 +20,13 @@ def controls() -> Iterator[Finding]:
     """Run the gate on both, and record outcome, index and integrity."""
     for spec, (outcome, index, origin) in _CONTROLS.items():
         name = spec.partition(":")[2]
-        found: dict[str, str] = {}
+        actual: dict[str, str] = {}
         note = ""
         try:
             with tempfile.TemporaryDirectory(prefix="pathorob-checks-") as cache:
                 results = evaluate(spec, cohorts="demo", criteria="floor", cache=cache, progress=False)
             wrong = [one.name for one in results.integrity if one.verdict in (Verdict.FAIL, Verdict.ERROR)]
-            found = {
+            actual = {
                 "outcome": results.outcome.value,
                 "robustness-index": next(
                     one.verdict.value for one in results.checks if one.metric == "robustness_index"
@@ -44,7 +44,7 @@ def controls() -> Iterator[Finding]:
                 id=f"operation/demo/{name}/{quantity}",
                 what=f"{quantity.replace('-', ' ')} of {spec} on the demo cohort by the profile floor",
                 expected=expected,
-                found=found.get(quantity),
+                actual=actual.get(quantity),
                 origin=origin,
                 note=note,
             )

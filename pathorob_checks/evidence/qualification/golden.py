@@ -56,7 +56,7 @@ def golden() -> Iterator[Finding]:
                 id=f"operation/golden/{name}/{value['quantity']}",
                 what=f"{value['quantity'].replace('-', ' ')} of {case['metric']} on golden {case['cohort']}",
                 expected=value["value"],
-                found=values.get(value["quantity"]),
+                actual=values.get(value["quantity"]),
                 tolerance=value["tolerance"],
                 origin=value["origin"],
                 note=note,
@@ -64,7 +64,7 @@ def golden() -> Iterator[Finding]:
         yield Finding(
             id=f"performance/time/{name}",
             what=f"time of {case['metric']} on {counted(case['patches'], 'patch', 'patches')}, dimension 24",
-            found=round(seconds, 2) if values else None,
+            actual=round(seconds, 2) if values else None,
             unit="s",
         )
 
@@ -131,8 +131,8 @@ def first_drop(accuracies: Any) -> float:
 def _clusters(case: Mapping[str, Any]) -> Values:
     embeddings, patches = view(case["cohort"], case["table"], in_domain=True)
     result = clustering_score(embeddings, patches)
-    found = {"value": result.value, "deviation": result.deviation, "K": result.combinations[0].K}
-    return _known(found)
+    values = {"value": result.value, "deviation": result.deviation, "K": result.combinations[0].K}
+    return _known(values)
 
 
 def _further(function: Callable[..., Any], *, in_domain: bool, **settings: Any) -> Callable[..., Values]:

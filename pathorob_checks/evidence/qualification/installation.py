@@ -29,12 +29,12 @@ _COMMIT = re.compile(r"\+g[0-9a-f]+$")
 
 def installation() -> Iterator[Finding]:
     """The code that runs, the ranges of what it needs, and the digest of every installed file."""
-    found = _distribution(NAME)
-    yield _code(found)
-    if found is None:
+    package = _distribution(NAME)
+    yield _code(package)
+    if package is None:
         return
-    needed = _needed(found)
-    yield from _ranges(found)
+    needed = _needed(package)
+    yield from _ranges(package)
     with ThreadPoolExecutor(max(2, available_cpus())) as pool:
         problems = pool.map(record_problems, needed.values())
         for (name, one), wrong in zip(needed.items(), problems, strict=True):
@@ -48,7 +48,7 @@ def _distribution(name: str) -> metadata.Distribution | None:
         return None
 
 
-def _code(found: metadata.Distribution | None) -> Finding:
+def _code(package: metadata.Distribution | None) -> Finding:
     """The code that runs is that of the installed package, or that of a commit without changes."""
     finding = Finding(
         id="installation/package/code",
@@ -56,31 +56,31 @@ def _code(found: metadata.Distribution | None) -> Finding:
         expected="unchanged",
         origin="RECORD of the installed package, or the commit of the checkout",
     )
-    if found is None:
+    if package is None:
         return finding.model_copy(update={"note": f"{NAME} is not installed; install it with pip"})
     here = version()
-    if found.files and _is_in(found):
-        own = [name for name in found.files if name.parts[0] == _PACKAGE.name]
+    if package.files and _is_in(package):
+        own = [name for name in package.files if name.parts[0] == _PACKAGE.name]
         present = {path.relative_to(_PACKAGE.parent).as_posix() for path in _PACKAGE.rglob("*.py")}
         added = sorted(present - {name.as_posix() for name in own})
         state = f"changed: {quoted(added[:_SHOWN])} is not in RECORD" if added else "unchanged"
-        return finding.model_copy(update={"found": state, "note": f"version {here}, installed"})
+        return finding.model_copy(update={"actual": state, "note": f"version {here}, installed"})
     state = "unchanged" if _COMMIT.search(here) or "dev" not in here else "changed or of no commit"
-    return finding.model_copy(update={"found": state, "note": f"version {here}, a checkout"})
+    return finding.model_copy(update={"actual": state, "note": f"version {here}, a checkout"})
 
 
-def _is_in(found: metadata.Distribution) -> bool:
+def _is_in(package: metadata.Distribution) -> bool:
     """Whether RECORD lists the files of the code that runs."""
     own = f"{_PACKAGE.name}/__init__.py"
-    listed = any(name.as_posix() == own for name in found.files or ())
-    there = Path(str(found.locate_file(own)))
+    listed = any(name.as_posix() == own for name in package.files or ())
+    there = Path(str(package.locate_file(own)))
     return listed and there.exists() and there.samefile(_PACKAGE / "__init__.py")
 
 
-def _needed(found: metadata.Distribution) -> dict[str, metadata.Distribution]:
+def _needed(package: metadata.Distribution) -> dict[str, metadata.Distribution]:
     """This package and all that it needs, directly or not, as far as it is installed; by name."""
     needed: dict[str, metadata.Distribution] = {}
-    open_ = [found]
+    open_ = [package]
     while open_:
         one = open_.pop()
         name = _normalized(one.metadata["Name"])
@@ -92,16 +92,16 @@ def _needed(found: metadata.Distribution) -> dict[str, metadata.Distribution]:
     return dict(sorted(needed.items()))
 
 
-def _requirements(found: metadata.Distribution) -> Iterator[Requirement]:
+def _requirements(package: metadata.Distribution) -> Iterator[Requirement]:
     """Those that hold here without an extra."""
-    for text in found.requires or ():
+    for text in package.requires or ():
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield requirement
 
 
-def _ranges(found: metadata.Distribution) -> Iterator[Finding]:
-    for requirement in _requirements(found):
+def _ranges(package: metadata.Distribution) -> Iterator[Finding]:
+    for requirement in _requirements(package):
         other = _distribution(requirement.name)
         wanted = str(requirement.specifier) or "any version"
         inside = other is not None and requirement.specifier.contains(other.version, prereleases=True)
@@ -109,13 +109,13 @@ def _ranges(found: metadata.Distribution) -> Iterator[Finding]:
             id=f"installation/requirements/{_normalized(requirement.name)}",
             what=f"the version of {requirement.name}",
             expected=f"in the range {wanted}",
-            found=f"in the range {wanted}" if inside else f"{other.version if other else 'not installed'}",
+            actual=f"in the range {wanted}" if inside else f"{other.version if other else 'not installed'}",
             origin=f"metadata of {NAME}",
             note=other.version if other else "",
         )
 
 
-def _files(name: str, found: metadata.Distribution, wrong: Mapping[str, str] | None) -> Finding:
+def _files(name: str, package: metadata.Distribution, wrong: Mapping[str, str] | None) -> Finding:
     finding = Finding(
         id=f"installation/files/{name}",
         what=f"installed files of {name} that are not as its RECORD says",
@@ -125,21 +125,22 @@ def _files(name: str, found: metadata.Distribution, wrong: Mapping[str, str] | N
     )
     if wrong is None:
         return finding.model_copy(
-            update={"note": f"{name} {found.version} has no RECORD; install it with pip"}
+            update={"note": f"{name} {package.version} has no RECORD; install it with pip"}
         )
     named = ", ".join(f"{file} {problem}" for file, problem in list(wrong.items())[:_SHOWN])
-    note = f"version {found.version}" + (f": {named}" if named else "")
-    return finding.model_copy(update={"found": float(len(wrong)), "note": note})
+    note = f"version {package.version}" + (f": {named}" if named else "")
+    return finding.model_copy(update={"actual": float(len(wrong)), "note": note})
 
 
-def record_problems(found: metadata.Distribution) -> dict[str, str] | None:
+def record_problems(package: metadata.Distribution) -> dict[str, str] | None:
     """What is wrong with the files of an installed package, by file; None where it has no RECORD.
 
     Parameters
     ----------
-    found : the package. Files that RECORD lists without a digest (compiled ones, RECORD itself) are not read.
+    package : the installed one. Files that RECORD lists without a digest (compiled ones, RECORD itself)
+        are not read.
     """
-    record = found.read_text("RECORD")
+    record = package.read_text("RECORD")
     if record is None:
         return None
     wrong: dict[str, str] = {}
@@ -148,7 +149,7 @@ def record_problems(found: metadata.Distribution) -> dict[str, str] | None:
         algorithm, _, wanted = digest.partition("=")
         if not wanted or name.endswith(_ENDINGS_WITHOUT_DIGEST):
             continue
-        problem = _problem(Path(str(found.locate_file(name))), algorithm, wanted)
+        problem = _problem(Path(str(package.locate_file(name))), algorithm, wanted)
         if problem:
             wrong[name] = problem
     return wrong
@@ -162,8 +163,8 @@ def _problem(path: Path, algorithm: str, wanted: str) -> str:
         return "is missing"
     except (OSError, ValueError) as error:
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    found = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return "" if found == wanted.rstrip("=") else "was changed"
+    actual = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return "" if actual == wanted.rstrip("=") else "was changed"
 
 
 def _normalized(name: str) -> str:

@@ -57,7 +57,7 @@ def interruption() -> Iterator[Finding]:
         id="operation/interruption/kept",
         what="patches that were not embedded again after an extraction was killed",
         expected=float(SHARD_PATCHES),
-        found=None if kept is None else float(kept),
+        actual=None if kept is None else float(kept),
         unit="patches",
         origin="one shard was complete when the process was killed",
         note=note,
@@ -66,7 +66,7 @@ def interruption() -> Iterator[Finding]:
         id="operation/interruption/equal",
         what="embeddings of the extraction that was killed and went on",
         expected="equal to the last bit",
-        found=None if equal is None else "equal to the last bit" if equal else "different",
+        actual=None if equal is None else "equal to the last bit" if equal else "different",
         origin="an extraction that was not killed",
         note=note,
     )

@@ -20,6 +20,7 @@ _TITLES = {
     "operation": "Operation: metrics, controls, rules and interrupted work do what they should",
     "performance": "Performance: times on this machine, and published scores",
 }
+RESPONSIBLE = "Responsible, as stated:"
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
 
 
@@ -37,15 +38,21 @@ def _lines(qualification: Qualification, machine: str) -> Iterator[str]:
     yield from ("# Qualification of pathorob-checks", "", qualification.summary, "")
     made = f"Made on {qualification.created:%Y-%m-%d %H:%M} UTC in {qualification.seconds:.0f} s."
     yield f"{made} {_plain(machine)}."
+    yield from ("", responsible_line(qualification))
     yield from ("", f"SHA-256 over the files of the code: `{qualification.code}`")
     for section in SECTIONS:
         records = [one for one in qualification.records if one.finding.section == section]
         yield from ("", f"## {_TITLES[section]}", "", tally(records) + ".", "")
         yield from (
-            "| verdict | record | examined | expected | found | from | note |",
+            "| verdict | record | examined | expected | actual | from | note |",
             "|---|---|---|---|---|---|---|",
         )
         yield from map(row, records)
+
+
+def responsible_line(qualification: Qualification) -> str:
+    """The line of the page that names who answers for the qualification."""
+    return f"{RESPONSIBLE} {_plain(qualification.responsible or 'nobody was named')}"
 
 
 def rows(qualification: Qualification) -> list[str]:
@@ -61,7 +68,7 @@ def row(one: Recorded) -> str:
         finding.id,
         finding.what,
         expected(finding),
-        amount(finding.found, finding.unit),
+        amount(finding.actual, finding.unit),
         finding.origin or "-",
         finding.note or "-",
     )

@@ -66,19 +66,19 @@ def published(
     except Exception as error:  # nothing could be measured, and the records say so
         note = failure(error)
     for score in scores:
-        found = _found(score, values)
+        score_here = _score_here(score, values)
         yield Finding(
             id=f"performance/published/{score.metric}-{score.cohort}",
             what=f"{score.metric} of {score.fm} on {_where(score)}",
             expected=score.value,
-            found=found,
+            actual=score_here,
             tolerance=_ROUNDED + (score.uncertainty or 0.0),
             origin=score.source,
-            note=note or ("" if found is not None else "it was not measured"),
+            note=note or ("" if score_here is not None else "it was not measured"),
         )
 
 
-def _found(score: PublishedScore, values: dict[tuple[str, str], float]) -> float | None:
+def _score_here(score: PublishedScore, values: dict[tuple[str, str], float]) -> float | None:
     if score.cohort != OVER_ALL_COHORTS:
         return values.get((score.metric, score.cohort))
     parts = [values.get((score.metric, cohort)) for cohort in BENCHMARK]

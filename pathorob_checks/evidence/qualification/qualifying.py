@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathorob_checks.errors import EvidenceError
-from pathorob_checks.evidence.attestation import write_attestation
+from pathorob_checks.evidence.attestation import seal_and_attest
 from pathorob_checks.evidence.environment import environment_document, environment_facts
 from pathorob_checks.evidence.folder import EvidenceFolder
-from pathorob_checks.evidence.manifest import manifest_bytes, manifest_of, seal
 from pathorob_checks.evidence.provenance import code_facts
 from pathorob_checks.evidence.qualification.controls import controls
 from pathorob_checks.evidence.qualification.golden import golden
@@ -53,14 +51,16 @@ def qualify(
     *,
     cohorts: Sequence[str] = (),
     metadata: Path | None = None,
-    said: Callable[[str], None] = lambda _: None,
+    responsible: str | None = None,
+    show: Callable[[str], None] = lambda _: None,
 ) -> Qualification:
     """Examine this installation; takes one to three minutes on two cores.
 
     Parameters
     ----------
     embeddings, fm, cohorts, metadata : see `published.published`.
-    said : called with a line when a step begins and when it has ended.
+    responsible : who answers for it, as that person states it; None names nobody.
+    show : called with a line when a step begins and when it has ended.
 
     Returns
     -------
@@ -70,10 +70,10 @@ def qualify(
     started = time.monotonic()
     findings: list[Finding] = []
     for number, (title, step) in enumerate(steps.items(), 1):
-        said(f"[{number}/{len(steps)}] {title} ...")
+        show(f"[{number}/{len(steps)}] {title} ...")
         begun = time.monotonic()
         findings += step()
-        said(f"      {time.monotonic() - begun:.0f} s")
+        show(f"      {time.monotonic() - begun:.0f} s")
     records = recorded(findings)
     code = code_facts()
     return Qualification(
@@ -81,6 +81,7 @@ def qualify(
         version=code["version"],
         code=code["sha256"],
         seconds=round(time.monotonic() - started, 1),
+        responsible=responsible,
         records=records,
         outcome=outcome_of(records),
     )
@@ -88,7 +89,7 @@ def qualify(
 
 def begun_folder(path: str | os.PathLike[str]) -> EvidenceFolder:
     """A new folder that says that it is incomplete; raises EvidenceError where it cannot be used."""
-    folder = EvidenceFolder(path)
+    folder = EvidenceFolder(path, "--out")
     folder.begin()
     return folder
 
@@ -111,24 +112,20 @@ def write(folder: EvidenceFolder, qualification: Qualification, signer: Signer |
     """
     redaction = Redaction.of_this_machine(dict(os.environ), identify=False)
     qualification = Qualification.model_validate_json(
-        json.dumps(redaction.in_values(qualification.model_dump(mode="json", by_alias=True)))
+        json.dumps(
+            redaction.in_values(qualification.model_dump(mode="json", by_alias=True), kept=("responsible",))
+        )
     )
     environment = redaction.in_values(environment_document())
     folder.write(RECORDS, qualification.model_dump_json(by_alias=True, indent=2) + "\n")
     folder.write(PAGE, qualification_page(qualification, environment_facts(environment)))
     folder.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-    try:
-        manifest = seal(
-            folder.path,
-            "qualification",
-            outcome=qualification.outcome,
-            digest=qualification.code,
-            plan_digest=qualification.plan_digest,
-        )
-        listing = manifest_bytes(folder.path)
-        statement = statement_about(listing, manifest_of(listing, folder.path), qualification)
-        write_attestation(folder.path, statement, signer)
-    except EvidenceError as error:
-        folder.remain_incomplete(str(error))
-        raise
-    return manifest
+    return seal_and_attest(
+        folder,
+        "qualification",
+        lambda listing, manifest: statement_about(listing, manifest, qualification),
+        signer,
+        outcome=qualification.outcome,
+        digest=qualification.code,
+        plan_digest=qualification.plan_digest,
+    )

@@ -1,9 +1,9 @@
-"""What a qualification has found: a record for each thing that was examined, and the outcome that follows."""
+"""The document of a qualification: a record for each thing that was examined, and the outcome."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -15,7 +15,8 @@ from pathorob_checks.results.document import Outcome
 from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import counted, named, printable
 
-SCHEMA: Literal["pathorob-checks/qualification/1"] = "pathorob-checks/qualification/1"
+SCHEMA: Literal["pathorob-checks/qualification/2"] = "pathorob-checks/qualification/2"
+SCHEMA_1 = "pathorob-checks/qualification/1"
 Section = Literal["installation", "operation", "performance"]
 SECTIONS: tuple[Section, ...] = ("installation", "operation", "performance")
 # What no qualification may lack: the beginnings of the ids of its records.
@@ -41,17 +42,17 @@ class Finding(Document):
     id : of the record, unique; its first part is the section.
     what : what was examined, as a clause.
     expected : what it should be; None where nothing is asked for, as of a time.
-    found : what it is; None where that could not be found out.
+    actual : what it is; None where that could not be worked out.
     tolerance : by how much a number may differ.
     unit : of the numbers; "" for none.
     origin : where the expected value is from.
-    note : what else there is to say, such as why it could not be found out.
+    note : what else there is to say, such as why it could not be worked out.
     """
 
     id: str
     what: str
     expected: Finite | str | None = None
-    found: Finite | str | None = None
+    actual: Finite | str | None = None
     tolerance: Annotated[Finite, Field(ge=0)] = 0.0
     unit: str = ""
     origin: str = ""
@@ -59,15 +60,15 @@ class Finding(Document):
 
     @property
     def verdict(self) -> Verdict:
-        """ERROR where nothing was found, SKIPPED where nothing is asked for, else PASS or FAIL."""
-        if self.found is None:
+        """ERROR where it is not known what it is, SKIPPED where nothing is asked for, else PASS or FAIL."""
+        if self.actual is None:
             return Verdict.ERROR if self.expected is not None else Verdict.SKIPPED
         if self.expected is None:
             return Verdict.SKIPPED
-        if isinstance(self.found, float) and isinstance(self.expected, float):
-            met = math.isclose(self.found, self.expected, rel_tol=0.0, abs_tol=self.tolerance)
+        if isinstance(self.actual, float) and isinstance(self.expected, float):
+            met = math.isclose(self.actual, self.expected, rel_tol=0.0, abs_tol=self.tolerance)
         else:
-            met = self.found == self.expected
+            met = self.actual == self.expected
         return Verdict.PASS if met else Verdict.FAIL
 
     @property
@@ -77,7 +78,7 @@ class Finding(Document):
 
     @property
     def planned(self) -> dict[str, Any]:
-        """What was fixed before: all but what was found."""
+        """What was fixed before: all but what it is."""
         return self.model_dump(mode="json", include={"id", "what", "expected", "tolerance", "unit", "origin"})
 
 
@@ -98,21 +99,23 @@ class Qualification(Document):
     version : of the code that was qualified.
     code : SHA-256 over all files of the package.
     seconds : that it took.
+    responsible : who answers for it, as that person stated it; None names nobody.
     records : everything that was examined.
     outcome : FAIL where a record fails, ERROR where one could not be made, else PASS.
     """
 
-    schema_: Literal["pathorob-checks/qualification/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["pathorob-checks/qualification/2"] = Field(default=SCHEMA, alias="schema")
     created: AwareDatetime
     version: str
     code: str
     seconds: Annotated[Finite, Field(ge=0)]
+    responsible: str | None = None
     records: tuple[Recorded, ...]
     outcome: Outcome
 
     @property
     def plan_digest(self) -> str:
-        """SHA-256 over what was examined and what was expected, whatever was found."""
+        """SHA-256 over what was examined and what was expected, whatever it is."""
         return digest_of([one.finding.planned for one in self.records])
 
     @property
@@ -123,6 +126,25 @@ class Qualification(Document):
         if bad:
             return f"{self.outcome.upper()}: {named(bad, 'record', 'records')} of {judged:,} as not expected"
         return f"PASS: {counted(judged, 'record')} as expected (pathorob-checks {printable(self.version)})"
+
+
+def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a `qualification.json` of schema 1 as schema 2 has it.
+
+    Schema 1 names nobody, and has `found` for `actual`.
+
+    Raises
+    ------
+    KeyError, TypeError, AttributeError : it is not a document of schema 1.
+    """
+    records = [
+        {
+            **one,
+            "finding": {"actual" if key == "found" else key: value for key, value in one["finding"].items()},
+        }
+        for one in document["records"]
+    ]
+    return {**document, "schema": SCHEMA, "records": records}
 
 
 def recorded(findings: Sequence[Finding]) -> tuple[Recorded, ...]:
@@ -142,7 +164,7 @@ def contradictions(qualification: Qualification) -> Iterator[str]:
     """A sentence for each thing in a qualification that does not follow from what is beside it."""
     for one in qualification.records:
         if one.verdict is not one.finding.verdict:
-            yield f"the verdict {one.verdict} of {one.finding.id} does not follow from what was found"
+            yield f"the verdict {one.verdict} of {one.finding.id} does not follow from its record"
     if qualification.outcome is not outcome_of(qualification.records):
         yield f"the outcome {qualification.outcome} does not follow from its records"
     names = [one.finding.id for one in qualification.records]

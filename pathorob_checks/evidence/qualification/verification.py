@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pathorob_checks.errors import ResultsError
 from pathorob_checks.evidence.attestation import statement
 from pathorob_checks.evidence.manifest import Manifest
-from pathorob_checks.evidence.qualification.pages import is_row, rows
-from pathorob_checks.evidence.qualification.record import Qualification, contradictions
+from pathorob_checks.evidence.qualification.pages import RESPONSIBLE, is_row, responsible_line, rows
+from pathorob_checks.evidence.qualification.record import SCHEMA_1, Qualification, contradictions, upgraded
 from pathorob_checks.evidence.verification import Statements
 from pathorob_checks.results.json_text import strict_json
 from pathorob_checks.wording import brief
@@ -19,7 +19,7 @@ from pathorob_checks.wording import brief
 RECORDS, PAGE, ENVIRONMENT = "qualification.json", "qualification.md", "environment.json"
 FILES = frozenset((RECORDS, PAGE, ENVIRONMENT))
 READ = frozenset((RECORDS, PAGE))
-_AGREE = "records and page tell the same verdicts, and these follow from what was expected and found"
+_AGREE = "records and page tell the same verdicts, and these follow from what was expected and what it is"
 
 
 def statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:
@@ -54,11 +54,14 @@ def statement_about(listing: bytes, manifest: Manifest, qualification: Qualifica
 def qualification_of(content: bytes) -> Qualification:
     """What the bytes of `qualification.json` say; raises ResultsError."""
     try:
-        return Qualification.model_validate_json(json.dumps(strict_json(content)), strict=True)
+        document = strict_json(content)
+        if isinstance(document, dict) and document.get("schema") == SCHEMA_1:
+            document = upgraded(document)
+        return Qualification.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         problem = str(error) or type(error).__name__
     raise ResultsError(f"{RECORDS} is damaged ({brief(problem)})", remedy="qualify again")
 
@@ -77,6 +80,9 @@ def _findings(qualification: Qualification, manifest: Manifest, page: bytes) -> 
     if manifest.created < qualification.created:
         yield "manifest.json was written before the qualification ended, by the times in it"
     lines = page.decode("utf-8", errors="replace").splitlines()
+    named = [line for line in lines if line.startswith(RESPONSIBLE)]
+    if (named or qualification.responsible) and named != [responsible_line(qualification)]:
+        yield f"{PAGE} names another person than {RECORDS}"
     if [line for line in lines if is_row(line)] != rows(qualification):
         yield f"{PAGE} tells other records or verdicts than {RECORDS}"
     if qualification.summary not in lines:

@@ -29,14 +29,14 @@ def worked_examples() -> Iterator[Finding]:
     for kind, work in (("verdict", _verdict), ("release", _release)):
         for example in examples()[kind]:
             try:
-                found, note = work(example), ""
+                verdict, note = work(example), ""
             except Exception as error:  # the example failed, and the record says so
-                found, note = None, failure(error)
+                verdict, note = None, failure(error)
             yield Finding(
                 id=f"operation/{kind}/{_identifier(example['name'])}",
                 what=example["name"],
                 expected=example["expected"],
-                found=found,
+                actual=verdict,
                 origin=_ORIGIN,
                 note=note,
             )

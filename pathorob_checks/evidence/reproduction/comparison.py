@@ -13,11 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from pathorob_checks.results.check import Check
-from pathorob_checks.results.document import ResultsDocument
+from pathorob_checks.results.document import Outcome, ResultsDocument
 from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import counted
 
-SCHEMA = "pathorob-checks/reproduction/1"
 # Half of the last of the three decimals that reports show: a smaller difference changes no printed value by
 # more than its last digit.
 ROUNDING = 0.0005
@@ -81,6 +80,13 @@ class Reproduction:
         return sum(one.sameness is sameness for one in self.pairs)
 
     @property
+    def outcome(self) -> Outcome:
+        """PASS where it is reproduced, FAIL where something is different, else ERROR."""
+        if self.is_reproduced:
+            return Outcome.PASS
+        return Outcome.FAIL if self.count(Sameness.DIFFERENT) else Outcome.ERROR
+
+    @property
     def is_reproduced(self) -> bool:
         """Whether every value is equal or within noise."""
         return bool(self.pairs) and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
@@ -95,7 +101,6 @@ class Reproduction:
     def to_json(self) -> dict[str, Any]:
         """As JSON-like content."""
         return {
-            "schema": SCHEMA,
             "summary": self.summary,
             "reproduced": self.is_reproduced,
             "elsewhere": list(self.elsewhere),

@@ -10,13 +10,14 @@ from typing import Any
 from pathorob_checks.criteria.profile import Profile
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evaluation.assembling import results_of
+from pathorob_checks.evaluation.completeness import key_of
 from pathorob_checks.evaluation.evaluate import made_records
 from pathorob_checks.evaluation.facts import cohort_facts
 from pathorob_checks.evaluation.observer import Observer
 from pathorob_checks.evaluation.run import Evaluation
 from pathorob_checks.evaluation.settings import Settings
 from pathorob_checks.evidence.inventory import content_of
-from pathorob_checks.evidence.manifest import read_manifest
+from pathorob_checks.evidence.manifest import manifest_bytes, manifest_of
 from pathorob_checks.evidence.verification import verify
 from pathorob_checks.files import expanded
 from pathorob_checks.results.json_text import strict_json
@@ -72,10 +73,17 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Archived:
-    """What the folder says: its protocol and its results."""
+    """What the folder says.
+
+    Attributes
+    ----------
+    manifest, results_file : the bytes of `manifest.json` and `results.json`.
+    """
 
     protocol: Mapping[str, Any]
     results: Results
+    manifest: bytes
+    results_file: bytes
 
 
 def archived(folder: Path) -> Archived:
@@ -89,19 +97,21 @@ def archived(folder: Path) -> Archived:
         raise EvidenceError(f"{folder} is not a folder", remedy="name one that --fm-evidence has finished")
     for finding in verify(folder).findings:
         raise EvidenceError(f"{folder} is not intact ({finding})", remedy="reproduce an intact one")
-    if read_manifest(folder).kind != "run":
+    manifest = manifest_bytes(folder)
+    kind = manifest_of(manifest, folder).kind
+    if kind != "run":
         raise EvidenceError(
-            f"{folder} is a qualification and not a run",
-            remedy="qualify again with 'pathorob-checks qualify'",
+            f"{folder} is a {kind} and not a run", remedy="name the folder of a run with --fm-evidence"
         )
     try:
         protocol = strict_json(content_of(folder / "protocol.json", LARGEST))
-        results = Results.from_json(content_of(folder / "results.json", LARGEST), "results.json")
+        results_file = content_of(folder / "results.json", LARGEST)
+        results = Results.from_json(results_file, "results.json")
     except (OSError, ValueError) as error:
         raise EvidenceError(
             f"{folder} cannot be read ({brief(str(error))})", remedy="check the disk"
         ) from None
-    return Archived(protocol=protocol, results=results)
+    return Archived(protocol=protocol, results=results, manifest=manifest, results_file=results_file)
 
 
 def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
@@ -137,7 +147,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
 
 
 def run_again(archive: Archived, settings: Settings, observer: Observer | None = None) -> Results:
-    """Run it.
+    """Run what the archived run has records of; what `-k` or names left out there is left out here.
 
     Raises
     ------
@@ -146,7 +156,8 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
     """
     evaluation = Evaluation(settings, observer)
     _check_names(archive.protocol, evaluation)
-    evaluation.preflight()
+    left_out = _without_record(archive.results, evaluation)
+    evaluation.preflight(left_out=left_out)
     for facts in archive.protocol["cohorts"]:
         digest = cohort_facts(facts["name"], evaluation.inputs.cohort(facts["name"])).digest
         if digest != facts["digest"]:
@@ -158,7 +169,9 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
             )
     identities = {(run.fm.name, run.cohort.name): run.fm.identity for run in archive.results.runs}
     for subject in evaluation.subjects.subjects:
-        before = identities.get((subject.fm, subject.cohort), {})
+        before = identities.get((subject.fm, subject.cohort))
+        if before is None:  # everything about it was left out
+            continue
         now = evaluation.inputs.embeddings(subject).identity
         for name in _CONTENT:
             if name in before and now.get(name) != before[name]:
@@ -167,7 +180,19 @@ def run_again(archive: Archived, settings: Settings, observer: Observer | None =
                     f"{brief(str(now.get(name)), 12)}, and the evidence has {brief(str(before[name]), 12)}",
                     remedy="give the same weights or embeddings with --fm NAME=SPEC",
                 )
-    return results_of(evaluation, made_records(evaluation))
+    return results_of(evaluation, made_records(evaluation, left_out))
+
+
+def _without_record(results: Results, evaluation: Evaluation) -> set[str]:
+    """Ids of planned checks and integrity checks of which the archived results have no record."""
+    recorded = {key_of(check) for check in results.checks}
+    integrity = {(one.fm, one.method, one.cohort, one.name) for one in results.integrity}
+    plan = evaluation.terms.plan
+    return {check.id for key, check in plan.checks.items() if key not in recorded} | {
+        one.id
+        for one in plan.integrity.values()
+        if (one.subject.fm, one.subject.method, one.subject.cohort, one.name) not in integrity
+    }
 
 
 def _check_names(protocol: Mapping[str, Any], evaluation: Evaluation) -> None:
