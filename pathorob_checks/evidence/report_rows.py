@@ -29,7 +29,7 @@ def _rows(protocol: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "qualified on", facts["created"]
     yield "responsible for the qualification, as stated", facts.get("responsible") or NOBODY
     yield "qualified code", f"{facts['code']} ({_whose_code(facts)})"
-    yield "not as it was qualified", "; ".join(facts["differences"]) or "nothing"
+    yield "other packages and parts of the machine than then", "; ".join(facts["differences"]) or "none"
     yield "SHA-256 of the qualification's manifest.json", facts["manifest_sha256"]
 
 
