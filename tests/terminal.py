@@ -28,8 +28,8 @@ FOREIGN = ("PYTEST_", "HF_", "HUGGING", "PATHOROB_", "GITHUB_STEP_")
 AT_START = {"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "LANG", "LC_ALL", "PYTHONUTF8"}
 OUTCOMES = ("PASS", "FAIL", "ERROR", "PARTIAL", "INCONCLUSIVE")
 TIMEOUT_S = 280
-# No run of the gate has use for them, and the second imports a library of seconds.
-WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+# No run of the gate has use for these plugins; the last two import libraries, for a second or more each.
+WITHOUT = ("-pno:cacheprovider", "-pno:anyio", "-pno:platformdirs", "-pno:hypothesispytest", "-pno:zarr")
 SUITES = Path(pathorob_checks.__file__).parent / "suites"
 
 
@@ -72,12 +72,12 @@ class Terminal:
     def pytest(self, *arguments: str, subprocess: bool = False, **environment: str) -> Run:
         """Run `python -m pytest`.
 
-        It has a process of its own where workers are started (`-n`), where a variable of `environment` is
-        read when a process starts, and where `subprocess` says so: for what kills its process, or changes
-        modules of the package for good.
+        It has a process of its own where a variable of `environment` is read when a process starts, and where
+        `subprocess` says so: for what kills its process, or changes modules of the package for good. The
+        workers of `-n` are processes in any case.
         """
         arguments = (*WITHOUT, *arguments)
-        if subprocess or AT_START & environment.keys() or any(map(_starts_workers, arguments)):
+        if subprocess or AT_START & environment.keys():
             return self._in_a_process(["pytest", *arguments], environment)
         with surroundings(self.folder, self._variables(environment)):
             import pathorob_checks.evaluation.assembling  # noqa: F401 - a refused run imports it at its very end
@@ -159,6 +159,8 @@ class Terminal:
 @contextlib.contextmanager
 def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """This process as one that was started in a folder with this environment."""
+    from xdist import workermanage
+
     from pathorob_checks import hub, hub_requests
 
     with pytest.MonkeyPatch.context() as patch:
@@ -169,6 +171,8 @@ def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]
                 patch.setenv(name, value)
         patch.chdir(folder)
         patch.setattr(sys, "path", [str(folder), *sys.path])
+        # Where workers import from: xdist keeps the path of when it was imported.
+        patch.setattr(workermanage, "_sys_path", sys.path)
         patch.setattr(hub, "download_bar", None)
         # Between attempts at a hub that is down.
         patch.setattr(hub_requests, "FIRST_PAUSE_S", 0.01)
@@ -211,10 +215,6 @@ def library_modules(folder: Path) -> dict[str, ModuleType]:
         for name, module in list(sys.modules.items())
         if not str(getattr(module, "__file__", None) or "").startswith(ours)
     }
-
-
-def _starts_workers(argument: str) -> bool:
-    return argument.startswith("-n") and argument != "-n0"
 
 
 @contextlib.contextmanager

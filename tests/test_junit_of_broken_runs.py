@@ -82,7 +82,7 @@ def test_a_run_that_does_not_start_says_why_in_all_its_reports(why: str, small_g
 def test_a_run_that_does_not_start_has_its_reports_where_there_were_none(
     arguments: tuple[str, ...], small_gate: Attack
 ) -> None:
-    done = small_gate.run("--junitxml=new/junit.xml", *arguments, fm="embeddings:good", subprocess=True)
+    done = small_gate.run("--junitxml=new/junit.xml", *arguments, fm="embeddings:good")
     assert done.code == 4
     results = Results.read(small_gate.folder / "results.json")
     assert results.summary.startswith("ERROR: the run did not start: ")
@@ -123,8 +123,6 @@ def test_what_runs_no_test_leaves_a_junit_file_alone(small_gate: Attack) -> None
 
 
 def test_a_run_that_fails_without_a_failed_test_has_an_error(small_gate: Attack) -> None:
-    done = small_gate.run(
-        OPTION, "--fm-require-complete", "-k", "robustness_index", fm="embeddings:good", subprocess=True
-    )
+    done = small_gate.run(OPTION, "--fm-require-complete", "-k", "robustness_index", fm="embeddings:good")
     assert done.code == 1
     assert (error_in_junit(small_gate) or "").startswith("ERROR: 1 of 1 criterion measured")

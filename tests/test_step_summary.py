@@ -12,7 +12,7 @@ from pathorob_checks.report.step_summary import VARIABLE
 WARNING = "WARNING: the summary of the CI job (GITHUB_STEP_SUMMARY) was not written ("
 
 
-@pytest.mark.parametrize("more", [(), ("-n2",), ("--no-summary",), ("-q",)])
+@pytest.mark.parametrize("more", [(), ("-n1",), ("--no-summary",), ("-q",)])
 @pytest.mark.parametrize("fm", ["good", "bad"])
 def test_a_run_adds_its_report_once(fm: str, more: tuple[str, ...], small_gate: Attack) -> None:
     path = small_gate.write("summary.md", "# Another step's\n")

@@ -9,15 +9,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from sealed_folders import Sealed
 from terminal import WITHOUT
 
 
 @pytest.fixture(scope="session")
-def runs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the evidence `good` of a run that passed and `bad` of one that failed, unsigned."""
-    folder = tmp_path_factory.mktemp("runs")
-    inputs = shutil.copytree(gate_inputs, folder / "inputs")
+def runs(gate_inputs: Path, session_folder: Path) -> Path:
+    """A folder with the evidence `good` of a run that passed and `bad` of one that failed, unsigned.
+
+    It is made once, by the first of xdist's workers that needs it.
+    """
+    folder, complete = session_folder / "runs", session_folder / "runs.complete"
+    with FileLock(session_folder / "runs.lock"):
+        if not complete.exists():
+            run_twice(shutil.copytree(gate_inputs, folder / "inputs"), folder)
+            complete.touch()
+    return folder
+
+
+def run_twice(inputs: Path, folder: Path) -> None:
+    """Run the gate on good and on bad embeddings, each with its evidence in the folder."""
     criteria = inputs / "index.toml"
     criteria.write_text(criteria.read_text() + 'requirements = ["SRS-1", "SRS-2"]\n')
     for name, code in (("good", 0), ("bad", 1)):
@@ -29,7 +41,6 @@ def runs(gate_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture
