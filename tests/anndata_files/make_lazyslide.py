@@ -33,7 +33,7 @@ class MeanColor(torch.nn.Module):
 def slide(path: Path) -> None:
     """A pyramid of tiled images: tissue of 3 x 2 tiles on white; the mean of each tile is another color.
 
-    LazySlide keeps the three tiles of the upper row.
+    LazySlide takes three of them for tissue.
     """
     image = np.full((1536, 1536, 3), 245, np.uint8)
     image[TOP : TOP + TILE * ROWS + 32, LEFT : LEFT + TILE * COLUMNS + 32] = (
