@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import feature_files
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +107,55 @@ def test_what_spatialdata_wrote_is_read_with_the_places_of_its_tiles(manifest: P
     assert read(done.folder)[1].patch_id.tolist() == ["0", "1", "2", *IDS * 3]
     with pytest.raises(EmbeddingError, match=r"has no table 'gigapath' .it has 'uni_tiles'.*with --key"):
         import_features(tmp_path / "lazy", manifest, tmp_path / "fm3", key="gigapath")
+
+
+def test_what_lazyslide_wrote_is_read(manifest: Path, tmp_path: Path) -> None:
+    """The model was the mean color of a tile, and the color says where in the slide the tile is."""
+    for slide in LABELS.slide_id:
+        unpacked("lazyslide.zarr", tmp_path / "stores" / f"{slide}.zarr")
+    done = import_features(tmp_path / "stores", manifest, tmp_path / "fm")
+    values, table = read(done.folder)
+    assert (done.extractor, done.patches) == ("color_tiles", 4 * 3)
+    places = table.patch_id.str.split("_", expand=True).astype(int)
+    assert {tuple(place) for place in places.to_numpy()} == {(640, 512), (896, 512), (384, 768)}
+    columns, rows = (places[0] - 384) // 256, (places[1] - 512) // 256
+    colors = np.column_stack([120 + 20 * columns, np.full(len(places), 60), 120 + 20 * rows])
+    assert np.allclose(values * 255, colors, rtol=1e-5)
+
+
+@pytest.mark.parametrize("store", ["named_tiles.h5ad", "named_tiles.zarr"])
+def test_names_of_tiles_that_are_stored_with_a_mask_are_read(
+    store: str, manifest: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "features" / store
+    place.parent.mkdir()
+    if store.endswith(".h5ad"):
+        shutil.copy(BY_ANNDATA / store, place)
+    else:
+        unpacked(store, place)
+    [entry] = FORMATS["anndata"].entries(source_at(place), None)
+    [bag] = entry.bags()
+    assert (bag.slide_id, bag.patch_ids) == ("s1", ["tile-0", "tile-1", "tile-2"])
+    assert np.array_equal(bag.read(np.arange(3)), WRITTEN[:3])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda column: column["mask"].__setitem__(1, True), "column 'tile_id' .* has empty cells"),
+        (lambda column: column.pop("mask"), "'tile_id' .* is stored as nullable-string-array, which is not"),
+    ],
+    ids=["an empty cell", "no mask"],
+)
+def test_names_of_tiles_that_cannot_be_read_are_not_passed_over(
+    change: Callable[[h5py.Group], None], error: str, tmp_path: Path
+) -> None:
+    place = Path(shutil.copy(BY_ANNDATA / "named_tiles.h5ad", tmp_path))
+    with h5py.File(place, "r+") as file:
+        change(file["obs/tile_id"])
+    [entry] = FORMATS["anndata"].entries(source_at(place), None)
+    with pytest.raises(EmbeddingError, match=error):
+        list(entry.bags())
 
 
 @pytest.mark.parametrize(

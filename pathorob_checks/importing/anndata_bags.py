@@ -209,21 +209,45 @@ def _places(
 
 
 def _column(tree: Tree, name: str, where: str) -> list[str] | None:
-    """A column of obs as text: an array, or a categorical one; None where there is none."""
-    column = tree.array(f"obs/{name}")
-    if column is not None:
-        declared.check_rows(column.shape[0], f"'{where}'")
-        return column.texts()
-    codes, categories = tree.array(f"obs/{name}/codes"), tree.array(f"obs/{name}/categories")
-    if codes is None or categories is None:
-        return None
-    declared.check_rows(codes.shape[0], f"'{where}'")
-    names, places = categories.texts(), codes.rows()
-    if places.dtype.kind not in "iu" or (len(places) and not 0 <= places.min() <= places.max() < len(names)):
+    """A column of obs as text: an array, a categorical, or values with a mask; None where there is none."""
+    column = f"obs/{name}"
+    plain = tree.array(column)
+    if plain is not None:
+        return _texts(plain, where)
+    codes, categories = tree.array(f"{column}/codes"), tree.array(f"{column}/categories")
+    if codes is not None and categories is not None:
+        declared.check_rows(codes.shape[0], f"'{where}'")
+        names, places = categories.texts(), codes.rows()
+        if places.dtype.kind not in "iu" or (len(places) and places.max() >= len(names)):
+            raise ValueError(f"the codes of '{name}' are no places in its categories")
+        _refuse_empty_cells(bool((places < 0).any()), name, where)
+        return [names[place] for place in places.tolist()]
+    values, mask = tree.array(f"{column}/values"), tree.array(f"{column}/mask")
+    if values is not None and mask is not None:
+        texts, empty = _texts(values, where), mask.rows()
+        if empty.dtype.kind != "b" or empty.shape != (len(texts),):
+            raise ValueError(f"the mask of '{name}' does not go with its values")
+        _refuse_empty_cells(bool(empty.any()), name, where)
+        return texts
+    encoding = tree.attribute(column, "encoding-type")
+    if encoding is not None:
         raise EmbeddingError(
-            f"the column '{name}' of '{where}' has empty cells", remedy="write the slide of every row into it"
+            f"the column '{name}' of '{where}' is stored as {encoding}, which is not read",
+            remedy="write it as text",
         )
-    return [names[place] for place in places.tolist()]
+    return None
+
+
+def _texts(array: Array, where: str) -> list[str]:
+    declared.check_rows(array.shape[0], f"'{where}'")
+    return array.texts()
+
+
+def _refuse_empty_cells(any_is_empty: bool, name: str, where: str) -> None:
+    if any_is_empty:
+        raise EmbeddingError(
+            f"the column '{name}' of '{where}' has empty cells", remedy="write a value into every row"
+        )
 
 
 def is_anndata(path: Path) -> bool:

@@ -1,10 +1,13 @@
 """Writes the files in this folder: run it where `anndata` and `spatialdata` are installed.
 
-They are not among the libraries for development: anndata 0.12 does not go with pandas 3.
+They are not among the libraries for development: the newest anndata for Python 3.11 is 0.12, which does not
+go with pandas 3. anndata 0.12 wrote all files but `named_tiles.*`, which need 0.13
+(`python make.py named_tiles`).
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -38,6 +41,12 @@ def several_slides() -> anndata.AnnData:
     return data
 
 
+def named_tiles() -> anndata.AnnData:
+    """Tiles with names, which pandas 3 keeps as text with a mask."""
+    obs = pd.DataFrame({"tile_id": [f"tile-{one}" for one in range(PATCHES)], "slide_id": ["s1"] * PATCHES})
+    return anndata.AnnData(X=VALUES[:PATCHES], obs=obs.set_index(obs.tile_id.to_numpy()))
+
+
 def tiles_of_a_slide() -> spatialdata.SpatialData:
     """As LazySlide writes it: features by tile_id, the tiles as polygons, in another order."""
     tiles = np.arange(PATCHES)
@@ -51,11 +60,21 @@ def tiles_of_a_slide() -> spatialdata.SpatialData:
     return spatialdata.SpatialData(shapes={"tiles": ShapesModel.parse(shapes)}, tables={"uni_tiles": parsed})
 
 
-with tempfile.TemporaryDirectory() as place:
+def by_anndata_0_12(place: Path) -> None:
     several_slides().write_h5ad(HERE / "slides.h5ad", compression="gzip")
     for version in (2, 3):
         anndata.settings.zarr_write_format = version
-        several_slides().write_zarr(Path(place) / str(version))
-        packed(Path(place) / str(version), f"slides_v{version}.zarr")
-    tiles_of_a_slide().write(Path(place) / "tiles")
-    packed(Path(place) / "tiles", "tiles.zarr")
+        several_slides().write_zarr(place / str(version))
+        packed(place / str(version), f"slides_v{version}.zarr")
+    tiles_of_a_slide().write(place / "tiles")
+    packed(place / "tiles", "tiles.zarr")
+
+
+def by_anndata_0_13(place: Path) -> None:
+    named_tiles().write_h5ad(HERE / "named_tiles.h5ad", compression="gzip")
+    named_tiles().write_zarr(place / "named")
+    packed(place / "named", "named_tiles.zarr")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    (by_anndata_0_13 if "named_tiles" in sys.argv else by_anndata_0_12)(Path(folder))

