@@ -14,7 +14,10 @@ TWO = ("local-dir:/builds/1234/model", "local-dir:/builds/1235/model")
 
 def test_names_are_given_in_the_order_of_the_fms() -> None:
     subjects = subjects_of(Settings(fms=TWO, names=("new", "the old one"), cohorts=("demo",)))
-    assert {name: spec.text for name, spec in subjects.specs.items()} == {"new": TWO[0], "the old one": TWO[1]}
+    assert {name: spec.text for name, spec in subjects.specs.items()} == {
+        "new": TWO[0],
+        "the old one": TWO[1],
+    }
     assert subjects.subjects[0].id == "new-demo"
 
 

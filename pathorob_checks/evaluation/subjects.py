@@ -106,8 +106,8 @@ def subjects_of(settings: Settings) -> Subjects:
     ------
     SettingsError : a value is one that another option takes.
     MethodError : a text names no method, or one that needs images where there are none.
-    SpecError : a text names no FM, the names do not suit the FMs, `commercial` leaves nothing to check, or `licensed` names what is not
-        checked.
+    SpecError : a text names no FM, the names do not suit the FMs, `commercial` leaves nothing to check, or
+        `licensed` names what is not checked.
     CohortError : two cohorts have one name, or the settings file of the user's own cannot be used.
     """
     from pathorob_checks.cohorts.registry import cohort_names, default_cohorts, license_of

@@ -101,7 +101,7 @@ def recipe_repositories() -> Mapping[str, tuple[str, str | None]]:
 
 
 def names_of(specs: Sequence[ModelSpec], given: Sequence[str] = ()) -> list[str]:
-    """The name of each FM in tables and files: the given one, in the same order, else a short one of its spec.
+    """The name of each FM in tables and files: those given, in the same order, else short ones.
 
     Raises
     ------
