@@ -13,7 +13,12 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.any_cohort_schedule import FEWEST_STEPS, GeneralSchedule, general_schedule
+from pathorob_checks.metrics.any_cohort_schedule import (
+    FEWEST_STEPS,
+    GeneralSchedule,
+    general_schedule,
+    out_of_domain_remedy,
+)
 from pathorob_checks.metrics.schedules import Repetition, cramers_v
 from pathorob_checks.wording import counted
 
@@ -347,6 +352,35 @@ def test_the_remedy_names_the_center_without_which_there_is_a_schedule() -> None
     )
     assert "subset to OOD for all patches of 'center 1'," in refusal(patches).remedy
     assert general_schedule(out_of_domain(patches, ["center 1"])).centers == ("center 0", "center 2")
+
+
+# --- out-of-domain patches ------------------------------------------------------------------------------
+
+
+def test_a_center_that_training_can_spare_is_named() -> None:
+    patches = even(3, 2, 10)
+    remedy = out_of_domain_remedy(patches, repetitions=REPETITIONS)
+    (spared,) = re.findall(r"'(center \d)'", remedy)
+    assert remedy.startswith(f"set subset to OOD for all patches of '{spared}', which then only test")
+    assert general_schedule(out_of_domain(patches, [spared]), repetitions=REPETITIONS)
+
+
+def test_where_no_center_can_be_spared_the_remedy_is_a_further_one_and_has_the_cost() -> None:
+    patches = even(3, 2, 8)  # enough with three in-domain centers, too few with two
+    assert general_schedule(patches, repetitions=REPETITIONS)
+    assert out_of_domain_remedy(patches, repetitions=REPETITIONS) == (
+        "add slides of a further medical center, with subset OOD; none of the 3 in-domain ones can be "
+        "spared, as classifiers then have too few slides: with 2 in-domain medical centers and 2 "
+        "classes the smallest cohort has 10 slides of each class at one center, its home, and 6 "
+        "at the other, 32 in all"
+    )
+    for center in named("center", 3):
+        refusal(out_of_domain(patches, [center]))
+
+
+def test_of_two_centers_none_can_be_spared() -> None:
+    remedy = out_of_domain_remedy(even(2, 2, 30), repetitions=REPETITIONS)
+    assert remedy.endswith("none of the 2 in-domain ones can be spared, as classifiers train on two at least")
 
 
 @settings(max_examples=40)

@@ -13,6 +13,7 @@ from planted_slides import Design
 from scipy.stats import norm
 
 from pathorob_checks import cli
+from pathorob_checks.commands import plan_changes
 from pathorob_checks.commands.plan import questions, sentence
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import MetricError, ResultsError
@@ -26,6 +27,11 @@ from pathorob_checks.metrics import (
     planned,
     robustness_index,
     slides_needed,
+)
+from pathorob_checks.metrics.change_power import (
+    MeasuredChange,
+    planned_change,
+    slides_needed_for_change,
 )
 from pathorob_checks.metrics.measurement import Measurement
 from pathorob_checks.metrics.power import slides_there
@@ -336,13 +342,51 @@ def test_what_a_run_has_and_is_not_planned_is_said(
     with_method(results_file, "combat", 0.3).save(path)
     _, out, _ = planned_by(capsys, "--fm", path)
     assert "Not planned: the FMs with combat; plan for them with --method=combat." in out
-    assert "Not planned: class prediction, change, because results keep no effects of slides on a" in out
+    change = "class prediction, change of color-sensitive + combat on demo: about "
+    assert change in " ".join(out.split())
+    assert " ".join(plan_changes.ASSUMPTION.split()) in " ".join(out.split())
     _, out, _ = planned_by(capsys, "--fm", path, "--method", "combat")
     assert "color-sensitive + combat on demo" in out
     assert "Not planned: the FMs without a method; plan for them with --method=none." in out
-    code, _, err = planned_by(capsys, "--fm", path, "--metric", "class_prediction")
-    assert code != 0
-    assert "the results have only changes of class_prediction, and results keep no effects of slides" in err
+    given = ("--fm", path, "--metric", "class_prediction", "--bound=-0.02", "--true=-0.02")
+    code, out, _ = planned_by(capsys, *given)
+    assert code == 0
+    refusal = "not planned, because no number of slides decides about a true change of -0.02"
+    assert refusal in " ".join(out.split())
+
+
+def test_slides_for_a_change_narrow_its_interval_to_where_it_decides() -> None:
+    measured = MeasuredChange(interval=(-0.05, 0.03), slides=10)
+    for bound, true, power in ((-0.02, 0.0, 0.8), (-0.02, 0.01, 0.9), (0.0, -0.03, 0.5), (-0.02, -0.04, 0.8)):
+        needed = slides_needed_for_change(measured, bound=bound, true=true, power=power)
+        assert needed is not None
+        assert planned_change(measured, needed, bound=bound, true=true).decides >= power
+        assert planned_change(measured, needed - 1, bound=bound, true=true).decides < power
+
+
+def test_the_planned_number_of_a_change_decides_as_often_in_drawn_cohorts() -> None:
+    """Differences of slides are drawn; their mean and its interval decide as often as planned."""
+    from scipy.stats import t as student_t
+
+    rng, bound, true, spread, pilot = np.random.default_rng(1), -0.02, 0.0, 0.06, 40
+    half = student_t.ppf(0.975, pilot - 1) * spread / np.sqrt(pilot)
+    measured = MeasuredChange(interval=(true - half, true + half), slides=pilot)
+    needed = slides_needed_for_change(measured, bound=bound, true=true, power=0.8)
+    assert needed is not None
+    drawn = rng.normal(true, spread, size=(2000, needed))
+    reach = student_t.ppf(0.975, needed - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(needed)
+    assert np.mean(drawn.mean(axis=1) - reach > bound) == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("interval", "slides", "part"),
+    [((0.01, 0.01), 10, "has no width"), ((-0.1, 0.1), 0, "on how many slides")],
+)
+def test_a_change_that_says_nothing_of_slides_is_not_planned(
+    interval: tuple[float, float], slides: int, part: str
+) -> None:
+    with pytest.raises(MetricError, match=part):
+        MeasuredChange(interval=interval, slides=slides)
 
 
 def test_results_without_effects_are_refused(results_file: Path) -> None:

@@ -274,7 +274,7 @@ def test_without_two_classes_out_of_domain_there_is_no_auc_there() -> None:
     assert measured(1, 0, table).outside is None
     needs = metric("slide_prediction_ood").needs
     assert needs is not None
-    with pytest.raises(MetricError, match="no out-of-domain patches of two biological classes; set subset"):
+    with pytest.raises(MetricError, match="no out-of-domain patches of two biological classes; add"):
         needs(table, {"repetitions": 2}, interval=True)
     needs(TABLE, {"repetitions": 2}, interval=True)
 

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.plugin import worker as worker_module
-from pathorob_checks.plugin.worker import Worker, subject_of
+from pathorob_checks.plugin.scheduling import subject_of
+from pathorob_checks.plugin.worker import Worker
 
 FACTORY = """
 import hashlib

@@ -41,6 +41,7 @@ REPORTS: Mapping[str, str] = {
 # By variable: the options that each of its lines becomes.
 LISTS: Mapping[str, str] = {
     "FM": "--fm",
+    "NAMES": "--fm-name",
     "COHORTS": "--fm-cohort",
     "CRITERIA": "--fm-criteria",
     "BASELINE": "--fm-baseline",
@@ -148,11 +149,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "ci",
         help="run the gate as a job of a CI server: inputs from the environment, all reports in a folder",
-        description=f"Run pytest --fm with what the variables {PREFIX}FM, {PREFIX}COHORTS, {PREFIX}CRITERIA, "
-        f"{PREFIX}BASELINE (one value a line) and {PREFIX}ARGUMENTS (further arguments, quoted as in a "
-        f"shell) say, write all reports into the folder {PREFIX}REPORTS ({DEFAULT_REPORTS}), and end "
-        f"as 'pathorob-checks verdict --complete' does ({PREFIX}COMPLETE=false: without --complete; "
-        f"{PREFIX}IMAGES=true: images of patches in the HTML report). A job of GitHub Actions gets outputs.",
+        description=f"Run pytest --fm with what the variables {PREFIX}FM, {PREFIX}NAMES, {PREFIX}COHORTS, "
+        f"{PREFIX}CRITERIA, {PREFIX}BASELINE (one value a line) and {PREFIX}ARGUMENTS (further arguments, "
+        f"quoted as in a shell) say, write all reports into the folder {PREFIX}REPORTS "
+        f"({DEFAULT_REPORTS}), and end as 'pathorob-checks verdict --complete' does "
+        f"({PREFIX}COMPLETE=false: without --complete; {PREFIX}IMAGES=true: images of patches in the "
+        "HTML report). A job of GitHub Actions gets outputs.",
     )
     parser.add_argument(
         "--cache-key",

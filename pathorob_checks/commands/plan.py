@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pathorob_checks.commands import plan_changes
 from pathorob_checks.console import say
 from pathorob_checks.errors import MetricError, ResultsError
 from pathorob_checks.methods.names import NO_METHOD
@@ -95,6 +96,21 @@ def _run(options: argparse.Namespace) -> int:
     if options.metric is None and (options.bound is not None or options.true is not None):
         raise MetricError("--bound and --true are about one metric", remedy="name it with --metric")
     results = _results(options)
+    if options.metric is not None and options.metric in _only_changes(results):
+        chosen = plan_changes.changes(
+            results,
+            cohort=options.cohort and Path(options.cohort).name,
+            methods=options.method,
+            metric=options.metric,
+        )
+        if not chosen:
+            raise ResultsError(
+                f"the results have no change of {options.metric} for this cohort and these methods",
+                remedy="leave --cohort and --method out",
+            )
+        lines = plan_changes.sentences(results, chosen, options.power, bound=options.bound, true=options.true)
+        say("\n".join(wrapped(line, width=width(), indent="  ") for line in lines))
+        return 0
     planned = questions(
         results,
         cohort=options.cohort,
@@ -106,7 +122,10 @@ def _run(options: argparse.Namespace) -> int:
     )
     shown = [printable_plan(planned, options.power, width())]
     if options.metric is None:
-        shown += [wrapped(note, width=width(), indent="  ") for note in unplanned(results, options.method)]
+        cohort = options.cohort and Path(options.cohort).name
+        chosen = plan_changes.changes(results, cohort=cohort, methods=options.method)
+        notes = [*plan_changes.sentences(results, chosen, options.power), *unplanned(results, options.method)]
+        shown += [wrapped(note, width=width(), indent="  ") for note in notes]
     say("\n".join(shown))
     return 0
 
@@ -162,11 +181,6 @@ def questions(
     _refuse_unknown("cohort", cohort and Path(cohort).name, [key[2] for key in measured])
     for method in wanted:
         _refuse_unknown("method", method, [key[1] for key in measured])
-    if metric is not None and metric in {check.metric for check in _changes(results)}:
-        raise ResultsError(
-            f"the results have only changes of {metric}, and {_NO_EFFECTS}",
-            remedy="plan for another metric, or give the criteria a bound for the metric itself",
-        )
     _refuse_unknown("metric", metric, [key[3] for key in measured])
     chosen = [
         check
@@ -181,33 +195,19 @@ def questions(
     return planned
 
 
-_NO_EFFECTS = "results keep no effects of slides on a change"
-
-
-def _changes(results: Results) -> list[Check]:
-    """The measured changes of what no criterion is about without a change."""
+def _only_changes(results: Results) -> set[str]:
+    """Metrics of which a criterion is about a change, and none about the value."""
     valued = {check.metric for check in results.checks if check.quantity == "value"}
-    return [
-        check
-        for check in results.checks
-        if check.quantity == "difference" and check.value is not None and check.metric not in valued
-    ]
+    return {check.metric for check in plan_changes.changes(results)} - valued
 
 
 def unplanned(results: Results, methods: Sequence[str] | None = None) -> Iterator[str]:
-    """Sentences on what the results have and is not planned: FMs with other methods, and changes."""
+    """A sentence on the FMs with other methods that the results have."""
     wanted = [NO_METHOD] if methods is None else methods
     others = dict.fromkeys(check.method for check in results.checks if check.method not in wanted)
     if others:
         options = " ".join("--method=" + printable(one) for one in others)
         yield f"Not planned: the FMs {_with(others)}; plan for them with {options}."
-    changes = dict.fromkeys(
-        check.label
-        for check in results.checks
-        if check.quantity == "difference" and (methods is None or check.method in methods)
-    )
-    if changes:
-        yield f"Not planned: {'; '.join(map(printable, changes))}, because {_NO_EFFECTS}."
 
 
 def _with(methods: Iterable[str]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def evaluate(
     fm: str | Iterable[str],
     *,
+    names: str | Iterable[str] = (),
     cohorts: str | Path | Iterable[str | Path] = (),
     criteria: str | Path | Profile | Iterable[str | Path] = "floor",
     criteria_digest: str | None = None,
@@ -60,6 +61,9 @@ def evaluate(
     fm : str or iterable of str
         One SPEC or several, as for `--fm`: a recipe's name, `hf-hub:org/model`, `local-dir:PATH`,
         `python:module:factory`, `embeddings:DIR`, `demo:stain-invariant` or `demo:color-sensitive`.
+    names : str or iterable of str, optional
+        What each FM is called in tables, files, baselines and the history, in the order of `fm`. Default: as
+        its folder or repository.
     cohorts : str, path-like or iterable of these, optional
         Names or paths of cohorts, as for `--fm-cohort`. Default: the benchmark's three; for `demo:` models
         the demo cohort.
@@ -187,6 +191,7 @@ def evaluate(
     """
     settings = Settings(
         fms=(fm,) if isinstance(fm, str) else tuple(fm),
+        names=tuple(map(str, _several(names))),
         cohorts=tuple(map(str, _several(cohorts))),
         criteria=criteria if _is_profile(criteria) else tuple(_several(criteria)),  # type: ignore[arg-type]
         criteria_digest=criteria_digest,

@@ -41,6 +41,7 @@ class Settings:
     Attributes
     ----------
     fms : a SPEC for each FM.
+    names : what each FM is called, in the same order; empty for names from the SPECs.
     cohorts : names or paths; empty for those that suit each FM.
     criteria : names of profiles and paths of criteria files, merged in this order, or a profile.
     criteria_digest : refuse to run by terms with another digest.
@@ -79,6 +80,7 @@ class Settings:
     """
 
     fms: tuple[str, ...]
+    names: tuple[str, ...] = ()
     cohorts: tuple[str, ...] = ()
     criteria: tuple[str | Path, ...] | Profile = ("floor",)
     criteria_digest: str | None = None

@@ -106,17 +106,17 @@ def subjects_of(settings: Settings) -> Subjects:
     ------
     SettingsError : a value is one that another option takes.
     MethodError : a text names no method, or one that needs images where there are none.
-    SpecError : a text names no FM, `commercial` leaves nothing to check, or `licensed` names what is not
-        checked.
+    SpecError : a text names no FM, the names do not suit the FMs, `commercial` leaves nothing to check, or
+        `licensed` names what is not checked.
     CohortError : two cohorts have one name, or the settings file of the user's own cannot be used.
     """
     from pathorob_checks.cohorts.registry import cohort_names, default_cohorts, license_of
     from pathorob_checks.models import loading
-    from pathorob_checks.models.spec import parse_spec, short_names
+    from pathorob_checks.models.spec import names_of, parse_spec
 
     refuse_misplaced_values(settings)
     parsed = [parse_spec(text) for text in settings.fms]
-    specs = dict(zip(short_names(parsed), parsed, strict=True))
+    specs = dict(zip(names_of(parsed, settings.names), parsed, strict=True))
     cohorts = dict(zip(cohort_names(settings.cohorts), settings.cohorts, strict=True))
     wanted = {fm: tuple(cohorts) or default_cohorts(spec.kind) for fm, spec in specs.items()}
     cohorts = cohorts or {name: name for name in dict.fromkeys(sum(wanted.values(), ()))}

@@ -16,7 +16,6 @@ from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.inputs import Int64
@@ -186,6 +185,36 @@ def general_schedule(patches: pd.DataFrame, *, repetitions: int = 20) -> General
     raise _too_few(cells, pools, centers, classes)
 
 
+_ONLY_TEST = "which then only test classifiers, and leave the values without classifiers"
+
+
+def out_of_domain_remedy(patches: pd.DataFrame, *, repetitions: int) -> str:
+    """What gives a cohort out-of-domain patches: a medical center that training can spare, or a further one.
+
+    Parameters
+    ----------
+    patches : as for `general_schedule`.
+    repetitions : draws that the schedule must have.
+    """
+    read = read_labels(patches, SUBJECT)
+    classes, centers = read.classes.names, read.in_domain(SUBJECT).centers.names
+    cells = _cells(read.table(), centers, classes)
+    pools = [_pools(cells, centers, random.Random(seed), min(TEST_SLIDES)) for seed in seeds(repetitions)]
+    enough = _enough_centers(cells, _available(cells, pools, 1), centers, classes, repetitions=repetitions)
+    if enough:
+        spared = quoted(center for center in centers if center not in enough)
+        return f"set subset to OOD for all patches of {spared}, {_ONLY_TEST}"
+    needs = (
+        "train on two at least"
+        if len(centers) < 3
+        else f"then have too few slides: {_smallest_cohort(cells, len(centers) - 1, len(classes))}"
+    )
+    return (
+        "add slides of a further medical center, with subset OOD; none of the "
+        f"{counted(len(centers), 'in-domain one')} can be spared, as classifiers {needs}"
+    )
+
+
 def _cells(patches: pd.DataFrame, centers: tuple[str, ...], classes: tuple[str, ...]) -> Cells:
     return {(center, cls): slide_rows(patches, center, cls) for center in centers for cls in classes}
 
@@ -276,6 +305,8 @@ def _spread_homes(
     centers: tuple[str, ...], classes: tuple[str, ...], penalty: Callable[[Cell], int]
 ) -> dict[str, str]:
     """Home centers of the least total penalty; no center is home to more classes than it must be."""
+    from scipy.optimize import linear_sum_assignment  # takes long, and most runs of pytest need none
+
     rounds = -(-len(classes) // len(centers))
     cost = np.zeros((len(classes), len(centers) * rounds))
     for j, cls in enumerate(classes):
@@ -345,7 +376,7 @@ def _too_few(
     enough = _enough_centers(cells, available, centers, classes, repetitions=len(pools))
     if enough:
         few = quoted(center for center in centers if center not in enough)
-        remedy = f"add slides, or set subset to OOD for all patches of {few}, which then only test"
+        remedy = f"add slides, or set subset to OOD for all patches of {few}, {_ONLY_TEST}"
     else:
         remedy = f"add slides: {_smallest_cohort(cells, len(centers), len(classes))}"
     return MetricError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pathorob_checks.metrics.definition import Metric
-from pathorob_checks.metrics.needs import drop_needs, outside_needs
+from pathorob_checks.metrics.needs import NO_OUTSIDE, drop_needs, outside_needs
 from pathorob_checks.metrics.performance import COMPUTATION
 from pathorob_checks.metrics.remedies import BALANCE, OTHERWISE
 from pathorob_checks.wording import rounded_percent
@@ -13,8 +13,7 @@ from pathorob_checks.wording import rounded_percent
 _MARGIN = 0.02  # about that of the drop, 0.01, in shares of the skill
 _NO_SKILL = (
     "has no out-of-domain patches, or no accuracy above chance there with balanced training data",
-    "set subset to OOD for the patches of a medical center that never trains, and check that labels and "
-    "embeddings belong together",
+    f"{NO_OUTSIDE[1]}; where there are such patches, check that labels and embeddings belong together",
 )
 
 
@@ -45,7 +44,7 @@ def _degradation(
         ),
         quantities=("value", "mean", "difference"),
         out_of_domain=out_of_domain,
-        needs=partial(outside_needs, name, missing) if out_of_domain else drop_needs,
+        needs=partial(outside_needs, name) if out_of_domain else drop_needs,
         missing=missing,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from pathorob_checks.metrics.definition import Metric
-from pathorob_checks.metrics.needs import drop_needs, outside_needs
-from pathorob_checks.metrics.performance import COMPUTATION, OUTSIDE_MISSING
+from pathorob_checks.metrics.needs import NO_OUTSIDE, drop_needs, outside_needs
+from pathorob_checks.metrics.performance import COMPUTATION
 from pathorob_checks.metrics.remedies import BALANCE, OTHERWISE
 from pathorob_checks.wording import rounded_percent
 
@@ -56,7 +56,7 @@ def _errors(name: str, label: str, where: str, missing: tuple[str, str] | None =
         groups_cover_view=False,
         out_of_domain=missing is not None,
         guaranteed=lambda p: p,  # the other slides' patches may all change
-        needs=drop_needs if missing is None else partial(outside_needs, name, missing),
+        needs=drop_needs if missing is None else partial(outside_needs, name),
         missing=missing,
     )
 
@@ -71,7 +71,7 @@ METRICS = (
         "diagnostic_errors_ood",
         "added errors OOD",
         "tested at medical centers without training data",
-        OUTSIDE_MISSING,
+        NO_OUTSIDE,
     ),
     Metric(
         name="error_asymmetry",

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.neighbor_search import SearchedPatches
 
 
+# What a cohort lacks, and a remedy that is true of any cohort.
+NO_OUTSIDE = (
+    "has no out-of-domain patches",
+    "add slides of a medical center that never trains, with subset OOD, or see what 'pathorob-checks doctor' "
+    "says of the cohort",
+)
+NO_OUTSIDE_CLASSES = ("has no out-of-domain patches of two biological classes", NO_OUTSIDE[1])
+
+
 def index_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:
     """Raise MetricError where the robustness index has no value, or with `interval` none with an interval."""
     metric = "robustness_index"
@@ -126,24 +135,23 @@ def drop_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: 
 
 
 def outside_needs(
-    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
+    name: str, patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool, classes: int = 1
 ) -> None:
-    """As `drop_needs` with the out-of-domain patches, of which there must be some."""
+    """As `drop_needs` with the out-of-domain patches, of which there must be some.
+
+    With `classes=2` they are of two classes, as an AUC tells one from another.
+    """
     read = read_labels(patches, "performance_drop")
-    if not read.outside.any():
-        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
+    if len(np.unique(read.classes.codes[read.outside])) < classes:
+        from pathorob_checks.metrics.any_cohort_schedule import out_of_domain_remedy
+
+        lacking = NO_OUTSIDE if classes == 1 else NO_OUTSIDE_CLASSES
+        remedy = lacking[1]
+        if settings.get("schedule") is None:
+            remedy = out_of_domain_remedy(patches, repetitions=settings["repetitions"])
+        raise MetricError(f"{name}: the cohort {lacking[0]}", remedy=remedy)
     _need_drops(read, interval=interval)
     _need_schedule(patches, settings)
-
-
-def outside_prediction_needs(
-    name: str, missing: tuple[str, str], patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool
-) -> None:
-    """As `outside_needs`, with out-of-domain patches of two classes, as an AUC tells one from another."""
-    read = read_labels(patches, "slide_prediction")
-    if len(np.unique(read.classes.codes[read.outside])) < 2:
-        raise MetricError(f"{name}: the cohort {missing[0]}", remedy=missing[1])
-    outside_needs(name, missing, patches, settings, interval=interval)
 
 
 def retrieval_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:

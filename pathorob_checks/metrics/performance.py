@@ -35,7 +35,7 @@ from pathorob_checks.metrics.inputs import as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import Interval
-from pathorob_checks.metrics.needs import drop_needs, outside_needs
+from pathorob_checks.metrics.needs import NO_OUTSIDE, drop_needs, outside_needs
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.remedies import ADVERSARIAL_HEAD, BALANCE, OTHERWISE
 from pathorob_checks.metrics.repairing import Repairing, repaired
@@ -327,23 +327,19 @@ def _drop(
         remedies_without_images=(BALANCE, ADVERSARIAL_HEAD, OTHERWISE),
         groups_cover_view=False,  # out-of-domain patches are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
-        needs=drop_needs if missing is None else partial(outside_needs, name, missing),
+        needs=drop_needs if missing is None else partial(outside_needs, name),
         missing=missing,
         published=partial(published_scores, name),
     )
 
 
-OUTSIDE_MISSING = (
-    "has no out-of-domain patches",
-    "set subset to OOD for the patches of a medical center that never trains",
-)
 METRICS = (
     _drop("performance_drop_id", "drop in-domain", "tested at the medical centers of the training data"),
     _drop(
         "performance_drop_ood",
         "drop out-of-domain",
         "tested at medical centers without training data",
-        missing=OUTSIDE_MISSING,
+        missing=NO_OUTSIDE,
         out_of_domain=True,
     ),
 )

@@ -31,7 +31,7 @@ from pathorob_checks.metrics.inputs import as_embeddings
 from pathorob_checks.metrics.intervals import CONFIDENCE, SEED, check_settings, interval_of
 from pathorob_checks.metrics.labelled import read_labels
 from pathorob_checks.metrics.measurement import GroupValue, Interval
-from pathorob_checks.metrics.needs import drop_needs, outside_prediction_needs
+from pathorob_checks.metrics.needs import NO_OUTSIDE_CLASSES, drop_needs, outside_needs
 from pathorob_checks.metrics.remedies import ADVERSARIAL_HEAD, BALANCE, OTHERWISE
 from pathorob_checks.metrics.repairing import Repairing, repaired
 from pathorob_checks.metrics.schedules import Schedule, cramers_v, published_schedule
@@ -277,10 +277,6 @@ _COMPUTATION = Computation(
     takes_repair=True,
     work=prediction_work,
 )
-_MISSING = (
-    "has no out-of-domain patches of two biological classes",
-    "set subset to OOD for the patches of a medical center that never trains and has slides of two classes",
-)
 
 
 def _metric(suffix: str, label: str, where: str, *, out_of_domain: bool) -> Metric:
@@ -304,8 +300,8 @@ def _metric(suffix: str, label: str, where: str, *, out_of_domain: bool) -> Metr
         remedies_without_images=(BALANCE, ADVERSARIAL_HEAD, OTHERWISE),
         groups_cover_view=False,  # out-of-domain slides are not tested in-domain, and the reverse
         out_of_domain=out_of_domain,
-        needs=partial(outside_prediction_needs, name, _MISSING) if out_of_domain else drop_needs,
-        missing=_MISSING if out_of_domain else None,
+        needs=partial(outside_needs, name, classes=2) if out_of_domain else drop_needs,
+        missing=NO_OUTSIDE_CLASSES if out_of_domain else None,
     )
 
 

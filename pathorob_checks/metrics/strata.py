@@ -8,8 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -32,6 +30,9 @@ class Strata:
     """
 
     def __init__(self, cells: tuple[tuple[str, ...], ...], weights: Sequence[float] | None = None) -> None:
+        from scipy.sparse import csr_matrix  # takes long, and reading definitions needs none
+        from scipy.sparse.csgraph import connected_components
+
         names = sorted({cell for those in cells for cell in those})
         place = {name: number for number, name in enumerate(names)}
         member = np.zeros((len(cells), len(names)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from pathorob_checks.errors import SpecError
 from pathorob_checks.files import expanded
+from pathorob_checks.wording import counted, shortened
 
 DEMO_NAMES = ("stain-invariant", "color-sensitive")
 """Names after `demo:`. Repeated here because `models.demo` imports torch; a test keeps the two equal."""
@@ -96,6 +98,38 @@ def recipe_repositories() -> Mapping[str, tuple[str, str | None]]:
     """Repository and pinned revision of each recipe, by its name; read from the table without checking it."""
     table = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
     return {name: (row["repo"], row.get("revision")) for name, row in table["recipes"].items()}
+
+
+def names_of(specs: Sequence[ModelSpec], given: Sequence[str] = ()) -> list[str]:
+    """The name of each FM in tables and files: those given, in the same order, else short ones.
+
+    Raises
+    ------
+    SpecError : two specs name the same model, there is not one name for each FM, or a name cannot be used.
+    """
+    short = short_names(specs)
+    if not given:
+        return short
+    if len(given) != len(specs):
+        raise SpecError(
+            f"there {'is' if len(specs) == 1 else 'are'} {counted(len(specs), 'FM')} and "
+            f"{counted(len(given), '--fm-name')}",
+            remedy="give each FM one name, in the order of --fm, or leave all names out",
+        )
+    first: dict[str, str] = {}
+    for name in given:
+        if not name or name != name.strip() or not name.isprintable():
+            raise SpecError(
+                f"--fm-name={shortened(name)} is empty, begins or ends with a blank, or has a character that "
+                "cannot be shown",
+                remedy="give a name that can be read in a table",
+            )
+        key = unicodedata.normalize("NFKC", name).casefold()
+        if key in first:
+            both = " and ".join(dict.fromkeys([first[key], name]))
+            raise SpecError(f"--fm-name gives two FMs one name ({both})", remedy="give each its own")
+        first[key] = name
+    return list(given)
 
 
 def short_names(specs: Sequence[ModelSpec]) -> list[str]:

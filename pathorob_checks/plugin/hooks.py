@@ -20,6 +20,7 @@ from pathorob_checks.plugin import bars, ending, interrupting, mistyped, paramet
 from pathorob_checks.plugin import fixtures as _fixtures
 from pathorob_checks.plugin.fixtures import GATE
 from pathorob_checks.plugin.options import OPTIONS, add_options
+from pathorob_checks.plugin.scheduling import scheduler
 from pathorob_checks.plugin.values import (
     evidence_options,
     history_path,
@@ -28,7 +29,7 @@ from pathorob_checks.plugin.values import (
     settings,
     spared,
 )
-from pathorob_checks.plugin.worker import Worker, scheduler
+from pathorob_checks.plugin.worker import Worker
 
 if TYPE_CHECKING:
     from pathorob_checks.plugin.gate import Gate
@@ -147,10 +148,10 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
     """xdist: all tests of one subject go to one worker."""
     gate = config.stash.get(GATE, None)
-    return scheduler(config, log, gate.evaluation.subjects.subjects) if gate else None
+    return scheduler(config, gate.evaluation.subjects.subjects) if gate else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,6 +43,14 @@ OPTIONS = (
         "checks, to run some of them alone",
     ),
     Option(
+        flag="--fm-name",
+        setting="names",
+        metavar="NAME",
+        repeatable=True,
+        help="what the FM is called in tables, files, baselines and the history (default: its folder or "
+        "repository); with several FMs give each one, in the order of --fm",
+    ),
+    Option(
         flag="--fm-cohort",
         path_in=own_cohort,
         setting="cohorts",

@@ -1,4 +1,4 @@
-"""The workers of one run: which tests each gets, and how the cores are shared among those at work."""
+"""How the workers of one run share the cores."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pathorob_checks.cpus import available_cpus
-
-if TYPE_CHECKING:
-    from pathorob_checks.evaluation.subjects import Subject
 
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOOK_AGAIN_S = 5.0
@@ -126,29 +123,3 @@ class Worker:
             if self._free and time.monotonic() - last_look > _LOOK_AGAIN_S:
                 self.use_share()
                 last_look = time.monotonic()
-
-
-def subject_of(nodeid: str, subjects: Sequence[Subject]) -> str:
-    """The subject of a test by its id; the id itself where it has none or several."""
-    inside = nodeid.partition("[")[2].removesuffix("]")
-    ids = [subject.id for subject in subjects]
-    matching = [one for one in ids if inside == one or inside.startswith(one + "-")]
-    return max(matching, key=len, default=nodeid)
-
-
-def scheduler(config: pytest.Config, log: Any, subjects: Sequence[Subject]) -> Any:
-    """A scheduler that gives all tests of one subject to one worker; None where the user chose a scheduler.
-
-    They need the same embeddings and share what is computed from them.
-    """
-    if config.getvalue("dist") != "load":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
-
-    class BySubject(LoadScopeScheduling):  # type: ignore[misc]
-        """A unit of work is one subject."""
-
-        def _split_scope(self, nodeid: str) -> str:
-            return subject_of(nodeid, subjects)
-
-    return BySubject(config, log)

@@ -246,7 +246,7 @@ def test_every_setting_is_taken_or_left_on_purpose() -> None:
 
     from pathorob_checks.evaluation.settings import Settings
 
-    of_places = {"fms", "cohorts", "baseline", "cache", "metadata", "accepted_names", "device"}
+    of_places = {"fms", "names", "cohorts", "baseline", "cache", "metadata", "accepted_names", "device"}
     of_places |= {"trust_remote_code", "method_target"}
     without_effect = {"cache_limit", "engine", "ray_address", "readers", "images", "origins"}
     in_terms = {"criteria", "criteria_digest", "repetitions"}

@@ -133,6 +133,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
     criteria = {key: value for key, value in protocol["terms"]["criteria"].items() if key not in _NOT_PROFILE}
     return Settings(
         fms=tuple(fms.values()),
+        names=tuple(fms),  # as they are called in the evidence, wherever they are on this machine
         cohorts=tuple(cohorts.values()) if options["cohorts"] or places.cohorts else (),
         criteria=Profile.model_validate(criteria),
         baseline=_baseline(protocol, options, places),
@@ -196,18 +197,14 @@ def _without_record(results: Results, evaluation: Evaluation) -> set[str]:
 
 
 def _check_names(protocol: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """A folder of another name would be another FM or cohort in every id."""
-    pairs = (
-        ("FM", [one["name"] for one in protocol["fms"]], evaluation.subjects.specs),
-        ("cohort", [one["name"] for one in protocol["cohorts"]], evaluation.subjects.cohorts),
-    )
-    for what, wanted, given_names in pairs:
-        other = [name for name in wanted if name not in given_names]
-        if other:
-            raise EvidenceError(
-                f"what was given for the {what} {other[0]} is called {quoted(list(given_names)[:3])} here",
-                remedy="give its folder the name that it has in the evidence",
-            )
+    """A folder of another name would be another cohort in every id."""
+    cohorts = evaluation.subjects.cohorts
+    other = [one["name"] for one in protocol["cohorts"] if one["name"] not in cohorts]
+    if other:
+        raise EvidenceError(
+            f"what was given for the cohort {other[0]} is called {quoted(list(cohorts)[:3])} here",
+            remedy="give its folder the name that it has in the evidence",
+        )
 
 
 def _fm(facts: Mapping[str, Any], places: Places) -> str:

@@ -16,8 +16,3 @@ def test_croma_f0(fm_measure, fm_check, fm_criterion):
 @pytest.mark.fm_metric("croma_ltm10")
 def test_croma_ltm10(fm_measure, fm_check, fm_criterion):
     fm_check(fm_measure(fm_criterion), fm_criterion)
-
-
-@pytest.mark.fm_metric("mari")
-def test_mari(fm_measure, fm_check, fm_criterion):
-    fm_check(fm_measure(fm_criterion), fm_criterion)
