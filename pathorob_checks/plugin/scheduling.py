@@ -1,6 +1,6 @@
 """Which of xdist's workers runs which tests, also after a worker was lost.
 
-xdist's own schedulers of tests that stay together can wait forever when a worker crashes (decisions/0019).
+xdist's own schedulers of tests that stay together can wait forever when a worker crashes (decisions/0020).
 """
 
 from __future__ import annotations
