@@ -13,12 +13,9 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from pathorob_checks.errors import MetricError
-from pathorob_checks.metrics.any_cohort_schedule import (
-    FEWEST_STEPS,
-    GeneralSchedule,
-    general_schedule,
-    out_of_domain_remedy,
-)
+from pathorob_checks.metrics.any_cohort_design import FEWEST_STEPS
+from pathorob_checks.metrics.any_cohort_remedies import out_of_domain_remedy
+from pathorob_checks.metrics.any_cohort_schedule import GeneralSchedule, general_schedule
 from pathorob_checks.metrics.schedules import Repetition, cramers_v
 from pathorob_checks.wording import counted
 

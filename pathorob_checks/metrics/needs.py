@@ -143,7 +143,7 @@ def outside_needs(
     """
     read = read_labels(patches, "performance_drop")
     if len(np.unique(read.classes.codes[read.outside])) < classes:
-        from pathorob_checks.metrics.any_cohort_schedule import out_of_domain_remedy
+        from pathorob_checks.metrics.any_cohort_remedies import out_of_domain_remedy
 
         lacking = NO_OUTSIDE if classes == 1 else NO_OUTSIDE_CLASSES
         remedy = lacking[1]
