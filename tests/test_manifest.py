@@ -77,6 +77,17 @@ def test_without_a_subset_column_every_row_is_in_domain(folder: Path, table: Tab
     assert set(load_folder(folder).patches.subset) == {"ID"}
 
 
+def test_a_cohort_says_where_its_labels_alone_move_the_index(folder: Path, table: Table) -> None:
+    inside = [[*row[:5], "ID"] if row[5] == "OOD" else row for row in table]
+    write_table(folder, inside)
+    assert load(folder).notes == ()
+    write_table(folder, [row for row in inside if (row[3], row[4]) != ("NA", "B")])
+    assert load(folder).notes == (
+        "From 'B' there are in-domain patches of one biological class only: they can have no neighbor of "
+        "another class from the same center, which raises the robustness index.",
+    )
+
+
 def test_extra_columns_blank_lines_and_a_byte_order_mark_do_no_harm(folder: Path, table: Table) -> None:
     write_table(folder, [[*row, "subject"] for row in table] + [[]])
     text = (folder / "manifest.csv").read_text()

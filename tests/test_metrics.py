@@ -21,6 +21,7 @@ from pathorob_checks.metrics import (
     published_schedule,
     robustness_index,
 )
+from pathorob_checks.metrics.needs import index_needs
 from pathorob_checks.metrics.schedules import cramers_v
 
 Float32 = npt.NDArray[np.float32]
@@ -279,6 +280,40 @@ def test_neighborhoods_of_one_cell_only_are_refused_with_the_k_that_leaves_them(
     with pytest.raises(MetricError, match=said):
         index(x, patches, k=smallest)
     assert index(x, patches, k=smallest + 1).k == smallest + 1
+
+
+@pytest.mark.parametrize("index", [robustness_index, margin_aware_index])
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        (
+            [("Aachen", "normal"), ("Bonn", "tumor"), ("Celle", "tumor")],
+            "no medical center has patches of two biological classes, so that the index would be 1",
+        ),
+        (
+            [("Aachen", "normal"), ("Aachen", "tumor"), ("Bonn", "stroma"), ("Bonn", "fat")],
+            "no biological class has patches from two medical centers, so that the index would be 0",
+        ),
+    ],
+)
+def test_labels_that_alone_decide_the_index_are_refused_whatever_k_is(
+    index: Metric, kept: list[tuple[str, str]], sentence: str
+) -> None:
+    patches = pd.DataFrame(
+        [
+            (center, cls, f"{center}/{cls}/{slide}")
+            for center, cls in kept
+            for slide in range(4)
+            for _ in range(5)
+        ],
+        columns=["medical_center", "biological_class", "slide_id"],
+    )
+    x = np.random.RandomState(0).standard_normal((len(patches), 6))
+    for k in (3, 40):
+        with pytest.raises(MetricError, match=sentence):
+            index(x, patches, k=k)
+    with pytest.raises(MetricError, match=sentence):
+        index_needs(patches.assign(subset="ID"), {"k": 3}, interval=True)
 
 
 def test_paired_neighbors_need_a_subset_column() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from pathorob_checks.cohorts.names import LABELS, Names, check_characters, check
 from pathorob_checks.cohorts.settings import Settings
 from pathorob_checks.errors import CohortError
 from pathorob_checks.subsets import IN_DOMAIN, OUT_OF_DOMAIN, probably_meant
-from pathorob_checks.wording import nearest
+from pathorob_checks.wording import nearest, quoted
 
 SUBSETS = (IN_DOMAIN, OUT_OF_DOMAIN)
 OPTIONAL = ("subset", CASE)
@@ -210,8 +210,19 @@ def own_cohort(
         source=source,
         sources=settings.sources,
         reading_order=reading_order,
-        notes=notes,
+        notes=(*notes, *_one_sided(patches)),
     )
+
+
+def _one_sided(patches: Sequence[Patch]) -> Iterator[str]:
+    """A sentence for the reader, where labels alone move the robustness index."""
+    inside = {(one.medical_center, one.biological_class) for one in patches if one.subset != OUT_OF_DOMAIN}
+    classes = Counter(center for center, _ in inside)
+    if one_class := sorted(center for center, count in classes.items() if count == 1):
+        yield (
+            f"From {quoted(one_class)} there are in-domain patches of one biological class only: they can "
+            "have no neighbor of another class from the same center, which raises the robustness index."
+        )
 
 
 def _nearest(column: str, names: Iterable[str]) -> str | None:

@@ -261,6 +261,7 @@ def _tell(reports: Path, outcome: str, sentence: str, code: int) -> None:
 def _exit_code(command: list[str]) -> int:
     """How a command ended; a signal that ends this process ends it too, and is waited for."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment["PYTHONUNBUFFERED"] = "1"  # so that the log of a job that is killed says how far it came
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603 (a list: no shell reads it)
         try:
             code = process.wait()

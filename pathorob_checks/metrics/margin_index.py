@@ -24,6 +24,7 @@ from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_set
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
 from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, cosine_distances, searched_patches
+from pathorob_checks.metrics.neighborhood_size import refuse_certain_index
 from pathorob_checks.metrics.neighborhoods import labels_of_neighbors
 from pathorob_checks.metrics.pictured import NearestPatches
 from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
@@ -289,6 +290,7 @@ def margin_aware_index(
         check_settings(confidence, METRIC, draws)
     searched = searched_patches(embeddings, patches, METRIC, paired=paired)
     number, _ = searched.lists.reach(k, None)
+    refuse_certain_index(searched.read, searched.lists)
     if number is None:
         raise MetricError(f"{METRIC}: k is {k!r}", remedy="give a whole number of 1 or more, or None")
     length = searched.length(number) if draws else number

@@ -11,7 +11,7 @@ import numpy as np
 from pathorob_checks.errors import MetricError
 from pathorob_checks.metrics.cluster_combinations import choose
 from pathorob_checks.metrics.labelled import PatchLabels, read_labels
-from pathorob_checks.metrics.neighborhood_size import lists_of
+from pathorob_checks.metrics.neighborhood_size import lists_of, refuse_certain_index
 from pathorob_checks.metrics.strata import Strata
 from pathorob_checks.wording import counted
 
@@ -37,6 +37,7 @@ def index_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval:
     paired = settings.get("paired")
     lists = lists_of(read, read.slides, read.are_paired if paired is None else paired)
     lists.reach(settings.get("k"), settings.get("largest_k"))
+    refuse_certain_index(read, lists)
     if interval:
         _need_two_units(read, metric)
 

@@ -101,6 +101,29 @@ def lists_of(read: PatchLabels, slides: Any, paired: bool, metric: str = METRIC)
     )
 
 
+def refuse_certain_index(read: PatchLabels, lists: Lists) -> None:
+    """Refuse a table whose labels alone decide the index, whatever the embeddings are.
+
+    Raises
+    ------
+    MetricError : no patch can have a neighbor of another class from its center, or none can have one of its
+        class from another center.
+    """
+    cells = [
+        np.unique(np.stack([read.classes.codes[part], read.centers.codes[part]]), axis=1)
+        for part in lists.parts
+    ]
+    for row, certain, sentence in (
+        (1, 1, "no medical center has patches of two biological classes"),
+        (0, 0, "no biological class has patches from two medical centers"),
+    ):
+        if not any((np.bincount(of_part[row]) > 1).any() for of_part in cells):
+            raise MetricError(
+                f"{lists.metric}: {sentence}, so that the index would be {certain} whatever the FM is",
+                remedy="add slides so that two centers share two classes",
+            )
+
+
 def _parts(read: PatchLabels, metric: str) -> list[Int64]:
     parts = []
     for code, name in enumerate(read.subsets.names):

@@ -25,7 +25,7 @@ from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measureme
 from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
 from pathorob_checks.metrics.neighborhood_shares import Neighborhoods, best_k, neighborhoods, vote_accuracy
-from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK
+from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, refuse_certain_index
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
@@ -238,7 +238,8 @@ def robustness_index(
     ------
     MetricError
         Fewer neighbors than k, one class or one center only (also in a paired subset), no informative
-        neighbor at all, a confidence outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide
+        neighbor at all, labels that alone decide the index (no center with two classes, no class in two
+        centers), a confidence outside 0 to 1, too few draws, embeddings with NaN or infinity, a slide
         of two cases, a table that does not fit the embeddings, or labels that are ambiguous: an unknown
         subset, a slide in two centers, a patch twice; or `neighbors` were searched for other embeddings.
 
@@ -281,6 +282,7 @@ def robustness_index(
     read, units, paired = searched.read, searched.units, searched.paired
     classes = read.classes
     fixed_k, reach = searched.lists.reach(k, largest_k)
+    refuse_certain_index(read, searched.lists)
 
     spare = spare_ranks(fixed_k or reach, searched.largest_unit) if draws else 0
     length = min(searched.lists.longest, max(reach, (fixed_k or 0) + spare))
