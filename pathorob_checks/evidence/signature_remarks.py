@@ -33,13 +33,10 @@ def _several_keys(people: Sequence[PersonalSignature]) -> Iterator[str]:
     for one, other in combinations(people, 2):
         if set(one.keys) == set(other.keys) or not _is_one_name(one, other):
             continue
-        names = (one.predicate.name, other.predicate.name)
-        who = (
-            f"{names[0]} signed"
-            if names[0] == names[1]
-            else f"{names[0]} and {names[1]} look like one name, signed"
-        )
-        yield f"{who} with {one.signed_with} and with {other.signed_with}: make sure that both are that person's"
+        first, second = one.predicate.name, other.predicate.name
+        who = first if first == second else f"{first}, which looks like the name {second},"
+        keys = f"{one.signed_with} and {other.signed_with}"
+        yield f"{who} signed with several keys ({keys}): make sure that all are that person's"
 
 
 def _one_hand(people: Sequence[PersonalSignature]) -> Iterator[str]:

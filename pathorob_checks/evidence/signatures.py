@@ -23,7 +23,7 @@ _NOBODY = (
 )
 _OTHER_STATEMENT = (
     f"{ATTESTATION} does not say what follows from manifest.json and results.json: it is about another "
-    "folder, or one of them was changed"
+    "folder, or the content of one of them may have been changed"
 )
 
 
@@ -121,7 +121,7 @@ def examine(
             return Signatures(findings=(_OTHER_STATEMENT,))
     except (ValueError, RecursionError) as error:
         reason = brief(str(error)) or type(error).__name__
-        return Signatures(findings=(f"{ATTESTATION} is damaged ({reason})",))
+        return Signatures(findings=(f"{ATTESTATION} is damaged, or its content was changed ({reason})",))
     signed = [attestation]
     signed += [_Signed(document=one.document, statement=one.statement, whose=one.sentence) for one in people]
     examination = _Examination(trusted)

@@ -156,7 +156,7 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         people = personal_signatures(contents.get(SIGNATURES, b""), listing)
     except (ValueError, RecursionError) as error:
         reason = brief(str(error)) or type(error).__name__
-        return Verification(findings=(f"{SIGNATURES} is damaged ({reason})",))
+        return Verification(findings=(f"{SIGNATURES} is damaged, or its content was changed ({reason})",))
     findings += contradictions(people, manifest)
     findings += _of_page(contents.get(SIGNATURES_PAGE), people)
     signatures = examine(contents[ATTESTATION], statements.statement, trusted, people)

@@ -173,8 +173,8 @@ def test_one_name_with_two_keys_is_remarked_and_the_unverified_key_is_not_accept
     command = ["verify", str(signed.folder), *(f"--key={key}" for key in keys.values())]
     assert main(command) == 0
     *_, remark, last = capsys.readouterr().out.splitlines()
-    assert remark.startswith("remark: John Roe ")
-    assert remark.endswith(": make sure that both are that person's")
+    assert remark.startswith("remark: John Roe")
+    assert remark.endswith(": make sure that all are that person's")
     assert last == "INTACT, SIGNED BY 2 OF 3: 1 NOT VERIFIED"
     assert main([*command, "--require-signature"]) == 1
     assert "NOT ACCEPTED: 1 signature was not verified" in capsys.readouterr().out
