@@ -40,6 +40,15 @@ def version() -> str:
     return _of_installation() or _of_source_distribution(root) or _of_archive(root) or _UNKNOWN
 
 
+def is_development_version(text: str) -> bool:
+    """Whether a version is no release.
+
+    >>> is_development_version("0.1.0"), is_development_version("0.1.0.dev57+g3f2c1e9ab")
+    (False, True)
+    """
+    return ".dev" in text or "+" in text
+
+
 def _of_checkout(root: Path) -> str | None:
     """None without git, and in a folder of another user's, which git does not look into."""
     commit = _git(root, "rev-parse", "--short=9", "HEAD")

@@ -48,7 +48,7 @@ def sign(
     role: str | None = None,
     meaning: str | None = None,
 ) -> str:
-    """Add a signature to a folder; what was done, in a sentence.
+    """Add a signature to a folder; what was done, in a sentence, and a line for each remark on who signed.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def sign(
     from pathorob_checks.evidence.attestation import add_signature
     from pathorob_checks.evidence.manifest import ATTESTATION, SIGNATURES_PAGE
     from pathorob_checks.evidence.personal_signatures import add_personal_signature, signatory
+    from pathorob_checks.evidence.signature_remarks import remarks
     from pathorob_checks.evidence.signatures_page import signatures_page
     from pathorob_checks.evidence.signing import signer_of
     from pathorob_checks.evidence.verification import verify
@@ -79,7 +80,8 @@ def sign(
         add_signature(folder, signer)
         return f"{folder / ATTESTATION} is signed by {signer.name}"
     signatures = add_personal_signature(folder, who, signer)
-    page = signatures_page(signatures, verification.summary, verification.about)
+    second_looks = remarks(signatures, verification.sealed_by)
+    page = signatures_page(signatures, verification.summary, verification.about, second_looks)
     try:
         write_atomically(folder / SIGNATURES_PAGE, page.encode())
     except OSError as error:
@@ -87,4 +89,5 @@ def sign(
             f"{folder} is signed, but {SIGNATURES_PAGE} cannot be written ({error.strerror or error})",
             remedy="make room there; the next signature writes it",
         ) from None
-    return printable(f"{folder} is signed: {signatures[-1].sentence}, with {signer.name}")
+    said = f"{folder} is signed: {signatures[-1].sentence}, with {signer.name}"
+    return "\n".join(printable(line) for line in (said, *(f"remark: {clause}" for clause in second_looks)))

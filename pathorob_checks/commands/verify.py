@@ -41,7 +41,8 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--require-signature",
         action="store_true",
-        help="end with 1 also where no signature was verified: for a CI that must not take anybody's folder",
+        help="end with 1 also where there is no signature, or one that was not verified: for a CI that must "
+        "not take anybody's folder",
     )
     parser.set_defaults(run=_run)
 
@@ -73,7 +74,7 @@ def verify(
     path : an evidence folder, or a ZIP file of one.
     keys : files with public keys, each of which must have signed.
     identity, issuer : of the account that must have signed by sigstore, both or none.
-    require_signature : whether a folder of which no signature was verified is refused.
+    require_signature : whether a folder is refused that has no signature, or one that was not verified.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def verify(
         `issuer` was given.
     """
     from pathorob_checks.evidence import verification
-    from pathorob_checks.evidence.signatures import Account, Signed, Trusted
+    from pathorob_checks.evidence.signatures import Account, Trusted
     from pathorob_checks.evidence.signing import public_key_of
 
     if not expanded(path).exists():
@@ -93,10 +94,19 @@ def verify(
     verified = verification.verify(expanded(path), trusted)
     lines = _lines(verified)
     is_accepted = verified.is_intact
-    if is_accepted and require_signature and verified.signed is not Signed.YES:
-        lines.append("NOT ACCEPTED: no signature was verified, and --require-signature asks for one")
+    if is_accepted and require_signature and not verified.all_verified:
+        lines.append(_not_accepted(verified))
         is_accepted = False
     return [printable(line) for line in lines], 0 if is_accepted else 1
+
+
+def _not_accepted(verified: Verification) -> str:
+    if not verified.number_verified:
+        return "NOT ACCEPTED: no signature was verified, and --require-signature asks for one"
+    left = counted(
+        verified.number_of_signatures - verified.number_verified, "signature was", "signatures were"
+    )
+    return f"NOT ACCEPTED: {left} not verified, and --require-signature asks for all"
 
 
 def _lines(verified: Verification) -> list[str]:
@@ -108,5 +118,6 @@ def _lines(verified: Verification) -> list[str]:
         *(f"about: {clause}" for clause in verified.about),
         *(f"verified: {clause}" for clause in verified.verified),
         *(f"not verified: {clause}" for clause in verified.unverified),
-        f"INTACT, {verified.signed}",
+        *(f"remark: {clause}" for clause in verified.remarks),
+        f"INTACT, {verified.signed_in_words}",
     ]

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from pathorob_checks.errors import EvidenceError
 from pathorob_checks.evidence.inventory import MOST_FILES, is_plain
+from pathorob_checks.evidence.manifest import INCOMPLETE, MANIFEST
 from pathorob_checks.sizes import written_size
-from pathorob_checks.wording import brief, quoted
+from pathorob_checks.wording import brief, named, quoted
 
 MOST_BYTES = 2 << 30  # of all files of an archive together
 _CHUNK = 1 << 20
@@ -50,7 +51,7 @@ def unpacked(path: Path, most: int = MOST_BYTES) -> Iterator[Path]:
             raise EvidenceError(
                 f"{path} is not a ZIP file that can be read ({reason})", remedy=_SEND_FOLDER
             ) from None
-        yield _folder_in(Path(temporary))
+        yield _folder_in(Path(temporary), path)
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path, most: int) -> None:
@@ -87,7 +88,19 @@ def _unpack_file(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
     return left
 
 
-def _folder_in(folder: Path) -> Path:
-    """The folder, or the only folder in it."""
-    inside = list(folder.iterdir())
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+def _folder_in(folder: Path, path: Path) -> Path:
+    """The folder, or the only folder in it; `path` is the ZIP file, for messages."""
+    inside = sorted(folder.iterdir())
+    if len(inside) == 1 and inside[0].is_dir():
+        return inside[0]
+    if not any((folder / name).exists() for name in (MANIFEST, INCOMPLETE)):
+        whole = next((one for one in inside if (one / MANIFEST).is_file()), None)
+        if whole is None:
+            raise EvidenceError(f"{path} holds no {MANIFEST}", remedy=_SEND_FOLDER)
+        others = [one.name for one in inside if one != whole]
+        beside = others[0] if len(others) == 1 else named(others, "file or folder", "files and folders")
+        raise EvidenceError(
+            f"{path} holds {beside} beside the folder {whole.name}",
+            remedy="take out what is not of the evidence, or ask for the folder itself",
+        )
+    return folder

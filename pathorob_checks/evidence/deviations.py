@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.explanation import sentence_of
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import value_and_bound
+from pathorob_checks.version import is_development_version
 from pathorob_checks.wording import counted
 
 Protocol = Mapping[str, Any]
@@ -99,7 +101,7 @@ def _no_record(results: ResultsDocument, protocol: Protocol) -> Iterator[str]:
         yield (
             f"{counted(len(missing), 'planned check has', 'planned checks have')} no record: "
             f"{counts.deselected + counts.integrity_left_out} deselected by the command line "
-            f"({' '.join(protocol['command'])}), {counts.never_ran + counts.integrity_missing} never ran."
+            f"({shlex.join(protocol['command'])}), {counts.never_ran + counts.integrity_missing} never ran."
         )
     yield from (f"{name} has no record." for name in missing)
 
@@ -190,6 +192,8 @@ def _code(results: ResultsDocument, protocol: Protocol) -> Iterator[str]:
             yield f"The code was changed after its commit (pathorob-checks {text})."
         elif "+unknown" in text:
             yield f"It is not known which commit the code is (pathorob-checks {text})."
+        if is_development_version(text):
+            yield f"The code is no release (pathorob-checks {text})."
     if len(versions) > 1:
         yield "The version of the code at the end is not that of the protocol."
 
@@ -249,7 +253,7 @@ _LOOKED_FOR: tuple[tuple[str, str, Finder], ...] = (
         _unfilled,
     ),
     ("Checks beside the protocol", "checks of the user's own tests", _own_checks),
-    ("The code", "code that is not a commit, or that changed while the run lasted", _code),
+    ("The code", "code that is no release or no commit, or that changed while the run lasted", _code),
     (
         "The qualification",
         "none, one that did not pass, or one of other code, packages or another machine",

@@ -18,7 +18,7 @@ from typing import Any
 
 from pathorob_checks.cpus import available_cpus
 from pathorob_checks.evidence.layout import ENVIRONMENT_SCHEMA
-from pathorob_checks.version import version
+from pathorob_checks.version import is_development_version, version
 from pathorob_checks.wording import printable
 
 # Variables that change how libraries compute; others are never told.
@@ -113,7 +113,7 @@ def requirements_text(document: Mapping[str, Any]) -> str:
     for one in document["packages"]:
         known = tool["version"] if one["name"] == tool["name"] else one["version"]
         pinned = f"{one['name']}=={known}"
-        is_unreleased = one["name"] == tool["name"] and (".dev" in known or "+" in known)
+        is_unreleased = one["name"] == tool["name"] and is_development_version(known)
         lines.append(f"# {pinned} is no release: install it from its commit" if is_unreleased else pinned)
     return "\n".join(map(printable, lines)) + "\n"
 

@@ -213,4 +213,6 @@ def manifest_of(content: bytes, folder: Path) -> Manifest:
         problem = brief(str(error))
     else:
         return manifest
-    raise EvidenceError(f"{folder / MANIFEST} is damaged ({problem})", remedy=_AGAIN)
+    raise EvidenceError(
+        f"{folder / MANIFEST} is damaged, or its content was changed ({problem})", remedy=_AGAIN
+    )

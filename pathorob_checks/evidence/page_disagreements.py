@@ -25,6 +25,8 @@ _OF_PAGE = ("requirement", "criterion", "FM", "cohort", "test", "value", "bound"
 _CELL_END = re.compile(r"(?<!\\)\|")
 _DIGEST_ROW = re.compile(r'<th scope="row">([^<]+)</th><td><code>([0-9a-f]{64})</code>')
 _TAG = re.compile(r"<[^>]*>")
+# What the signature page says of the seal; each version has written these words.
+_SAYS_SEALED = "The folder of this page has an electronic signature in attestation.intoto.jsonl."
 Row = Mapping[str, str | None]
 
 
@@ -91,3 +93,9 @@ def page_disagreements(
     for name, digest in _DIGEST_ROW.findall(page):
         if name in manifest.files and manifest.files[name].sha256 != digest:
             yield f"{SIGNATURE_PAGE} has another digest of {name} than manifest.json"
+
+
+def says_sealed(page: bytes) -> bool:
+    """Whether a signature page says that the folder was sealed when the page was written."""
+    text = html.unescape(_TAG.sub("", page.decode(errors="replace").partition("<body")[2]))
+    return _SAYS_SEALED in " ".join(text.split())

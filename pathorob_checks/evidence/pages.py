@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,6 +20,7 @@ from pathorob_checks.evidence.provenance import fms_of, weights_sha256
 from pathorob_checks.evidence.traceability import NO_CHECK, Trace, requirements_of
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.numbers import interval_text
+from pathorob_checks.version import is_development_version
 from pathorob_checks.wording import counted, printable
 
 ROLES = ("Prepared by", "Reviewed by", "Approved by")
@@ -28,7 +30,7 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|^\d+(?=
 
 def protocol_page(protocol: Mapping[str, Any]) -> str:
     """protocol.md."""
-    return _markdown("protocol.md", protocol=protocol)
+    return _markdown("protocol.md", protocol=protocol, command=shlex.join(protocol["command"]))
 
 
 def traceability_page(rows: Sequence[Trace], results: ResultsDocument) -> str:
@@ -87,6 +89,7 @@ def signature_page(
             weights=[(fm, weights_sha256(fm)) for fm in fms_of(results)],
             machine=machine,
             is_signed=is_signed,
+            is_development=is_development_version(protocol["tool"]["version"]),
             roles=ROLES,
             manifest=MANIFEST,
         )

@@ -23,7 +23,7 @@ _NOBODY = (
 )
 _OTHER_STATEMENT = (
     f"{ATTESTATION} does not say what follows from manifest.json and results.json: it is about another "
-    "folder, or one of them was changed"
+    "folder, or the content of one of them may have been changed"
 )
 
 
@@ -59,12 +59,23 @@ class Trusted:
 
 @dataclass(frozen=True, kw_only=True)
 class Signatures:
-    """What is wrong with signatures, what was verified of them, and what was not."""
+    """What is wrong with signatures, what was verified of them, and what was not.
+
+    Attributes
+    ----------
+    findings, verified, unverified : clauses.
+    signed : what is known of who signed.
+    number, number_verified : of signatures that there are, and of those that were verified.
+    sealed_by : ids of the keys that the attestation names, or sigstore; None where it cannot be read.
+    """
 
     findings: tuple[str, ...] = ()
     verified: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     signed: Signed = Signed.UNVERIFIED
+    number: int = 0
+    number_verified: int = 0
+    sealed_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +90,13 @@ class _Signed:
     document: Any
     statement: bytes
     whose: str = ""
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Ids of the keys that it names, or sigstore."""
+        if keyless.is_bundle(self.document):
+            return (keyless.NAME,)
+        return tuple(envelope_of(self.document).signatures)
 
     def by(self, who: str) -> str:
         """A clause about the signature of a key, or of an account."""
@@ -103,13 +121,13 @@ def examine(
             return Signatures(findings=(_OTHER_STATEMENT,))
     except (ValueError, RecursionError) as error:
         reason = brief(str(error)) or type(error).__name__
-        return Signatures(findings=(f"{ATTESTATION} is damaged ({reason})",))
+        return Signatures(findings=(f"{ATTESTATION} is damaged, or its content was changed ({reason})",))
     signed = [attestation]
     signed += [_Signed(document=one.document, statement=one.statement, whose=one.sentence) for one in people]
     examination = _Examination(trusted)
     for one in signed:
         examination.add(one)
-    return examination.signatures(ATTESTATION if not people else "the folder")
+    return examination.signatures(ATTESTATION if not people else "the folder", attestation.signers)
 
 
 def _holds_statement(signed: _Signed) -> bool:
@@ -124,6 +142,7 @@ class _Examination:
 
     def __init__(self, trusted: Trusted) -> None:
         self._trusted = trusted
+        self._number_verified = 0
         self._signers: list[str] = []  # of all signatures, genuine or not
         self._genuine: set[str] = set()  # files of keys, and the account, that have signed
         self._findings: list[str] = []
@@ -140,7 +159,7 @@ class _Examination:
         for name in envelope.signatures:
             self._add_key(signed, envelope, name)
 
-    def signatures(self, place: str) -> Signatures:
+    def signatures(self, place: str, sealed_by: tuple[str, ...]) -> Signatures:
         """What came of all; `place` is what a key that is missing should have signed."""
         missing = [self._missing(place, file) for file in self._trusted.keys if file not in self._genuine]
         if self._trusted.account is not None and keyless.NAME not in self._genuine:
@@ -151,6 +170,9 @@ class _Examination:
             verified=tuple(self._verified),
             unverified=tuple(self._unverified) if self._signers else (_NOBODY,),
             signed=Signed.YES if self._genuine else unverified,
+            number=len(self._signers),
+            number_verified=self._number_verified,
+            sealed_by=sealed_by,
         )
 
     def _add_key(self, signed: _Signed, envelope: Envelope, name: str) -> None:
@@ -161,8 +183,10 @@ class _Examination:
             self._unverified.append(
                 f"{signed.by(who)}, because its public key was not given; give it with --key=PUB.pem"
             )
+        genuine = [file for file in files if _is_signed_by(envelope, self._trusted.keys[file])]
+        self._number_verified += bool(genuine)
         for file in files:
-            if _is_signed_by(envelope, self._trusted.keys[file]):
+            if file in genuine:
                 self._genuine.add(file)
                 self._verified.append(f"{signed.by(who)} ({file})")
             elif signed.whose:
@@ -187,6 +211,7 @@ class _Examination:
             self._findings.append(_OTHER_STATEMENT)
             return
         self._genuine.add(keyless.NAME)
+        self._number_verified += 1
         self._verified.append(signed.by(f"the account {account.identity} ({account.issuer})"))
 
     def _missing(self, place: str, file: str) -> str:

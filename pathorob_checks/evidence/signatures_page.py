@@ -14,15 +14,25 @@ _TABLE = "signatures"
 Row = tuple[str, ...]
 
 
-def signatures_page(signatures: Sequence[PersonalSignature], summary: str, about: Sequence[str]) -> str:
+def signatures_page(
+    signatures: Sequence[PersonalSignature], summary: str, about: Sequence[str], remarks: Sequence[str]
+) -> str:
     """signatures.html.
 
     Parameters
     ----------
     summary : what the evidence has come to.
     about : a clause for each thing that it is about.
+    remarks : a clause for each thing about those who signed that deserves a second look.
     """
-    return rendered("signatures.html", signatures=signatures, summary=summary, about=about, file=SIGNATURES)
+    return rendered(
+        "signatures.html",
+        signatures=signatures,
+        summary=summary,
+        about=about,
+        remarks=remarks,
+        file=SIGNATURES,
+    )
 
 
 def rows_of(signatures: Sequence[PersonalSignature]) -> list[Row]:

@@ -30,13 +30,15 @@ from pathorob_checks.evidence.manifest import (
     manifest_bytes,
     manifest_of,
 )
+from pathorob_checks.evidence.page_disagreements import SIGNATURE_PAGE, says_sealed
 from pathorob_checks.evidence.personal_signatures import (
     PersonalSignature,
     contradictions,
     personal_signatures,
 )
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
-from pathorob_checks.evidence.signatures import Signed, Trusted, examine
+from pathorob_checks.evidence.signature_remarks import remarks
+from pathorob_checks.evidence.signatures import Signatures, Signed, Trusted, examine
 from pathorob_checks.evidence.signatures_page import rows_of, rows_on
 from pathorob_checks.results.results import LARGEST, Results
 from pathorob_checks.wording import brief, counted
@@ -56,6 +58,9 @@ class Verification:
     summary : what the run has come to; "" where that cannot be relied on.
     about : a clause for each thing that the evidence is about; empty where that cannot be relied on.
     signed : what is known of who signed.
+    number_of_signatures, number_verified : how many there are, and how many of them were verified.
+    sealed_by : ids of the keys that sealed the folder.
+    remarks : a clause for each thing about those who signed that deserves a second look.
     """
 
     findings: tuple[str, ...]
@@ -64,11 +69,28 @@ class Verification:
     summary: str = ""
     about: tuple[str, ...] = ()
     signed: Signed = Signed.UNVERIFIED
+    number_of_signatures: int = 0
+    number_verified: int = 0
+    sealed_by: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_intact(self) -> bool:
         """Whether nothing is wrong; a folder without a signature can be intact too."""
         return not self.findings
+
+    @property
+    def all_verified(self) -> bool:
+        """Whether there are signatures, and each of them was verified."""
+        return 0 < self.number_of_signatures == self.number_verified
+
+    @property
+    def signed_in_words(self) -> str:
+        """Who signed, with the number of signatures where not all of them were verified."""
+        if self.signed is not Signed.YES or self.all_verified:
+            return self.signed
+        left = self.number_of_signatures - self.number_verified
+        return f"SIGNED BY {self.number_verified} OF {self.number_of_signatures}: {left} NOT VERIFIED"
 
 
 def verify(path: Path, trusted: Trusted | None = None) -> Verification:
@@ -134,10 +156,11 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         people = personal_signatures(contents.get(SIGNATURES, b""), listing)
     except (ValueError, RecursionError) as error:
         reason = brief(str(error)) or type(error).__name__
-        return Verification(findings=(f"{SIGNATURES} is damaged ({reason})",))
+        return Verification(findings=(f"{SIGNATURES} is damaged, or its content was changed ({reason})",))
     findings += contradictions(people, manifest)
     findings += _of_page(contents.get(SIGNATURES_PAGE), people)
     signatures = examine(contents[ATTESTATION], statements.statement, trusted, people)
+    findings += _of_seal(contents.get(SIGNATURE_PAGE), signatures)
     findings += [*signatures.findings, *statements.findings]
     number = counted(len(manifest.files), "file")
     return Verification(
@@ -149,6 +172,10 @@ def _verify(folder: Path, trusted: Trusted) -> Verification:
         if findings
         else (*statements.about, f"SHA-256 of {MANIFEST} {hashlib.sha256(listing).hexdigest()}"),
         signed=signatures.signed,
+        number_of_signatures=signatures.number,
+        number_verified=signatures.number_verified,
+        sealed_by=signatures.sealed_by or (),
+        remarks=remarks(people, signatures.sealed_by or ()),
     )
 
 
@@ -164,6 +191,15 @@ def _of_page(page: bytes | None, people: Sequence[PersonalSignature]) -> Iterato
     """Whether the page for reading shows the signatures of the folder."""
     if page is not None and rows_on(page) != rows_of(people):
         yield f"{SIGNATURES_PAGE} shows other signatures than {SIGNATURES}"
+
+
+def _of_seal(page: bytes | None, signatures: Signatures) -> Iterator[str]:
+    """Whether the seal that the signature page speaks of is still there."""
+    if page is not None and says_sealed(page) and signatures.sealed_by == ():
+        yield (
+            f"{SIGNATURE_PAGE} says that {ATTESTATION} has an electronic signature, and it has none: "
+            "the signature was removed"
+        )
 
 
 def _statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, bytes]) -> Statements:

@@ -38,6 +38,7 @@ from pathorob_checks.report.sheets import (
 )
 from pathorob_checks.report.terms import planned_subjects, source_of
 from pathorob_checks.results.embedded import results_script
+from pathorob_checks.results.integrity_counts import integrity_counted
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.results.outcome import UNFINISHED, lets_pass
 from pathorob_checks.results.remarks import remarks
@@ -156,6 +157,7 @@ def _environment() -> jinja2.Environment:
         "design": design_sheet,
         "extraction": extraction_rows,
         "groups": group_sheet,
+        "integrity_counted": _integrity_counted,
         "flat": lambda value: list(flat(value)),
         "labels": label_sheet,
         "license": license_of,
@@ -189,6 +191,10 @@ def _sentence(text: str) -> str:
     """A clause with a capital and a full stop."""
     text = _capital(text.strip())
     return text + ("." if text and not text.endswith((".", "!", "?")) else "")
+
+
+def _integrity_counted(results: Results) -> str:
+    return integrity_counted(results.integrity, results.environment.criteria.completeness)
 
 
 def _capital(text: str) -> str:

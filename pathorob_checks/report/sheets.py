@@ -28,7 +28,6 @@ _COUNTS = {
     "absent": "required and not measured, for whatever reason",
     "integrity_planned": "integrity checks planned",
     "integrity_recorded": "of them with a record",
-    "integrity_made": "of them made, or not applicable",
     "integrity_left_out": "of them left out on purpose",
 }
 
@@ -166,7 +165,7 @@ def notes_of(runs: Iterable[Run]) -> list[tuple[str, str]]:
 
 def count_rows(counts: Completeness) -> Rows:
     """How much of the plan was recorded; without the counts of what did not happen."""
-    always = ("planned", "measured", "integrity_planned", "integrity_made")
+    always = ("planned", "measured", "integrity_planned")
     rows = [
         (text, f"{getattr(counts, name):,}")
         for name, text in _COUNTS.items()

@@ -524,3 +524,12 @@ def test_the_whole_qualification_of_this_machine(tmp_path) -> None:
         one.finding.id for one in qualification.records if one.verdict in (Verdict.FAIL, Verdict.ERROR)
     }
     assert not_met <= {"installation/package/code"}  # a checkout may have changes
+
+
+@pytest.mark.parametrize("form", ["md", "html"])
+def test_the_templates_know_signatures_of_people_and_21_cfr_part_11(form: str) -> None:
+    from pathorob_checks.evidence.validation import template
+
+    plan = template("plan", form)
+    for text in ("21 CFR Part 11", "signatures.intoto.jsonl", "--role=ROLE", "Known anomalies", "misuse"):
+        assert text in plan

@@ -139,3 +139,19 @@ def test_folders_in_folders_end(sealed: Sealed) -> None:
 def test_a_folder_that_cannot_be_read_is_a_finding(sealed: Sealed) -> None:
     (sealed / "log.txt").chmod(0)
     assert verify(sealed.folder).findings
+
+
+def test_a_file_beside_the_folder_is_named(sealed: Sealed) -> None:
+    path = zipped(sealed, "evidence/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "x")
+    [finding] = verify(path).findings
+    assert finding.startswith(f"{path} holds README.txt beside the folder evidence; ")
+
+
+def test_a_zip_file_without_a_manifest_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "none.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("README.txt", "x")
+    [finding] = verify(path).findings
+    assert finding.startswith(f"{path} holds no manifest.json; ")

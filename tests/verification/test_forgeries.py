@@ -299,3 +299,18 @@ def test_a_junit_file_never_expands_or_reads_anything(text: str, sealed: Sealed)
     (sealed / JUNIT).write_text(text)
     sealed.reseal()
     assert [clause for clause in sealed.verify().findings if "is not a JUnit file" in clause]
+
+
+def test_a_seal_that_the_signature_page_speaks_of_cannot_be_taken_away(
+    sealed: Sealed, tmp_path: Path
+) -> None:
+    public = write_key(tmp_path / "key.pem")
+    page = (sealed / "signature-page.html").read_text()
+    start, end = page.index('<p class="unsigned">'), page.index("<h2>Outcome</h2>")
+    says = "The folder of this page has an electronic signature in <code>attestation.intoto.jsonl</code>."
+    (sealed / "signature-page.html").write_text(f"{page[:start]}<p>{says}</p>\n{page[end:]}")
+    sealed.reseal(tmp_path / "key.pem")
+    assert sealed.verify(public).findings == ()
+    sealed.write_attestation({**sealed.attestation(), "signatures": []})
+    [finding] = sealed.verify().findings
+    assert finding.startswith("signature-page.html says that attestation.intoto.jsonl has an electronic sign")

@@ -73,6 +73,7 @@ def test_the_page_shows_them_and_nothing_in_it_is_markup(signed: Sealed) -> None
 def test_without_the_public_key_nobody_is_believed(signed: Sealed, keys: dict[str, Path]) -> None:
     verification = signed.verify(keys["john"])
     assert (verification.findings, verification.signed) == ((), "SIGNED")
+    assert verification.signed_in_words == "SIGNED BY 1 OF 2: 1 NOT VERIFIED"
     [clause] = verification.unverified
     assert clause.startswith("the signature of Jane <b>Doe</b> (validation engineer), signed on ")
     assert clause.endswith("because its public key was not given; give it with --key=PUB.pem")
@@ -160,6 +161,45 @@ def test_one_key_signs_for_one_person(
     )
     assert (sealed / SIGNATURES).read_bytes() == before
     assert (sealed / SIGNATURES_PAGE).exists()
+
+
+@pytest.mark.parametrize("name", ["John Roe", "J\u043ehn Roe", "john  roe"])
+def test_one_name_with_two_keys_is_remarked_and_the_unverified_key_is_not_accepted(
+    name: str, signed: Sealed, keys: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    third = write_key(tmp_path / "third.pem")
+    assert sign(signed, third, "--name", name, *JOHN[2:]) == 0
+    assert "remark: " in capsys.readouterr().out
+    command = ["verify", str(signed.folder), *(f"--key={key}" for key in keys.values())]
+    assert main(command) == 0
+    *_, remark, last = capsys.readouterr().out.splitlines()
+    assert remark.startswith("remark: John Roe")
+    assert remark.endswith(": make sure that all are that person's")
+    assert last == "INTACT, SIGNED BY 2 OF 3: 1 NOT VERIFIED"
+    assert main([*command, "--require-signature"]) == 1
+    assert "NOT ACCEPTED: 1 signature was not verified" in capsys.readouterr().out
+    assert main([*command, f"--key={third}", "--require-signature"]) == 0
+    assert capsys.readouterr().out.endswith("INTACT, SIGNED\n")
+
+
+def test_author_and_approver_in_one_hand_are_remarked(sealed: Sealed, keys: dict[str, Path]) -> None:
+    assert sign(sealed, keys["jane"], *JANE) == 0
+    assert sealed.verify().remarks == ()
+    assert sign(sealed, keys["jane"], *JANE[:-1], "approval") == 0
+    clause = "Jane <b>Doe</b> signed for authorship and for approval: no second person stands behind it"
+    assert sealed.verify().remarks == (clause,)
+    assert f"<li>{html.escape(clause)}</li>" in (sealed / SIGNATURES_PAGE).read_text()
+
+
+def test_a_key_that_sealed_the_folder_and_signs_as_a_person_is_remarked(
+    sealed: Sealed, keys: dict[str, Path]
+) -> None:
+    assert sign(sealed, keys["jane"]) == 0
+    assert sign(sealed, keys["john"], *JOHN) == 0
+    assert sealed.verify().remarks == ()
+    assert sign(sealed, keys["jane"], *JANE) == 0
+    [remark] = sealed.verify().remarks
+    assert " sealed the folder and signed for Jane <b>Doe</b>: whoever can use the key of the seal" in remark
 
 
 def test_a_signature_from_before_the_manifest_is_refused(sealed: Sealed, keys: dict[str, Path]) -> None:

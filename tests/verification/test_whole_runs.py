@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
 
 from attack import Attack
 from sealed_folders import Sealed, write_key
+
+from pathorob_checks.evidence.pages import deviations_page, protocol_page, signature_page
+from pathorob_checks.report.html import html_report
+from pathorob_checks.results.integrity_counts import integrity_counted
+from pathorob_checks.results.results import Results
 
 CRITERIA = """schema = "pathorob-checks/criteria/1"
 name = "odd | *name*"
@@ -62,3 +69,26 @@ def test_two_fms_a_baseline_own_tests_and_verdicts_of_all_kinds(small_gate: Atta
     run = small_gate.terminal.command("verify", "evidence", f"--key={public}")
     assert run.code == 0
     assert run.output.splitlines()[-1] == "INTACT, SIGNED"
+
+
+def test_pages_keep_quotes_and_say_that_a_development_version_is_no_release(sealed: Sealed) -> None:
+    protocol = json.loads((sealed / "protocol.json").read_text())
+    protocol["command"] = ["pytest", "--fm-evidence-by=Jane Doe, engineer"]
+    protocol["tool"]["version"] = "0.1.0.dev57+g3f2c1e9ab"
+    results = Results.read(sealed / "results.json")
+    assert "`pytest '--fm-evidence-by=Jane Doe, engineer'`" in protocol_page(protocol)
+    assert "The code is no release (pathorob-checks 0.1.0.dev57+g3f2c1e9ab)." in html.unescape(
+        deviations_page(results, protocol)
+    ).replace("\\", "")
+    page = signature_page(results, protocol, {}, "a machine", is_signed=False)
+    assert "0.1.0.dev57+g3f2c1e9ab (the code is no release)" in page
+    protocol["tool"]["version"] = "0.1.0"
+    assert "no release" not in signature_page(results, protocol, {}, "a machine", is_signed=False)
+
+
+def test_the_report_counts_integrity_checks_as_the_limitations_do(sealed: Sealed) -> None:
+    results = Results.read(sealed / "results.json")
+    counted = integrity_counted(results.integrity, results.environment.criteria.completeness)
+    assert "do not apply" in counted
+    assert counted in html_report(results, ())
+    assert "not applicable" not in html_report(results, ())

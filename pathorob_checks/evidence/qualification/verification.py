@@ -63,7 +63,9 @@ def qualification_of(content: bytes) -> Qualification:
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         problem = str(error) or type(error).__name__
-    raise ResultsError(f"{RECORDS} is damaged ({brief(problem)})", remedy="qualify again")
+    raise ResultsError(
+        f"{RECORDS} is damaged, or its content was changed ({brief(problem)})", remedy="qualify again"
+    )
 
 
 def _findings(qualification: Qualification, manifest: Manifest, page: bytes) -> Iterator[str]:

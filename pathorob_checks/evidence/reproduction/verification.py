@@ -32,6 +32,7 @@ EVIDENCE_MANIFEST, EVIDENCE_RESULTS = "evidence-manifest.json", "evidence-result
 FILES = frozenset((RECORD, PAGE, RESULTS, ENVIRONMENT, EVIDENCE_MANIFEST, EVIDENCE_RESULTS))
 READ = FILES - {ENVIRONMENT}
 _AGREE = "the comparison follows from the results of the evidence and those of the run that was made again"
+SOMEBODY = "somebody who was not named"
 _VERDICTS = {
     Sameness.EQUAL: Verdict.PASS,
     Sameness.WITHIN_NOISE: Verdict.PASS,
@@ -53,11 +54,15 @@ def statements_of(listing: bytes, manifest: Manifest, contents: Mapping[str, byt
     now = Results.from_json(contents[RESULTS], RESULTS)
     reproduction = compared(before, now)
     about = f"the evidence with SHA-256 of its manifest.json {record.evidence.manifest_sha256}"
+    made = (
+        f"the reproduction made on {record.created.isoformat()} by {record.responsible or SOMEBODY}, "
+        f"with pathorob-checks {record.version}"
+    )
     return Statements(
         findings=tuple(_findings(record, reproduction, now, manifest, contents)),
         statement=statement_about(listing, manifest, record, reproduction),
         summary=record.summary,
-        about=(about, *about_run(before)),
+        about=(about, *about_run(before), made),
         agree=_AGREE,
     )
 
@@ -83,7 +88,9 @@ def record_of(content: bytes) -> Record:
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         problem = str(error) or type(error).__name__
-    raise ResultsError(f"{RECORD} is damaged ({brief(problem)})", remedy="reproduce again")
+    raise ResultsError(
+        f"{RECORD} is damaged, or its content was changed ({brief(problem)})", remedy="reproduce again"
+    )
 
 
 def _findings(
