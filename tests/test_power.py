@@ -219,6 +219,12 @@ def test_little_support_hinders_planning() -> None:
     assert not FixedNeighbors(k=11, own_cell=500, support=0.13).changes_with_cells
 
 
+def test_a_value_that_jumps_is_planned_where_the_bound_lies_beyond() -> None:
+    assert not drop(jumps_between=(-1.001, -0.999)).unstable
+    jumping = drop(jumps_between=(-0.2, 0.1))
+    assert slides_needed(jumping, bound=0.3, true=-0.12) == slides_needed(drop(), bound=0.3, true=-0.12)
+
+
 # --- the explanation of an undecided criterion ---------------------------------------------------------
 
 

@@ -215,7 +215,7 @@ def _refuse(resampling: Resampling, bound: float, true: float, confidence: float
             f"{name}: no number of slides decides about a true value of {true:g} that is the bound itself",
             remedy="assume another true value",
         )
-    if resampling.unstable:
+    if resampling.jumps_over(bound):
         raise MetricError(
             f"{name}: {resampling.unstable}, so that more slides may not decide",
             remedy="plan with the other metrics",

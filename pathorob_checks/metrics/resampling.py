@@ -226,11 +226,31 @@ class Resampling(BaseModel):
 
     @property
     def unstable(self) -> str:
-        """A clause that says between what the value jumps; "" where it is stable."""
+        """A clause that says between what the value jumps; "" where it is stable, as far as is printed."""
         if self.jumps_between is None:
             return ""
+        least, greatest = (f"{end:.2f}" for end in self.jumps_between)
+        if least == greatest:
+            return ""
+        return f"the value is unstable: on halves of the slides it goes from {least} to {greatest}"
+
+    def jumps_over(self, bound: float) -> bool:
+        """Return whether the value jumps from one side of a bound to the other, so that slides do not decide.
+
+        Parameters
+        ----------
+        bound : float
+            On the metric's scale.
+
+        Returns
+        -------
+        bool
+            Whether the bound lies between the values on halves of the slides.
+        """
+        if self.jumps_between is None or not self.unstable:
+            return False
         least, greatest = self.jumps_between
-        return f"the value is unstable: on halves of the slides it goes from {least:.2f} to {greatest:.2f}"
+        return least <= bound <= greatest
 
     @property
     def unplannable_at_k(self) -> str:
