@@ -147,6 +147,30 @@ def test_what_is_undecided_needs_slides_and_says_where_the_value_points(
     assert clear.remedies == metrics()["robustness_index"].remedies
 
 
+def judged_as(metric, value, interval):
+    measurement = Measurement(metric=metric, value=value, interval=interval)
+    return judged("t", "fm", "none", criterion_of(metric), Measured(measurement=measurement, drawn="slides"))
+
+
+def test_a_recognized_center_is_said_where_only_the_bound_is_undecided():
+    check = judged_as("center_prediction", 0.97, (0.912, 1.0))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert check.meaning.endswith("Recognized: the whole interval lies above chance, 0.500.")
+    assert check.remedies[0].endswith(
+        "; only the bound is undecided: the whole interval is worse than chance."
+    )
+    drop = judged_as("performance_drop_id", -0.08, (-0.12, -0.04))
+    assert drop.meaning.endswith("The whole interval lies below the neutral value, 0.000.")
+    assert "needs no repair" not in drop.remedies[0]
+    assert "neutral" not in judged_as("performance_drop_id", -0.08, (-0.2, 0.01)).meaning
+
+
+def test_an_interval_of_the_whole_scale_says_that_it_excludes_nothing():
+    check = judged_as("robustness_index", 0.52, (0.0, 1.0))
+    assert check.meaning.endswith("The interval covers the whole scale from 0 to 1: it excludes no value.")
+    assert "covers the whole scale" not in judged_as("robustness_index", 0.52, (0.0, 0.99)).meaning
+
+
 def test_what_has_no_verdict_has_no_advice_about_the_fm():
     criterion = criterion_of("robustness_index").model_copy(update={"minimum_support": 0.5})
     measurement = Measurement(metric="robustness_index", value=0.48, interval=(0.4, 0.56), support=0.1)

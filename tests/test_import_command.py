@@ -154,6 +154,15 @@ def test_an_import_replaces_what_an_import_wrote_and_nothing_else(terminal: Term
             import_features(folder / "features_uni", folder / "slides.csv", folder / "uni", cohort=name)
 
 
+def test_a_new_import_keeps_the_settings_of_the_cohort(terminal: Terminal, folder: Path) -> None:
+    importing(terminal)
+    target = folder / "uni" / "cohort"
+    (target / "cohort.toml").write_text("k = 5\n")
+    importing(terminal, "--patches-per-slide=2")
+    assert (target / "cohort.toml").read_text() == "k = 5\n"
+    assert len(pd.read_csv(target / "manifest.csv")) == 48
+
+
 def test_a_failed_import_leaves_the_earlier_one(terminal: Terminal, folder: Path) -> None:
     importing(terminal)
     target = folder / "uni" / "cohort"

@@ -274,8 +274,11 @@ def test_neighborhoods_of_one_cell_only_are_refused_with_the_k_that_leaves_them(
     x += 0.01 * np.random.RandomState(1).standard_normal(x.shape)
     smallest = 5 if paired else 10  # patches on other slides
     cell = rf"beyond the smallest cell \(tumor of Aachen, {smallest} patches on other slides\); "
-    said = f"give k = {smallest + 1} or more, .* {cell}"
-    with pytest.raises(MetricError, match="none of the 3 nearest neighbors of any patch shares exactly one"):
+    said = f"fix a larger k before you look at its values, .* k = {smallest + 1} or more reaches {cell}"
+    own = (
+        "all 3 nearest neighbors of every patch share both .* which is a result by itself: .* which need no k"
+    )
+    with pytest.raises(MetricError, match=own):
         index(x, patches, k=3)
     with pytest.raises(MetricError, match=said):
         index(x, patches, k=smallest)

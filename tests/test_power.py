@@ -22,8 +22,10 @@ from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.evaluation.suspects import suspects, what_decides
 from pathorob_checks.metrics import (
     Candidate,
+    FixedNeighbors,
     Resampling,
     interval_of,
+    margin_aware_index,
     planned,
     robustness_index,
     slides_needed,
@@ -185,6 +187,44 @@ def test_one_slide_per_cell_is_refused() -> None:
         planned(drop(2, cells=tuple((f"center / {n}",) for n in range(8))), 4, bound=-0.1, true=-0.12)
 
 
+LARGE_K = Design(4, 10, 1.0, 1.0, 0.5)  # cells of 40 patches, 30 of them on other slides
+
+
+@pytest.mark.parametrize("measure", [robustness_index, margin_aware_index])
+@pytest.mark.parametrize(("k", "part"), [(33, "beyond the 30 patches"), (20, "near the 30 patches"), (5, "")])
+def test_an_index_whose_k_reaches_out_of_its_cell_is_not_planned(measure, k: int, part: str) -> None:
+    table = LARGE_K.table()
+    result = measure(LARGE_K.embeddings(table, 1), table, k=k)
+    if not part:
+        assert slides_needed(result.resampling, bound=0.1, true=result.value) is not None
+        return
+    with pytest.raises(MetricError, match=f"cannot be planned at a fixed k: k = {k} is {part}") as caught:
+        slides_needed(result.resampling, bound=0.1, true=result.value)
+    assert str(caught.value).endswith("a k that grows with its cells")
+
+
+def test_the_index_at_a_fixed_k_is_another_one_where_cells_are_larger() -> None:
+    """Why it is not planned: a number of slides would be that of a value which the larger cohort lacks."""
+    few, many = LARGE_K, replace(LARGE_K, slides=16)
+    supports = [robustness_index(one.embeddings(one.table(), 1), one.table(), k=33) for one in (few, many)]
+    assert supports[0].resampling.neighbors.changes_with_cells
+    assert not supports[1].resampling.neighbors.changes_with_cells
+    low, high = supports[1].interval
+    assert not low <= supports[0].value <= high
+
+
+def test_little_support_hinders_planning() -> None:
+    little = FixedNeighbors(k=11, own_cell=500, support=0.04)
+    assert little.changes_with_cells == "at k = 11 only 4 % of the patches are informative"
+    assert not FixedNeighbors(k=11, own_cell=500, support=0.13).changes_with_cells
+
+
+def test_a_value_that_jumps_is_planned_where_the_bound_lies_beyond() -> None:
+    assert not drop(jumps_between=(-1.001, -0.999)).unstable
+    jumping = drop(jumps_between=(-0.2, 0.1))
+    assert slides_needed(jumping, bound=0.3, true=-0.12) == slides_needed(drop(), bound=0.3, true=-0.12)
+
+
 # --- the explanation of an undecided criterion ---------------------------------------------------------
 
 
@@ -218,6 +258,22 @@ def test_an_undecided_criterion_names_no_number_where_the_plan_names_none() -> N
     )
     reason = refused.value.problem.removeprefix("performance_drop_id: ")
     assert suspect.sentence == f"too few slides to decide; how many would decide is not known: {reason}."
+
+
+def test_an_undecided_index_whose_k_is_too_large_says_that_k_must_grow() -> None:
+    measured = drop().model_copy(update={"neighbors": FixedNeighbors(k=177, own_cell=176, support=1.0)})
+    criterion = criterion_of("performance_drop_id")
+    measurement = Measurement(
+        metric=measured.metric, value=-0.12, interval=interval_of(measured), resampling=measured
+    )
+    held = Measured(measurement=measurement, drawn=measured.drawn)
+    [suspect] = suspects(held, criterion, Verdict.INCONCLUSIVE)
+    assert suspect.sentence == (
+        "too few slides to decide; how many would decide is not known, because it cannot be planned at a "
+        "fixed k: k = 177 is beyond the 176 patches that the smallest cell has on other slides, so that "
+        "value and support change as cells grow."
+    )
+    assert "and let k grow with the cells" in what_decides(held, criterion)
 
 
 def test_no_more_slides_are_advised_where_no_number_of_them_decides() -> None:

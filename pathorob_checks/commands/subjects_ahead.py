@@ -117,10 +117,11 @@ def metrics(name: str, cohorts: Mapping[str, Cohort], terms: Terms) -> Iterator[
 
     subject, loaded = f"cohort {name}", cohorts[name]
     unmet = unmet_needs(terms.checks.values(), cohorts)
+    first = next((one for one in unmet if one.required), None)  # the same `-k` does without all: said once
     for one in unmet:
         if one.cohort == name and one.required:
-            remedy = f"{one.remedy}; or {without_unmet(unmet, terms.plan.ids)}"
-            yield Finding(FAIL, subject, one.problem, remedy)
+            without = f"; or {without_unmet(unmet, terms.plan.ids)}" if one is first else ""
+            yield Finding(FAIL, subject, one.problem, f"{one.remedy}{without}")
         elif one.cohort == name:
             yield Finding(WARN, subject, one.problem, one.remedy)
     cells = [cell for cell in cohort_facts(name, loaded).cells if cell.subset != "OOD"]

@@ -89,7 +89,7 @@ def judged(
             registered=registered,
             verdict=judgement.verdict,
             reason=judgement.reason,
-            meaning=_meaning(criterion, measured),
+            meaning=_meaning(criterion, measured, judgement.verdict),
             remedies=_remedies(criterion, judgement.verdict, measured, drift, has_images=has_images),
             suspects=suspects(measured, criterion, judgement.verdict, drift),
         )
@@ -163,19 +163,37 @@ _AGAINST_HARM = (
 )
 
 
-def _meaning(criterion: Criterion, measured: Measured) -> str:
+def _meaning(criterion: Criterion, measured: Measured, verdict: Verdict) -> str:
     definition, value = metrics().get(criterion.metric), measured.measurement.value
     if definition is None or not math.isfinite(value):
         return ""
     if criterion.quantity != "difference":
         sentence = definition.meaning(value)
         detail = measured.measurement.detail if criterion.quantity == "value" else ""
-        return f"{sentence[:1].upper()}{sentence[1:]}. {detail}".rstrip()
+        shown = _shown_by_interval(definition, measured.measurement.interval, verdict)
+        return " ".join(filter(None, (f"{sentence[:1].upper()}{sentence[1:]}.", detail, shown)))
     before = f" ({measured.baseline.value:.3f})" if measured.baseline else ""
     if criterion.id.startswith(KEPT_IDS):
         change = f"{abs(value):.3f} {'lower' if value < 0 else 'higher'} than" if value else "As high as"
         return f"{change} without a method{before}."
     return f"{_compared(definition, value)} the baseline{before}."
+
+
+def _shown_by_interval(definition: Metric, interval: Interval | None, verdict: Verdict) -> str:
+    """What an interval says beside its bound, as a sentence; "" where the bound is all there is to say."""
+    if interval is None:
+        return ""
+    low, high = interval
+    if low <= definition.lowest and high >= definition.highest:
+        scale = f"{definition.lowest:g} to {definition.highest:g}"
+        return f"The interval covers the whole scale from {scale}: it excludes no value."
+    if verdict is Verdict.INCONCLUSIVE and definition.is_worse_than_neutral(interval):
+        shown, neutral = definition.worse_than_neutral
+        side = "below" if definition.higher_is_better else "above"
+        sentence = f"the whole interval lies {side} {neutral}, {definition.neutral:.3f}."
+        sentence = f"{shown}: {sentence}" if shown else sentence
+        return f"{sentence[:1].upper()}{sentence[1:]}"
+    return ""
 
 
 def _compared(definition: Metric, change: float) -> str:

@@ -11,10 +11,11 @@ from pathorob_checks.criteria.verdict import Verdict, meets
 from pathorob_checks.errors import MetricError
 from pathorob_checks.evaluation.measuring import Measured
 from pathorob_checks.metrics.measurement import Measurement
+from pathorob_checks.metrics.registry import metric
+from pathorob_checks.metrics.resampling import LITTLE_SUPPORT
 from pathorob_checks.results.check import Suspect
 from pathorob_checks.wording import counted, percent
 
-LITTLE_SUPPORT = 0.1  # below, fewer than a tenth of the patches decide
 FEW_SLIDES = 5  # in a cell; how slides vary is hardly known from fewer
 
 
@@ -74,7 +75,11 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
     resampling = measurement.resampling
     noun = resampling.noun if resampling else "slide"
     kind = _width_of(measured, criterion)
-    sentence = _WIDTHS[kind].sentence.format(unstable=measurement.unstable, units=f"{noun}s")
+    sentence = _WIDTHS[kind].sentence.format(
+        unstable=measurement.unstable,
+        units=f"{noun}s",
+        fixed_k=resampling.unplannable_at_k if resampling else "",
+    )
     if kind == "too few" and (planned := _plan(measurement, criterion)[1]):
         sentence = f"{sentence.removesuffix('.')}; {planned}."
     return Suspect(kind="cohort", sentence=sentence)
@@ -83,7 +88,15 @@ def _width(measured: Measured, criterion: Criterion, drift: float | None) -> Sus
 def what_decides(measured: Measured, criterion: Criterion) -> str:
     """What to do about a bound inside the interval, as a sentence that fits the suspect."""
     remedy = _WIDTHS[_width_of(measured, criterion)].remedy
-    return remedy + _UNTIL[meets(measured.measurement.value, criterion.direction, criterion.bound)]
+    measurement = measured.measurement
+    if not meets(measurement.value, criterion.direction, criterion.bound):
+        return remedy + _POINTS_TO_FAILURE
+    definition = metric(criterion.metric)
+    about_value = criterion.quantity != "difference" and measurement.interval is not None
+    if about_value and definition.is_worse_than_neutral(measurement.interval or (0.0, 0.0)):
+        neutral = definition.worse_than_neutral[1]
+        return f"{remedy}; only the bound is undecided: the whole interval is worse than {neutral}."
+    return remedy + _NEEDS_NO_REPAIR
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,8 @@ class _Width:
     remedy: str
 
 
-_UNTIL = {  # by whether the value itself meets the bound
-    True: "; the FM needs no repair while this is undecided.",
-    False: "; the value itself misses the bound, which points to a failure without deciding it.",
-}
+_NEEDS_NO_REPAIR = "; the FM needs no repair while this is undecided."
+_POINTS_TO_FAILURE = "; the value itself misses the bound, which points to a failure without deciding it."
 _MORE_SLIDES = "Add slides from these medical centers"
 _HARDLY = (
     "A few more slides will hardly decide this. Accept that it is undecided, or set another bound before "
@@ -117,6 +128,10 @@ _WIDTHS: Mapping[str, _Width] = {
         "the value is so close to the bound that no number of {units} from these centers would decide.",
         _HARDLY,
     ),
+    "fixed k": _Width(
+        "too few {units} to decide; how many would decide is not known, because {fixed_k}.",
+        f"{_MORE_SLIDES}, and let k grow with the cells",
+    ),
     "too few": _Width("too few {units} to decide.", _MORE_SLIDES),
 }
 _FAR = 100  # times as many slides as there are
@@ -128,6 +143,9 @@ def _width_of(measured: Measured, criterion: Criterion) -> str:
         return "unstable"
     if measured.drawn not in _WOULD_FAIL_TOO or measured.drawn is None:
         return "of unknown origin"
+    resampling = measured.measurement.resampling
+    if resampling is not None and resampling.unplannable_at_k:
+        return "fixed k"
     if _times(measured.measurement, criterion) >= _FAR:
         return "far too few"
     return "too few" if _plan(measured.measurement, criterion)[0] is not None else "no number"

@@ -228,7 +228,8 @@ def _of_subject(results: ResultsDocument, part: Check | Run) -> Iterator[Picture
         if run.map is not None:
             yield _map_picture(run.map, subject, where, run.cohort.out_of_domain_centers)
         for metric in dict.fromkeys(one.metric for one in run.neighborhoods):
-            yield _patches_picture(run, metric, checks, subject, where)
+            if _misled_neighbors(run, metric):
+                yield _patches_picture(run, metric, checks, subject, where)
     if known := ranked(checks):
         yield _picture(
             "among_published", subject, f"{key[0]} among published FMs",
@@ -304,8 +305,9 @@ def _grid_picture(shown: ShownGrid, subject: str, where: str) -> Picture:
         [name, *(value_text(value, grid) for value in values)]
         for name, values in zip(grid.rows, grid.values, strict=True)
     ]
+    what = f"{metric_label(shown.check)}: {grid.name} by {grid.row_name} and {grid.column_name}"
     return _picture(
-        kind, subject, _titled(kind, f"{grid.name} by {grid.row_name} and {grid.column_name}", where),
+        kind, subject, _titled(kind, what, where),
         _extremes(shown), (grid.row_name, *grid.columns), rows, partial(draw_grid, shown),
     )  # fmt: skip
 
@@ -399,7 +401,7 @@ def _patches_picture(run: Run, metric: str, checks: Sequence[Check], subject: st
         for one in shown
         for rank, neighbor in enumerate(one.neighbors, 1)
     ]
-    misled = sum(row[-1] == "other class, same center" for row in rows)
+    misled = _misled_neighbors(run, metric)
     alt = (
         f"{counted(len(shown), 'patch', 'patches')} of {run.cohort.name} that the {name} misses: {misled} of "
         f"the {counted(len(rows), 'nearest neighbor')} are of another class from the same center."
@@ -409,6 +411,16 @@ def _patches_picture(run: Run, metric: str, checks: Sequence[Check], subject: st
         "misled_patches", subject, f"Misled patches: {where}", alt, columns, rows,
         partial(draw_patches, run, metric),
     )  # fmt: skip
+
+
+def _misled_neighbors(run: Run, metric: str) -> int:
+    """How many shown neighbors are of another class from the same center; with none, no patch is misled."""
+    return sum(
+        relation(one.patch, neighbor) == "other class, same center"
+        for one in run.neighborhoods
+        if one.metric == metric
+        for neighbor in one.neighbors
+    )
 
 
 def _titled(kind: str, otherwise: str, where: str) -> str:

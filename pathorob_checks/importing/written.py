@@ -18,6 +18,7 @@ from pathorob_checks.files import shown
 from pathorob_checks.wording import quoted
 
 OWN = frozenset((EMBEDDINGS, FILE, MANIFEST))
+KEPT = "cohort.toml"  # the user's settings of the cohort, such as k: a new import takes them over
 
 
 def check_target(folder: Path) -> None:
@@ -36,13 +37,17 @@ def check_target(folder: Path) -> None:
         raise CacheError(
             f"'{shown(folder)}' is not a folder", remedy="name another one with --out or --cohort"
         )
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir() if not _is_kept(path))
     others = [name for name in names if name not in OWN]
     if others or (names and FILE not in names):
         raise CacheError(
             f"'{shown(folder)}' holds what no import has written: {quoted((others or names)[:3])}",
             remedy="name another folder with --out or --cohort, or move these files",
         )
+
+
+def _is_kept(path: Path) -> bool:
+    return path.name == KEPT and path.is_file() and not path.is_symlink()
 
 
 @contextlib.contextmanager
@@ -61,6 +66,8 @@ def replacing(folder: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         check_target(folder)  # it may be there since
+        if _is_kept(folder / KEPT):
+            shutil.copyfile(folder / KEPT, temporary / KEPT)
         if folder.exists():
             folder.rename(old)
         temporary.rename(folder)

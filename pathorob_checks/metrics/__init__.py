@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathorob_checks.metrics.predictions_of_slides import slide_prediction
     from pathorob_checks.metrics.published import PublishedScore, published_scores
     from pathorob_checks.metrics.registry import metric, metrics
-    from pathorob_checks.metrics.resampling import Candidate, Resampling
+    from pathorob_checks.metrics.resampling import Candidate, FixedNeighbors, Resampling
     from pathorob_checks.metrics.retrieval import case_retrieval
     from pathorob_checks.metrics.retrieval_result import CaseRetrieval, RetrievalValue
     from pathorob_checks.metrics.schedules import published_schedule
@@ -62,6 +62,7 @@ _HOMES = {
     "Difference": "metrics.differences",
     "ErrorAsymmetry": "metrics.diagnostic_errors",
     "DomainPrediction": "metrics.slide_prediction_result",
+    "FixedNeighbors": "metrics.resampling",
     "Grid": "metrics.pictured",
     "GroupValue": "metrics.measurement",
     "MarginAwareIndex": "metrics.margin_index",
@@ -120,6 +121,7 @@ __all__ = [
     "Difference",
     "DomainPrediction",
     "ErrorAsymmetry",
+    "FixedNeighbors",
     "Grid",
     "GroupValue",
     "MarginAwareIndex",

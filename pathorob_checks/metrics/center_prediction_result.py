@@ -188,8 +188,8 @@ class CenterPrediction:
         classes = [none if probe.class_accuracy is None else probe.class_accuracy for probe in probes]
         return Grid(
             name="balanced accuracy",
-            row_name="told apart",
-            column_name="by",
+            row_name="labels",
+            column_name="probe",
             rows=("two medical centers", "two biological classes"),
             columns=tuple(PROBES.values()),
             values=(rounded([probe.value for probe in probes]), rounded(classes)),

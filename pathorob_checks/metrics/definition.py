@@ -160,6 +160,9 @@ class Metric:
         Called as `needs(patches, settings, interval=...)` with the table of its view and the settings of its
         function, before anything is embedded. Raises MetricError where the metric has no value, or, with
         `interval`, no interval, whatever the embeddings are. None where only the embeddings tell.
+    worse_than_neutral : tuple of (str, str)
+        What is shown where the whole interval is worse than the neutral value, "" where the numbers say it,
+        and what this value is called, as in `recognized` and `chance`.
     missing : tuple of (str, str) or None
         Why it may have no value on a cohort, and the remedy: two clauses. None where it always has one.
     beyond : str
@@ -230,6 +233,7 @@ class Metric:
     out_of_domain: bool = False
     guaranteed: Callable[[float], float] | None = None
     needs: Callable[..., None] | None = None
+    worse_than_neutral: tuple[str, str] = ("", "the neutral value")
     missing: tuple[str, str] | None = None
     beyond: str = ""
     published: Callable[[], Sequence[PublishedScore]] | None = None
@@ -279,6 +283,22 @@ class Metric:
             No values.
         """
         return min(values) if self.higher_is_better else max(values)
+
+    def is_worse_than_neutral(self, interval: tuple[float, float]) -> bool:
+        """Return whether a whole interval is worse than the neutral value.
+
+        Parameters
+        ----------
+        interval : tuple of (float, float)
+            On the metric's scale.
+
+        Returns
+        -------
+        bool
+            Whether even its better end is.
+        """
+        best = max(map(self.badness, interval))
+        return best < self.badness(self.neutral)
 
     def badness(self, value: float) -> float:
         """Return a key to sort by, worst value first.

@@ -22,10 +22,11 @@ from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_value
 from pathorob_checks.metrics.inputs import Int64
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
-from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
+from pathorob_checks.metrics.needs import index_needs
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, cosine_distances, searched_patches
 from pathorob_checks.metrics.neighborhood_size import refuse_certain_index
 from pathorob_checks.metrics.neighborhoods import labels_of_neighbors
+from pathorob_checks.metrics.own_cell import fixed_neighbors, no_informative_neighbor
 from pathorob_checks.metrics.pictured import NearestPatches
 from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
 from pathorob_checks.metrics.resampling import Resampling
@@ -298,7 +299,7 @@ def margin_aware_index(
     labelled = labels_of_neighbors(searched, listed.rows)
     informative = labelled["same_class"] != labelled["same_center"]
     if not informative[:, :number].any():
-        raise no_informative_neighbor(searched, METRIC, number)
+        raise no_informative_neighbor(searched, METRIC, number, labelled["same_class"][:, :number])
     distances = listed.distances.astype(np.float64)
     tau = float(np.median(distances[:, :number][informative[:, :number]]))
     if tau < _NEAR:
@@ -311,6 +312,8 @@ def margin_aware_index(
     protocol = {"k": number, "paired": searched.paired, **searched.units.protocol}
     uncertainty = index_uncertainty(counted, confidence, draws, seed, protocol)
     read, rows = searched.read, searched.queries
+    support = float(informative[:, :number].any(axis=1).mean())
+    reach_of_k = {"neighbors": fixed_neighbors(searched, number, support)}
     return MarginAwareIndex(
         # Of the effects where there are some: another order of summands would give another last digit.
         value=float(counted.so.sum() / (counted.so.sum() + counted.os.sum()))
@@ -318,7 +321,7 @@ def margin_aware_index(
         else uncertainty.resampling.value,
         k=number,
         tau=tau,
-        support=float(informative[:, :number].any(axis=1).mean()),
+        support=support,
         interval=uncertainty.interval,
         interval_note=uncertainty.note,
         confidence=confidence,
@@ -328,7 +331,7 @@ def margin_aware_index(
         rows=len(rows),
         left_out=read.left_out,
         paired=searched.paired,
-        resampling=uncertainty.resampling,
+        resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update=reach_of_k),
         nearest=misled(counted, read.rows[rows], read.rows[listed.rows]),
     )
 

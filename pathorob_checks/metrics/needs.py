@@ -18,8 +18,6 @@ from pathorob_checks.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pathorob_checks.metrics.neighbor_search import SearchedPatches
-
 
 # What a cohort lacks, and a remedy that is true of any cohort.
 NO_OUTSIDE = (
@@ -40,33 +38,6 @@ def index_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval:
     refuse_certain_index(read, lists)
     if interval:
         _need_two_units(read, metric)
-
-
-def no_informative_neighbor(searched: SearchedPatches, metric: str, k: int) -> MetricError:
-    """No list of k neighbors has one that shares exactly one of class and center with its patch.
-
-    The remedy names the smallest k at which the lists of some patches cannot but leave their own cell.
-    """
-    read, slides = searched.read, searched.slides
-    smallest, cell = len(read.rows), ""
-    for part in searched.lists.parts:
-        cells = read.centers.codes[part] * len(read.classes) + read.classes.codes[part]
-        _, place, patches = np.unique(cells, return_inverse=True, return_counts=True)
-        own = np.stack([cells, slides.codes[part]])
-        _, slide, patches_of_slide = np.unique(own, axis=1, return_inverse=True, return_counts=True)
-        alike = patches[place] - patches_of_slide[slide.ravel()]
-        first = int(alike.argmin())
-        if alike[first] < smallest:
-            center, cls = divmod(int(cells[first]), len(read.classes))
-            smallest, cell = int(alike[first]), f"{read.classes.names[cls]} of {read.centers.names[center]}"
-    return MetricError(
-        f"{metric}: none of the {k} nearest neighbors of any patch shares exactly one of class and center "
-        "with it",
-        remedy=f"give k = {smallest + 1} or more, for a cohort of your own in its cohort.toml (patches.toml "
-        f"beside patches.parquet): neighborhoods then reach beyond the smallest cell ({cell}, "
-        f"{counted(smallest, 'patch', 'patches')} on other slides); give every FM the same k, as the verdict "
-        "depends on it",
-    )
 
 
 def margin_needs(patches: pd.DataFrame, settings: Mapping[str, Any], *, interval: bool) -> None:

@@ -22,10 +22,11 @@ from pathorob_checks.metrics.index_uncertainty import NeighborCounts, cell_value
 from pathorob_checks.metrics.inputs import Int64, Labels
 from pathorob_checks.metrics.intervals import CONFIDENCE, DRAWS, SEED, check_settings
 from pathorob_checks.metrics.measurement import CellValue, GroupValue, Measurement, SlideValue
-from pathorob_checks.metrics.needs import index_needs, no_informative_neighbor
+from pathorob_checks.metrics.needs import index_needs
 from pathorob_checks.metrics.neighbor_search import NeighborSearch, SearchedPatches, searched_patches
 from pathorob_checks.metrics.neighborhood_shares import Neighborhoods, best_k, neighborhoods, vote_accuracy
 from pathorob_checks.metrics.neighborhood_size import METRIC, ChosenK, refuse_certain_index
+from pathorob_checks.metrics.own_cell import fixed_neighbors, no_informative_neighbor
 from pathorob_checks.metrics.pictured import Curve, Grid, NearestPatches
 from pathorob_checks.metrics.published import published_scores
 from pathorob_checks.metrics.remedies import OTHERWISE, REPAIR_EMBEDDINGS
@@ -298,14 +299,16 @@ def robustness_index(
         k = best_k(shares, neighbor_classes[:, :reach], truth, len(classes))
     counted = NeighborCounts(k=k, **labelled)
     if counted.so.sum() + counted.os.sum() == 0:
-        raise no_informative_neighbor(searched, METRIC, k)
+        raise no_informative_neighbor(searched, METRIC, k, same_class[:, :k])
     protocol = {"k": k, "paired": paired, **units.protocol}
     uncertainty = index_uncertainty(counted, confidence, draws, seed, protocol)
     value = float(shares.robustness_index[k - 1])
+    support = float(((counted.so + counted.os) > 0).mean())
+    reach_of_k = {"value": value, "neighbors": fixed_neighbors(searched, k, support)}
     return RobustnessIndex(
         value=value,
         k=k,
-        support=float(((counted.so + counted.os) > 0).mean()),
+        support=support,
         interval=uncertainty.interval,
         interval_note=uncertainty.note,
         confidence=confidence,
@@ -319,7 +322,7 @@ def robustness_index(
         rows=len(rows),
         left_out=read.left_out,
         paired=paired,
-        resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update={"value": value}),
+        resampling=uncertainty.resampling and uncertainty.resampling.model_copy(update=reach_of_k),
         by_cell=shares_by_cell(counted),
         nearest=misled(counted, read.rows[rows], read.rows[listed]),
     )

@@ -83,8 +83,9 @@ def planned(
     Raises
     ------
     MetricError
-        The true value is the bound; the measured value is unstable or all slides are alike, so that nothing
-        says how slides differ; fewer than 2 slides; or a value that is not within the metric's scale.
+        The true value is the bound; the measured value is unstable, or changes as cells grow because its
+        number of neighbors is fixed; all slides are alike, so that nothing says how
+        slides differ; fewer than 2 slides; or a value that is not within the metric's scale.
 
     Notes
     -----
@@ -214,10 +215,15 @@ def _refuse(resampling: Resampling, bound: float, true: float, confidence: float
             f"{name}: no number of slides decides about a true value of {true:g} that is the bound itself",
             remedy="assume another true value",
         )
-    if resampling.unstable:
+    if resampling.jumps_over(bound):
         raise MetricError(
             f"{name}: {resampling.unstable}, so that more slides may not decide",
             remedy="plan with the other metrics",
+        )
+    if resampling.unplannable_at_k:
+        raise MetricError(
+            f"{name}: {resampling.unplannable_at_k}",
+            remedy="measure the larger cohort with a k that grows with its cells",
         )
     if resampling.informative_slides is not None:
         raise MetricError(

@@ -13,11 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pathorob_checks.metrics.short_text import short_text
-from pathorob_checks.wording import counted
+from pathorob_checks.wording import counted, rounded_percent
 
 Scale = Literal["logit", "bounded", "share", "fisher", "identity"]
 Unit = Literal["slides", "repetitions", "slides and repetitions"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+LITTLE_SUPPORT = 0.1  # below, fewer than a tenth of the patches decide
+_NEAR = 0.5  # of the smallest cell; from there on, the value depends on how large the cells are
 
 
 class Candidate(BaseModel):
@@ -65,6 +68,46 @@ class Candidate(BaseModel):
     are_alike: bool = False
 
 
+class FixedNeighbors(BaseModel):
+    """How far the neighborhoods of a value reach: their size is fixed and does not grow with the cohort.
+
+    Attributes
+    ----------
+    k : int
+        Number of neighbors.
+    own_cell : int
+        Patches that the smallest cell (medical center x biological class) has on other slides than the
+        patch's own: so many neighbors can share both with it.
+    support : float
+        Share (0 to 1) of informative patches.
+
+    Examples
+    --------
+    >>> from pathorob_checks.metrics import FixedNeighbors
+    >>> FixedNeighbors(k=177, own_cell=176, support=1.0).changes_with_cells
+    'k = 177 is beyond the 176 patches that the smallest cell has on other slides'
+    >>> FixedNeighbors(k=11, own_cell=176, support=0.5).changes_with_cells
+    ''
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    k: Annotated[int, Field(ge=1)]
+    own_cell: Annotated[int, Field(ge=0)]
+    support: Annotated[Finite, Field(ge=0, le=1)]
+
+    @property
+    def changes_with_cells(self) -> str:
+        """A clause on why the value itself changes as cells grow at this k; "" where it hardly does."""
+        if self.k >= _NEAR * self.own_cell:
+            where = "beyond" if self.k > self.own_cell else "near"
+            patches = counted(self.own_cell, "patch", "patches")
+            return f"k = {self.k} is {where} the {patches} that the smallest cell has on other slides"
+        if self.support < LITTLE_SUPPORT:
+            return f"at k = {self.k} only {rounded_percent(self.support)} of the patches are informative"
+        return ""
+
+
 class Resampling(BaseModel):
     """A value and the effects of the units that it was measured on.
 
@@ -107,6 +150,8 @@ class Resampling(BaseModel):
     candidates : tuple of Candidate, or None
         Where the value is the worst of several: all of them, so that the interval can allow for the choice.
         Units and effects are those of the worst. None elsewhere.
+    neighbors : FixedNeighbors or None
+        How far the neighborhoods reach that the value reads; None where it reads none of a fixed size.
 
     Raises
     ------
@@ -153,6 +198,7 @@ class Resampling(BaseModel):
     informative_slides: int | None = Field(default=None, ge=0)
     jumps_between: tuple[Finite, Finite] | None = None
     candidates: tuple[Candidate, ...] | None = None
+    neighbors: FixedNeighbors | None = None
 
     @model_validator(mode="after")
     def _units_belong_together(self) -> Resampling:
@@ -180,8 +226,36 @@ class Resampling(BaseModel):
 
     @property
     def unstable(self) -> str:
-        """A clause that says between what the value jumps; "" where it is stable."""
+        """A clause that says between what the value jumps; "" where it is stable, as far as is printed."""
         if self.jumps_between is None:
             return ""
+        least, greatest = (f"{end:.2f}" for end in self.jumps_between)
+        if least == greatest:
+            return ""
+        return f"the value is unstable: on halves of the slides it goes from {least} to {greatest}"
+
+    def jumps_over(self, bound: float) -> bool:
+        """Return whether the value jumps from one side of a bound to the other, so that slides do not decide.
+
+        Parameters
+        ----------
+        bound : float
+            On the metric's scale.
+
+        Returns
+        -------
+        bool
+            Whether the bound lies between the values on halves of the slides.
+        """
+        if self.jumps_between is None or not self.unstable:
+            return False
         least, greatest = self.jumps_between
-        return f"the value is unstable: on halves of the slides it goes from {least:.2f} to {greatest:.2f}"
+        return least <= bound <= greatest
+
+    @property
+    def unplannable_at_k(self) -> str:
+        """A clause that says why no number of slides follows at this k; "" where one does."""
+        why = self.neighbors.changes_with_cells if self.neighbors else ""
+        if not why:
+            return ""
+        return f"it cannot be planned at a fixed k: {why}, so that value and support change as cells grow"
