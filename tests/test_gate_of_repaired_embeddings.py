@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     target = tmp_path / "slides"
     target.mkdir()
-    write(target, [("A", 8, 8), ("B", 8, 8)], center=8.0, biology=5.0)
+    write(target, [("A", 12, 12), ("B", 12, 12)], center=8.0, biology=5.0)
     (target / "ours.toml").write_text(CRITERIA)
     return target
 
@@ -73,10 +73,10 @@ def test_nothing_passes_by_a_repair_that_saw_the_test_patches() -> None:
     assert (str(results.outcome), results.passed) == ("error", False)
     (run,) = results.runs
     (note,) = [one for one in run.fm.notes if "repaired by" in one]
-    assert "32 slides of this cohort" in note
+    assert "48 slides of this cohort" in note
     repaired = run.fm.extraction["repair"]
     assert isinstance(repaired, dict)
-    assert (repaired["method"], repaired["fitted_slides"]) == ("center", 32)
+    assert (repaired["method"], repaired["fitted_slides"]) == ("center", 48)
 
 
 def test_a_folder_or_cohort_by_another_name_hides_no_repair(folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_repair_that_was_fitted_on_other_slides_is_measured(folder: Path) -> N
     repair("repaired")
     provenance = Path("repaired", "provenance", "slides.json")
     content = json.loads(provenance.read_text())
-    assert len(content["fitted_slides"]) == 32
+    assert len(content["fitted_slides"]) == 48
     content["fitted_slides"] = ["a slide of another cohort"]
     provenance.write_text(json.dumps(content))
     assert {str(one.verdict) for one in gated("repaired").checks} == {"pass"}
@@ -136,6 +136,6 @@ def test_the_gate_says_what_it_cannot_measure_and_what_was_repaired(lone_termina
     assert done.code == 1
     page = Path("r.html").read_text()
     for text in (" ".join(done.output.split()), " ".join(page.split())):
-        assert "center, which was fitted on 32 slides of this cohort" in text
+        assert "center, which was fitted on 48 slides of this cohort" in text
     assert REMEDY in " ".join(done.output.split())
     assert np.load("slides/embeddings.npy").shape[1] == 12
