@@ -259,7 +259,8 @@ def test_repaired_embeddings_are_written_for_the_gate(
     options = ["--fm=embeddings:slides", "--fm-cohort=slides", "--fm-cache=cache"]
     assert main(["repair", *options, "--method=center", "--out=repaired"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "gate them: pytest --fm=embeddings:repaired --fm-cohort=slides"
+    command = "pytest --fm=embeddings:slides --fm-cohort=slides --fm-method=center"
+    assert last == f"measure them with classifiers: {command}"
     assert main(["repair", *options, "--method=center", "--out=repaired"]) == 1  # never over something else
     again = evaluate(
         "embeddings:repaired", cohorts="slides", criteria="slides/ours.toml", cache="cache", progress=False

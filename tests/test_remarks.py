@@ -41,3 +41,18 @@ def test_the_drop_says_what_a_guess_would_have() -> None:
     noise = np.random.default_rng(0).normal(size=(len(table), 4))
     guess = performance_drop(noise, table, repetitions=4, device="cpu")
     assert guess.id_accuracies[0].mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "said"),
+    [
+        ("center_prediction", (0.2, 0.36), True),
+        ("center_prediction", (0.4, 0.6), False),
+        ("robustness_index", (0.2, 0.36), False),
+    ],
+)
+def test_a_value_below_neutral_is_no_gain_where_lower_is_better(
+    metric: str, interval: tuple[float, float], said: bool
+) -> None:
+    check = made(metric).model_copy(update={"value": 0.28, "interval": interval})
+    assert any("the whole interval is below the neutral 0.5" in one for one in remarks([check])) is said

@@ -1,12 +1,11 @@
-"""Write an FM's embeddings as a method repairs them, and the fitted repairs, to gate or to ship them."""
+"""Write an FM's embeddings as a method repairs them, and the fitted repairs, for use elsewhere."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pathorob_checks.console import say
 from pathorob_checks.errors import CacheError, MethodError
@@ -17,13 +16,14 @@ if TYPE_CHECKING:
     from pathorob_checks.evaluation.inputs import Inputs
     from pathorob_checks.evaluation.subjects import Subject
 
-SCHEMA = "pathorob-checks/repaired/1"
 _DESCRIPTION = """\
 Embed a cohort with an FM, repair the embeddings, and write them for
 --fm=embeddings:DIR: a file for each medical center, and how they were made.
 Each repair is written too, for use with the FM elsewhere:
 pathorob_checks.methods.saving.load(FOLDER).transform(embeddings, centers=...).
-Repairs are fitted on the in-domain patches of the cohort."""
+Repairs are fitted on the in-domain patches of the cohort. So a run on the
+written embeddings has no value of metrics that train a classifier: gate the
+FM with --fm-method instead."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,14 +89,19 @@ def _run(options: argparse.Namespace) -> int:
     for subject in inputs.subjects.subjects:
         if subject.method == chain.text:
             say(_write(inputs, subject, out))
-    say(f"gate them: {_gate(inputs, out)}")
+    say(f"measure them with classifiers: {_measuring_command(inputs, chain.text)}")
     return 0
 
 
-def _gate(inputs: Inputs, out: Path) -> str:
-    """The command that gates what was written, on the cohorts that it was written for."""
-    options = [f"--fm=embeddings:{shown(out)}"]
+def _measuring_command(inputs: Inputs, method: str) -> str:
+    """The command whose repairs see no test patches; what was written has seen all in-domain slides."""
+    options = [f"--fm={spec.text}" for spec in inputs.subjects.specs.values()]
     options += [f"--fm-cohort={text}" for text in inputs.subjects.cohorts.values()]
+    options.append(f"--fm-method={method}")
+    if inputs.settings.method_ood != "unseen":
+        options.append(f"--fm-method-ood={inputs.settings.method_ood}")
+    if inputs.settings.method_target is not None:
+        options.append(f"--fm-method-target={inputs.settings.method_target}")
     if inputs.settings.metadata is not None:
         options.append(f"--fm-metadata={inputs.settings.metadata}")
     return " ".join(["pytest", *map(shlex.quote, map(printable, options))])
@@ -105,6 +110,7 @@ def _gate(inputs: Inputs, out: Path) -> str:
 def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
     """Write all of one cohort; returns what was written as a sentence."""
     from pathorob_checks.embeddings.pathorob_layout import write_pathorob_layout
+    from pathorob_checks.embeddings.repaired import FOLDER, Provenance, RepairedCohort
     from pathorob_checks.evaluation.facts import machine_facts
     from pathorob_checks.methods.chain import chain_of
     from pathorob_checks.methods.saving import save
@@ -113,27 +119,28 @@ def _write(inputs: Inputs, subject: Subject, out: Path) -> str:
     cohort, embeddings = inputs.cohort(subject.cohort), inputs.embeddings(subject)
     values = inputs.repaired(subject)
     write_pathorob_layout(out, subject.cohort, cohort.patches, values)
-    fitted = inputs.repairing(subject).on_all(embeddings.values)
+    repairing = inputs.repairing(subject)
+    fitted = repairing.on_all(embeddings.values)
     names = []
     for place, repair in enumerate(fitted, 1):
         names.append(f"repairs/{subject.cohort}/{place}-{repair.name}")
         save(repair, out / names[-1])
-    provenance: dict[str, Any] = {
-        "schema": SCHEMA,
-        "fm": inputs.resolved(subject.fm).name,
-        "revision": inputs.resolved(subject.fm).revision,
-        "identity": builtin(embeddings.identity),
-        "embeddings": embeddings.key,
-        "cohort": {"name": subject.cohort, "digest": cohort.digest},
-        "method": subject.method,
-        "versions": chain_of(subject.method).versions,
-        "method_ood": inputs.settings.method_ood,
-        "method_target": inputs.subjects.method_target,
-        "repairs": names,
-        "machine": machine_facts(),
-    }
-    place_of_file = out / "provenance" / f"{subject.cohort}.json"
+    provenance = Provenance(
+        fm=inputs.resolved(subject.fm).name,
+        revision=inputs.resolved(subject.fm).revision,
+        identity=builtin(embeddings.identity),
+        embeddings=embeddings.key,
+        cohort=RepairedCohort(name=subject.cohort, digest=cohort.digest),
+        method=subject.method,
+        versions=chain_of(subject.method).versions,
+        method_ood=inputs.settings.method_ood,
+        method_target=inputs.subjects.method_target,
+        repairs=names,
+        fitted_slides=repairing.fitted_slides if fitted else [],
+        machine=machine_facts(),
+    )
+    place_of_file = out / FOLDER / f"{subject.cohort}.json"
     place_of_file.parent.mkdir(exist_ok=True)
-    content = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+    content = provenance.model_dump_json(by_alias=True, indent=1) + "\n"
     write_atomically(place_of_file, content.encode())
     return f"{shown(out)}: {counted(len(values), 'embedding')} of {subject.cohort}, {subject.method}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pathorob_checks.cohorts.cohort import Cohort
+    from pathorob_checks.embeddings.repaired import FittedRepair
     from pathorob_checks.models.foundation_model import FoundationModel
 
 MAX_THREADS = 32
@@ -101,6 +102,7 @@ class Embeddings:
     details : how they were extracted (seconds, threads, ...), in this call or before.
     extracted : whether this call extracted them; False when they come from the store.
     notes : sentences about them that a report must show.
+    repair : what repaired given embeddings, if it was fitted on slides of the cohort; else None.
     """
 
     values: Float32
@@ -110,6 +112,7 @@ class Embeddings:
     details: dict[str, object]
     extracted: bool
     notes: tuple[str, ...] = ()
+    repair: FittedRepair | None = None
 
 
 def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
@@ -126,13 +129,23 @@ def given(folder: Path, name: str, cohort: Cohort) -> Embeddings:
     from pathorob_checks.embeddings import precomputed
 
     loaded = precomputed.read(folder, name, cohort.patches)
-    notes = (NO_MODEL, *loaded.notes)
+    repair = loaded.repair
+    notes = (*([repair.note] if repair else []), NO_MODEL, *loaded.notes)
     identity: dict[str, object] = {"kind": "embeddings", "sha256": loaded.digest}
     details: dict[str, object] = {"layout": loaded.layout, "files": list(loaded.files)}
     if loaded.origin is not None:
         details["import"] = loaded.origin.facts()
+    if repair is not None:
+        details["repair"] = repair.facts
     return Embeddings(
-        loaded.values, cohort.patches, loaded.digest, identity, details, extracted=False, notes=notes
+        loaded.values,
+        cohort.patches,
+        loaded.digest,
+        identity,
+        details,
+        extracted=False,
+        notes=notes,
+        repair=repair,
     )
 
 

@@ -28,6 +28,7 @@ from pathorob_checks.embeddings.collected_rows import CollectedRows, plain_name,
 from pathorob_checks.embeddings.imported import EMBEDDINGS, Origin, origin_of
 from pathorob_checks.embeddings.label_columns import check_labels
 from pathorob_checks.embeddings.pathorob_layout import center_files, read_centers
+from pathorob_checks.embeddings.repaired import FittedRepair, fitted_repair
 from pathorob_checks.errors import EmbeddingError
 from pathorob_checks.files import shown
 from pathorob_checks.nearby import folder_nearby
@@ -54,6 +55,7 @@ class Precomputed:
     layout : 'pathorob', 'npy', 'safetensors' or 'parquet'.
     files : the files that were read, relative to the folder.
     origin : where imported embeddings come from; None where no import wrote them.
+    repair : what repaired them, if it was fitted on slides of the cohort; else None.
     """
 
     values: npt.NDArray[np.float32]
@@ -62,6 +64,7 @@ class Precomputed:
     layout: str
     files: tuple[str, ...]
     origin: Origin | None = None
+    repair: FittedRepair | None = None
 
 
 def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
@@ -85,6 +88,7 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
             remedy="give the folder that holds them as --fm=embeddings:DIR",
         )
     collected = CollectedRows(folder, unique_patch_keys(patches))
+    repair = fitted_repair(folder, cohort, patches["slide_id"])
     with matrix_files.reading_errors(str(folder), OSError):
         layout, path = _layout_and_path(collected, plain_name(cohort, "cohort"))
         if layout == PATHOROB:
@@ -111,6 +115,7 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
         layout=layout,
         files=tuple(sorted(collected.files)),
         origin=origin,
+        repair=repair,
     )
 
 

@@ -158,6 +158,9 @@ class Measuring:
             ) from None
         if definition.needs is not None:
             definition.needs(view.patches, arguments, interval=False)
+        repair = self._inputs.embeddings(subject).repair
+        if repair is not None and computation.trains_classifiers:
+            repair.refuse_classifiers(definition.name)
         if chain_of(subject.method).repairs and computation.takes_repair:
             embeddings = self._inputs.embeddings(subject).values[view.rows]
             arguments = {"repair": self._inputs.repairing(subject, computation.view), **arguments}

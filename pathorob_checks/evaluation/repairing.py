@@ -110,6 +110,12 @@ class Repairing:
             embeddings = fitted[-1].transform(embeddings, centers=list(self._centers))
         return fitted
 
+    @property
+    def fitted_slides(self) -> list[str]:
+        """Ids of the slides that repairs of the view are fitted on, sorted."""
+        seen = np.full(len(self._outside), self._unlabeled) | ~self._outside
+        return sorted(set(map(str, self._slides[seen])))
+
     def _across_slides(self, kind: type[Repair], embeddings: Float32) -> Float32:
         """Each slide repaired by what the slides of other folds show."""
         folds = self._folds()

@@ -83,7 +83,7 @@ def changes_by_method(
         ],
         loc="outside lower center",
         ncols=min(4, len(methods)),
-        title="filled: the whole interval is on one side of 0",
+        title="filled: the whole interval is on one side of 0, and no value is clearly below neutral",
     )
     return figure
 

@@ -77,6 +77,9 @@ class Computation:
     takes_head : bool
         Whether the function has the parameter `head`, a learned part of a classifier that is fitted on what
         training patches show: for a metric with probes.
+    trains_classifiers : bool
+        Whether it trains classifiers or probes on some patches and tests them on others: true of what takes
+        a repair or a head.
     version : int
         To be raised when the same settings give another value than before.
     work : callable or None
@@ -111,6 +114,11 @@ class Computation:
     takes_head: bool = False
     version: int = 1
     work: Callable[[pd.DataFrame], Work] | None = None
+
+    @property
+    def trains_classifiers(self) -> bool:
+        """Whether it trains classifiers on some patches and tests them on others."""
+        return self.takes_repair or self.takes_head
 
     @property
     def protocol(self) -> dict[str, Any]:

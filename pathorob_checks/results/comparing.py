@@ -342,12 +342,14 @@ def _change(entry: _Entry, reference: _Entry, check: Check) -> Change | None:
     if check.resampling is None or base.resampling is None:
         raise _incomparable("a file has no slides or repetitions from which an interval could be drawn")
     change = difference(check.resampling, base.resampling, confidence=_confidence(check, base))
+    facts = _facts(entry, check.metric)
+    is_unclear = any(facts.is_below_neutral(one.interval) for one in (check, base))
     return Change(
         value=change.value,
         interval=change.interval,
         confidence=change.confidence,
         note=change.note,
-        says=says(change.interval, higher_is_better=_facts(entry, check.metric).higher_is_better),
+        says="undecided" if is_unclear else says(change.interval, higher_is_better=facts.higher_is_better),
     )
 
 

@@ -33,6 +33,8 @@ class MethodChange:
     interval : of the change, paired; None where nothing can be drawn.
     higher_is_better : False where lower values are more robust.
     is_biology : whether it tells what is left of the biological class.
+    says : whether the whole interval is on one side of 0, and on which; `undecided` also where lower is
+        better and one of the two values is clearly below the neutral one.
     """
 
     fm: str
@@ -45,11 +47,7 @@ class MethodChange:
     interval: tuple[float, float] | None
     higher_is_better: bool
     is_biology: bool
-
-    @property
-    def says(self) -> Says:
-        """Whether the whole interval is on one side of 0, and on which."""
-        return says(self.interval, higher_is_better=self.higher_is_better)
+    says: Says
 
 
 def change_in_words(change: MethodChange) -> str:
@@ -164,6 +162,7 @@ def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
                 interval=one.change.interval,
                 higher_is_better=one.higher_is_better,
                 is_biology=False,
+                says=one.change.says,
             )
             for one in comparison.changes
             if methods[one.fm] != NO_METHOD and one.change is not None
@@ -184,6 +183,7 @@ def _of_biology(results: ResultsDocument) -> list[MethodChange]:
             interval=check.interval,
             higher_is_better=check.direction == ">=",
             is_biology=True,
+            says=says(check.interval, higher_is_better=check.direction == ">="),
         )
         for check in results.checks
         if check.criterion.startswith(KEPT_IDS) and check.value is not None
