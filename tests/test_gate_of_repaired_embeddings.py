@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from terminal import Terminal
 from test_methods_in_runs import write
@@ -127,15 +126,20 @@ def test_a_folder_without_repairs_has_none(folder: Path) -> None:
     assert fitted_repair(folder, "slides", ["A-normal-0"]) is None
 
 
-@pytest.mark.usefixtures("folder")
-def test_the_gate_says_what_it_cannot_measure_and_what_was_repaired(lone_terminal: Terminal) -> None:
+def test_the_gate_says_what_it_cannot_measure_and_what_was_repaired(
+    folder: Path, lone_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = folder.parent
+    monkeypatch.chdir(here)
     repair("repaired")
     done = lone_terminal.pytest(
-        "--fm=embeddings:repaired", "--fm-cohort=slides", "--fm-criteria=slides/ours.toml", "--fm-html=r.html"
+        f"--fm=embeddings:{here}/repaired",
+        f"--fm-cohort={folder}",
+        f"--fm-criteria={folder}/ours.toml",
+        f"--fm-html={here}/r.html",
     )
     assert done.code == 1
-    page = Path("r.html").read_text()
+    page = (here / "r.html").read_text()
     for text in (" ".join(done.output.split()), " ".join(page.split())):
         assert "center, which was fitted on 48 slides of this cohort" in text
     assert REMEDY in " ".join(done.output.split())
-    assert np.load("slides/embeddings.npy").shape[1] == 12

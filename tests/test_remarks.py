@@ -44,15 +44,17 @@ def test_the_drop_says_what_a_guess_would_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "interval", "said"),
+    ("metric", "interval", "remarked"),
     [
         ("center_prediction", (0.2, 0.36), True),
         ("center_prediction", (0.4, 0.6), False),
         ("robustness_index", (0.2, 0.36), False),
+        ("croma_f0", (0.2, 0.36), False),  # fewer patches on the wrong side are better, however few
+        ("error_asymmetry", (-0.36, -0.2), False),
     ],
 )
-def test_a_value_below_neutral_is_no_gain_where_lower_is_better(
-    metric: str, interval: tuple[float, float], said: bool
+def test_a_value_below_chance_is_no_gain_where_chance_is_best(
+    metric: str, interval: tuple[float, float], remarked: bool
 ) -> None:
     check = made(metric).model_copy(update={"value": 0.28, "interval": interval})
-    assert any("the whole interval is below the neutral 0.5" in one for one in remarks([check])) is said
+    assert any("is no better than 0.5: " in one for one in remarks([check])) is remarked

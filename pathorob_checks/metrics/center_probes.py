@@ -268,6 +268,7 @@ def _metric(name: str, label: str, by: str) -> Metric:
         lowest=0.0,
         highest=1.0,
         neutral=CHANCE,
+        neutral_is_best=True,
         worse_than_neutral=("recognized", "chance"),
         margin=0.02,
         meaning=partial(_meaning, by),

@@ -168,6 +168,8 @@ class Metric:
         Called as `needs(patches, settings, interval=...)` with the table of its view and the settings of its
         function, before anything is embedded. Raises MetricError where the metric has no value, or, with
         `interval`, no interval, whatever the embeddings are. None where only the embeddings tell.
+    neutral_is_best : bool
+        Whether a value beyond the neutral one, on its better side, is no better: a guess cannot be outdone.
     worse_than_neutral : tuple of (str, str)
         What is shown where the whole interval is worse than the neutral value, "" where the numbers say it,
         and what this value is called, as in `recognized` and `chance`.
@@ -241,6 +243,7 @@ class Metric:
     out_of_domain: bool = False
     guaranteed: Callable[[float], float] | None = None
     needs: Callable[..., None] | None = None
+    neutral_is_best: bool = False
     worse_than_neutral: tuple[str, str] = ("", "the neutral value")
     missing: tuple[str, str] | None = None
     beyond: str = ""
@@ -291,6 +294,23 @@ class Metric:
             No values.
         """
         return min(values) if self.higher_is_better else max(values)
+
+    def is_beyond_best(self, interval: tuple[float, float] | None) -> bool:
+        """Return whether a whole interval lies where values are no better than the neutral one.
+
+        Parameters
+        ----------
+        interval : tuple of (float, float) or None
+            On the metric's scale.
+
+        Returns
+        -------
+        bool
+            False without an interval, and for a metric whose values have no such side.
+        """
+        if not self.neutral_is_best or interval is None:
+            return False
+        return interval[0] > self.neutral if self.higher_is_better else interval[1] < self.neutral
 
     def is_worse_than_neutral(self, interval: tuple[float, float]) -> bool:
         """Return whether a whole interval is worse than the neutral value.

@@ -343,7 +343,10 @@ def _change(entry: _Entry, reference: _Entry, check: Check) -> Change | None:
         raise _incomparable("a file has no slides or repetitions from which an interval could be drawn")
     change = difference(check.resampling, base.resampling, confidence=_confidence(check, base))
     facts = _facts(entry, check.metric)
-    is_unclear = any(facts.is_below_neutral(one.interval) for one in (check, base))
+    definition = metrics().get(check.metric)
+    is_unclear = definition is not None and any(
+        map(definition.is_beyond_best, (check.interval, base.interval))
+    )
     return Change(
         value=change.value,
         interval=change.interval,

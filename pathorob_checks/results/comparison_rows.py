@@ -10,7 +10,6 @@ from typing import Any
 
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.comparison import ComparedValue, Comparison
-from pathorob_checks.results.document import MetricFacts
 from pathorob_checks.results.numbers import change_and_interval, interval_text
 from pathorob_checks.results.published_places import not_validated
 from pathorob_checks.wording import counted, percent, printable
@@ -144,18 +143,20 @@ def notes(comparison: Comparison) -> Iterator[str]:
         yield f"Not quite comparable with the published values ({caveat}): {places}."
     for reason, places in _by_text((one.not_placed, one) for one in values):
         yield f"No place, because {reason}: {places}."
-    for text, places in _by_text((_below_neutral(one), one) for one in values):
+    for text, places in _by_text((_beyond_best(one), one) for one in values):
         yield f"{text}: {places}."
     for reason, places in _by_text((one.reason, one) for one in values):
         yield f"Not measured: {places}: {reason}"
 
 
-def _below_neutral(one: ComparedValue) -> str:
-    """A clause on a value that is clearly below the neutral one, where lower is better."""
+def _beyond_best(one: ComparedValue) -> str:
+    """A clause on a value that is clearly beyond the best one."""
     definition = metrics().get(one.metric)
-    if definition is None or not MetricFacts.of(definition).is_below_neutral(one.interval):
+    if definition is None or not definition.is_beyond_best(one.interval):
         return ""
-    return f"Not more robust, because the whole interval is below the neutral {definition.neutral:g}"
+    return (
+        f"Not more robust, because the whole interval is beyond {definition.neutral:g}, the value of a guess"
+    )
 
 
 def _by_text(texts: Iterable[tuple[str, ComparedValue]]) -> Iterator[tuple[str, str]]:

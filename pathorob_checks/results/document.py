@@ -39,10 +39,6 @@ class MetricFacts(Document):
     higher_is_better: bool
     version: int
 
-    def is_below_neutral(self, interval: tuple[float, float] | None) -> bool:
-        """Whether lower is better and the whole interval lies below the neutral value."""
-        return not self.higher_is_better and interval is not None and interval[1] < self.neutral
-
     @classmethod
     def of(cls, metric: Metric) -> MetricFacts:
         """Those of a definition."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from pathorob_checks.metrics.registry import metrics
 from pathorob_checks.results.check import Check
-from pathorob_checks.results.document import MetricFacts
 from pathorob_checks.results.names import fm_and_method
 from pathorob_checks.wording import percent, printable
 
@@ -15,7 +14,7 @@ _NEAR_CHANCE = 1.1  # times the accuracy of a guess
 
 def remarks(checks: Sequence[Check]) -> list[str]:
     """A sentence for each value that says less than its verdict."""
-    sentences = [sentence for check in checks for sentence in (_of_guess(check), _below(check))]
+    sentences = [sentence for check in checks for sentence in (_of_guess(check), _beyond_best(check))]
     return list(dict.fromkeys(filter(None, sentences)))
 
 
@@ -34,17 +33,14 @@ def _of_guess(check: Check) -> str:
     )
 
 
-def _below(check: Check) -> str:
-    """On a value that is clearly below the neutral one, where lower is better."""
+def _beyond_best(check: Check) -> str:
+    """On a value that is clearly beyond the best one."""
     definition = metrics().get(check.metric)
     if definition is None or check.value is None or check.quantity == "difference":
         return ""
-    if not MetricFacts.of(definition).is_below_neutral(check.interval):
+    if not definition.is_beyond_best(check.interval):
         return ""
-    return (
-        f"{_subject(check)}: the whole interval is below the neutral {definition.neutral:g}, which is not "
-        f"better than neutral: {definition.meaning(check.value)}."
-    )
+    return f"{_subject(check)} is no better than {definition.neutral:g}: {definition.meaning(check.value)}."
 
 
 def _subject(check: Check) -> str:
