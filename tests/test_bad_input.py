@@ -196,8 +196,7 @@ SELECTIONS = {
     "workers": (["-n1", "-k", DROPS], f'-k "({DROPS}) and not performance_drop"'),
     "full": (
         ["--fm-criteria=full", "-k", "not performance_drop"],
-        '-k "not performance_drop and not (diagnostic_errors or error_asymmetry or retrieval or '
-        'slide_prediction)"',
+        '-k "not performance_drop and not (retrieval or slide_prediction)"',
     ),
 }
 
