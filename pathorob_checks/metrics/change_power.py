@@ -35,8 +35,8 @@ class MeasuredChange:
     Examples
     --------
     >>> from pathorob_checks.metrics.change_power import MeasuredChange
-    >>> MeasuredChange(interval=(-0.05, 0.03), slides=10).error
-    0.0204...
+    >>> round(MeasuredChange(interval=(-0.05, 0.03), slides=10).error, 4)
+    0.0204
     """
 
     interval: tuple[float, float]

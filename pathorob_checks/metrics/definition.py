@@ -97,6 +97,8 @@ class Computation:
     >>> computation = metric("performance_drop_ood").computation
     >>> computation.name, computation.view, computation.protocol
     ('performance_drop', 'performance_drop', {'version': 2, 'repetitions': 20})
+    >>> computation.trains_classifiers
+    True
     """
 
     name: str
@@ -226,6 +228,8 @@ class Metric:
     ('<=', -1, 0.3)
     >>> sorted([0.1, 0.3, 0.2], key=leak.badness)
     [0.3, 0.2, 0.1]
+    >>> leak.is_worse_than_neutral((0.1, 0.3)), leak.is_beyond_best((0.1, 0.3))
+    (True, False)
     """
 
     name: str

@@ -179,8 +179,11 @@ class Resampling(BaseModel):
     True
     >>> drops.model_copy(update={"jumps_between": (-0.2, 0.1)}).unstable
     'the value is unstable: on halves of the slides it goes from -0.20 to 0.10'
-    >>> drops.unstable, drops.noun
-    ('', 'repetition')
+    >>> drops.unstable, drops.noun, drops.unplannable_at_k
+    ('', 'repetition', '')
+    >>> jumping = drops.model_copy(update={"jumps_between": (-0.2, 0.1)})
+    >>> jumping.jumps_over(-0.1), jumping.jumps_over(0.2)
+    (True, False)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
