@@ -158,8 +158,7 @@ class Measuring:
             ) from None
         if definition.needs is not None:
             definition.needs(view.patches, arguments, interval=False)
-        repair = self._inputs.embeddings(subject).repair
-        if repair is not None and computation.trains_classifiers:
+        if computation.trains_classifiers and (repair := self._inputs.embeddings(subject).repair) is not None:
             repair.refuse_classifiers(definition.name)
         if chain_of(subject.method).repairs and computation.takes_repair:
             embeddings = self._inputs.embeddings(subject).values[view.rows]
