@@ -31,6 +31,11 @@ def blocks() -> list[list[str]]:
     return blocks_of(PAGE.read_text(encoding="utf-8"), COMMANDS)
 
 
+def without_values(text: str) -> str:
+    """Without measured values: another processor rounds the embeddings in another way."""
+    return re.sub(r"-?\b\d\.\d{3}\b", "VALUE", text)
+
+
 @dataclass
 class Reader:
     """Somebody who does what the page says.
@@ -73,11 +78,11 @@ class Reader:
             if "criteria show" in line:
                 self.digest = re.findall(r"digest: (\w{64})", output)[-1]
             outputs.append(output)
-        self.printed = comparable("\n".join(outputs))
+        self.printed = without_values(comparable("\n".join(outputs)))
 
     def sees(self, lines: list[str]) -> None:
         """The lines were printed in this order."""
-        self.printed = after_lines(self.printed, lines)
+        self.printed = after_lines(self.printed, [without_values(line) for line in lines])
 
 
 @pytest.mark.slow
