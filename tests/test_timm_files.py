@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import shard
 
 from pathorob_checks.errors import ModelError
+from pathorob_checks.models.repository import FolderSource
 from pathorob_checks.models.timm_config import unstated
 
 
@@ -99,6 +100,7 @@ def test_a_folder_of_many_files_is_not_searched_for_a_model(
 def test_a_link_that_leads_nowhere_is_no_file_of_a_model(vit: Path) -> None:
     (vit / "gone.safetensors").symlink_to("nowhere")
     load_timm(vit)
+    assert "gone.safetensors" not in FolderSource("local-dir:vit", vit).names()
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def read(folder: Path, cohort: str, patches: pd.DataFrame) -> Precomputed:
             remedy="give the folder that holds them as --fm=embeddings:DIR",
         )
     collected = CollectedRows(folder, unique_patch_keys(patches))
-    repair = fitted_repair(folder, cohort, patches["slide_id"])
+    repair = fitted_repair(folder, patches["slide_id"])
     with matrix_files.reading_errors(str(folder), OSError):
         layout, path = _layout_and_path(collected, plain_name(cohort, "cohort"))
         if layout == PATHOROB:

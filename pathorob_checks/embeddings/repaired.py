@@ -41,8 +41,7 @@ class Provenance(BaseModel):
     method, versions : the methods, joined by `+`, and the version of each.
     method_ood, method_target : what they could see, as in the settings of a run.
     repairs : folders of the fitted repairs of embeddings; empty where only images were normalized.
-    fitted_slides : ids of the slides that the repairs were fitted on; None in older files, whose repairs were
-        fitted on the cohort.
+    fitted_slides : ids of the slides that the repairs were fitted on; empty without such repairs.
     machine : versions of packages, and the platform.
     """
 
@@ -59,7 +58,7 @@ class Provenance(BaseModel):
     method_ood: str
     method_target: str | None
     repairs: list[str]
-    fitted_slides: list[str] | None = None
+    fitted_slides: list[str]
     machine: dict[str, JsonValue]
 
 
@@ -91,8 +90,7 @@ class FittedRepair(BaseModel):
     def facts(self) -> dict[str, object]:
         """For the results: without the list of slides, but with its length and digest."""
         kept = self.provenance.model_dump(exclude={"schema_", "fitted_slides", "machine", "repairs"})
-        fitted = self.provenance.fitted_slides
-        return {**kept, "fitted_slides": self.slides, "slides": None if fitted is None else digest_of(fitted)}
+        return {**kept, "fitted_slides": self.slides, "slides": digest_of(self.provenance.fitted_slides)}
 
     def refuse_classifiers(self, metric: str) -> None:
         """Refuse a metric that trains a classifier.
@@ -116,7 +114,7 @@ class FittedRepair(BaseModel):
         return f"measure the unrepaired embeddings with --fm-method={printable(self.method)}"
 
 
-def fitted_repair(folder: Path, cohort: str, slides: Iterable[str]) -> FittedRepair | None:
+def fitted_repair(folder: Path, slides: Iterable[str]) -> FittedRepair | None:
     """The repair of embeddings in a folder that was fitted on slides of a cohort; None without one.
 
     All files are read, so that another name of the cohort hides nothing.
@@ -124,21 +122,16 @@ def fitted_repair(folder: Path, cohort: str, slides: Iterable[str]) -> FittedRep
     Parameters
     ----------
     folder : the DIR of `embeddings:DIR`.
-    cohort : name of the cohort that is measured.
-    slides : ids of its slides.
+    slides : ids of the slides of the cohort that is measured.
 
     Raises
     ------
-    EmbeddingError : a file that says how embeddings were repaired is damaged.
+    EmbeddingError : a file that says how embeddings were repaired is damaged, or names no slides.
     """
     measured = set(slides)
     for path in sorted((folder / FOLDER).glob("*.json")):
         provenance = _read(path)
-        if provenance.fitted_slides is None:
-            shared = len(measured) if provenance.cohort.name == cohort else 0
-        else:
-            shared = len(measured.intersection(provenance.fitted_slides))
-        if provenance.repairs and shared:
+        if shared := len(measured.intersection(provenance.fitted_slides)):
             return FittedRepair(method=provenance.method, slides=shared, provenance=provenance)
     return None
 
