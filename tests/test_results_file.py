@@ -55,6 +55,13 @@ def test_every_file_fits_the_schema_that_the_command_prints():
         jsonschema.validate(broken, schema)
 
 
+def test_the_schema_describes_a_file_and_not_its_python_class():
+    schema = json_schema()
+    described = [one["description"] for one in (schema, *schema["$defs"].values()) if "description" in one]
+    assert any("Attributes\n----" in one for one in described)
+    assert not [one for one in described if ">>>" in one or "Raises\n----" in one or "See Also\n---" in one]
+
+
 @pytest.mark.skipif(
     Version(pydantic.VERSION) < Version("2.14"),
     reason="earlier versions write the same schema in other words",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = 100_000_000  # bytes of a results file
+# The sections of a docstring that say nothing about a file.
+_FOR_PYTHON = re.compile(r"\n\n(Raises|See Also|Examples)\n-+\n")
 _COLUMNS = ("fm", "method", "cohort", "metric", "quantity", "value", "low", "high", "support", "k")
 _MORE_COLUMNS = ("direction", "bound", "verdict", "criterion", "reason")
 
@@ -300,6 +303,9 @@ class Results(ResultsDocument):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a results file."""
+    """The JSON Schema of a results file; of a docstring it has what a reader of files needs."""
     schema = ResultsDocument.model_json_schema(by_alias=True, mode="serialization")
+    for one in (schema, *schema["$defs"].values()):
+        if "description" in one:
+            one["description"] = _FOR_PYTHON.split(one["description"], maxsplit=1)[0]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Results"}
