@@ -159,6 +159,28 @@ def test_a_method_that_may_remove_biology_is_warned_of(folder: Path) -> None:
     assert not any("may remove biology" in note for note in notes["none"])
 
 
+def test_what_is_released_with_a_method_is_judged_with_it_only(lone_terminal: Terminal) -> None:
+    folder = lone_terminal.folder / "slides"
+    folder.mkdir()
+    write(folder, [("A", 40, 40), ("B", 40, 40)], center=8.0, biology=5.0)
+    options = ["--fm=embeddings:slides", "--fm-cohort=slides", "--fm-criteria=slides/ours.toml"]
+    both = lone_terminal.pytest(*options, "--fm-method=center", "--fm-json=both.json")
+    assert both.code == 1, both.output
+    only = lone_terminal.pytest(*options, "--fm-method=center", "--fm-method-only", "--fm-json=only.json")
+    assert only.code == 0, only.output
+    bare, repaired = (Results.read(lone_terminal.folder / name) for name in ("both.json", "only.json"))
+    assert {one.method for one in (*repaired.checks, *repaired.runs, *repaired.releases)} == {"center"}
+    # Nothing else differs: each value is that of the run with both, compared with the same FM.
+    values = {one.id: (one.value, one.baseline) for one in bare.checks if one.method == "center"}
+    assert {one.id: (one.value, one.baseline) for one in repaired.checks} == values
+    assert any("left out by --fm-method-only" in one for one in repaired.environment.left_out)
+    assert "--fm-method=center --fm-method-only" in command_of(repaired)
+    assert repaired.environment.criteria.digest != bare.environment.criteria.digest
+    refused = lone_terminal.pytest(*options, "--fm-method-only")
+    assert refused.code == 4
+    assert "name one with --fm-method" in refused.errors[0]
+
+
 def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) -> None:
     folder = lone_terminal.folder / "slides"
     folder.mkdir()

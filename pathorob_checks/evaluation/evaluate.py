@@ -43,6 +43,7 @@ def evaluate(
     licensed: str | Path | Iterable[str | Path] = (),
     pretraining: str | Iterable[str] = (),
     methods: str | Iterable[str] = (),
+    method_only: bool = False,
     method_ood: str = "unseen",
     method_target: str | Path | None = None,
     trust_remote_code: bool = False,
@@ -103,6 +104,8 @@ def evaluate(
     methods : str or iterable of str, optional
         Methods that repair images or embeddings, such as `reinhard`, `combat` or `reinhard+combat`: every
         criterion is measured without a method and with each of them.
+    method_only : bool, default False
+        Leave out the FM without a method: what is released is the FM with it.
     method_ood : {'unseen', 'unlabeled'}
         What methods may see of out-of-domain medical centers: nothing, or patches without biological classes.
     method_target : str or path-like, optional
@@ -209,6 +212,7 @@ def evaluate(
         licensed=tuple(map(str, _several(licensed))),
         pretraining=tuple(map(str, _several(pretraining))),
         methods=tuple(map(str, _several(methods))),
+        method_only=method_only,
         method_ood=method_ood,
         method_target=method_target,
         trust_remote_code=trust_remote_code,

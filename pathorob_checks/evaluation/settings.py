@@ -63,7 +63,8 @@ class Settings:
     commercial : leave out what is not known to allow commercial use.
     licensed : FMs and cohorts, by name or as given, that the user may use commercially all the same.
     pretraining : all that the one FM without a complete statement was pretrained on, by name.
-    methods : names of methods that repair images or embeddings, joined by `+`; without one is measured too.
+    methods : names of methods that repair images or embeddings, joined by `+`.
+    method_only : judge the FMs with a method only; otherwise they are judged without one too.
     method_ood : what methods may see of out-of-domain medical centers: nothing (`unseen`), or their patches
         without biological classes (`unlabeled`).
     method_target : an image, or a folder of images, that stain normalizations take their target from; None
@@ -103,6 +104,7 @@ class Settings:
     licensed: tuple[str, ...] = ()
     pretraining: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    method_only: bool = False
     method_ood: str = "unseen"
     method_target: str | Path | None = None
     trust_remote_code: bool = False
@@ -146,6 +148,11 @@ class Settings:
             raise SettingsError(
                 f"{self.licensed[0]!r} is licensed, but nothing is left out for its license",
                 remedy="give --fm-commercial (commercial=True) too, or leave it out",
+            )
+        if self.method_only and not self.methods:
+            raise SettingsError(
+                "FMs are to be judged with a method only, but there is no method",
+                remedy="name one with --fm-method, such as combat, or leave --fm-method-only out",
             )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(

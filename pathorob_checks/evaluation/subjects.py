@@ -10,6 +10,7 @@ from pathorob_checks.errors import MethodError, SpecError
 from pathorob_checks.evaluation.misplaced import refuse_misplaced_values
 from pathorob_checks.files import expanded
 from pathorob_checks.methods.chain import chain_of, chains_of
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.pretraining import UNSTATED, Pretraining, PretrainingData
 from pathorob_checks.results.names import subject_id
 from pathorob_checks.wording import quoted
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_LICENSE = "unknown"
 """What stands for a license that nobody has stated."""
+
+WITH_A_METHOD_ONLY = (
+    "FMs without a method are left out by --fm-method-only: they have no verdict in this run."
+)
 
 
 class Subject(NamedTuple):
@@ -64,7 +69,7 @@ class Subjects:
     cohorts : the text of each cohort by its name.
     wanted : FM by FM, cohort by cohort, those that are excluded among them.
     excluded : what leaves a subject out.
-    left_out : a sentence for each FM or cohort that `--fm-commercial` excludes.
+    left_out : a sentence for everything that the settings leave out.
     method_ood : what methods may see of out-of-domain medical centers.
     method_target : SHA-256 of the images that stain normalizations take their target from; None for a rule.
     """
@@ -132,7 +137,7 @@ def subjects_of(settings: Settings) -> Subjects:
             for what, text in texts.items()
             if terms[what][1] is not True and not {text, what.partition(" ")[2]} & set(settings.licensed)
         }
-    methods = _methods(settings.methods, specs)
+    methods = _methods(settings, specs)
     subjects = tuple(
         Subject(fm, method, cohort) for fm, names in wanted.items() for method in methods for cohort in names
     )
@@ -159,13 +164,16 @@ def subjects_of(settings: Settings) -> Subjects:
         cohorts={name: text for name, text in cohorts.items() if name in used},
         wanted=subjects,
         excluded=without,
-        left_out=tuple(f"{what} is left out by --fm-commercial: {why}." for what, why in excluded.items()),
+        left_out=(
+            *(f"{what} is left out by --fm-commercial: {why}." for what, why in excluded.items()),
+            *((WITH_A_METHOD_ONLY,) if settings.method_only else ()),
+        ),
     )
 
 
-def _methods(texts: tuple[str, ...], specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
-    """The name of every method, `none` first."""
-    chains = chains_of(texts)
+def _methods(settings: Settings, specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
+    """The name of every method, `none` first where FMs are judged without a method too."""
+    chains = chains_of(settings.methods)
     without_images = [fm for fm, spec in specs.items() if spec.kind == "embeddings"]
     for chain in chains:
         if chain.image is not None and without_images:
@@ -173,7 +181,8 @@ def _methods(texts: tuple[str, ...], specs: Mapping[str, ModelSpec]) -> tuple[st
                 f"{chain.image.name} normalizes images, but {without_images[0]} is given by its embeddings",
                 remedy="give the FM itself, or methods that repair embeddings",
             )
-    return tuple(chain.text for chain in chains)
+    names = tuple(chain.text for chain in chains)
+    return tuple(name for name in names if name != NO_METHOD) if settings.method_only else names
 
 
 def _forbidden(license_: str, allowed: bool | None) -> str:

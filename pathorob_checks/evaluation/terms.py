@@ -16,6 +16,7 @@ from pathorob_checks.evaluation.baseline import Baseline, baseline_of_this_run, 
 from pathorob_checks.evaluation.plan import Key, PlannedCheck, plan_of
 from pathorob_checks.evaluation.subjects import Subject, Subjects
 from pathorob_checks.methods.chain import chain_of
+from pathorob_checks.methods.names import NO_METHOD
 from pathorob_checks.metrics.registry import metric
 from pathorob_checks.wording import brief, printable
 
@@ -160,7 +161,10 @@ def _methods(subjects: Subjects) -> dict[str, Any]:
     for name in dict.fromkeys(one.method for one in subjects.wanted):
         versions |= chain_of(name).versions
     target = {"target": subjects.method_target} if subjects.method_target else {}
-    return {"out_of_domain": subjects.method_ood, "versions": versions, **target} if versions else {}
+    if not versions:
+        return {}
+    only = {} if any(one.method == NO_METHOD for one in subjects.wanted) else {"only": True}
+    return {"out_of_domain": subjects.method_ood, "versions": versions, **target, **only}
 
 
 def _designs(subjects: Subjects) -> dict[str, Any]:

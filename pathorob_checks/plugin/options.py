@@ -224,6 +224,16 @@ OPTIONS = (
         "criterion is measured without and with it. Join methods with '+', list several with ','",
     ),
     Option(
+        flag="--fm-method-only",
+        setting="method_only",
+        metavar="true|false",
+        parse=yes_or_no,
+        switch=True,
+        default=False,
+        help="with --fm-method: leave out the FM without a method, because you release the FM with it; what "
+        "the method may not destroy is still compared with the FM as it is",
+    ),
+    Option(
         flag="--fm-method-ood",
         setting="method_ood",
         metavar="unseen|unlabeled",

@@ -53,7 +53,7 @@ def parametrize(metafunc: pytest.Metafunc, gate: Gate | None) -> None:
     if "fm_criterion" in names:
         every = cases(gate, list(metafunc.definition.iter_markers()), metafunc.definition.nodeid)
     else:
-        every = (case for case in subjects(gate) if case.method == NO_METHOD)
+        every = unrepaired(gate)
     values = {_id(case, names): [getattr(case, name) for name in names] for case in every}
     metafunc.parametrize(names, list(values.values()), ids=list(values), indirect=True)
 
@@ -80,6 +80,12 @@ def uses(item: pytest.Item, name: str) -> bool:
     known: Any = getattr(item, "_fixtureinfo", None)
     definitions: Any = known.name2fixturedefs.get(name) if known is not None else None
     return bool(definitions) and definitions[-1].func.__module__ == fixtures.__name__
+
+
+def unrepaired(gate: Gate) -> Iterator[Case]:
+    """A case for each FM on each cohort without a method, whatever the run judges."""
+    pairs = dict.fromkeys((one.fm, one.cohort) for one in gate.evaluation.subjects.subjects)
+    return (Case(fm, cohort, None) for fm, cohort in pairs)
 
 
 def subjects(gate: Gate) -> Iterator[Case]:

@@ -72,7 +72,10 @@ def measured_checks(results: ResultsDocument, fm: str) -> list[Check]:
         if (check.fm, check.method) == (fm, NO_METHOD) and check.verdict.is_measured
     ]
     if not checks:
-        raise ResultsError(f"the results have no measured value of {fm}", remedy="run the gate again")
+        raise ResultsError(
+            f"the results have no measured value of {fm} without a method",
+            remedy="run the gate again, without --fm-method-only",
+        )
     return checks
 
 

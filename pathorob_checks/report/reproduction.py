@@ -44,8 +44,11 @@ def _options(results: ResultsDocument) -> Iterator[str]:
     if methods:
         yield f"--fm-method={','.join(methods)}"
     known = terms.protocol.get("methods")
-    if isinstance(known, dict) and known.get("out_of_domain") == "unlabeled":
-        yield "--fm-method-ood=unlabeled"
+    if isinstance(known, dict):
+        if known.get("only") is True:
+            yield "--fm-method-only"
+        if known.get("out_of_domain") == "unlabeled":
+            yield "--fm-method-ood=unlabeled"
     if terms.require_complete:
         yield "--fm-require-complete"
 

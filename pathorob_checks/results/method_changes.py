@@ -137,7 +137,10 @@ def _effect(effect: MethodEffect) -> str:
         f"{values['worse'] or 'none'} worse, {values['undecided'] or 'none'} undecided"
     )
     costs = ", ".join(f"{word} {biology[word]}" for word in dict.fromkeys(_BIOLOGY.values()) if biology[word])
-    parts = [gains if total else "no value compared", f"biology: {costs or 'not tested'}"]
+    parts = [
+        gains if total else "no value compared with the FM as it is",
+        f"biology: {costs or 'not tested'}",
+    ]
     return "; ".join(parts)
 
 

@@ -36,6 +36,7 @@ _TAKEN = (
     "licensed",
     "pretraining",
     "methods",
+    "method_only",
     "method_ood",
     "require_complete",
     "baseline_fm",
@@ -143,7 +144,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
         accepted_names=places.accepted_names or _still_there(options["accepted_names"]),
         method_target=places.method_target or _target(options.get("method_target")),
         trust_remote_code=places.trust_remote_code,
-        **{name: _typed(options[name]) for name in _TAKEN},
+        **{name: _typed(options[name]) for name in _TAKEN if name in options},
     )
 
 
