@@ -103,7 +103,10 @@ def test_a_ci_job_is_yaml_that_runs_the_gate(terminal: Terminal, ci: str, file: 
     assert inputs["PATHOROB_CI_CRITERIA"] == "criteria.toml"
     run = terminal.command("ci", subprocess=True, **inputs, PATHOROB_CI_ARGUMENTS="--co -q")
     assert "test_robustness_index" in run.output, run.output
-    assert re.search(r"- (run: )?pathorob-checks ci$", text, re.M)
+    assert re.search(r"^ +(- |run: )pathorob-checks ci$", text, re.M)
+    # A later job finds the embeddings of this one.
+    (kept,) = re.findall(r"^ +PATHOROB_CHECKS_CACHE: (.*)$", text, re.M)
+    assert len(re.findall(rf"path(?:s: \[|: ){re.escape(kept)}[\],]", text)) == {"github": 2, "gitlab": 1}[ci]
 
 
 def test_no_job_is_written_where_none_is_wanted(terminal: Terminal) -> None:
