@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pathorob_checks.results.check import Check
+from pathorob_checks.results.check import Check, IntegrityCheck
 from pathorob_checks.results.document import Outcome, ResultsDocument
 from pathorob_checks.results.part import Document, Finite
 from pathorob_checks.wording import counted
@@ -127,13 +127,7 @@ def _checks(before: ResultsDocument, now: ResultsDocument) -> Iterator[Pair]:
     again = {_key(one): one for one in now.checks}
     for one in before.checks:
         other = again.get(_key(one)) if one.registered else None
-        yield Pair(
-            check=one.id,
-            quantity="verdict",
-            before=one.verdict.value,
-            now=None if other is None else other.verdict.value,
-            is_run=other is not None,
-        )
+        yield _verdicts(one, other)
         if other is None:
             continue
         noise = ROUNDING + max(one.drift or 0.0, other.drift or 0.0)
@@ -154,17 +148,21 @@ def _numbers(one: Check) -> Mapping[str, float]:
     return {name: number for name, number in numbers.items() if number is not None}
 
 
+def _verdicts(before: Check | IntegrityCheck, now: Check | IntegrityCheck | None) -> Pair:
+    return Pair(
+        check=before.id,
+        quantity="verdict",
+        before=before.verdict.value,
+        now=None if now is None else now.verdict.value,
+        is_run=now is not None,
+    )
+
+
 def _integrity(before: ResultsDocument, now: ResultsDocument) -> Iterator[Pair]:
     again = {(one.name, one.fm, one.method, one.cohort): one for one in now.integrity}
     for one in before.integrity:
         other = again.get((one.name, one.fm, one.method, one.cohort))
-        yield Pair(
-            check=one.id,
-            quantity="verdict",
-            before=one.verdict.value,
-            now=None if other is None else other.verdict.value,
-            is_run=other is not None,
-        )
+        yield _verdicts(one, other)
 
 
 def _elsewhere(before: ResultsDocument, now: ResultsDocument) -> Iterator[str]:
