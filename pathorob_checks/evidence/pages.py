@@ -17,6 +17,7 @@ from pathorob_checks.evidence.deviations import deviations
 from pathorob_checks.evidence.limitations import limitations
 from pathorob_checks.evidence.manifest import MANIFEST
 from pathorob_checks.evidence.provenance import fms_of, weights_sha256
+from pathorob_checks.evidence.report_rows import seal_in_words
 from pathorob_checks.evidence.traceability import NO_CHECK, Trace, requirements_of
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.numbers import interval_text
@@ -118,7 +119,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"counted": counted, "code": _code}
+    environment.filters |= {"counted": counted, "code": _code, "seal_in_words": seal_in_words}
     return environment
 
 

@@ -38,7 +38,8 @@ def qualification_facts(folder: Path) -> dict[str, Any]:
     ------
     EvidenceError : the folder is not intact, or is no qualification.
     """
-    for finding in verify(folder).findings:
+    verification = verify(folder)
+    for finding in verification.findings:
         raise EvidenceError(
             f"the qualification {folder} is not intact ({finding})",
             remedy="qualify again with 'pathorob-checks qualify --out=DIR'",
@@ -54,6 +55,7 @@ def qualification_facts(folder: Path) -> dict[str, Any]:
         "outcome": manifest.outcome.value,
         "created": manifest.created.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "responsible": _responsible(folder),
+        "sealed_by": list(verification.sealed_by),
         "version": manifest.tool.version,
         "code": manifest.digest,
         "is_of_this_code": manifest.digest == code_facts()["sha256"],

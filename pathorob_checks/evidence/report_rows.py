@@ -28,9 +28,18 @@ def _rows(protocol: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "qualification", f"{facts['outcome'].upper()} of pathorob-checks {facts['version']}"
     yield "qualified on", facts["created"]
     yield "responsible for the qualification, as stated", facts.get("responsible") or NOBODY
+    yield "signature of the qualification", seal_in_words(facts)
     yield "qualified code", f"{facts['code']} ({_whose_code(facts)})"
     yield "other packages and parts of the machine than then", "; ".join(facts["differences"]) or "none"
     yield "SHA-256 of the qualification's manifest.json", facts["manifest_sha256"]
+
+
+def seal_in_words(facts: Mapping[str, Any]) -> str:
+    """Which keys signed the qualification, as its attestation says; a run verifies no signature of it."""
+    if "sealed_by" not in facts:
+        return "not recorded"  # by earlier versions
+    keys = facts["sealed_by"]
+    return f"SIGNED by {', '.join(keys)} (not verified by the run)" if keys else "NOT SIGNED"
 
 
 def _whose_code(facts: Mapping[str, Any]) -> str:

@@ -18,12 +18,13 @@ import pytest
 from attack import Attack
 from made_checks import made
 from made_results import results_of
+from sealed_folders import write_key
 
 import pathorob_checks
 from pathorob_checks.cli import main
 from pathorob_checks.criteria.verdict import RULES, Verdict
 from pathorob_checks.errors import EvidenceError, ResultsError, SettingsError
-from pathorob_checks.evidence import deviations, qualified
+from pathorob_checks.evidence import deviations, qualified, signing
 from pathorob_checks.evidence.attestation import write_attestation
 from pathorob_checks.evidence.environment import environment_document
 from pathorob_checks.evidence.manifest import MANIFEST, manifest_of, seal
@@ -38,6 +39,7 @@ from pathorob_checks.evidence.qualification import (
     worked_examples,
 )
 from pathorob_checks.evidence.qualification.record import REQUIRED, Finding, outcome_of, recorded
+from pathorob_checks.evidence.report_rows import seal_in_words
 from pathorob_checks.evidence.validation import contents
 from pathorob_checks.evidence.verification import verify
 from pathorob_checks.metrics.published import published_scores
@@ -417,6 +419,19 @@ def test_a_run_refers_to_a_qualification_by_its_digest(monkeypatch, tmp_path) ->
         qualified.qualification_facts(folder)
 
 
+def test_the_key_that_signed_a_qualification_is_named(monkeypatch, tmp_path) -> None:
+    key = tmp_path / "key.pem"
+    public = signing.public_key_of(write_key(key))
+    folder = qualifying.begun_folder(tmp_path / "q")
+    qualifying.write(folder, made_qualification(monkeypatch), signing.signer_of(str(key)))
+    facts = qualified.qualification_facts(tmp_path / "q")
+    assert seal_in_words(facts) == f"SIGNED by {public.keyid} (not verified by the run)"
+    unsigned = qualified.qualification_facts(written(monkeypatch, tmp_path / "unsigned"))
+    assert seal_in_words(unsigned) == "NOT SIGNED"
+    del facts["sealed_by"]
+    assert seal_in_words(facts) == "not recorded"
+
+
 def test_one_that_failed_or_is_of_other_code_is_a_deviation(monkeypatch, tmp_path) -> None:
     facts = qualified.qualification_facts(written(monkeypatch, tmp_path / "q", actual=2.0))
     assert _deviations(facts) == ("The qualification that the run refers to did not pass (fail).",)
@@ -473,7 +488,8 @@ def test_a_real_run_names_the_qualification_and_refuses_one_that_is_not_intact(
     assert f"<dd>{facts['code']} (the code of this run)</dd>" in section
     assert f"manifest.json</dt><dd>{facts['manifest_sha256']}</dd>" in section
     page = (small_gate.folder / "ev" / "signature-page.html").read_text()
-    assert f"FAIL, made on {facts['created']} by {name}, " in page
+    assert f"FAIL, made on {facts['created']} by {name}, signature: NOT SIGNED, " in page
+    assert "<dt>signature of the qualification</dt><dd>NOT SIGNED</dd>" in section
     refused = small_gate.run("--fm-evidence=ev2", "--fm-qualification=q", fm="embeddings:good")
     assert refused.code != 0
     assert "the qualification" in refused.output
