@@ -137,6 +137,7 @@ def folder(lone_terminal: Terminal) -> Terminal:
     return lone_terminal
 
 
+@pytest.mark.slow
 def test_a_metric_of_another_package_is_a_metric_like_any_other(folder: Terminal, installed: Path) -> None:
     path = {"PYTHONPATH": str(installed)}
     gate = ["--fm-cohort=c", "--fm-criteria=leaks.toml"]
@@ -218,6 +219,7 @@ def test_a_package_that_does_not_fit_is_named_in_one_sentence(
     assert "Traceback" not in run.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "sentence"),
     [

@@ -88,6 +88,7 @@ def test_a_long_name_leaves_room_for_the_time_and_is_not_part_of_a_failure(slow_
         assert re.search(r"m\.\.\.\S* on coh: embedding: .*/56 \[\d\d:\d\d<(\d\d:\d\d|\?), .*\]", bar), bar
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["-q", "-s", "-pno:terminal", "-pno:capture", "-n1", "--capture=sys"])
 def test_a_log_has_a_line_now_and_then(option: str, slow_gate: Attack) -> None:
     shown = run(slow_gate, option)
@@ -105,6 +106,7 @@ def test_what_a_log_shows_is_not_part_of_a_failure(slow_gate: Attack) -> None:
     assert "Captured" not in shown, shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_a_tty", [True, False])
 def test_short_work_shows_nothing(on_a_tty: bool, slow_gate: Attack) -> None:
     slow_gate.write("slow.py", SLOW.format(after=60.0, every=60.0))

@@ -78,6 +78,7 @@ def lab(machines: Machines, terminal: Terminal) -> Lab:
     return Lab(own, machines.hub, machines.home, machines.metadata)
 
 
+@pytest.mark.slow
 def test_a_real_model_meets_all_three_cohorts_and_every_metric(lab: Lab) -> None:
     run = lab.pytest("--fm=hf-hub:acme/vit", "--fm-json=results.json", "--tb=no")
     assert run.code == 1, run.output
@@ -161,6 +162,7 @@ def test_a_transformers_model_is_embedded(lab: Lab) -> None:
     assert model["pooling"] == "clsmean"
 
 
+@pytest.mark.slow
 def test_two_workers_agree_on_the_revisions_and_the_table(lab: Lab) -> None:
     arguments = ("--fm=hf-hub:acme/vit", "--fm-cohort=camelyon", "--fm-cohort=tolkach_esca", "--tb=no")
     run = lab.pytest(*arguments, "-n", "2", "--fm-json=n2.json", "-k", "robustness_index")
@@ -170,6 +172,7 @@ def test_two_workers_agree_on_the_revisions_and_the_table(lab: Lab) -> None:
     assert lab.terminal.results("n2.json")["checks"] == lab.terminal.results("n0.json")["checks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", golden.COHORTS)
 def test_precomputed_embeddings_give_the_published_protocols_value(
     name: str, lone_terminal: Terminal

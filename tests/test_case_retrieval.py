@@ -338,6 +338,7 @@ def test_a_perfect_accuracy_is_as_uncertain_as_its_slides_are_few() -> None:
     assert many.accuracy.interval[1] == 1
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """The truth is the mean over new slides; benchmarks/coverage.py has more designs and simulations."""
     design = DropDesign(outside_slides=1)

@@ -221,6 +221,7 @@ def rotated(x: Float32, table: pd.DataFrame) -> tuple[Float32, pd.DataFrame]:
     return (3 * x @ turn + 1).astype(np.float32), table
 
 
+@pytest.mark.slow
 @FEW
 @given(seed=st.integers(0, 99))
 @pytest.mark.parametrize("changed", [renamed, reordered, rotated])

@@ -107,6 +107,7 @@ def embeddings_of(patches: pd.DataFrame, seed: int) -> np.ndarray:
 FEW = {"trials": 2, "clusters": range(2, 4)}
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_sample_holds_the_score_of_all():
     patches = cohort(9)
     inside = 0

@@ -37,6 +37,7 @@ def only(comparison: Any, fm: str) -> ComparedValue:
     return value
 
 
+@pytest.mark.slow
 def test_a_change_is_the_paired_difference_to_the_first_fm(runs: tuple[Results, ...]) -> None:
     comparison = compare(runs[0])
     assert [one.name for one in comparison.fms] == ["good", "bad"]

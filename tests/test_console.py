@@ -48,6 +48,7 @@ def command(*arguments: str, **environment: str) -> tuple[int, str]:
     return process.returncode, output + errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict"])
 @pytest.mark.parametrize(
     ("arguments", "code"),

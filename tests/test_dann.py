@@ -40,6 +40,7 @@ def features(dann: Dann, x: Float32 = X) -> Float32:
 # --- what it learns ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_features_tell_classes_apart_by_much_more_than_centers() -> None:
     """Without the adversary more of the center stays, which is twice as far apart in the embeddings."""
 
@@ -73,6 +74,7 @@ class ByLabels:
         return dann.transform(embeddings, centers=self._centers)
 
 
+@pytest.mark.slow
 def test_with_the_center_in_a_second_direction_less_is_lost_by_confounded_training() -> None:
     clear = DropDesign(patches=10, biology=2.0, center=4.0, slide=0.3)
     blurred = DropDesign(dim=12, patches=20, biology=1.2, center=2.0)
@@ -128,6 +130,7 @@ def test_a_class_of_a_patch_whose_class_is_hidden_changes_nothing() -> None:
 # --- repeatable -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_equal_patches_give_equal_features_in_any_order_and_on_any_threads(count: int) -> None:
     expected = features(fitted())
@@ -155,6 +158,7 @@ def test_the_center_of_a_patch_and_the_patches_beside_it_do_not_matter() -> None
     np.testing.assert_allclose(features(dann, X[5:9]), whole[5:9], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scale_and_offset_of_the_embeddings_do_not_matter() -> None:
     np.testing.assert_allclose(features(fitted(X * 1024), X * 1024), features(fitted()), atol=1e-3)
     moved = X + np.float32(64)

@@ -29,6 +29,7 @@ def folder(lone_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal
     return lone_terminal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("criteria", "count", "code", "outcome"),
     [("floor", 24, 0, "inconclusive"), ("means.toml", 12, 1, "fail")],
@@ -166,6 +167,7 @@ def test_what_is_wrong_from_the_start_is_raised(folder: Terminal, arguments: Any
         evaluate(**{**given, **arguments})
 
 
+@pytest.mark.slow
 def test_embeddings_are_kept_where_the_gate_keeps_them(
     folder: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_a_subject_with_a_method_has_it_in_its_id() -> None:
     assert subject_id("none", "none", "none") == "none-none"
 
 
+@pytest.mark.slow
 def test_a_results_file_of_the_gate_shows_itself(folder: Terminal) -> None:
     folder.pytest("--fm=demo:color-sensitive", "--fm-cohort=slides", "--fm-json=r.json")
     results = Results.read("r.json")

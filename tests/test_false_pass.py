@@ -167,6 +167,7 @@ def test_support_under_the_minimum_is_no_pass(gate: Callable[..., Run], terminal
 MEAN = '[[criteria]]\naggregate = "mean"\ncohorts = ["slides", "{}"]\n' + INDEX
 
 
+@pytest.mark.slow
 def test_a_mean_without_one_of_its_cohorts_is_no_pass(gate: Callable[..., Run], terminal: Terminal) -> None:
     whole = MEAN.format("more").replace('"index"', '"whole"')
     lacking = MEAN.format("tcga").replace('"index"', '"lacking"')

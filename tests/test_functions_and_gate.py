@@ -88,6 +88,7 @@ def test_functions_and_run_agree_on_any_table(
     agree(tmp_path / "ours", patches, k, seed)
 
 
+@pytest.mark.slow
 def test_functions_and_run_agree_on_a_table(tmp_path: Path) -> None:
     patches = with_ood()
     agree(tmp_path / "ours", patches, None, 0)

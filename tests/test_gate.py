@@ -26,6 +26,7 @@ def hub() -> Iterator[LoopbackHub]:
         yield running
 
 
+@pytest.mark.slow
 def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) -> None:
     run = terminal.pytest("--fm=demo:stain-invariant", "--fm-json=results.json", subprocess=True)
     assert run.code == 0, run.output
@@ -45,6 +46,7 @@ def test_the_positive_control_passes_and_writes_its_results(terminal: Terminal) 
     assert (v[0], v[-1]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_the_negative_control_fails_and_says_why(terminal: Terminal) -> None:
     run = terminal.pytest("--fm=demo:color-sensitive", "-q", "--fm-repetitions=3", subprocess=True)
     assert run.code == 1
@@ -74,6 +76,7 @@ def test_an_explanation_uses_the_width_of_the_terminal(
     assert columns - 25 < max(map(len, lines)) <= columns
 
 
+@pytest.mark.slow
 def test_two_workers_say_what_one_process_says(terminal: Terminal, slides: Path) -> None:
     arguments = ["--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-cohort={slides}"]
     arguments += ["--fm-repetitions=3"]
@@ -120,6 +123,7 @@ def test_a_node_id_from_the_report_can_be_run_again(terminal: Terminal, slides: 
     assert f"{node} " in run.output
 
 
+@pytest.mark.slow
 def test_stopping_at_the_first_failure_leaves_the_rest_unmeasured(terminal: Terminal) -> None:
     arguments = ("--fm=demo:color-sensitive", "--fm-criteria=release", "--fm-json=results.json", "--tb=no")
     run = terminal.pytest(*arguments, "-x")
@@ -128,6 +132,7 @@ def test_stopping_at_the_first_failure_leaves_the_rest_unmeasured(terminal: Term
     assert terminal.results()["complete"] is False
 
 
+@pytest.mark.slow
 def test_junit_has_one_case_per_criterion_with_its_value(terminal: Terminal, slides: Path) -> None:
     terminal.pytest("--fm=demo:color-sensitive", f"--fm-cohort={slides}", "--junitxml=junit.xml", "--tb=no")
     cases = ET.parse(terminal.folder / "junit.xml").getroot().findall(".//testcase")
@@ -137,6 +142,7 @@ def test_junit_has_one_case_per_criterion_with_its_value(terminal: Terminal, sli
         assert {"pathorob_checks.value", "pathorob_checks.bound"} <= properties
 
 
+@pytest.mark.slow
 def test_a_users_own_test_gets_a_row(terminal: Terminal, slides: Path) -> None:
     (terminal.folder / "test_mine.py").write_text(
         "from pathorob_checks.metrics import robustness_index\n"
@@ -254,6 +260,7 @@ def test_a_model_from_the_hub_is_embedded_once_and_again_when_it_changes(
     assert after["checks"] != before["checks"]
 
 
+@pytest.mark.slow
 def test_a_crashed_worker_leaves_the_run_incomplete(terminal: Terminal, slides: Path) -> None:
     (terminal.folder / "test_mine.py").write_text(
         "import os\n"

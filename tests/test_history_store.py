@@ -105,6 +105,7 @@ def test_a_run_that_left_something_out_on_purpose_is_kept(history: History) -> N
     assert history.add(results_of([drawn(0.6)], planned=2, deselected=1))[1]
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_the_same_time_lose_nothing(history: History) -> None:
     writers = [
         subprocess.Popen(

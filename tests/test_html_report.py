@@ -238,6 +238,7 @@ def test_a_p_value_names_its_hypothesis(value, said):
     assert "p how probable a value at least this far on its side of the bound would be" in text
 
 
+@pytest.mark.slow
 def test_how_to_read_a_metric_is_in_its_own_words():
     expected = dict(metric_rows(results_of().metrics))
     assert "neutral: 0.5" in expected["robustness index"]

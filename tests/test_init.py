@@ -92,6 +92,7 @@ def test_a_manifest_is_filled_from_images(terminal: Terminal, place: str, sides:
     assert set(cohort.patches.subset) == ({"ID"} if len(sides) == 1 else {"ID", "OOD"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ci", "file"), [("github", ".github/workflows/robustness.yml"), ("gitlab", ".gitlab-ci.yml")]
 )

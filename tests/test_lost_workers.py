@@ -81,6 +81,7 @@ def test_workers_that_die_in_every_test_end_the_run(small_gate: Attack) -> None:
     assert "maximum crashed workers reached: 1" in outcome.output
 
 
+@pytest.mark.slow
 def test_all_workers_killed_at_once_from_outside(small_gate: Attack) -> None:
     command = [sys.executable, "-m", "pytest", *WITHOUT, "-p", "killer", "-n2", "--tb=no"]
     command += ["--fm=embeddings:bad", "--fm=embeddings:good", "--fm-cohort=coh", "--fm-criteria=index.toml"]

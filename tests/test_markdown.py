@@ -201,6 +201,7 @@ def test_the_change_against_the_baseline_is_a_table_of_its_own():
     assert row[3:6] == ["0.520", "+0.130", "[0.100, 0.160]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [100, 2000])
 @pytest.mark.parametrize("most", [COMMENT_BYTES, 10_000])
 def test_a_report_fits_its_limit_and_says_what_it_leaves_out(number, most):

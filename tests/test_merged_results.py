@@ -72,6 +72,7 @@ def without_date(results: Results) -> Content:
     return {name: value for name, value in json.loads(results.to_json()).items() if name != "created"}
 
 
+@pytest.mark.slow
 def test_a_run_on_two_cohorts_is_the_merge_of_two_runs(folder: Path, jobs: tuple[Results, ...]) -> None:
     run = evaluated(folder, "good", "bad", baseline="good")
     assert len(run.checks) == 16
@@ -82,6 +83,7 @@ def test_a_run_on_two_cohorts_is_the_merge_of_two_runs(folder: Path, jobs: tuple
     assert not list(contradictions(result))
 
 
+@pytest.mark.slow
 def test_a_baseline_from_a_file_is_the_same_in_all_jobs(folder: Path, good: tuple[Results, ...]) -> None:
     whole(good).save(folder / "released.json")  # a merged file can be a baseline
     results = [
@@ -92,6 +94,7 @@ def test_a_baseline_from_a_file_is_the_same_in_all_jobs(folder: Path, good: tupl
     assert without_date(whole(tuple(results[1:]))) == without_date(results[0])
 
 
+@pytest.mark.slow
 def test_jobs_may_differ_by_fm_and_by_cohort(folder: Path, good: tuple[Results, ...]) -> None:
     bad = tuple(evaluated(folder, "bad", cohorts=(one,)) for one in COHORTS)
     run = evaluated(folder, "good", "bad")

@@ -91,6 +91,7 @@ def test_a_method_repairs_a_shift_of_a_center_and_keeps_biology(folder: Path) ->
     assert list(dict.fromkeys(results.table().method)) == ["none", "center"]
 
 
+@pytest.mark.slow
 def test_methods_are_held_to_the_class_ari_where_embeddings_are_clustered(folder: Path) -> None:
     write(folder, [("A", 6, 6), ("B", 6, 6)], center=8.0, biology=5.0)
     clustered = CRITERIA.replace("robustness_index", "clustering_score").replace('"index"', '"clusters"')

@@ -94,6 +94,7 @@ def test_embeddings_without_either_signal_give_balance(dim: int) -> None:
     assert clustering_score(noise, patches, trials=3, clusters=[2, 3]).value == pytest.approx(0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_embeddings_without_either_signal_lose_nothing() -> None:
     patches = drop_table()
     drops = [
@@ -204,6 +205,7 @@ def test_swapping_class_and_center_negates_the_clustering_score(dim: int, seed: 
     assert scored(x, swapped(patches)) == pytest.approx(-value, abs=0.05)
 
 
+@pytest.mark.slow
 @dims
 @few_examples
 @given(seed=seeds)
@@ -242,6 +244,7 @@ def assert_same(result: PerformanceDrop, other: PerformanceDrop, tolerance: floa
     assert other.ood_drop == pytest.approx(result.ood_drop, abs=tolerance)
 
 
+@pytest.mark.slow
 @dims
 @few_examples
 @given(seed=seeds)
@@ -253,6 +256,7 @@ def test_a_rotation_does_not_change_the_drop(dim: int, seed: int) -> None:
     assert_same(result, performance_drop(turned, patches, repetitions=2), 0.06)
 
 
+@pytest.mark.slow
 @dims
 @few_examples
 @given(seed=seeds)
@@ -267,6 +271,7 @@ def test_names_that_keep_their_order_do_not_change_the_drop(dim: int, seed: int)
     assert_same(result, performance_drop(x, patches.replace(names), repetitions=2), 1e-12)
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_within_a_slide_changes_the_drop_only_by_another_strength(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

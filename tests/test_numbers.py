@@ -33,6 +33,7 @@ def test_a_change_on_one_side_of_0_does_not_look_undecided(
     assert change_and_interval(change, interval) == shown
 
 
+@pytest.mark.slow
 def test_a_paired_difference_that_is_more_robust_has_no_end_at_0() -> None:
     def shown(b: float) -> str:
         a = check("a", 0.4, metric="clustering_score", seed=0)

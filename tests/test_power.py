@@ -302,6 +302,7 @@ def planned_by(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[
     return code, " ".join(shown.out.split()), shown.err
 
 
+@pytest.mark.slow
 def test_the_command_answers_for_one_metric(results_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = planned_by(
         capsys, "--fm", results_file, "--metric", "performance_drop_id", "--bound", "-0.1", "--true", "-0.3"

@@ -197,6 +197,7 @@ def test_links_inside_the_folder_are_followed(tmp_path: Path) -> None:
     assert read(tmp_path / "link", COHORT, PATCHES).layout == "npy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cohort", COHORTS)
 def test_cohorts_as_large_as_the_benchmarks_are_written_and_read(tmp_path: Path, cohort: str) -> None:
     name, weights = COHORTS[cohort]

@@ -321,6 +321,7 @@ def test_an_address_without_a_cluster_is_an_error_at_once(tmp_path: Path) -> Non
         pass
 
 
+@pytest.mark.slow
 @needs_ray
 def test_the_gate_embeds_on_a_cluster_of_its_own_and_ends_it(lone_terminal: Terminal) -> None:
     write_cohort(lone_terminal.folder / "c")

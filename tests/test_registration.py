@@ -143,6 +143,7 @@ def test_a_cohort_without_k_has_one_for_every_fm(terminal: Terminal, images: Pat
     assert "- robustness index of free, 11 neighbors (k = 11): " in done.output
 
 
+@pytest.mark.slow
 def test_two_fms_of_one_run_are_compared(terminal: Terminal, images: Path) -> None:
     done = run(terminal, images, "--fm=demo:stain-invariant", "--fm-baseline=color-sensitive", "-n2")
     assert done.code == 1, done.output

@@ -132,6 +132,7 @@ def test_the_repetitions_of_a_run_are_those_that_were_given(cohort: Any) -> None
     assert protocol == {"version": 2, "repetitions": 4}
 
 
+@pytest.mark.slow
 def test_failures_that_chance_explains_make_a_release_inconclusive(cohort: Any) -> None:
     values = {check.metric: check for check in bounds(cohort, 0.0, -1.0).checks}
     drop = values["performance_drop_id"]
@@ -150,6 +151,7 @@ def test_failures_that_chance_explains_make_a_release_inconclusive(cohort: Any) 
     assert bounds(cohort, 0.0, clear, family="holm").outcome is Outcome.FAIL
 
 
+@pytest.mark.slow
 def test_a_release_passes_by_the_confidence_of_the_profile(cohort: Any) -> None:
     drop = next(c for c in bounds(cohort, 0.0, -1.0).checks if c.metric == "performance_drop_id")
     assert drop.interval is not None

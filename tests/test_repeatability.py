@@ -19,6 +19,7 @@ def numbers(value: Any, path: str = "") -> dict[str, float]:
     return leaves
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_file_and_workers_change_nothing(lone_terminal: Terminal) -> None:
     def run(name: str, *arguments: str, threads: str) -> str:
         command = ("--fm=demo:stain-invariant", "--fm=demo:color-sensitive", f"--fm-json={name}", "--tb=no")

@@ -81,6 +81,7 @@ def test_a_cause_is_told_once_and_the_file_is_named_whole(folder: Path, lone_ter
     assert "contain NaN or infinite values" in " ".join(table.split())
 
 
+@pytest.mark.slow
 def test_given_embeddings_pass_with_the_number_of_checks_that_apply(
     folder: Path, lone_terminal: Terminal
 ) -> None:

@@ -43,12 +43,14 @@ def assert_same(gate: Attack, fm: str, *options: str) -> None:
     assert "arning" not in done.output.replace("-pno:warnings", ""), done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fm", SUMMARIES)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_options(option: str, fm: str, small_gate: Attack) -> None:
     assert_same(small_gate, fm, option)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fm", SUMMARIES)
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_configurations(name: str, fm: str, small_gate: Attack) -> None:

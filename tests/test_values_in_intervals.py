@@ -106,6 +106,7 @@ def test_the_clustering_score(
         assert_together(measurements, confidence)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds, confidence=confidences)
 def test_the_performance_drops(seed: int, confidence: float) -> None:
@@ -164,6 +165,7 @@ def test_case_retrieval(seed: int, confidence: float) -> None:
         assert_together(measurements, confidence)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds, confidence=confidences, strength=strengths, other=strengths)
 def test_the_margins_and_the_predictions_of_centers_and_classes(

@@ -71,6 +71,7 @@ def terminal(lone_terminal: Terminal) -> Terminal:
     return lone_terminal
 
 
+@pytest.mark.slow
 def test_two_workers_embed_each_patch_of_three_cohorts_once_with_two_models(
     terminal: Terminal,
 ) -> None:
@@ -94,6 +95,7 @@ def test_two_workers_embed_each_patch_of_three_cohorts_once_with_two_models(
     assert set(embedded.values()) == {1}
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_embed_once_and_the_one_that_waits_says_so(terminal: Terminal) -> None:
     cohort = write_cohort(terminal.folder / "c")
     count, gate = terminal.folder / "count", terminal.folder / "gate"

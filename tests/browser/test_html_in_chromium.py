@@ -153,6 +153,7 @@ def test_a_run_without_an_end_looks_so_at_a_glance(make, visit):
     assert "PASS" not in page.locator(".banner").inner_text()
 
 
+@pytest.mark.slow
 def test_the_filter_shows_what_was_asked_for_and_says_how_much(visit):
     page = visit(many(fms=4, cohorts=2)).page
     said = page.locator("output")
@@ -171,6 +172,7 @@ def test_the_filter_shows_what_was_asked_for_and_says_how_much(visit):
     assert page.get_by_text("Nothing with this name and verdict.").is_visible()
 
 
+@pytest.mark.slow
 def test_fifty_fms_on_four_cohorts_are_one_page_of_less_than_20_mb(visit):
     seen = visit(many())
     assert seen.file.stat().st_size < 20e6

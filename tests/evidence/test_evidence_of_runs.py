@@ -221,6 +221,7 @@ def test_what_runs_no_test_leaves_no_folder(option: str, small_gate: Attack) -> 
 # -- runs that do not come to their end ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -243,6 +244,7 @@ def test_a_killed_process_leaves_a_folder_that_says_so(small_gate: Attack) -> No
     assert_incomplete(small_gate, "or was interrupted or killed")
 
 
+@pytest.mark.slow
 def test_a_worker_that_crashes_is_a_deviation_of_a_failed_run(small_gate: Attack) -> None:
     small_gate.write("test_mine.py", "import os\ndef test_mine():\n    os._exit(3)\n")
     done = run(small_gate, "-n2", "test_mine.py")
@@ -250,6 +252,7 @@ def test_a_worker_that_crashes_is_a_deviation_of_a_failed_run(small_gate: Attack
     assert "A worker process was lost." in finished(small_gate)["deviations.md"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["results.json", "report.html", "signature-page.html"])
 def test_a_disk_that_is_full_at_the_end_is_no_pass(
     name: str, small_gate: Attack, monkeypatch: pytest.MonkeyPatch
@@ -270,6 +273,7 @@ def test_a_disk_that_is_full_at_the_end_is_no_pass(
     assert_incomplete(small_gate, f"ev/{name} cannot be written")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["write_manifest", "attest", "cleaned_junit"])
 def test_evidence_that_cannot_be_finished_is_no_pass(
     step: str, small_gate: Attack, monkeypatch: pytest.MonkeyPatch
@@ -289,6 +293,7 @@ def test_evidence_that_cannot_be_finished_is_no_pass(
     assert_incomplete(small_gate, "the disk is full; make room.")
 
 
+@pytest.mark.slow
 def test_a_junit_file_that_pytest_cannot_write_is_no_pass_and_no_traceback(small_gate: Attack) -> None:
     small_gate.write(
         "conftest.py",

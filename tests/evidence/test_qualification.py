@@ -217,6 +217,7 @@ def test_an_installed_package_says_what_is_wrong_with_itself(installed: Path) ->
 # --- kill and resume ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_extraction_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = list(interruption.interruption())
     assert [one.verdict for one in findings] == [Verdict.PASS] * 2, findings

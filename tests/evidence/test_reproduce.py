@@ -162,6 +162,7 @@ def test_other_values_are_different(
     assert "1 different" in out
 
 
+@pytest.mark.slow
 def test_what_k_left_out_is_left_out_again_also_where_it_can_have_no_value(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- what is planted ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "gain"), [(Reinhard, 0.2), (Macenko, 0.5)])
 def test_an_fm_that_sees_color_only_is_more_robust_with_normalized_images(
     kind: type[ImageMethod], gain: float, demo_cohort: Cohort, tmp_path: Path, record_property: Any
@@ -298,6 +299,7 @@ def test_the_model_in_another_precision_sees_normalized_images_too(
     assert torch.equal(full.preprocess(image), model.preprocess(image))
 
 
+@pytest.mark.slow
 def test_processes_read_what_threads_read_and_count_it(
     tiny_vit: PreparedModel,
     reinhard: Reinhard,

@@ -105,6 +105,7 @@ def test_a_process_that_is_killed_costs_no_image(spoilt: RowReader, caplog: pyte
     assert processes.problem is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", ["no memory file", "no /proc", "no room", "cannot be sent"])
 def test_where_processes_cannot_read_threads_do(
     spoilt: RowReader, cause: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -192,6 +192,7 @@ def test_an_fm_that_is_its_own_baseline(attack: Attack) -> None:
     assert "or leave --fm-baseline out where the FM has not changed" in " ".join(outcome.output.split())
 
 
+@pytest.mark.slow
 def test_a_model_that_is_its_own_baseline_is_refused_before_it_embeds(attack: Attack) -> None:
     attack.run(fm="demo:stain-invariant", results="old.json", cohort="demo", criteria=None)
     outcome = attack.run("--fm-baseline=old.json", fm="demo:stain-invariant", cohort="demo", criteria=None)

@@ -106,6 +106,7 @@ def test_a_conftest_or_plugin_changes_what_becomes_of_a_failure(way: str, attack
     assert outcome.results is None or outcome.results["outcome"] in ("fail", "error"), outcome.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["xfail marks", "reports made passed first", "reports replaced"])
 def test_a_plugin_changes_the_reports_of_workers(way: str, attack: Attack) -> None:
     attack.write("attack_plugin.py", CONFTESTS[way])

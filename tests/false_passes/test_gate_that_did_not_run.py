@@ -291,6 +291,7 @@ LATE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [*LATE][1:])
 def test_the_process_ends_by_itself_after_the_run(way: str, attack: Attack) -> None:
     attack.write("encoder.py", MODEL.format(f"import atexit\n        {LATE[way]}"))

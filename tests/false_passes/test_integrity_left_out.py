@@ -137,6 +137,7 @@ def test_what_is_typed_is_no_excuse_for_what_something_else_leaves_out(
     assert "never ran" in outcome.headline
 
 
+@pytest.mark.slow
 def test_workers_do_not_excuse_it_either(line: Attack) -> None:
     line.write("pytest.ini", "[pytest]\naddopts = -m fm_metric\n")
     assert_not_passed(line.run("-n1", "-k", "test", fm="embeddings:line"))

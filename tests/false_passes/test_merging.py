@@ -102,6 +102,7 @@ def measured(random: Random) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(files(), st.integers(0, 2**32))
 def test_whatever_ends_with_0_by_two_files_does_so_by_the_first(

@@ -75,6 +75,7 @@ def test_a_required_criterion_of_a_second_file(attack: Attack) -> None:
     assert_not_passed(outcome)
 
 
+@pytest.mark.slow
 def test_the_profile_release_with_a_users_test_only(attack: Attack) -> None:
     attack.write(
         "test_mine.py",

@@ -127,6 +127,7 @@ def test_an_fm_that_passes(machine: Machine) -> None:
     assert files == {"junit.xml", "report.html", "report.md", "results.json"}
 
 
+@pytest.mark.slow
 def test_an_fm_that_fails(machine: Machine) -> None:
     done = job(machine, fm="embeddings:bad").run("gate")
     assert done.codes == {"gate": 1}, done.log

@@ -27,6 +27,7 @@ def zipped(sealed: Sealed, below: str = "") -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("below", ["", "evidence/"])
 def test_a_zip_file_of_an_intact_folder_is_intact(below: str, sealed: Sealed) -> None:
     verification = verify(zipped(sealed, below))

@@ -227,6 +227,7 @@ def test_a_mistyped_folder_is_not_called_forged(lone_terminal: object) -> None:
     assert "NOT INTACT" not in run.output
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_was_verified_and_what_not(sealed: Sealed, lone_terminal: object) -> None:
     run = lone_terminal.command("verify", str(sealed.folder))  # type: ignore[attr-defined]
     assert run.code == 0
