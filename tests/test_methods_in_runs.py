@@ -14,11 +14,19 @@ from terminal import Terminal
 
 from pathorob_checks import Results, evaluate
 from pathorob_checks.cli import main
-from pathorob_checks.errors import MethodError
+from pathorob_checks.criteria.verdict import Verdict
+from pathorob_checks.errors import MethodError, ResultsError
+from pathorob_checks.evaluation import measuring
+from pathorob_checks.evaluation.inputs import Inputs
+from pathorob_checks.evaluation.merging import merged
+from pathorob_checks.evaluation.part import part_of
+from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.methods.centering import Center
 from pathorob_checks.models.last_model import LastModel
 from pathorob_checks.models.loading import PreparedModel
 from pathorob_checks.report.reproduction import command_of
+from pathorob_checks.results.check import IntegrityCheck
+from pathorob_checks.results.method_changes import method_changes
 
 CRITERIA = """
 schema = "pathorob-checks/criteria/1"
@@ -177,9 +185,86 @@ def test_what_is_released_with_a_method_is_judged_with_it_only(lone_terminal: Te
     assert any("left out by --fm-method-only" in one for one in repaired.environment.left_out)
     assert "--fm-method=center --fm-method-only" in command_of(repaired)
     assert repaired.environment.criteria.digest != bare.environment.criteria.digest
-    refused = lone_terminal.pytest(*options, "--fm-method-only")
+
+
+@pytest.mark.parametrize(
+    ("methods", "file", "sentence"),
+    [
+        (["--fm-method-only"], "", "there is no method; name one with --fm-method"),
+        (["--fm-method=none", "--fm-method-only"], "", "the only method is none; name another one"),
+        (
+            ["--fm-method=center"],
+            "fm_method_only = true",
+            "--fm-method-only=true (from fm_method_only in pytest.ini) would leave out FMs that the command "
+            "line does not leave out; type --fm-method-only on the command line.",
+        ),
+    ],
+)
+def test_an_fm_is_not_left_out_by_mistake(
+    lone_terminal: Terminal, methods: list[str], file: str, sentence: str
+) -> None:
+    (lone_terminal.folder / "pytest.ini").write_text(f"[pytest]\n{file}\n")
+    refused = lone_terminal.pytest("--fm=demo:stain-invariant", *methods)
     assert refused.code == 4
-    assert "name one with --fm-method" in refused.errors[0]
+    assert sentence in refused.errors[0]
+
+
+def only(folder: Path, *methods: str, out_of_domain: str = "unseen") -> Results:
+    return evaluate(
+        f"embeddings:{folder}",
+        cohorts=folder,
+        criteria=folder / "ours.toml",
+        methods=methods,
+        method_only=True,
+        method_ood=out_of_domain,
+        cache=folder.parent / "cache",
+        progress=False,
+    )
+
+
+def test_without_the_fm_as_it_is_no_change_of_a_value_is_shown(folder: Path) -> None:
+    write(folder, [("A", 8, 8), ("B", 8, 8)], center=8.0, biology=5.0)
+    assert {one.is_biology for one in method_changes(only(folder, "center", "combat"))} == {True}
+    both = run(folder, "center", "combat")
+    assert {one.is_biology for one in method_changes(both)} == {True, False}
+
+
+def test_files_of_other_methods_are_not_merged(folder: Path) -> None:
+    write(folder, [("A", 8, 8), ("B", 8, 8)], center=8.0, biology=5.0)
+    center, combat = only(folder, "center"), only(folder, "combat")
+    unlabeled = only(folder, "center", out_of_domain="unlabeled")
+    for other in (combat, unlabeled):
+        with pytest.raises(ResultsError, match="with different methods, or by other settings of them"):
+            merged([part_of("a.json", center), part_of("b.json", other)], ())
+
+
+def test_what_a_repaired_fm_is_compared_with_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    criteria = tmp_path / "ours.toml"
+    criteria.write_text(CRITERIA)
+    collapsed = measuring.integrity_check
+
+    def check(inputs: Inputs, subject: Subject, name: str) -> IntegrityCheck:
+        record = collapsed(inputs, subject, name)
+        if (subject.method, name) == ("none", "not_collapsed"):
+            return record.model_copy(update={"verdict": Verdict.FAIL, "reason": "3 directions."})
+        return record
+
+    monkeypatch.setattr(measuring, "integrity_check", check)
+    results = evaluate(
+        "demo:stain-invariant",
+        cohorts="demo",
+        criteria=criteria,
+        methods="reinhard",
+        method_only=True,
+        cache=tmp_path / "cache",
+        progress=False,
+    )
+    kept = [one for one in results.checks if one.criterion.startswith("keeps-")]
+    assert {str(one.verdict) for one in kept} == {"error"}
+    assert "with which it is compared, are not sound (not_collapsed: 3 directions)" in kept[0].reason
+    assert str(results.outcome) == "error"
 
 
 def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) -> None:

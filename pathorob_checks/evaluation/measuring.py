@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import MetricError
+from pathorob_checks.evaluation.integrity import INTEGRITY_CHECKS, integrity_check
 from pathorob_checks.evaluation.subjects import Subject
 from pathorob_checks.methods.chain import chain_of
 from pathorob_checks.methods.names import NO_METHOD
@@ -60,6 +62,7 @@ class Measuring:
         self._inputs, self._terms = inputs, terms
         self._values: dict[tuple[Subject, str, str], Measurement] = {}
         self._measured: dict[Key, Measured] = {}
+        self._sound: set[Subject] = set()  # of those that others are compared with
         self._neighbors: dict[tuple[Subject, str, bool | None], NeighborSearch] = {}
 
     def check(self, planned: PlannedCheck) -> Measured:
@@ -240,7 +243,7 @@ class Measuring:
         new = self.value(subject, name)
         if planned.beside_unrepaired:
             fm, source = fm_and_method(subject.fm, NO_METHOD), "this run, without a method"
-            old = self.value(subject._replace(method=NO_METHOD), name).resampling
+            old = self._compared(subject._replace(method=NO_METHOD), name).resampling
         else:
             baseline = self._terms.baseline
             assert baseline is not None  # noqa: S101 (differences are planned only where there is one)
@@ -285,8 +288,28 @@ class Measuring:
             other = Subject(baseline.fm, NO_METHOD, subject.cohort)
             if subject.method == NO_METHOD and self._inputs.embeddings(other).key == embeddings.key:
                 raise baseline.same_subject(subject.cohort)
-            old = self.value(other, name).resampling
+            old = self._compared(other, name).resampling
         return old
+
+    def _compared(self, subject: Subject, name: str) -> Measurement:
+        """A value that another is compared with; its embeddings are tested where the plan does not do so.
+
+        Raises
+        ------
+        MetricError : they are no sound measurement.
+        """
+        if subject not in self._sound:
+            tested = {one.embedded for one in self._inputs.subjects.subjects}
+            for check in () if subject.embedded in tested else INTEGRITY_CHECKS:
+                record = integrity_check(self._inputs, subject, check)
+                if record.verdict in (Verdict.FAIL, Verdict.ERROR):
+                    raise MetricError(
+                        f"{name}: the embeddings of {fm_and_method(subject.fm, subject.method)}, with which "
+                        f"it is compared, are not sound ({check}: {record.reason.rstrip('.')})",
+                        remedy="correct what the integrity checks of a run without --fm-method-only find",
+                    )
+            self._sound.add(subject)
+        return self.value(subject, name)
 
 
 def mean_of(name: str, parts: Mapping[str, Measurement], confidence: float) -> Measured:

@@ -227,6 +227,14 @@ def _refuse_other_terms(one: Part, other: Part) -> None:
     shared = [{name: of[name] for name in protocols[0] if name in protocols[1]} for of in protocols]
     if differing := _differing(*shared):
         raise _refused(f"{both} were measured by different protocols ({differing})", _SAME_CRITERIA)
+    methods = [part.terms.protocol.get("methods") or {} for part in (one, other)]
+    if methods[0] != methods[1]:
+        named = [quoted(sorted(known.get("versions", {}))) or "none" for known in methods]
+        raise _refused(
+            f"{both} were measured with different methods, or by other settings of them "
+            f"({' and '.join(named)})",
+            "run all jobs with the same --fm-method and the options that begin with it",
+        )
     baselines = [part.results.environment.criteria.baseline for part in (one, other)]
     if baselines[0] != baselines[1]:
         names = [f"{facts.fm} ({facts.source})" if facts else "none" for facts in baselines]

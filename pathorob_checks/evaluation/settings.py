@@ -149,6 +149,11 @@ class Settings:
                 f"{self.licensed[0]!r} is licensed, but nothing is left out for its license",
                 remedy="give --fm-commercial (commercial=True) too, or leave it out",
             )
+        if self.method_only and "method_only" in self.origins:
+            raise SettingsError(
+                f"{self.origins['method_only']} would leave out FMs that the command line does not leave out",
+                remedy="type --fm-method-only on the command line",
+            )
         if self.method_only and not self.methods:
             raise SettingsError(
                 "FMs are to be judged with a method only, but there is no method",

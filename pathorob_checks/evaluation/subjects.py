@@ -182,7 +182,14 @@ def _methods(settings: Settings, specs: Mapping[str, ModelSpec]) -> tuple[str, .
                 remedy="give the FM itself, or methods that repair embeddings",
             )
     names = tuple(chain.text for chain in chains)
-    return tuple(name for name in names if name != NO_METHOD) if settings.method_only else names
+    if not settings.method_only:
+        return names
+    if names == (NO_METHOD,):
+        raise MethodError(
+            "FMs are to be judged with a method only, but the only method is none",
+            remedy="name another one with --fm-method, such as combat, or leave --fm-method-only out",
+        )
+    return tuple(name for name in names if name != NO_METHOD)
 
 
 def _forbidden(license_: str, allowed: bool | None) -> str:

@@ -165,7 +165,7 @@ def history_path(config: pytest.Config) -> Path | None:
 def _written(value: object) -> str:
     """A value as on a command line, without what may be a secret."""
     parts = value if isinstance(value, tuple) else (value,)
-    return redacted(", ".join(map(str, parts)))
+    return redacted(", ".join(str(part).lower() if isinstance(part, bool) else str(part) for part in parts))
 
 
 def _hub() -> dict[str, str]:

@@ -139,16 +139,22 @@ def comparison_of(
 
 
 def comparisons_within(results: ResultsDocument) -> list[Comparison]:
-    """The FMs of a run beside each other: all of them without a method, and each beside its own methods."""
+    """The FMs of a run beside each other, and each beside its own methods.
+
+    FMs are compared without a method; where a run has none without, by the same method. An FM that is not
+    there without a method is not compared with itself.
+    """
     if not (results.checks or results.runs):
         return []
     entries = _entries([results], [])
-    bare = [one for one in entries if one.method == NO_METHOD]
-    fms = dict.fromkeys(one.fm for one in entries)
-    groups = [bare, *([one for one in entries if one.fm == fm] for fm in fms)]
+    bare = {one.fm: one for one in entries if one.method == NO_METHOD}
+    methods = [NO_METHOD] if bare else dict.fromkeys(one.method for one in entries)
+    alike = [[one for one in entries if one.method == method] for method in methods]
+    own = [[one for one in entries if one.fm == fm] for fm in bare]
+    references = [*(group[0] for group in alike), *bare.values()]
     return [
-        _beside(group, next((one for one in group if one.method == NO_METHOD), group[0]))
-        for group in groups
+        _beside(group, reference)
+        for group, reference in zip([*alike, *own], references, strict=True)
         if len(group) > 1
     ]
 

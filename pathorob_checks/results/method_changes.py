@@ -147,6 +147,8 @@ def _effect(effect: MethodEffect) -> str:
 def _of_criteria(results: ResultsDocument) -> list[MethodChange]:
     changes = []
     for comparison in comparisons_within(results):
+        if comparison.reference.method != NO_METHOD:
+            continue
         methods = {one.name: one.method for one in comparison.fms}
         before = {
             (one.cohort, one.metric): one.value
