@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import sklearn
+from packaging.version import Version
+
 _DIGEST = re.compile(r"\b[0-9a-f]{8}(?:[0-9a-f]{56}\b|\.\.\.)")
-LARGEST_DIFFERENCE = 0.02  # of a value; between two processors 0.006 was seen
+# Of a value: between two processors 0.006 was seen. scikit-learn 1.5 ends fits in few dimensions elsewhere
+# than the version that the pages were made with: between them 0.043 was seen, of the end of an interval.
+LARGEST_DIFFERENCE = 0.02 if Version(sklearn.__version__) >= Version("1.6") else 0.06
 _VALUE = re.compile(r"-?\b\d\.\d{3}\b")
 _SECONDS = re.compile(r"in [\d.]+s(?: \([\d:]+\))?")
 

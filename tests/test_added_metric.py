@@ -241,6 +241,7 @@ def test_a_function_that_does_not_fit_its_definition_is_an_error_in_one_sentence
     assert "Traceback" not in run.output
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_values_have_no_resampling_says_that_it_cannot_be_one(
     folder: Terminal, installed: Path, tmp_path: Path
 ) -> None:

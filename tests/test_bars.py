@@ -65,6 +65,7 @@ def run(gate: Attack, *more: str, on_a_tty: bool = False, fm: str = "mean") -> s
     return command(*given, "-kfinite", *more, PYTHONPATH=path).output
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_that_goes_away(slow_gate: Attack) -> None:
     shown = run(slow_gate, on_a_tty=True)
     bars = re.findall(r"\rmean on coh: embedding: +\d+%\|[^\r]*\| \d+/56 \[[^\r]*\]", shown)
@@ -75,6 +76,7 @@ def test_a_terminal_shows_a_bar_that_goes_away(slow_gate: Attack) -> None:
     assert not LINE.search(shown)
 
 
+@pytest.mark.slow
 def test_a_long_name_leaves_room_for_the_time_and_is_not_part_of_a_failure(slow_gate: Attack) -> None:
     slow_gate.write("test_mine.py", FAILS)
     slow_gate.write("model.py", MODEL.replace("def mean()", f"def {'m' * 70}()"))
@@ -98,6 +100,7 @@ def test_a_log_has_a_line_now_and_then(option: str, slow_gate: Attack) -> None:
     assert "%|" not in shown
 
 
+@pytest.mark.slow
 def test_what_a_log_shows_is_not_part_of_a_failure(slow_gate: Attack) -> None:
     slow_gate.write("test_mine.py", FAILS)
     shown = run(slow_gate, "test_mine.py")

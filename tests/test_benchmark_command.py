@@ -122,6 +122,7 @@ def test_what_forbids_commercial_use_is_left_out_and_named(lab: Lab) -> None:
     assert "--fm-commercial leaves nothing to check" in nothing.output
 
 
+@pytest.mark.slow
 def test_after_prefetch_the_same_run_needs_no_network(lab: Lab, tmp_path: Path) -> None:
     carried = tmp_path / "carried"
     # In a process of its own: --to moves huggingface_hub's cache before that is imported.

@@ -43,6 +43,7 @@ def tasks_of(table: pd.DataFrame, predicted: str = "medical_center", **changed: 
 # --- what the value says -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_a_center_signal_both_probes_are_at_chance() -> None:
     measured = [values(of(replace(PLANTED, center=0.0), seed)) for seed in range(5)]
     assert np.mean(measured, axis=0) == pytest.approx([0.5, 0.5], abs=0.08)
@@ -100,6 +101,7 @@ def test_classes_spread_unevenly_over_the_centers_do_not_give_the_center_away() 
     assert result.linear.class_accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_patches_of_one_patient_do_not_recognize_each_other() -> None:
     """Slides of a case look alike and centers do not differ: known cases leave nothing to recognize."""
     design = replace(PLANTED, slides=12, slides_per_case=3, center=0.0, slide=0.0, case=3.0)
@@ -129,6 +131,7 @@ def test_a_rare_center_is_no_more_overlooked_than_a_frequent_one() -> None:
 # --- what does not change it ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @FEW
 @given(seed=st.integers(0, 99))
 def test_other_names_of_the_centers_change_nothing(seed: int) -> None:
@@ -149,6 +152,7 @@ def test_a_positive_factor_changes_nothing(seed: int, factor: float) -> None:
     assert values(one) == pytest.approx(values(other), abs=0.01)
 
 
+@pytest.mark.slow
 @FEW
 @given(seed=st.integers(0, 99))
 def test_the_order_of_the_rows_changes_nothing(seed: int) -> None:

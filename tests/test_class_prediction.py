@@ -79,6 +79,7 @@ def at_the_common_mean(x: Float32, table: pd.DataFrame) -> Float32:
 # --- what the values say -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("center", [0.0, 8.0])
 def test_without_biology_both_values_are_at_chance(center: float) -> None:
     measured = [values(of(replace(PLANTED, biology=0.0, center=center), seed)) for seed in range(5)]
@@ -185,6 +186,7 @@ def test_damaged_embeddings_have_lower_values() -> None:
         assert upper(change) < 0
 
 
+@pytest.mark.slow
 @FEW
 @given(
     seed=st.integers(0, 99),
@@ -235,6 +237,7 @@ def test_names_order_rotation_and_scale_change_nothing(
     assert values(one) == pytest.approx(values(other), abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_patch_of_several_paired_subsets_counts_once() -> None:
     table = replace(PLANTED, classes=3).table()
     x = replace(PLANTED, classes=3).embeddings(table, 0)

@@ -64,6 +64,7 @@ def test_embeddings_of_mostly_the_center_misread_whole_cells(shortcut: Performan
     assert "after confounded training" in meaning
 
 
+@pytest.mark.slow
 def test_embeddings_without_either_signal_give_errors_no_direction() -> None:
     patches = drop_table()
     values = [

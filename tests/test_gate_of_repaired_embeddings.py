@@ -88,6 +88,7 @@ def test_a_folder_or_cohort_by_another_name_hides_no_repair(folder: Path) -> Non
     assert checks == {"index": "pass", "drop": "error", "class": "error"}
 
 
+@pytest.mark.slow
 def test_a_repair_that_was_fitted_on_other_slides_is_measured(folder: Path) -> None:
     repair("repaired")
     provenance = Path("repaired", "provenance", "slides.json")

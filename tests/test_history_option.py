@@ -181,6 +181,7 @@ def test_a_command_that_measures_nothing_keeps_nothing(
     assert kept(small_gate) == []
 
 
+@pytest.mark.slow
 def test_workers_keep_one_run(small_gate: Attack) -> None:
     outcome = small_gate.run("-n2", "--fm-history=h.sqlite", fm="embeddings:good")
     assert (outcome.code, kept(small_gate), line(outcome)) == (0, ["pass"], "history: h.sqlite")

@@ -98,6 +98,7 @@ def test_a_page_without_results_is_refused_in_a_sentence(content: str, problem: 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @every_document
 def test_the_policy_allows_what_is_in_the_page_and_nothing_else(make):
     text = page(make)
@@ -371,6 +372,7 @@ def test_names_are_escaped_wherever_they_stand():
     assert "{{ 7 * 7 }}" in read.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["javascript:alert(1)", base64.b64encode(b"<svg onload=1>").decode()])
 def test_an_image_that_is_none_is_not_shown(content: str):
     run = pictured_run()
@@ -407,6 +409,7 @@ def test_every_figure_has_words_and_a_table():
         assert "<table>" in one
 
 
+@pytest.mark.slow
 def test_of_many_subjects_those_that_fail_have_figures_and_the_rest_is_counted(monkeypatch):
     monkeypatch.setattr(pictures, "MOST_SUBJECTS", 3)
     text = html_report(many(fms=4, cohorts=2))
@@ -416,6 +419,7 @@ def test_of_many_subjects_those_that_fail_have_figures_and_the_rest_is_counted(m
     assert text.count("<img ") == 3 * 5
 
 
+@pytest.mark.slow
 def test_one_fm_on_three_cohorts_is_less_than_2_mb():
     names = ("camelyon", "tcga", "tolkach_esca")
     images = {f"s{n}-p{n}": jpeg(n) + "A" * 4_000 for n in range(28)}

@@ -21,6 +21,7 @@ def commands(output: str) -> list[list[str]]:
     return [shlex.split(line) for line in now.splitlines() if line.startswith("  ")]
 
 
+@pytest.mark.slow
 def test_the_printed_commands_succeed_in_an_empty_folder(terminal: Terminal) -> None:
     said = terminal.command("init")
     assert said.code == 0, said.output

@@ -23,6 +23,7 @@ def svgs() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_it_is_one_element_without_anything_that_acts(svgs):
     for svg in svgs.values():
         assert svg.startswith("<svg ")

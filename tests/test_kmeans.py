@@ -259,6 +259,7 @@ def runs_of(sets: Sequence[Float32], seed: int) -> list[Run]:
     return runs
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), clusters=st.integers(0, 5))
 def test_sets_of_different_sizes_give_the_same_together_as_alone(seed: int, clusters: int) -> None:

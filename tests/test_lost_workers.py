@@ -68,6 +68,7 @@ def test_the_rest_of_a_killed_workers_subject_is_measured(small_gate: Attack) ->
     assert len(recorded(outcome)) == len([*checks, *integrity]) == 23
 
 
+@pytest.mark.slow
 def test_workers_that_die_in_every_test_end_the_run(small_gate: Attack) -> None:
     outcome = small_gate.run(
         "-p",

@@ -94,7 +94,6 @@ def test_a_baseline_from_a_file_is_the_same_in_all_jobs(folder: Path, good: tupl
     assert without_date(whole(tuple(results[1:]))) == without_date(results[0])
 
 
-@pytest.mark.slow
 def test_jobs_may_differ_by_fm_and_by_cohort(folder: Path, good: tuple[Results, ...]) -> None:
     bad = tuple(evaluated(folder, "bad", cohorts=(one,)) for one in COHORTS)
     run = evaluated(folder, "good", "bad")

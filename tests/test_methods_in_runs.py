@@ -302,6 +302,7 @@ def test_the_gate_and_evaluate_measure_methods_alike(lone_terminal: Terminal) ->
     }
 
 
+@pytest.mark.slow
 def test_embeddings_are_repaired_once_for_all_metrics_of_a_view(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_power_of_two_changes_no_bit_of_the_index(seed: int, exponent: int) ->
     assert robustness_index(np.ldexp(raw, exponent), patches, k=9).value == expected
 
 
+@pytest.mark.slow
 @few_examples
 @given(seed=seeds, exponent=st.integers(-100, 110))
 def test_a_power_of_two_changes_no_bit_of_the_clustering_score(seed: int, exponent: int) -> None:
@@ -194,6 +195,7 @@ def scored(x: npt.NDArray[np.floating], patches: pd.DataFrame) -> float:
     return clustering_score(x, patches, trials=4, clusters=range(2, 6)).value
 
 
+@pytest.mark.slow
 @dims
 @few_examples
 @given(seed=seeds)
@@ -218,6 +220,7 @@ def test_names_and_positive_factors_do_not_change_the_clustering_score(dim: int,
     assert scored(x * factors, patches) == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.slow
 @dims
 @few_examples
 @given(seed=seeds)

@@ -163,6 +163,7 @@ def good() -> tuple[Float32, pd.DataFrame]:
     return (embed(patches, biology=0.8, center=0.5, noise=0.4) * 32).round() / np.float32(32), patches
 
 
+@pytest.mark.slow
 @every_metric
 def test_tensors_and_every_float_type_give_the_same_value(metric: Metric) -> None:
     x, patches = good()

@@ -148,6 +148,7 @@ def code_of_the_page() -> str:
     return "\n".join(textwrap.dedent(block) for block in blocks if block.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", PACKAGES, ids=lambda recipe: recipe.name)
 def test_the_factory_of_the_page_embeds_as_the_recipe_says(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -111,6 +111,7 @@ def combination(cohort: str) -> tuple[Float32, pd.DataFrame]:
     return x[kept.index[order]], kept.iloc[order].reset_index(drop=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("cohort", sorted(CASES))
 def test_the_clustering_score_agrees_in_every_trial(cohort: str, device: str) -> None:

@@ -6,6 +6,7 @@ import re
 import warnings
 from dataclasses import replace
 
+import pytest
 from drawn_results import (
     INDEX_CURVE,
     checks_of,
@@ -136,6 +137,7 @@ names = st.text(max_size=40)
 values = st.one_of(st.none(), st.floats(-1, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=names, rows=st.lists(names, min_size=1, max_size=4), data=st.data())
 def test_any_names_and_values_can_be_drawn(name, rows, data):

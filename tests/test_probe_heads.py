@@ -89,6 +89,7 @@ def test_what_a_head_erases_is_gone_from_the_probes() -> None:
     assert centers.knn == center_prediction(X, TABLE).knn
 
 
+@pytest.mark.slow
 def test_dann_keeps_the_class_and_hides_a_weak_center_in_part() -> None:
     """A head that misleads its own adversary does not mislead every probe: a strong center stays readable."""
     x = embed(TABLE, biology=0.6, center=0.2)

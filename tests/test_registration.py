@@ -52,6 +52,7 @@ def shown_digest(terminal: Terminal, images: Path) -> str:
     return shown.output.split("digest: ")[1].split()[0]
 
 
+@pytest.mark.slow
 def test_a_run_refuses_criteria_that_were_edited(terminal: Terminal, images: Path) -> None:
     (terminal.folder / "mine.toml").write_text(CRITERIA.format(0.0))
     agreed = shown_digest(terminal, images)
@@ -87,6 +88,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 """
 
 
+@pytest.mark.slow
 def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Terminal, images: Path) -> None:
     done = run(terminal, images, "-n1", bound=1.0, plugin=EDITS_MEANWHILE)
     assert done.code == 1
@@ -96,6 +98,7 @@ def test_workers_judge_by_the_criteria_that_the_run_began_with(terminal: Termina
     assert check["verdict"] in ("fail", "inconclusive")
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_protocol_measures_nothing(terminal: Terminal, images: Path) -> None:
     done = run(terminal, images, "-n1", plugin=OTHER_PROTOCOL_IN_WORKERS)
     assert done.code != 0

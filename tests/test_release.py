@@ -117,6 +117,7 @@ def test_p_values_without_a_rule_for_intervals_are_those_of_a_normal_distributio
     assert p_value(measurement, 0.5, drift=0.2) == 0.5
 
 
+@pytest.mark.slow
 def test_the_chance_of_a_false_failure_of_twelve_criteria_at_their_bounds() -> None:
     """One in four without a correction; with Holm's as often as for a single criterion."""
     generator = np.random.default_rng(0)

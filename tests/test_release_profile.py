@@ -164,6 +164,7 @@ def test_a_release_passes_by_the_confidence_of_the_profile(cohort: Any) -> None:
     assert list(contradictions(passed)) == []
 
 
+@pytest.mark.slow
 def test_a_results_file_whose_release_was_changed_contradicts_itself(cohort: Any) -> None:
     results = bounds(cohort, 0.0, 0.5)
     assert results.outcome is Outcome.FAIL

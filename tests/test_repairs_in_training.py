@@ -150,6 +150,7 @@ def test_a_repair_sees_each_training_set_once_and_no_test_row(measured: Callable
             assert not set(validation.tolist()) & set(seen)
 
 
+@pytest.mark.slow
 def test_rows_that_never_train_tell_a_repair_nothing() -> None:
     """Their classes and embeddings may change: the repair of the others stays, to the bit."""
 

@@ -20,12 +20,14 @@ from pathlib import Path
 import citation
 import described_options
 import local_links
+import pydantic
 import pytest
 import root_pages
 import schema_tables
 import table_nodes
 import yaml
 from bs4 import BeautifulSoup
+from packaging.version import Version
 from sphinx.application import Sphinx
 from test_docstrings import NAMES
 
@@ -100,6 +102,9 @@ def test_every_command_and_argument_is_described(reference: Path) -> None:
                 assert shown in names, (command.prog, shown)
 
 
+@pytest.mark.skipif(
+    Version(pydantic.VERSION) < Version("2.14"), reason="earlier versions leave descriptions out of schemas"
+)
 def test_every_field_of_results_and_criteria_is_described(reference: Path) -> None:
     schema = json_schema()
     objects = [schema, *schema["$defs"].values()]

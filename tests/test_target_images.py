@@ -37,6 +37,7 @@ def inputs(target: Path | None, method: str = "reinhard") -> Inputs:
     return Inputs(settings, subjects_of(settings), Observer())
 
 
+@pytest.mark.slow
 def test_an_image_and_a_folder_are_targets(folder: Path) -> None:
     read = [np.asarray(Image.open(folder / name).convert("RGB")) for name in ("0.png", "7.png")]
     for image, expected in zip(target_images(folder), read, strict=True):

@@ -181,6 +181,7 @@ def test_what_is_nested_too_deeply_is_not_taken_for_read() -> None:
     assert reach(deep, OWN).unreadable == ("list (nested too deeply)",)
 
 
+@pytest.mark.slow
 def test_the_same_object_has_the_same_digest_in_another_process() -> None:
     code = (
         "import torch; from pathorob_checks.models.reachable import reach; "

@@ -40,6 +40,7 @@ def test_what_was_left_out_fails_where_all_is_required(attack: Attack) -> None:
     assert (code, text.startswith("PARTIAL"), text.endswith("(not complete)")) == (1, True, True)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_left_a_file_that_says_so(attack: Attack) -> None:
     attack.write(
         "killer.py",

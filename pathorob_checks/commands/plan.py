@@ -172,19 +172,24 @@ def questions(
     ------
     ResultsError : the results have no such value.
     """
+    own_bounds = criteria is None and bound is None  # else one check has all that is needed of a metric
     measured = {
-        (check.fm, check.method, check.cohort, check.metric): check
+        (check.fm, check.method, check.cohort, check.metric, check.criterion if own_bounds else ""): check
         for check in results.checks
         if check.quantity == "value" and check.value is not None and check.resampling is not None
     }
     wanted = [NO_METHOD] if methods is None else methods
     _refuse_unknown("cohort", cohort and Path(cohort).name, [key[2] for key in measured])
+    present = dict.fromkeys(key[1] for key in measured)
+    if methods is None and present and NO_METHOD not in present:
+        options = " ".join(f"--method={printable(one)}" for one in present)
+        raise ResultsError("the results have no FM without a method", remedy=f"plan with {options}")
     for method in wanted:
-        _refuse_unknown("method", method, [key[1] for key in measured])
+        _refuse_unknown("method", method, list(present))
     _refuse_unknown("metric", metric, [key[3] for key in measured])
     chosen = [
         check
-        for (_, method, at, name), check in measured.items()
+        for (_, method, at, name, _), check in measured.items()
         if method in wanted and (cohort is None or at == Path(cohort).name) and metric in (None, name)
     ]
     planned = [question for check in chosen for question in _of_check(check, criteria, bound, true)]

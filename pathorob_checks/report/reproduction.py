@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.methods.names import NO_METHOD
+from pathorob_checks.models.pooling import POOLINGS
+from pathorob_checks.models.spec import names_of, parse_spec
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.environment import Terms
 from pathorob_checks.results.subject_facts import CohortFacts, FMFacts
@@ -27,8 +30,12 @@ def command_of(results: ResultsDocument) -> str:
 
 def _options(results: ResultsDocument) -> Iterator[str]:
     terms = results.environment.criteria
-    for run in results.runs:
-        yield f"--fm={_pinned(run.fm)}"
+    fms = list({run.fm.name: run.fm for run in results.runs}.values())
+    for fm in fms:
+        yield f"--fm={_pinned(fm)}"
+    if not _are_called_so(fms):
+        for fm in fms:
+            yield f"--fm-name={fm.name}"
     for run in results.runs:
         yield f"--fm-cohort={_cohort(run.cohort, terms)}"
     for name in terms.files or (terms.name,):
@@ -37,9 +44,16 @@ def _options(results: ResultsDocument) -> Iterator[str]:
     if terms.baseline is not None:
         of_this_run = terms.baseline.source == "this run"
         yield f"--fm-baseline={terms.baseline.fm if of_this_run else terms.baseline.source}"
-    for precision in dict.fromkeys(_precision(run.fm) for run in results.runs):
+        if not of_this_run:
+            yield f"--fm-baseline-fm={terms.baseline.fm}"
+    if isinstance(repetitions := dict(terms.profile or {}).get("repetitions"), int):
+        yield f"--fm-repetitions={repetitions}"
+    for precision in dict.fromkeys(_of_model(fm, "precision") for fm in fms):
         if precision not in ("", "fp32"):
             yield f"--fm-precision={precision}"
+    poolings = {_of_model(fm, "pooling") for fm in fms}
+    if len(poolings) == 1 and poolings <= set(POOLINGS):
+        yield f"--fm-pooling={poolings.pop()}"
     methods = [one for one in dict.fromkeys(run.method for run in results.runs) if one != NO_METHOD]
     if methods:
         yield f"--fm-method={','.join(methods)}"
@@ -69,6 +83,14 @@ def _cohort(cohort: CohortFacts, terms: Terms) -> str:
     return cohort.name if isinstance(made_by, dict) and "recipe" in made_by else cohort.source
 
 
-def _precision(fm: FMFacts) -> str:
+def _are_called_so(fms: Sequence[FMFacts]) -> bool:
+    """Whether the FMs have the names that follow from what was given as `--fm`."""
+    try:
+        return names_of([parse_spec(fm.spec) for fm in fms], ()) == [fm.name for fm in fms]
+    except PathorobChecksError:
+        return False
+
+
+def _of_model(fm: FMFacts, setting: str) -> str:
     model = fm.identity.get("model")
-    return str(model.get("precision", "")) if isinstance(model, dict) else ""
+    return str(model.get(setting, "")) if isinstance(model, dict) else ""

@@ -95,6 +95,7 @@ def test_the_log_ends_as_the_terminal_does(small_gate: Attack) -> None:
     assert log.splitlines() == [line.rstrip() for line in printed.splitlines()]
 
 
+@pytest.mark.slow
 def test_without_pytests_reporter_the_log_has_the_results(small_gate: Attack) -> None:
     given = (f"--fm={GOOD}", "--fm-cohort=coh", "--fm-criteria=index.toml", EVIDENCE)
     done = small_gate.terminal.pytest("-pno:terminal", *given, subprocess=True)
@@ -104,6 +105,7 @@ def test_without_pytests_reporter_the_log_has_the_results(small_gate: Attack) ->
     assert "PASS: 1 of 1 criterion met" in log
 
 
+@pytest.mark.slow
 def test_two_runs_on_the_same_inputs_leave_the_same_but_for_times(small_gate: Attack) -> None:
     run(small_gate, results="first.json")
     small_gate.run("--fm-evidence=again", fm=GOOD, results="first.json")

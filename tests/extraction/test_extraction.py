@@ -137,6 +137,7 @@ def _extract(folder: Path, log: Path, root: Path, barrier: Any) -> None:
     obtain(Prepared(log), cohort, EmbeddingStore(root))
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_extract_once(
     prepared: Prepared, folder: Path, store: EmbeddingStore
 ) -> None:

@@ -91,6 +91,7 @@ def test_the_rows_before_one_that_cannot_be_read_are_not_lost(
     assert failure.startswith("preprocessing of fm gives tensors of different shapes: (8, 8, 3), (8, 9, 3); ")
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_no_image(spoilt: RowReader, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with contextlib.closing(ReadingProcesses(spoilt, (8, 8, 3), count=1, groups=3)) as processes:
@@ -154,6 +155,7 @@ def test_the_pipeline_gives_the_same_embeddings(cohort: Cohort, tmp_path: Path) 
     assert all(torch.equal(one, other) for one, other in zip(*embedded, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes read on Linux only")
 def test_processes_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     write_colors(tmp_path / "colors")
@@ -243,6 +245,7 @@ def test_the_details_say_why_threads_read(prepared: Prepared, cohort: Cohort, st
     assert details["no_processes"] == "the preprocessing does not end with 8-bit pixels"
 
 
+@pytest.mark.slow
 def test_a_model_without_pixels_is_read_for_in_threads(
     prepared: Prepared, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -251,9 +251,13 @@ def build():
 
 # Raise, which ends no process that a test runs in.
 RAISE = {"a system exit", "pytest's exit"}
+# The others need a process each, for seconds.
+ALWAYS = RAISE | {"os._exit", "a signal"}
 
 
-@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in ALWAYS else pytest.mark.slow) for way in ENDS]
+)
 def test_a_model_ends_the_process(way: str, attack: Attack) -> None:
     attack.write("encoder.py", MODEL.format(ENDS[way]))
     outcome = attack.run(fm="python:encoder:build", subprocess=way not in RAISE)

@@ -167,6 +167,7 @@ def test_swapped_labels_have_another_digest(attack: Attack) -> None:
     assert "--fm-criteria-digest" in outcome.output
 
 
+@pytest.mark.slow
 def test_a_cohort_that_changes_while_workers_start(attack: Attack) -> None:
     attack.write(
         "conftest.py",

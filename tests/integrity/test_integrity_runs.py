@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cohort_folders import write_cohort
 from terminal import Terminal
 
@@ -23,6 +24,7 @@ timm_model.TimmModel.__init__ = counting
 """
 
 
+@pytest.mark.slow
 def test_every_run_loads_the_model_once(lone_terminal: Terminal, weights: Path) -> None:
     write_cohort(lone_terminal.folder / "few", slides=4)
     (lone_terminal.folder / "counting.py").write_text(COUNT_LOADS)

@@ -50,6 +50,9 @@ def cluster(machine: Machine) -> Machine:
     return machine
 
 
+REPORT = "report whole.json --html=whole.html --markdown=whole.md"
+
+
 def submit(cluster: Machine, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(SLURM / "submit"), "fms.txt", "out", *options],
@@ -80,8 +83,8 @@ def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
     )
     requested = (cluster.folder / "asked").read_text().splitlines()
     assert {"--array=0-1", "--partition=gpu", "--dependency=afterany:4711"} <= set(requested)
-    report = "report whole.json --html=whole.html --markdown=whole.md"
-    assert ran(cluster) == ["embeddings:a", "local-dir:a b; touch pwned", report]
+    verdict = "verdict whole.json --complete"
+    assert ran(cluster) == ["embeddings:a", "local-dir:a b; touch pwned", verdict, REPORT]
     whole = (cluster.folder / "out" / "whole.json").read_text()
     assert whole == "embeddings:a\nlocal-dir:a b; touch pwned\n"
     assert not (cluster.folder / "pwned").exists()
@@ -113,6 +116,29 @@ def test_only_what_did_not_end_is_run_again(cluster: Machine) -> None:
     fms.write_text("embeddings:c\nembeddings:b\n")  # another FM has the number of one that ended
     submit(cluster)
     assert ran(cluster)[0] == "embeddings:c"
+
+
+def test_a_run_with_other_settings_is_another_run(cluster: Machine) -> None:
+    fms = cluster.folder / "fms.txt"
+    fms.write_text("embeddings:a\n")
+    submit(cluster, PATHOROB_CI_CRITERIA="floor")
+    submit(cluster, PATHOROB_CI_CRITERIA="floor")
+    assert ran(cluster).count("embeddings:a") == 1
+    submit(cluster, PATHOROB_CI_CRITERIA="release")
+    assert ran(cluster).count("embeddings:a") == 1
+    submit(cluster, PATHOROB_CI_CRITERIA="release", PATHOROB_CI_COMPLETE="false")
+    assert ran(cluster) == ["embeddings:a", "verdict whole.json", REPORT]
+
+
+def test_results_of_an_earlier_list_are_not_merged(cluster: Machine) -> None:
+    fms = cluster.folder / "fms.txt"
+    fms.write_text("embeddings:a\nembeddings:b\n")
+    submit(cluster)
+    cluster.program("sbatch", 'for last; do :; done\n[[ $last = *merge* ]] && bash "$last" >&2\necho 4711\n')
+    fms.write_text("embeddings:c\nembeddings:b\n")  # the gate's jobs never start
+    done = submit(cluster)
+    assert "embeddings:c has no run with these settings in " in done.stderr
+    assert not (cluster.folder / "out" / "whole.json").exists()
 
 
 @pytest.mark.parametrize(("text", "error"), [("# none\n\n", "fms.txt names no FM; write one SPEC a line\n")])

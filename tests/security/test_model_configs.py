@@ -118,7 +118,6 @@ def test_an_architecture_with_a_source_is_refused(vit: Path, architecture: str) 
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

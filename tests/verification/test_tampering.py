@@ -192,6 +192,7 @@ def test_every_single_byte_that_is_changed_is_found(name: str, sealed: Sealed, t
     assert flipped(sealed, name, range(0, size, step), public) == []
 
 
+@pytest.mark.slow
 def test_bytes_of_an_attestation_without_signature_are_found_too(sealed: Sealed) -> None:
     size = (sealed / ATTESTATION).stat().st_size
     assert flipped(sealed, ATTESTATION, range(0, size, 11)) == []
