@@ -12,7 +12,7 @@ from pathorob_checks.commands import (
     after_runs,
     ci,
     compare,
-    criteria_template,
+    criteria_actions,
     import_features,
     init,
     merge,
@@ -118,7 +118,7 @@ def argument_parser() -> argparse.ArgumentParser:
     recipes.add_argument("name", nargs="?", help="show this recipe in full")
     recipes.set_defaults(run=_recipes)
 
-    _add_criteria(commands)
+    criteria_actions.add_parser(commands)
     verdict = commands.add_parser(
         "verdict",
         help="say what a results file has come to; exit code 0 only if the run passed and had ended",
@@ -260,73 +260,6 @@ def _prefetch(options: argparse.Namespace) -> int:
         say(printable(line))
     say(prefetch.how_to_run(options.fm, options.fm_cohort, carried))
     return 0
-
-
-def _add_criteria(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    criteria = commands.add_parser(
-        "criteria",
-        help="show, check or compare profiles and criteria files, or write one to start from",
-        description="Show what profiles and criteria files require, before a run does.",
-    )
-    actions = add_commands(criteria, "action")
-    files = {"nargs": "+", "metavar": "PROFILE|FILE", "help": "as for --fm-criteria; several are merged"}
-
-    show = actions.add_parser("show", help="what is required of each cohort, and the digest of a run")
-    show.add_argument("criteria", **files)  # type: ignore[arg-type]
-    show.add_argument(
-        "--fm-cohort",
-        action="append",
-        metavar="NAME|PATH",
-        help="as for pytest; may repeat (default: the benchmark's three)",
-    )
-    show.add_argument("--fm-baseline", metavar="RESULTS.json", help="as for pytest")
-    show.add_argument("--fm-baseline-fm", metavar="NAME", help="as for pytest")
-    show.set_defaults(run=_criteria_show)
-
-    check = actions.add_parser("check", help="list every mistake in files; exit code 1 if there is one")
-    check.add_argument("criteria", **files)  # type: ignore[arg-type]
-    check.add_argument(
-        "--fm-cohort",
-        action="append",
-        metavar="NAME|PATH",
-        help="a cohort of the run; then a criterion of another cohort is a mistake",
-    )
-    check.set_defaults(run=_criteria_check)
-
-    diff = actions.add_parser(
-        "diff", help="what was added, removed, tightened or loosened; exit code 1 if anything is less strict"
-    )
-    diff.add_argument("before", metavar="PROFILE|FILE")
-    diff.add_argument("after", metavar="PROFILE|FILE")
-    diff.set_defaults(run=_criteria_diff)
-    criteria_template.add_parser(actions)
-
-
-def _criteria_show(options: argparse.Namespace) -> int:
-    from pathorob_checks.cohorts.registry import BENCHMARK
-    from pathorob_checks.commands import criteria
-
-    cohorts = options.fm_cohort or BENCHMARK
-    shown = criteria.show(options.criteria, cohorts, options.fm_baseline, options.fm_baseline_fm)
-    say(shown)
-    return 0
-
-
-def _criteria_check(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import criteria
-
-    mistakes = criteria.mistakes(options.criteria, options.fm_cohort or ())
-    remarks = [] if mistakes else [f"remark: {one}" for one in criteria.remarks(options.criteria)]
-    say("\n".join([*mistakes, *remarks, *([] if mistakes else [criteria.conclusion(options.criteria)])]))
-    return 1 if mistakes else 0
-
-
-def _criteria_diff(options: argparse.Namespace) -> int:
-    from pathorob_checks.commands import criteria
-
-    lines, weakened = criteria.diff(options.before, options.after)
-    say("\n".join(lines) or "no difference")
-    return 1 if weakened else 0
 
 
 def _verdict(options: argparse.Namespace) -> int:

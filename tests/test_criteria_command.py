@@ -172,7 +172,7 @@ def test_margins_that_no_criterion_or_baseline_has_a_value_for_are_remarked(
 ) -> None:
     from types import SimpleNamespace
 
-    from pathorob_checks.commands import criteria
+    from pathorob_checks.commands import criteria_show
 
     margins = "margin = { robustness_index = 0.02, class_ari = 0.1 }"
     ours.write_text(
@@ -185,9 +185,9 @@ def test_margins_that_no_criterion_or_baseline_has_a_value_for_are_remarked(
     )
     assert "margin of robustness_index" not in said
     compared = SimpleNamespace(measured={("camelyon", "robustness_index"): None}, source="released.json")
-    profile = criteria.load_profiles([str(ours)])
-    [sentence] = criteria._unused_margins(profile, compared)  # type: ignore[arg-type]
+    profile = criteria_show.load_profiles([str(ours)])
+    [sentence] = criteria_show._unused_margins(profile, compared)  # type: ignore[arg-type]
     assert " ".join(sentence.split()) == (
         "The baseline released.json has no value of class_ari: the margin is not used."
     )
-    assert criteria._unused_margins(profile, None) == []
+    assert criteria_show._unused_margins(profile, None) == []

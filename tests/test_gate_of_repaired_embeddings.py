@@ -75,7 +75,7 @@ def test_nothing_passes_by_a_repair_that_saw_the_test_patches() -> None:
     assert "48 slides of this cohort" in note
     repaired = run.fm.extraction["repair"]
     assert isinstance(repaired, dict)
-    assert (repaired["method"], repaired["fitted_slides"]) == ("center", 48)
+    assert (repaired["method"], repaired["fitted_slides"], repaired["shared_slides"]) == ("center", 48, 48)
 
 
 def test_a_folder_or_cohort_by_another_name_hides_no_repair(folder: Path) -> None:

@@ -14,6 +14,7 @@ from terminal import Terminal
 
 from pathorob_checks import Results, evaluate
 from pathorob_checks.cli import main
+from pathorob_checks.commands.plan import questions
 from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.errors import MethodError, ResultsError
 from pathorob_checks.evaluation import measuring
@@ -184,7 +185,17 @@ def test_what_is_released_with_a_method_is_judged_with_it_only(lone_terminal: Te
     assert {one.id: (one.value, one.baseline) for one in repaired.checks} == values
     assert any("left out by --fm-method-only" in one for one in repaired.environment.left_out)
     assert "--fm-method=center --fm-method-only" in command_of(repaired)
-    assert repaired.environment.criteria.digest != bare.environment.criteria.digest
+    digests = [one.environment.criteria.digest for one in (bare, repaired)]
+    assert digests[0] != digests[1]
+    for more, digest in zip(([], ["--fm-method-only"]), digests, strict=True):
+        shown = lone_terminal.command(
+            "criteria", "show", "slides/ours.toml", "--fm-cohort=slides", "--fm-method=center", *more
+        )
+        assert f"digest: {digest}" in shown.output
+    wrong = lone_terminal.pytest(*options, "--fm-method=center", f"--fm-criteria-digest={digests[1]}")
+    assert "'pathorob-checks criteria show slides/ours.toml --fm-cohort=slides --fm-method=center'" in (
+        " ".join(wrong.output.split())
+    )
 
 
 @pytest.mark.parametrize(
@@ -381,3 +392,31 @@ def test_repaired_embeddings_are_written_for_the_gate(
     moved = repair.transform(np.load(folder / "embeddings.npy"), centers=list(patches.medical_center))
     means = [moved[(patches.medical_center == name).to_numpy()].mean(axis=0) for name in "AB"]
     np.testing.assert_allclose(*means, atol=1e-4)
+
+
+def test_the_command_to_reproduce_has_what_decides_the_values(folder: Path) -> None:
+    write(folder, [("A", 8, 8), ("B", 8, 8)], center=1.0, biology=5.0)
+    results = evaluate(
+        f"embeddings:{folder}",
+        names="ours",
+        cohorts=folder,
+        criteria=folder / "ours.toml",
+        repetitions=7,
+        cache=folder.parent / "cache",
+        progress=False,
+    )
+    command = command_of(results)
+    assert "--fm-repetitions=7" in command
+    assert f"--fm=embeddings:{folder} --fm-name=ours " in command
+    assert "--fm-name" not in command_of(run(folder, "center"))
+
+
+def test_every_criterion_of_a_metric_is_planned_for(folder: Path) -> None:
+    write(folder, [("A", 8, 8), ("B", 8, 8)], center=2.0, biology=2.5)
+    second = CRITERIA.split("[[criteria]]")[1].replace('"index"', '"high"').replace("0.5", "0.9")
+    (folder / "ours.toml").write_text(f"{CRITERIA}[[criteria]]{second}")
+    results = run(folder)
+    assert sorted(one.bound for one in questions(results)) == [0.5, 0.9]
+    assert [one.bound for one in questions(results, bound=0.7)] == [0.7]
+    with pytest.raises(ResultsError, match="no FM without a method; plan with --method=center"):
+        questions(only(folder, "center"))

@@ -66,7 +66,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "repair": (
         "pathorob-checks repair --fm=virchow2 --fm-cohort=camelyon --method=combat --out=repaired",
-        "pytest --fm=embeddings:repaired --fm-cohort=camelyon",
+        "pytest --fm=virchow2 --fm-cohort=camelyon --fm-method=combat",
     ),
     "verify": ("pathorob-checks verify evidence",),
     "sign": (

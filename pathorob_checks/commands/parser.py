@@ -136,7 +136,7 @@ class _without_list:  # noqa: N801 - a context manager that is used like a funct
 
 def _with_examples(description: str | None, examples: Sequence[str]) -> str:
     lines = "\n".join(f"  {line}" for line in examples)
-    return f"{description}\n\nexamples:\n{lines}"
+    return "\n\n".join(filter(None, (description, f"examples:\n{lines}")))
 
 
 def _in_groups(commands: argparse._SubParsersAction[Any]) -> str:

@@ -90,7 +90,13 @@ class FittedRepair(BaseModel):
     def facts(self) -> dict[str, object]:
         """For the results: without the list of slides, but with its length and digest."""
         kept = self.provenance.model_dump(exclude={"schema_", "fitted_slides", "machine", "repairs"})
-        return {**kept, "fitted_slides": self.slides, "slides": digest_of(self.provenance.fitted_slides)}
+        fitted = self.provenance.fitted_slides
+        return {
+            **kept,
+            "fitted_slides": len(fitted),
+            "slides": digest_of(fitted),
+            "shared_slides": self.slides,
+        }
 
     def refuse_classifiers(self, metric: str) -> None:
         """Refuse a metric that trains a classifier.
@@ -117,7 +123,8 @@ class FittedRepair(BaseModel):
 def fitted_repair(folder: Path, slides: Iterable[str]) -> FittedRepair | None:
     """The repair of embeddings in a folder that was fitted on slides of a cohort; None without one.
 
-    All files are read, so that another name of the cohort hides nothing.
+    All files are read, so that another name of the cohort hides nothing. Of several repairs it is the one
+    that was fitted on most slides of the cohort.
 
     Parameters
     ----------
@@ -129,11 +136,12 @@ def fitted_repair(folder: Path, slides: Iterable[str]) -> FittedRepair | None:
     EmbeddingError : a file that says how embeddings were repaired is damaged, or names no slides.
     """
     measured = set(slides)
-    for path in sorted((folder / FOLDER).glob("*.json")):
-        provenance = _read(path)
-        if shared := len(measured.intersection(provenance.fitted_slides)):
-            return FittedRepair(method=provenance.method, slides=shared, provenance=provenance)
-    return None
+    provenances = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
+    shared = [len(measured.intersection(one.fitted_slides)) for one in provenances]
+    if not any(shared):
+        return None
+    most = shared.index(max(shared))
+    return FittedRepair(method=provenances[most].method, slides=shared[most], provenance=provenances[most])
 
 
 def _read(path: Path) -> Provenance:

@@ -88,6 +88,11 @@ class Evaluation:
         if settings.baseline is not None and settings.baseline not in self.subjects.specs:
             options.append(f"--fm-baseline={settings.baseline}")
             options += [f"--fm-baseline-fm={settings.baseline_fm}"] if settings.baseline_fm else []
+        options += [f"--fm-repetitions={settings.repetitions}"] if settings.repetitions else []
+        options += [f"--fm-method={name}" for name in settings.methods]
+        options += ["--fm-method-only"] if settings.method_only else []
+        options += [f"--fm-method-ood={settings.method_ood}"] if settings.method_ood != "unseen" else []
+        options += [f"--fm-method-target={settings.method_target}"] if settings.method_target else []
         return printable(shlex.join(["pathorob-checks", "criteria", "show", *names, *options]))
 
     def preflight(self, *, left_out: Collection[str] = (), keyword: str = "") -> None:

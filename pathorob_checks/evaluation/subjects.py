@@ -137,7 +137,7 @@ def subjects_of(settings: Settings) -> Subjects:
             for what, text in texts.items()
             if terms[what][1] is not True and not {text, what.partition(" ")[2]} & set(settings.licensed)
         }
-    methods = _methods(settings, specs)
+    methods = methods_of(settings, specs)
     subjects = tuple(
         Subject(fm, method, cohort) for fm, names in wanted.items() for method in methods for cohort in names
     )
@@ -171,8 +171,13 @@ def subjects_of(settings: Settings) -> Subjects:
     )
 
 
-def _methods(settings: Settings, specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
-    """The name of every method, `none` first where FMs are judged without a method too."""
+def methods_of(settings: Settings, specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
+    """The name of every method, `none` first where FMs are judged without a method too.
+
+    Raises
+    ------
+    MethodError : a text names no method, one that needs images where there are none, or only `none`.
+    """
     chains = chains_of(settings.methods)
     without_images = [fm for fm, spec in specs.items() if spec.kind == "embeddings"]
     for chain in chains:

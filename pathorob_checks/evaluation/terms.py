@@ -183,9 +183,7 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
     if profile is None:
         chosen = settings.criteria
         profile = chosen if isinstance(chosen, Profile) else load_profiles(chosen)
-        profile = under_own_name(profile)
-        if settings.repetitions is not None:
-            profile = profile.model_copy(update={"repetitions": settings.repetitions})
+        profile = with_repetitions(under_own_name(profile), settings.repetitions)
     baseline = _baseline(settings, subjects, profile)
     terms = Terms(profile, subjects, baseline, cohorts_chosen=settings.chose("cohorts"))
     if baseline is not None and not terms.of_kind("difference"):
@@ -195,6 +193,11 @@ def terms_of(settings: Settings, subjects: Subjects, profile: Profile | None = N
             remedy="name another FM beside it, and a cohort and a metric of it, or leave the baseline out",
         )
     return terms
+
+
+def with_repetitions(profile: Profile, repetitions: int | None) -> Profile:
+    """The profile with the repetitions of a run; None leaves those that it has."""
+    return profile if repetitions is None else profile.model_copy(update={"repetitions": repetitions})
 
 
 def _baseline(settings: Settings, subjects: Subjects, profile: Profile) -> Baseline | None:

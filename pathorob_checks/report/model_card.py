@@ -74,9 +74,14 @@ def measured_checks(results: ResultsDocument, fm: str) -> list[Check]:
     if not checks:
         raise ResultsError(
             f"the results have no measured value of {fm} without a method",
-            remedy="run the gate again, without --fm-method-only",
+            remedy="run the gate again" + (" without --fm-method-only" if _has_methods_only(results) else ""),
         )
     return checks
+
+
+def _has_methods_only(results: ResultsDocument) -> bool:
+    methods = results.environment.criteria.protocol.get("methods")
+    return isinstance(methods, dict) and methods.get("only") is True
 
 
 def _refuse_unfinished(results: ResultsDocument) -> None:

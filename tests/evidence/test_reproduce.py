@@ -77,6 +77,21 @@ def test_nothing_compared_is_nothing_reproduced() -> None:
     assert reproduction.summary == "NOT REPRODUCED: 0 values: nothing was compared"
 
 
+def test_what_was_not_measured_is_not_reproduced() -> None:
+    lost = made("robustness_index").model_copy(update={"value": None, "verdict": Verdict.ERROR})
+    reproduction = compared(results_of([lost]), results_of([lost]))
+    assert not reproduction.is_reproduced
+    assert reproduction.summary == "NOT REPRODUCED: 1 value: 1 equal, and none of them was measured"
+
+
+def test_an_interval_that_is_there_now_only_is_different() -> None:
+    before = made("robustness_index")
+    now = before.model_copy(update={"interval": (0.2, 0.4)})
+    reproduction = compared(results_of([before]), results_of([now]))
+    assert reproduction.count(Sameness.DIFFERENT) == 2
+    assert not reproduction.is_reproduced
+
+
 def test_another_version_is_named() -> None:
     results = results_of([made("robustness_index")])
     environment = results.environment.model_copy(

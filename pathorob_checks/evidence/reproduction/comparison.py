@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pathorob_checks.criteria.verdict import Verdict
 from pathorob_checks.results.check import Check, IntegrityCheck
 from pathorob_checks.results.document import Outcome, ResultsDocument
 from pathorob_checks.results.part import Document, Finite
@@ -20,6 +21,10 @@ from pathorob_checks.wording import counted
 # Half of the last of the three decimals that reports show: a smaller difference changes no printed value by
 # more than its last digit.
 ROUNDING = 0.0005
+
+
+# Verdicts of what has no value, and where a number is there now only.
+_UNMEASURED = (Verdict.ERROR.value, Verdict.SKIPPED.value, None)
 
 
 class Sameness(StrEnum):
@@ -88,15 +93,19 @@ class Reproduction:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether every value is equal or within noise."""
-        return bool(self.pairs) and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
+        """Whether something was measured, and every value is equal or within noise."""
+        was_measured = any(one.before not in _UNMEASURED for one in self.pairs)
+        return was_measured and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
 
     @property
     def summary(self) -> str:
         """In one sentence."""
         counts = ", ".join(f"{number:,} {one}" for one in Sameness if (number := self.count(one)))
-        head = "REPRODUCED" if self.is_reproduced else "NOT REPRODUCED"
-        return f"{head}: {counted(len(self.pairs), 'value')}: {counts or 'nothing was compared'}"
+        text = f"{counted(len(self.pairs), 'value')}: {counts or 'nothing was compared'}"
+        if self.is_reproduced:
+            return f"REPRODUCED: {text}"
+        same = self.pairs and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
+        return f"NOT REPRODUCED: {text}{', and none of them was measured' if same else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-like content."""
@@ -131,10 +140,10 @@ def _checks(before: ResultsDocument, now: ResultsDocument) -> Iterator[Pair]:
         if other is None:
             continue
         noise = ROUNDING + max(one.drift or 0.0, other.drift or 0.0)
-        for quantity, number in _numbers(one).items():
-            yield Pair(
-                check=one.id, quantity=quantity, before=number, now=_numbers(other).get(quantity), noise=noise
-            )
+        before_and_now = _numbers(one), _numbers(other)
+        for quantity in dict.fromkeys((*before_and_now[0], *before_and_now[1])):
+            number, number_now = (numbers.get(quantity) for numbers in before_and_now)
+            yield Pair(check=one.id, quantity=quantity, before=number, now=number_now, noise=noise)
 
 
 def _key(one: Check) -> tuple[str, ...]:
