@@ -260,6 +260,7 @@ def test_one_slide_in_every_cell_leaves_no_interval(terminal: Terminal) -> None:
     assert run.code == 0, run.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "word"), [("nan", "NaN"), ("inf", "infinit"), ("0.0", "zero"), ("1.0", "same")]
 )

@@ -62,6 +62,7 @@ def test_a_change_is_the_paired_difference_to_the_first_fm(runs: tuple[Results, 
     assert (index.change.says, index.change.value < 0) == ("less robust", True)
 
 
+@pytest.mark.slow
 def test_two_files_compare_as_one_run(runs: tuple[Results, ...], tmp_path: Path) -> None:
     paths = [tmp_path / "good.json", tmp_path / "bad.json"]
     for path, one in zip(paths, runs[1:], strict=True):

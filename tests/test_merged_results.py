@@ -232,6 +232,7 @@ def test_a_file_of_schema_1_is_refused(good: tuple[Results, ...]) -> None:
         whole((good[0], old))
 
 
+@pytest.mark.slow
 def test_jobs_with_other_terms_are_refused(
     folder: Path, good: tuple[Results, ...], jobs: tuple[Results, ...]
 ) -> None:

@@ -42,7 +42,11 @@ SHOWN = {
     "three_scanners": {"text/html": 1, "image/png": 4},
 }
 OF_A_MACHINE = ("/home/", "/root", "/tmp", "/Users/", "site-packages", "iopub")
-pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# The other one shows what the tests of examples and of the API show, too.
+SLOW = {"gate_from_python": pytest.mark.slow}
+pytestmark = pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=SLOW.get(path.stem, ()), id=path.stem) for path in NOTEBOOKS]
+)
 
 
 def kinds(notebook: Any) -> dict[str, int]:

@@ -317,6 +317,7 @@ def test_the_command_answers_for_one_metric(results_file: Path, capsys: pytest.C
     ) in out
 
 
+@pytest.mark.slow
 def test_all_criteria_have_an_answer_or_a_reason(results_file: Path) -> None:
     results = Results.read(results_file)
     of_results = questions(results)

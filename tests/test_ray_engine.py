@@ -314,6 +314,7 @@ def test_no_usage_is_reported_and_the_environment_is_restored(tmp_path: Path) ->
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_an_address_without_a_cluster_is_an_error_at_once(tmp_path: Path) -> None:
     ray = SimpleNamespace(is_initialized=lambda: False)  # real Ray would try for a quarter of an hour
     refused = pytest.raises(EngineError, match=r"no Ray cluster can be joined at 127.0.0.1:1: .*refused")

@@ -94,6 +94,7 @@ def test_several_models_stand_beside_each_other_per_cohort_and_metric():
     assert [row[2] for row in rows] == ["robustness", "robustness", "drop", "drop"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [100, 120, 160])
 @pytest.mark.parametrize("fms", [1, 3])
 @pytest.mark.parametrize("fm", TYPICAL)

@@ -171,6 +171,7 @@ print(json.dumps(result))
 """
 
 
+@pytest.mark.slow
 def test_code_of_a_repository_runs_only_if_trusted_and_pinned(tmp_path: Path) -> None:
     """In processes of their own, against a hub on this machine, as the code is imported from its cache."""
     folder = tmp_path / "own"

@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 NEEDED = (
     "py.typed",
@@ -20,6 +22,7 @@ NEEDED = (
 )
 
 
+@pytest.mark.slow
 def test_the_wheel_has_every_file_of_the_package_once(tmp_path: Path) -> None:
     code = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
     built = subprocess.run(

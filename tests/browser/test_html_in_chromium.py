@@ -63,6 +63,7 @@ def test_axe_finds_no_violation(kind, scheme, visit):
     assert len(violations.response["passes"]) > 10
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_and_opens_every_part(visit):
     page = visit(failing()).page
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = false")
@@ -91,6 +92,7 @@ def test_the_page_is_whole_without_scripts(visit):
     assert page.locator("figure svg").first.is_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["failing", "hostile"])
 def test_it_prints_on_a4_without_losing_anything(kind, visit):
     width, height = (side - 2 * MARGIN_PX for side in A4_PX)

@@ -110,6 +110,7 @@ def test_a_run_that_is_ended_from_within_fails_and_has_no_older_results(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [

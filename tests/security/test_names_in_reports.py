@@ -152,8 +152,8 @@ WRITTEN = {
 @pytest.mark.parametrize(
     ("fm", "place", "more"),
     [
-        ("good", "", ()),
-        ("bad", "~/project/", ("-v", "-rA")),
+        pytest.param("good", "", (), marks=pytest.mark.slow),
+        pytest.param("bad", "~/project/", ("-v", "-rA"), marks=pytest.mark.slow),
         ("bad", "", ("-n1",)),
         ("missing", "~/project/", ()),
     ],
