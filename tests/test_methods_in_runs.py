@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -249,6 +250,7 @@ def test_files_of_other_methods_are_not_merged(folder: Path) -> None:
             merged([part_of("a.json", center), part_of("b.json", other)], ())
 
 
+@pytest.mark.slow
 def test_what_a_repaired_fm_is_compared_with_is_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,7 +407,12 @@ def test_the_command_to_reproduce_has_what_decides_the_values(folder: Path) -> N
         cache=folder.parent / "cache",
         progress=False,
     )
+    (old,) = results.runs
+    half = old.fm.model_copy(update={"identity": {**old.fm.identity, "precision": "bf16", "pooling": "cls"}})
+    changed = results.model_copy(update={"runs": (old.model_copy(update={"fm": half}),)})
+    assert "--fm-precision=bf16 --fm-pooling=cls" in command_of(changed)
     command = command_of(results)
+    assert not {"--fm-precision", "--fm-pooling"} & set(re.split("[ =]", command))
     assert "--fm-repetitions=7" in command
     assert f"--fm=embeddings:{folder} --fm-name=ours " in command
     assert "--fm-name" not in command_of(run(folder, "center"))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from pathorob_checks.errors import PathorobChecksError
 from pathorob_checks.methods.names import NO_METHOD
-from pathorob_checks.models.pooling import POOLINGS
-from pathorob_checks.models.spec import names_of, parse_spec
 from pathorob_checks.results.document import ResultsDocument
 from pathorob_checks.results.environment import Terms
 from pathorob_checks.results.subject_facts import CohortFacts, FMFacts
 from pathorob_checks.wording import printable
 
 _COMMIT_SIGN = "@"
+_PARTS = re.compile(r"[:/\\@]")
+# Settings of an FM's identity that are options of the gate, with what they are without the option.
+_DEFAULTS = {"precision": "fp32", "pooling": "default"}
 
 
 def command_of(results: ResultsDocument) -> str:
@@ -33,7 +34,7 @@ def _options(results: ResultsDocument) -> Iterator[str]:
     fms = list({run.fm.name: run.fm for run in results.runs}.values())
     for fm in fms:
         yield f"--fm={_pinned(fm)}"
-    if not _are_called_so(fms):
+    if not all(map(_is_called_so, fms)):
         for fm in fms:
             yield f"--fm-name={fm.name}"
     for run in results.runs:
@@ -48,12 +49,10 @@ def _options(results: ResultsDocument) -> Iterator[str]:
             yield f"--fm-baseline-fm={terms.baseline.fm}"
     if isinstance(repetitions := dict(terms.profile or {}).get("repetitions"), int):
         yield f"--fm-repetitions={repetitions}"
-    for precision in dict.fromkeys(_of_model(fm, "precision") for fm in fms):
-        if precision not in ("", "fp32"):
-            yield f"--fm-precision={precision}"
-    poolings = {_of_model(fm, "pooling") for fm in fms}
-    if len(poolings) == 1 and poolings <= set(POOLINGS):
-        yield f"--fm-pooling={poolings.pop()}"
+    for setting in _DEFAULTS:
+        for value in dict.fromkeys(str(fm.identity.get(setting, "")) for fm in fms):
+            if value not in ("", _DEFAULTS[setting]):
+                yield f"--fm-{setting}={value}"
     methods = [one for one in dict.fromkeys(run.method for run in results.runs) if one != NO_METHOD]
     if methods:
         yield f"--fm-method={','.join(methods)}"
@@ -83,14 +82,6 @@ def _cohort(cohort: CohortFacts, terms: Terms) -> str:
     return cohort.name if isinstance(made_by, dict) and "recipe" in made_by else cohort.source
 
 
-def _are_called_so(fms: Sequence[FMFacts]) -> bool:
-    """Whether the FMs have the names that follow from what was given as `--fm`."""
-    try:
-        return names_of([parse_spec(fm.spec) for fm in fms], ()) == [fm.name for fm in fms]
-    except PathorobChecksError:
-        return False
-
-
-def _of_model(fm: FMFacts, setting: str) -> str:
-    model = fm.identity.get("model")
-    return str(model.get(setting, "")) if isinstance(model, dict) else ""
+def _is_called_so(fm: FMFacts) -> bool:
+    """Whether the name is a part of what was given as `--fm`, as names are that nobody gave."""
+    return fm.name in _PARTS.split(fm.spec)
