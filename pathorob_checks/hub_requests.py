@@ -194,18 +194,18 @@ def _in_time(request: Callable[[], Result], progress: Progress, limit_s: float |
     failures: list[BaseException] = []
 
     def run() -> None:
-        try:
-            results.append(request())
-        except BaseException as error:
-            failures.append(error)
+        with _CAREFUL:  # in this thread: one that was left goes on, and still says nothing
+            try:
+                results.append(request())
+            except BaseException as error:
+                failures.append(error)
 
     thread = threading.Thread(target=run, name="hub", daemon=True)
-    with _CAREFUL:
-        thread.start()
-        while thread.is_alive():
-            thread.join(min(_POLL_S, limit_s))
-            if thread.is_alive() and progress.seconds_since() > limit_s:
-                raise SlowError(f"no progress in {limit_s:.0f} s")
+    thread.start()
+    while thread.is_alive():
+        thread.join(min(_POLL_S, limit_s))
+        if thread.is_alive() and progress.seconds_since() > limit_s:
+            raise SlowError(f"no progress in {limit_s:.0f} s")
     if failures:
         raise failures[0]
     return results[0]
@@ -243,13 +243,12 @@ class _Careful:
 
         with self._lock:
             self._inside += 1
-            if self._inside > 1:
-                return
-            self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+            if self._inside == 1:
+                self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+                self._chunk = constants.DOWNLOAD_CHUNK_SIZE
             for name in _LOGGERS:
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-            self._chunk = constants.DOWNLOAD_CHUNK_SIZE
-            constants.DOWNLOAD_CHUNK_SIZE = min(self._chunk, _CHUNK_BYTES)
+            constants.DOWNLOAD_CHUNK_SIZE = min(constants.DOWNLOAD_CHUNK_SIZE, _CHUNK_BYTES)
 
     def __exit__(self, *_: object) -> None:
         from huggingface_hub import constants

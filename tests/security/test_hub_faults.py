@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,6 +217,22 @@ def test_the_password_of_the_endpoint_is_never_shown(
     message = message_of(running, tmp_path, action, HF_ENDPOINT=endpoint)
     output = capfd.readouterr()
     assert PASSWORD not in message + caplog.text + output.out + output.err
+
+
+def test_a_request_that_was_left_says_nothing_later_either(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    left, said = threading.Event(), threading.Event()
+
+    def request() -> None:
+        left.wait(20)
+        logging.getLogger("huggingface_hub").warning("again from http://user:%s@hub", PASSWORD)
+        said.set()
+
+    with pytest.raises(hub_requests.SlowError):
+        hub_requests._in_time(request, hub_requests.Progress(), 0.05)
+    left.set()
+    assert said.wait(20)
+    assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize(
