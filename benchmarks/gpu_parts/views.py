@@ -1,6 +1,7 @@
 """What each metric reads of each golden cohort: embeddings, table and the settings of the view.
 
-Every metric of the registry is there, with the view that it names, so that a new metric is measured too.
+Every metric of the registry that reads embeddings is there, with the view that it names, so that a new metric
+is measured too.
 """
 
 from __future__ import annotations
@@ -63,7 +64,11 @@ class MetricView:
 def of_all_metrics() -> list[MetricView]:
     """Every computation on every cohort; those of one cohort together, because they share embeddings."""
     of_view = {(job.metric, job.cohort): job for job in jobs.JOBS}
-    computations = {metric.computation.name: metric.computation for metric in registered().values()}
+    computations = {
+        metric.computation.name: metric.computation
+        for metric in registered().values()
+        if not metric.computation.takes_pretraining  # reads no embeddings
+    }
     return [
         MetricView(computation, of_view[computation.view.replace("_", " "), cohort])
         for cohort in golden.COHORTS
