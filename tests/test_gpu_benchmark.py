@@ -183,3 +183,11 @@ def test_what_differs_between_two_results_is_counted(driver: Any) -> None:
         "a",
     )
     assert compared(cpu, {**device, "a": np.array([1.0, 2.0, 3.0])})["largest difference"] == np.inf
+
+
+def test_only_metrics_that_read_embeddings_are_measured(driver: Any) -> None:
+    from gpu_parts.views import of_all_metrics
+
+    measured = {view.computation.name for view in of_all_metrics()}
+    assert "robustness_index" in measured
+    assert "pretraining_overlap" not in measured
