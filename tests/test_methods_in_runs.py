@@ -203,7 +203,7 @@ def test_what_is_released_with_a_method_is_judged_with_it_only(lone_terminal: Te
     ("methods", "file", "sentence"),
     [
         (["--fm-method-only"], "", "there is no method; name one with --fm-method"),
-        (["--fm-method=none", "--fm-method-only"], "", "the only method is none; name another one"),
+        (["--fm-method=none", "--fm-method-only"], "", "there is no method; name one with --fm-method"),
         (
             ["--fm-method=center"],
             "fm_method_only = true",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from pathorob_checks.cohorts.registry import check_cohort_text, is_own, load_cohort
+from pathorob_checks.commands.criteria import WIDTH
 from pathorob_checks.criteria.criterion import Criterion
 from pathorob_checks.criteria.document import is_built_in
 from pathorob_checks.criteria.files import load_profiles
@@ -23,7 +24,6 @@ from pathorob_checks.results.explanation import QUANTITY_LABELS
 from pathorob_checks.results.text import wrapped
 from pathorob_checks.wording import percent, printable
 
-WIDTH = 80
 _METRIC_WIDTH = 16  # in lines of their own what stands after it: "out-of-domain", "worst center"
 _DEMAND = (
     "With --fm-criteria-digest=DIGEST a run starts only with these criteria, protocol, cohorts and baseline."

@@ -154,11 +154,6 @@ class Settings:
                 f"{self.origins['method_only']} would leave out FMs that the command line does not leave out",
                 remedy="type --fm-method-only on the command line",
             )
-        if self.method_only and not self.methods:
-            raise SettingsError(
-                "FMs are to be judged with a method only, but there is no method",
-                remedy="name one with --fm-method, such as combat, or leave --fm-method-only out",
-            )
         if self.baseline_fm is not None and self.baseline is None:
             raise SettingsError(
                 f"{self.baseline_fm!r} is to be the baseline's FM, but there is no baseline",

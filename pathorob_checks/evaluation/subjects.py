@@ -191,8 +191,8 @@ def methods_of(settings: Settings, specs: Mapping[str, ModelSpec]) -> tuple[str,
         return names
     if names == (NO_METHOD,):
         raise MethodError(
-            "FMs are to be judged with a method only, but the only method is none",
-            remedy="name another one with --fm-method, such as combat, or leave --fm-method-only out",
+            "FMs are to be judged with a method only, but there is no method",
+            remedy="name one with --fm-method, such as combat, or leave --fm-method-only out",
         )
     return tuple(name for name in names if name != NO_METHOD)
 

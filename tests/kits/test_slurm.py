@@ -75,7 +75,7 @@ def ran(cluster: Machine) -> list[str]:
 
 
 def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
-    (cluster.folder / "fms.txt").write_text("# ours\nembeddings:a\n\nlocal-dir:a b; touch pwned\n")
+    (cluster.folder / "fms.txt").write_text("# ours\n embeddings:a\n\nlocal-dir:a b; touch pwned\n")
     done = submit(cluster, "--partition=gpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
@@ -84,9 +84,9 @@ def test_every_fm_has_a_job_and_all_are_merged(cluster: Machine) -> None:
     requested = (cluster.folder / "asked").read_text().splitlines()
     assert {"--array=0-1", "--partition=gpu", "--dependency=afterany:4711"} <= set(requested)
     verdict = "verdict whole.json --complete"
-    assert ran(cluster) == ["embeddings:a", "local-dir:a b; touch pwned", verdict, REPORT]
+    assert ran(cluster) == [" embeddings:a", "local-dir:a b; touch pwned", verdict, REPORT]
     whole = (cluster.folder / "out" / "whole.json").read_text()
-    assert whole == "embeddings:a\nlocal-dir:a b; touch pwned\n"
+    assert whole == " embeddings:a\nlocal-dir:a b; touch pwned\n"
     assert not (cluster.folder / "pwned").exists()
 
 

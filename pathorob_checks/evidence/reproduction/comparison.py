@@ -94,8 +94,11 @@ class Reproduction:
     @property
     def is_reproduced(self) -> bool:
         """Whether something was measured, and every value is equal or within noise."""
-        was_measured = any(one.before not in _UNMEASURED for one in self.pairs)
-        return was_measured and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
+        return self._is_the_same and any(one.before not in _UNMEASURED for one in self.pairs)
+
+    @property
+    def _is_the_same(self) -> bool:
+        return bool(self.pairs) and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
 
     @property
     def summary(self) -> str:
@@ -104,8 +107,7 @@ class Reproduction:
         text = f"{counted(len(self.pairs), 'value')}: {counts or 'nothing was compared'}"
         if self.is_reproduced:
             return f"REPRODUCED: {text}"
-        same = self.pairs and not (self.count(Sameness.DIFFERENT) or self.count(Sameness.NOT_RUN))
-        return f"NOT REPRODUCED: {text}{', and none of them was measured' if same else ''}"
+        return f"NOT REPRODUCED: {text}{', and none of them was measured' if self._is_the_same else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-like content."""

@@ -41,6 +41,7 @@ _TAKEN = (
     "require_complete",
     "baseline_fm",
 )
+_LATER = ("method_only",)  # earlier versions had no such option
 _PINNED = ("hf-hub", "recipe")
 _PATHS = ("embeddings", "local-dir")
 _CONTENT = ("weights_sha256", "sha256")  # of an identity: what was read from files
@@ -144,7 +145,7 @@ def settings_of(protocol: Mapping[str, Any], places: Places) -> Settings:
         accepted_names=places.accepted_names or _still_there(options["accepted_names"]),
         method_target=places.method_target or _target(options.get("method_target")),
         trust_remote_code=places.trust_remote_code,
-        **{name: _typed(options[name]) for name in _TAKEN if name in options},
+        **{name: _typed(options[name]) for name in _TAKEN if name in options or name not in _LATER},
     )
 
 
